@@ -1,0 +1,104 @@
+"""The paper's formulas, literally, in NumPy float64 and pixel-major as the paper has them.
+
+Nothing here uses vt_seg: feature maps are ``X (HW, C)``, tokens ``T (L, C_T)``, one image at a
+time. Weights are ``(out, in)`` matrices; a grouped one is first made block-diagonal.
+"""
+
+import numpy as np
+
+
+def softmax(x, axis):
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def block_diagonal(weight, groups):
+    """Grouped 1x1 convolution's weight ``(out, in / groups)`` as a dense ``(out, in)``."""
+    out, per_group = weight.shape
+    dense = np.zeros((out, per_group * groups))
+    for row in range(out):
+        group = row // (out // groups)
+        dense[row, group * per_group : (group + 1) * per_group] = weight[row]
+    return dense
+
+
+def filter_tokens(x, w_a, w_v=None):
+    """v1 Eq. 1 ``T = softmax_HW(X W_A^T / sqrt(C))^T (X W_V)``; without ``w_v`` v4 Eq. 1."""
+    attention = softmax(x @ w_a.T / np.sqrt(x.shape[1]), axis=0)  # (HW, L)
+    values = x if w_v is None else x @ w_v.T
+    return attention.T @ values, attention
+
+
+def recurrent_tokens_v1(x, t_a, w_q, w_k, w_v, heads):
+    """v1 App. A Listing 1, dynamic: multi-head, loops over heads. Returns tokens and attention."""
+    query, keys, values = t_a @ w_q.T, x @ w_k.T, x @ w_v.T
+    width = x.shape[1] // heads
+    tokens = np.zeros((len(t_a), x.shape[1]))
+    attention = np.zeros((heads, len(x), len(t_a)))
+    for h in range(heads):
+        c = slice(h * width, (h + 1) * width)
+        attention[h] = softmax(keys[:, c] @ query[:, c].T / np.sqrt(width), axis=0)
+        tokens[:, c] = attention[h].T @ values[:, c]
+    return tokens, attention
+
+
+def recurrent_tokens_v4(x, t_in, w_r):
+    """v4 Eq. 2: ``W_R = T_in W_{T->R}``, ``T = softmax_HW(X W_R^T)^T X`` (logits over sqrt(C))."""
+    filters = t_in @ w_r.T  # (L, C)
+    attention = softmax(x @ filters.T / np.sqrt(x.shape[1]), axis=0)
+    return attention.T @ x, attention
+
+
+def self_attention(query, key, value, heads):
+    """Token by token and head by head: out_i = sum_j softmax_j(q_i . k_j / sqrt(d)) v_j."""
+    out = np.zeros_like(value)
+    dk, dv = query.shape[1] // heads, value.shape[1] // heads
+    for h in range(heads):
+        for i in range(len(query)):
+            logits = np.array(
+                [
+                    query[i, h * dk : (h + 1) * dk] @ key[j, h * dk : (h + 1) * dk]
+                    for j in range(len(key))
+                ]
+            )
+            weights = softmax(logits / np.sqrt(dk), axis=0)
+            for j in range(len(key)):
+                out[i, h * dv : (h + 1) * dv] += weights[j] * value[j, h * dv : (h + 1) * dv]
+    return out
+
+
+def transformer_v1(t, w_q, w_k, w_v, w_f, b_f, heads):
+    """v1 App. A Listing 3, scaled by sqrt(d)."""
+    query, key, value = (t @ weight.T + bias for weight, bias in (w_q, w_k, w_v))
+    t = t + self_attention(query, key, value, heads)
+    return t + t @ w_f.T + b_f
+
+
+def transformer_v4(t, w_q, w_k, f1, f2, heads):
+    """v4 Eqs. 3-4: ``T' = T + softmax(..) T``, ``T'' = T' + relu(T' F1) F2``."""
+    t = t + self_attention(t @ w_q[0].T + w_q[1], t @ w_k[0].T + w_k[1], t, heads)
+    return t + np.maximum(t @ f1[0].T + f1[1], 0) @ f2[0].T + f2[1]
+
+
+def project(x, t, w_q, w_k, w_v, heads):
+    """v1 Eq. 4 in heads: ``X + softmax_L((X Q)(T K)^T / sqrt(d)) (T V)``."""
+    query, key = x @ w_q.T, t @ w_k[0].T + w_k[1]
+    value = t if w_v is None else t @ w_v[0].T + w_v[1]
+    out = x.copy()
+    width = x.shape[1] // heads
+    for h in range(heads):
+        c = slice(h * width, (h + 1) * width)
+        out[:, c] += softmax(query[:, c] @ key[:, c].T / np.sqrt(width), axis=1) @ value[:, c]
+    return out
+
+
+def area_resize(image, size):
+    """Mean of a map in each of ``size`` x ``size`` equal cells, times the number of pixels.
+
+    By brute force: every pixel is cut into ``size`` x ``size`` equal pieces, so that each cell
+    holds a whole number of pieces.
+    """
+    height, width = image.shape
+    fine = np.repeat(np.repeat(image, size, axis=0), size, axis=1)
+    cells = fine.reshape(size, height, size, width).mean(axis=(1, 3))
+    return cells * height * width

@@ -1,0 +1,65 @@
+"""1x1 convolutions on tokens with an optional norm, and heads: what all VT parts are made of."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+NormFactory = Callable[[int], nn.Module]
+"""Makes a norm over ``(N, channels, H, W)`` from a number of channels."""
+
+
+class TokenConv(nn.Module):
+    """1x1 convolution on tokens ``(N, C, L)``, then the norm (if any).
+
+    The bias is left out when a norm follows. The norm sees ``(N, C, L, 1)``, so that any norm made
+    for feature maps serves tokens too (batch norm then takes its statistics over N and L).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        groups: int = 1,
+        norm: NormFactory | None = None,
+        bias: bool = True,
+    ) -> None:
+        """
+        Args:
+            in_channels, out_channels: channels of the tokens before and after.
+            groups: groups of the convolution.
+            norm: makes the norm; None for none.
+            bias: whether to add a bias where no norm follows.
+        """
+        super().__init__()
+        self.conv = nn.Conv1d(
+            in_channels, out_channels, 1, groups=groups, bias=bias and norm is None
+        )
+        self.norm = norm(out_channels) if norm is not None else None
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """``(N, in_channels, L)`` to ``(N, out_channels, L)``."""
+        tokens = self.conv(tokens)
+        return tokens if self.norm is None else self.norm(tokens.unsqueeze(-1)).squeeze(-1)
+
+    def zero_init(self) -> None:
+        """Make the output zero: a residual branch that ends here starts as the identity."""
+        scale = getattr(self.norm, "weight", None)
+        if isinstance(scale, nn.Parameter):
+            nn.init.zeros_(scale)
+        else:  # no norm, or one without a learned scale (FrozenBN)
+            nn.init.zeros_(self.conv.weight)
+            if self.conv.bias is not None:
+                nn.init.zeros_(self.conv.bias)
+
+
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """``(N, C, K)`` to ``(N, num_heads, C / num_heads, K)``: a head is a run of channels."""
+    return x.unflatten(1, (num_heads, -1))
+
+
+def check_divisible(**pairs: tuple[int, int]) -> None:
+    """Raise ValueError naming the argument unless each ``(value, divisor)`` divides evenly."""
+    for name, (value, divisor) in pairs.items():
+        if divisor < 1 or value % divisor:
+            raise ValueError(f"{name}: {value} channels cannot be split evenly into {divisor}")

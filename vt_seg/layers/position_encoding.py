@@ -1,0 +1,107 @@
+"""Position code of visual tokens: where in the image a token looks (v1 Sec. 3.1.2, Eq. 2)."""
+
+import torch
+from torch import Tensor, nn
+
+from .pointwise import TokenConv
+
+
+class PositionEncoder(nn.Module):
+    """One position vector per token, computed from the token's attention map.
+
+    v1 Eq. 2, ``P = downsample(A)^T W_{A->P}``, built as v1 App. A Listing 2: resize the map to a
+    fixed square (any H x W works), strided 3x3 convolutions, a 1x1 convolution from heads to one
+    channel, flatten, a linear layer. Two things differ from the listing, for a reason each:
+
+    * the map is averaged over each cell, where the listing samples the nearest pixel: at 200 x 304
+      sampling would see 144 pixels of 60 800;
+    * the map is multiplied by its number of pixels, so that even attention reads 1 at any
+      resolution (raw weights are about 1e-5). The linear layers absorb a constant factor.
+
+    No layer has a bias: all are linear, so any would add the same constant to every token, which
+    the convolution and norm after the concatenation add or remove anyway.
+    """
+
+    def __init__(self, num_heads: int = 1, size: int = 12, num_downsamples: int = 1) -> None:
+        """
+        Args:
+            num_heads: heads of the attention (1 for the filter-based tokenizer).
+            size: side of the square. The paper does not give it; 12 with one stride-2 step (36
+                numbers a token) fits the parameter counts of v1 Table 3.
+            num_downsamples: stride-2 convolutions.
+
+        Raises:
+            ValueError: if ``size`` is not divisible by ``2 ** num_downsamples``.
+        """
+        super().__init__()
+        if size < 1 or size % 2**num_downsamples:
+            raise ValueError(
+                f"position size {size} must be a multiple of 2 ** {num_downsamples} downsamples"
+            )
+        self.size = size
+        self.downsample = nn.Sequential(
+            *(
+                nn.Conv2d(num_heads, num_heads, 3, stride=2, padding=1, bias=False)
+                for _ in range(num_downsamples)
+            ),
+            nn.Conv2d(num_heads, 1, 1, bias=False),
+        )
+        self.out_channels = (size // 2**num_downsamples) ** 2
+        self.linear = TokenConv(self.out_channels, self.out_channels, bias=False)
+
+    def forward(self, attention: Tensor, size: tuple[int, int], mask: Tensor | None) -> Tensor:
+        """
+        Args:
+            attention: ``(N, heads, L, H * W)``, summing to 1 over the last axis.
+            size: ``(H, W)``.
+            mask: ``(N, 1, H, W)`` or None; the square then covers the box around its pixels.
+
+        Returns:
+            Position codes ``(N, out_channels, L)``.
+        """
+        n, heads, num_tokens, _ = attention.shape
+        maps = self.resize(attention.unflatten(-1, size), mask)
+        maps = maps.transpose(1, 2).reshape(n * num_tokens, heads, self.size, self.size)
+        codes = self.downsample(maps).reshape(n, num_tokens, self.out_channels)
+        return self.linear(codes.transpose(1, 2))
+
+    def resize(self, maps: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attention density on the square: ``(N, heads, L, H, W)`` to ``(..., size, size)``.
+
+        A cell holds the attention that falls into it, times the number of cells: 1 is even
+        attention, and the mean over the square is 1.
+        """
+        rows = columns = None
+        if mask is not None:
+            rows, columns = mask.flatten(1, 2).any(-1), mask.flatten(1, 2).any(-2)
+        to_rows = _overlap(maps.shape[-2], self.size, rows, maps)
+        to_columns = _overlap(maps.shape[-1], self.size, columns, maps)
+        # Two small products instead of a pooling operator: exact areas at any size, deterministic
+        # gradients, exportable, and per image where masks differ.
+        return to_rows @ maps @ to_columns.transpose(-2, -1) * self.size**2
+
+
+def _overlap(length: int, cells: int, inside: Tensor | None, like: Tensor) -> Tensor:
+    """Share of each pixel that lies in each of ``cells`` equal cells, along one axis.
+
+    Args:
+        length: pixels along the axis.
+        cells: number of equal cells that span the pixels ``inside``, or the whole axis.
+        inside: ``(N, length)`` bool, or None.
+        like: gives device and dtype.
+
+    Returns:
+        ``(cells, length)``, or ``(N, 1, 1, cells, length)`` with ``inside``.
+    """
+    pixel = torch.arange(length, device=like.device, dtype=like.dtype)
+    edge = torch.arange(cells + 1, device=like.device, dtype=like.dtype) / cells
+    if inside is None:
+        edges = (edge * length).unsqueeze(-1)
+    else:
+        empty = ~inside.any(-1, keepdim=True)
+        first = torch.where(inside | empty, pixel, length).amin(-1)
+        last = torch.where(inside | empty, pixel + 1, 0).amax(-1)
+        edges = torch.lerp(first[:, None], last[:, None], edge)[:, None, None, :, None]
+    low = torch.maximum(edges[..., :-1, :], pixel)
+    high = torch.minimum(edges[..., 1:, :], pixel + 1)
+    return (high - low).clamp(min=0)

@@ -1,0 +1,7 @@
+"""Detectron2 components made of the layers; importing this registers them."""
+
+from .vt_fpn_backbone import VTFPNBackbone
+from .vt_fpn_head import VTFPNHead
+from .vt_resnet import VTResNet
+
+__all__ = ["VTFPNBackbone", "VTFPNHead", "VTResNet"]

@@ -1,0 +1,124 @@
+"""VT-FPN as a backbone: in the place of Detectron2's FPN, for any head that reads p2, p3, ..."""
+
+import math
+import re
+
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import BACKBONE_REGISTRY, Backbone, build_resnet_backbone
+from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
+from torch import Tensor, nn
+
+from ..layers import VTFPN
+from .vt_fpn_neck import build_vt_fpn_neck
+
+
+class VTFPNBackbone(Backbone):
+    """A bottom-up network and the VT-FPN neck, with the interface of Detectron2's ``FPN``.
+
+    Outputs ``p<k>`` for each ``res<k>`` (the digits of the input's name, so that VT-ResNet's res4
+    and res5, both of stride 16, stay apart), then the top block's. Images are padded to the
+    coarsest stride as with an FPN: stock heads (``SemSegFPNHead``) upsample by fixed factors.
+    """
+
+    def __init__(
+        self,
+        bottom_up: Backbone,
+        in_features: list[str],
+        neck: VTFPN,
+        out_channels: int,
+        top_block: nn.Module | None = None,
+        square_pad: int = 0,
+    ) -> None:
+        """
+        Args:
+            bottom_up: gives the feature maps.
+            in_features: names of its maps, from high to low resolution.
+            neck: built for those maps in that order.
+            out_channels: channels of the neck's maps.
+            top_block: makes further levels from ``top_block.in_feature``, a name among the
+                bottom-up maps or the outputs, as in Detectron2's ``FPN``.
+            square_pad: if > 0, images are padded to squares of this side.
+
+        Raises:
+            ValueError: if the bottom-up network does not give one of ``in_features``.
+        """
+        super().__init__()
+        shapes = bottom_up.output_shape()
+        missing = [name for name in in_features if name not in shapes]
+        if missing:
+            raise ValueError(
+                f"MODEL.FPN.IN_FEATURES names {missing}, but the bottom-up network gives "
+                f"{sorted(shapes)}: add them to MODEL.RESNETS.OUT_FEATURES"
+            )
+        self.bottom_up = bottom_up
+        self.in_features = tuple(in_features)
+        self.neck = neck
+        self.top_block = top_block
+        strides = [shapes[name].stride for name in in_features]
+        names = _level_names(in_features, strides)
+        self._out_feature_strides = dict(zip(names, strides, strict=True))
+        if top_block is not None:
+            level = int(re.sub(r"\D", "", names[-1]))
+            for i in range(1, top_block.num_levels + 1):
+                self._out_feature_strides[f"p{level + i}"] = strides[-1] * 2**i
+        self._out_features = list(self._out_feature_strides)
+        self._out_feature_channels = dict.fromkeys(self._out_features, out_channels)
+        self._size_divisibility = max(strides)
+        self._square_pad = square_pad
+
+    @property
+    def size_divisibility(self) -> int:
+        """Images are padded to a multiple of this."""
+        return self._size_divisibility
+
+    @property
+    def padding_constraints(self) -> dict[str, int]:
+        """As Detectron2's ``FPN``."""
+        return {"square_size": self._square_pad}
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Images ``(N, C, H, W)`` to maps ``{"p2": (N, out_channels, H / 4, W / 4), ...}``."""
+        bottom_up = self.bottom_up(x)
+        results = self.neck([bottom_up[name] for name in self.in_features])
+        if self.top_block is not None:
+            source = self.top_block.in_feature
+            if source in bottom_up:
+                top_input = bottom_up[source]
+            else:
+                top_input = results[self._out_features.index(source)]
+            results = [*results, *self.top_block(top_input)]
+        return dict(zip(self._out_features, results, strict=True))
+
+
+def _level_names(in_features: list[str], strides: list[int]) -> list[str]:
+    """ "res4" to "p4"; names without a number are numbered by their stride, as Detectron2 does."""
+    numbers = [re.search(r"\d+$", name) for name in in_features]
+    if all(numbers):
+        return [f"p{number.group()}" for number in numbers]
+    return [f"p{int(math.log2(stride))}" for stride in strides]
+
+
+@BACKBONE_REGISTRY.register()
+def build_resnet_vt_fpn_backbone(cfg, input_shape: ShapeSpec) -> VTFPNBackbone:
+    """ResNet + VT-FPN + p6 by max-pooling: for ``build_resnet_fpn_backbone``."""
+    return _build(cfg, build_resnet_backbone(cfg, input_shape), LastLevelMaxPool())
+
+
+@BACKBONE_REGISTRY.register()
+def build_retinanet_resnet_vt_fpn_backbone(cfg, input_shape: ShapeSpec) -> VTFPNBackbone:
+    """ResNet + VT-FPN + p6, p7 from res5: for ``build_retinanet_resnet_fpn_backbone``."""
+    bottom_up = build_resnet_backbone(cfg, input_shape)
+    res5_channels = bottom_up.output_shape()["res5"].channels
+    return _build(cfg, bottom_up, LastLevelP6P7(res5_channels, cfg.MODEL.FPN.OUT_CHANNELS))
+
+
+def _build(cfg, bottom_up: Backbone, top_block: nn.Module) -> VTFPNBackbone:
+    in_features = cfg.MODEL.FPN.IN_FEATURES
+    shapes = bottom_up.output_shape()
+    return VTFPNBackbone(
+        bottom_up,
+        in_features,
+        build_vt_fpn_neck(cfg, [shapes[name] for name in in_features if name in shapes]),
+        cfg.MODEL.FPN.OUT_CHANNELS,
+        top_block,
+    )

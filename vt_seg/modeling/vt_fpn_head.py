@@ -1,0 +1,163 @@
+"""VT-FPN as a semantic segmentation head on the maps of any backbone."""
+
+from collections.abc import Callable
+
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
+from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..layers import VTFPN
+from .vt_fpn_neck import build_vt_fpn_neck
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class VTFPNHead(SemSegFPNHead):
+    """The VT-FPN neck, then the prediction layers of Detectron2's semantic FPN (v1 Sec. 4.2).
+
+    Reads ``res2..res5`` straight from a backbone, at any size: wherever Detectron2's head doubles a
+    map, this one doubles it and crops to the size due there (``ceil(H / stride)``). So 473 x 473
+    needs no padding, a pixel has the same place in the features as in a padded image, and at sizes
+    that the strides divide, the result is Detectron2's.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        input_shape: dict[str, ShapeSpec],
+        *,
+        neck: VTFPN,
+        neck_channels: int,
+        num_classes: int,
+        conv_dims: int,
+        common_stride: int,
+        loss_weight: float = 1.0,
+        norm: str | Callable | None = None,
+        ignore_value: int = -1,
+    ) -> None:
+        """
+        Args:
+            input_shape: channels and stride of each input map.
+            neck: built for these maps in the order of :func:`ordered_by_stride`.
+            neck_channels: channels of the neck's maps.
+            num_classes, conv_dims, common_stride, loss_weight, norm, ignore_value: see Detectron2's
+                ``SemSegFPNHead``.
+        """
+        levels = ordered_by_stride(input_shape)
+        super().__init__(
+            {
+                name: ShapeSpec(channels=neck_channels, stride=shape.stride)
+                for name, shape in levels.items()
+            },
+            num_classes=num_classes,
+            conv_dims=conv_dims,
+            common_stride=common_stride,
+            loss_weight=loss_weight,
+            norm=norm,
+            ignore_value=ignore_value,
+        )
+        self.neck = neck
+        self.finest_stride = next(iter(levels.values())).stride
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
+        """Arguments of ``__init__`` from a config and the backbone's ``output_shape()``.
+
+        Raises:
+            ValueError: if the backbone lacks one of ``MODEL.SEM_SEG_HEAD.IN_FEATURES``.
+        """
+        missing = [name for name in cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES if name not in input_shape]
+        if missing:
+            raise ValueError(
+                f"MODEL.SEM_SEG_HEAD.IN_FEATURES names {missing}, but the backbone gives "
+                f"{sorted(input_shape)}. VTFPNHead reads a plain backbone: set IN_FEATURES and "
+                "MODEL.RESNETS.OUT_FEATURES to res2..res5 (on an FPN use SemSegFPNHead)"
+            )
+        arguments = super().from_config(cfg, input_shape)
+        levels = ordered_by_stride(arguments["input_shape"])
+        arguments["neck"] = build_vt_fpn_neck(cfg, list(levels.values()))
+        arguments["neck_channels"] = cfg.MODEL.FPN.OUT_CHANNELS
+        return arguments
+
+    def forward(
+        self,
+        features: dict[str, Tensor],
+        targets: Tensor | None = None,
+        *,
+        image_size: tuple[int, int] | None = None,
+        mask: Tensor | None = None,
+    ) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """
+        Args:
+            features: maps ``(N, C_i, H_i, W_i)`` by name.
+            targets: labels ``(N, H, W)``, for training.
+            image_size: ``(H, W)`` of the images, for inference. None gives the finest map's size
+                times its stride, which covers the image (``SemanticSegmentor`` crops it).
+            mask: ``(N, 1, h, w)`` at any resolution, nonzero where a pixel is not padding; None for
+                all.
+
+        Returns:
+            In training ``(None, losses)``; in inference logits ``(N, num_classes, H, W)`` and {}.
+        """
+        x = self.layers(features, mask)
+        if self.training:
+            return None, self.losses(x, targets)
+        if image_size is None:
+            image_size = tuple(side * self.common_stride for side in x.shape[-2:])
+        return upsample(x, self.common_stride, image_size), {}
+
+    def layers(self, features: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
+        """Logits ``(N, num_classes, H / common_stride, W / common_stride)``, rounded up."""
+        maps = self.neck([features[name] for name in self.in_features], mask)
+        size = tuple(side * self.finest_stride // self.common_stride for side in maps[0].shape[-2:])
+        return self.predictor(
+            sum(self._scale(head, x, size) for head, x in zip(self.scale_heads, maps, strict=True))
+        )
+
+    @staticmethod
+    def _scale(head: nn.Sequential, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Run one of ``scale_heads``, cropping after each of its doublings; ends at ``size``."""
+        doublings = sum(isinstance(module, nn.Upsample) for module in head)
+        for module in head:
+            if isinstance(module, nn.Upsample):
+                doublings -= 1
+                due = tuple(-(-side // 2**doublings) for side in size)
+                x = upsample(x, 2, due)
+            else:
+                x = module(x)
+        return x
+
+    def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Mean cross-entropy over the labelled pixels; zero, with a graph, where there are none.
+
+        Args:
+            predictions: logits at the common stride.
+            targets: labels ``(N, H, W)``.
+        """
+        predictions = upsample(predictions.float(), self.common_stride, targets.shape[-2:])
+        total = F.cross_entropy(
+            predictions, targets, reduction="sum", ignore_index=self.ignore_value
+        )
+        labelled = (targets != self.ignore_value).sum().clamp(min=1)
+        return {"loss_sem_seg": total / labelled * self.loss_weight}
+
+
+def ordered_by_stride(input_shape: dict[str, ShapeSpec]) -> dict[str, ShapeSpec]:
+    """The order in which the head and its neck take the maps (equal strides keep theirs)."""
+    return dict(sorted(input_shape.items(), key=lambda item: item[1].stride))
+
+
+def upsample(x: Tensor, factor: int, size: tuple[int, int]) -> Tensor:
+    """Bilinear upsampling of ``(N, C, h, w)`` by ``factor``, cropped to ``size``.
+
+    Cropped and not stretched, so that the scale is ``factor`` at any size and features do not drift
+    against the image. Maps too small to cover ``size`` (of a backbone that rounds down) are
+    stretched.
+    """
+    height, width = size
+    if x.shape[-2] * factor < height or x.shape[-1] * factor < width:
+        return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    x = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+    return x[..., :height, :width]
