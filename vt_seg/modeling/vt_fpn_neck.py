@@ -18,16 +18,26 @@ def build_vt_fpn_neck(cfg: CfgNode, input_shapes: Sequence[ShapeSpec]) -> VTFPN:
         cfg: a config with vt_seg's keys.
         input_shapes: channels of each level, in the order in which the maps will come.
     """
+    arguments = visual_transformer_arguments(cfg, "VT_FPN")
     return VTFPN(
         [shape.channels for shape in input_shapes],
         cfg.MODEL.FPN.OUT_CHANNELS,
         projector_reads=cfg.MODEL.VT_FPN.PROJECTOR_READS,
-        **visual_transformer_arguments(cfg.MODEL.VT_FPN),
+        **arguments,
     )
 
 
-def visual_transformer_arguments(node: CfgNode) -> dict[str, Any]:
-    """Keyword arguments of the layers from the keys that VT_FPN and VT_RESNET share."""
+def visual_transformer_arguments(cfg: CfgNode, name: str) -> dict[str, Any]:
+    """Keyword arguments of the layers from the keys that VT_FPN and VT_RESNET share.
+
+    Raises:
+        KeyError: if the config was made without vt_seg's keys.
+    """
+    if name not in cfg.MODEL:
+        raise KeyError(
+            f"the config has no MODEL.{name}: call vt_seg.add_vt_seg_config(cfg) after get_cfg()"
+        )
+    node = cfg.MODEL[name]
     return {
         "num_tokens": node.NUM_TOKENS,
         "token_channels": node.TOKEN_CHANNELS,

@@ -130,17 +130,18 @@ def build_vt_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VTResNet:
     first_four.MODEL.RESNETS.OUT_FEATURES = ["res4"]
     first_four.MODEL.BACKBONE.FREEZE_AT = 0
     resnet = build_resnet_backbone(first_four, input_shape)
-    node = cfg.MODEL.VT_RESNET
+    arguments = visual_transformer_arguments(cfg, "VT_RESNET")
+    out_channels = cfg.MODEL.VT_RESNET.OUT_CHANNELS
     return VTResNet(
         resnet.stem,
         [list(stage) for stage in resnet.stages],
         VisualTransformerStage(
             resnet.output_shape()["res4"].channels,
-            node.OUT_CHANNELS,
+            out_channels,
             BLOCKS_PER_DEPTH[depth],
-            **visual_transformer_arguments(node),
+            **arguments,
         ),
-        node.OUT_CHANNELS,
+        out_channels,
         cfg.MODEL.RESNETS.OUT_FEATURES,
         cfg.MODEL.BACKBONE.FREEZE_AT,
     )

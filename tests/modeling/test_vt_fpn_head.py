@@ -1,0 +1,127 @@
+import pytest
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_model
+from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
+from torch.nn import functional as F
+
+from tests.modeling.conftest import RES, sem_seg_batch, small_cfg, wake
+from vt_seg.modeling import VTFPNHead
+from vt_seg.modeling.vt_fpn_head import upsample
+
+SHAPES = {name: ShapeSpec(channels=8 * 2**i, stride=4 * 2**i) for i, name in enumerate(RES)}
+
+
+def head(shapes=SHAPES) -> VTFPNHead:
+    return wake(SEM_SEG_HEADS_REGISTRY.get("VTFPNHead")(small_cfg(), shapes))
+
+
+def maps(height: int, width: int, batch: int = 1, shapes=SHAPES) -> dict[str, torch.Tensor]:
+    """Maps of the sizes that a ResNet gives: rounded up at every stride."""
+    return {
+        name: torch.randn(batch, s.channels, -(-height // s.stride), -(-width // s.stride))
+        for name, s in shapes.items()
+    }
+
+
+def test_at_divisible_sizes_the_prediction_is_detectron2s_own():
+    """Detectron2's SemSegFPNHead with the same weights on the neck's maps gives the same logits."""
+    ours = head().eval()
+    stock = SemSegFPNHead(
+        {name: ShapeSpec(channels=32, stride=s.stride) for name, s in SHAPES.items()},
+        num_classes=5,
+        conv_dims=64,
+        common_stride=4,
+        norm="GN",
+    ).eval()
+    weights = {k: v for k, v in ours.state_dict().items() if not k.startswith("neck.")}
+    stock.load_state_dict(weights)
+    features = maps(64, 96, batch=2)
+    written = dict(zip(RES, ours.neck([features[name] for name in RES]), strict=True))
+    torch.testing.assert_close(ours(features)[0], stock(written)[0], rtol=1e-5, atol=1e-5)
+    targets = torch.randint(5, (2, 64, 96))
+    expected = stock.losses(stock.layers(written), targets)["loss_sem_seg"]
+    got = ours.losses(ours.layers(features), targets)["loss_sem_seg"]
+    torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 33), (7, 5), (31, 97), (119, 127), (473, 473), (480, 641)]
+)
+def test_answers_with_the_images_size(size, batch):
+    module = head()
+    logits, losses = module.eval()(maps(*size, batch), image_size=size)
+    assert logits.shape == (batch, 5, *size)
+    assert losses == {}
+    none, losses = module.train()(maps(*size, 2), torch.randint(5, (2, *size)))
+    assert none is None
+    assert losses["loss_sem_seg"].isfinite()
+
+
+def test_levels_of_equal_stride_are_taken():
+    shapes = {**SHAPES, "res5": ShapeSpec(channels=64, stride=16)}
+    module = head(shapes).eval()
+    assert [len(scale) for scale in module.scale_heads] == [1, 2, 4, 4]
+    features = maps(75, 53, shapes=shapes)
+    assert features["res4"].shape[-2:] == features["res5"].shape[-2:]
+    assert module(features, image_size=(75, 53))[0].shape == (1, 5, 75, 53)
+
+
+def test_odd_sizes_keep_their_place():
+    """Upsampling a ramp: pixel y of the image reads feature (y + .5) / 4 - .5 whatever the crop."""
+    ramp = torch.arange(30.0).view(1, 1, 30, 1).expand(1, 1, 30, 30)
+    got = upsample(ramp, 4, (117, 118))
+    assert got.shape == (1, 1, 117, 118)
+    expected = ((torch.arange(117) + 0.5) / 4 - 0.5).clamp(0, 29)
+    torch.testing.assert_close(got[0, 0, :, 5], expected)
+
+
+def test_loss_is_the_mean_over_labelled_pixels():
+    module = head().train()
+    features, targets = maps(20, 12, batch=2), torch.randint(5, (2, 20, 12))
+    targets[0, :7] = 255
+    logits = module.layers(features)
+    full = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
+    log_p = full.log_softmax(1).permute(0, 2, 3, 1)
+    picked = [log_p[tuple(i)][targets[tuple(i)]] for i in (targets != 255).nonzero()]
+    expected = -torch.stack(picked).mean()
+    torch.testing.assert_close(module.losses(logits, targets)["loss_sem_seg"], expected)
+
+
+def test_fully_ignored_batch_gives_a_zero_loss_with_a_graph():
+    module = head().train()
+    loss = module(maps(20, 12, 2), torch.full((2, 20, 12), 255))[1]["loss_sem_seg"]
+    assert loss.item() == 0
+    loss.backward()
+    gradients = [p.grad for p in module.parameters()]
+    assert all(g is not None and not g.any() for g in gradients)
+
+
+def test_whole_model_at_473_needs_no_padding_and_reads_none():
+    """SemanticSegmentor pads nothing at batch one: the model equals backbone + head by hand."""
+    model = wake(build_model(small_cfg())).eval()
+    assert model.backbone.size_divisibility == 0
+    batch = sem_seg_batch((119, 117))
+    del batch[0]["sem_seg"]
+    with torch.no_grad():
+        got = model(batch)[0]["sem_seg"]
+        image = (batch[0]["image"] - model.pixel_mean) / model.pixel_std
+        assert image.shape == (3, 119, 117)
+        by_hand = model.sem_seg_head(model.backbone(image[None]), image_size=(119, 117))[0][0]
+    assert got.shape == (5, 119, 117)
+    torch.testing.assert_close(got, by_hand, rtol=1e-4, atol=1e-4)
+
+
+def test_semantic_segmentor_trains_on_images_of_different_sizes():
+    model = wake(build_model(small_cfg())).train()
+    loss = model(sem_seg_batch((65, 97), (50, 64)))["loss_sem_seg"]
+    loss.backward()
+    without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+
+
+def test_a_backbone_without_the_maps_is_refused_with_the_remedy():
+    cfg = small_cfg()
+    with pytest.raises(ValueError, match=r"\['res2'.*SemSegFPNHead"):
+        VTFPNHead(cfg, {"p2": ShapeSpec(channels=8, stride=4)})
