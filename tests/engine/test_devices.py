@@ -1,0 +1,83 @@
+"""Settings that a machine cannot run are replaced, each with a sentence; all else stays."""
+
+import pytest
+import torch
+
+from vt_seg.engine import adapt_to_machine, load_cfg, processes_per_machine
+
+
+def norms(cfg):
+    model = cfg.MODEL
+    return model.RESNETS.NORM, model.FPN.NORM, model.SEM_SEG_HEAD.NORM, model.ROI_BOX_HEAD.NORM
+
+
+@pytest.fixture
+def cfg():
+    return load_cfg(
+        "",
+        [
+            *("MODEL.RESNETS.NORM", "SyncBN", "MODEL.FPN.NORM", "nnSyncBN"),
+            *("MODEL.SEM_SEG_HEAD.NORM", "GN", "MODEL.ROI_BOX_HEAD.NORM", "naiveSyncBN"),
+            *("SOLVER.AMP.ENABLED", "True"),
+        ],
+    )
+
+
+def test_one_process_has_no_use_for_synchronised_norms(cfg):
+    notes = adapt_to_machine(cfg, world_size=1, has_gpu=True)
+    assert norms(cfg) == ("BN", "BN", "GN", "BN")
+    assert cfg.MODEL.VT_FPN.NORM == "BN"
+    assert cfg.MODEL.DEVICE == "cuda" and cfg.SOLVER.AMP.ENABLED
+    # One sentence per norm, naming every key.
+    assert len(notes) == 3
+    assert any("SyncBN -> BN" in n and "MODEL.RESNETS.NORM, " in n for n in notes)
+    assert any(n == "nnSyncBN -> BN in MODEL.FPN.NORM: there is one process." for n in notes)
+
+
+def test_several_gpus_keep_everything(cfg):
+    before = cfg.clone()
+    assert adapt_to_machine(cfg, world_size=8, has_gpu=True) == []
+    assert cfg == before
+
+
+def test_several_cpu_processes_get_the_norm_that_runs_there(cfg):
+    notes = adapt_to_machine(cfg, world_size=2, has_gpu=False)
+    assert norms(cfg) == ("naiveSyncBN", "naiveSyncBN", "GN", "naiveSyncBN")
+    assert "MODEL.DEVICE cuda -> cpu: there is no GPU." in notes
+
+
+def test_without_a_gpu_device_and_mixed_precision_change(cfg):
+    notes = adapt_to_machine(cfg, world_size=1, has_gpu=False)
+    assert cfg.MODEL.DEVICE == "cpu" and not cfg.SOLVER.AMP.ENABLED
+    assert any(n.startswith("SOLVER.AMP.ENABLED True -> False") for n in notes)
+
+
+def test_num_gpus_0_asks_for_the_cpu(cfg):
+    notes = adapt_to_machine(cfg, world_size=1, has_gpu=True, wants_gpu=False)
+    assert cfg.MODEL.DEVICE == "cpu"
+    assert "MODEL.DEVICE cuda -> cpu: --num-gpus is 0." in notes
+
+
+def test_a_chosen_cpu_is_not_news():
+    cfg = load_cfg("", ["MODEL.DEVICE", "cpu", "MODEL.VT_FPN.NORM", "BN"])
+    cfg.MODEL.VT_RESNET.NORM = "BN"
+    assert adapt_to_machine(cfg, world_size=1, has_gpu=False) == []
+
+
+@pytest.mark.parametrize(
+    ("available", "asked", "processes", "says_so"),
+    [(0, 0, 1, False), (0, 1, 1, False), (0, 4, 1, True), (8, 0, 1, False), (8, 8, 8, False)],
+)
+def test_processes_per_machine(monkeypatch, available, asked, processes, says_so):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: available)
+    number, note = processes_per_machine(asked)
+    assert number == processes
+    assert bool(note) == says_so
+
+
+def test_more_gpus_than_there_are(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ValueError, match="--num-gpus 3, but this machine has 2"):
+        processes_per_machine(3)

@@ -1,0 +1,75 @@
+"""The evaluator follows from the dataset's metadata."""
+
+import uuid
+
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import COCOEvaluator, COCOPanopticEvaluator, DatasetEvaluators
+
+from vt_seg.engine import load_cfg
+from vt_seg.evaluation import PerClassSemSegEvaluator, build_evaluator
+
+from ..engine.tiny_datasets import write_blocks
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A registered dataset of two images with the labels 0-3; gone again after the test."""
+    name = f"blocks_{uuid.uuid4().hex}"
+    write_blocks(tmp_path / "images", tmp_path / "masks", ["a", "b"], [0, 1, 2, 3])
+    DatasetCatalog.register(
+        name,
+        lambda: [
+            {
+                "file_name": str(tmp_path / "images" / f"{stem}.jpg"),
+                "sem_seg_file_name": str(tmp_path / "masks" / f"{stem}.png"),
+            }
+            for stem in ("a", "b")
+        ],
+    )
+    MetadataCatalog.get(name).set(
+        stuff_classes=["w", "x", "y", "z"], ignore_label=255, evaluator_type="sem_seg"
+    )
+    yield name
+    DatasetCatalog.remove(name)
+    MetadataCatalog.remove(name)
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    return load_cfg("", ["OUTPUT_DIR", str(tmp_path / "out")])
+
+
+def test_sem_seg(cfg, dataset):
+    assert isinstance(build_evaluator(cfg, dataset), PerClassSemSegEvaluator)
+
+
+def test_a_label_out_of_range_is_refused(cfg, dataset, tmp_path):
+    """Detectron2 alone would count it as some other class."""
+    write_blocks(tmp_path / "images", tmp_path / "masks", ["a", "b"], [0, 1, 2, 7])
+    evaluator = build_evaluator(cfg, dataset)
+    with pytest.raises(ValueError, match=r"a\.png holds label 7"):
+        evaluator.sem_seg_loading_fn(str(tmp_path / "masks" / "a.png"), dtype=int)
+
+
+def test_instances_and_panoptic(cfg, monkeypatch):
+    # COCO's files are read by the constructors of Detectron2's evaluators.
+    for evaluator in (COCOEvaluator, COCOPanopticEvaluator, PerClassSemSegEvaluator):
+        monkeypatch.setattr(evaluator, "__init__", lambda self, *args, **kwargs: None)
+    assert isinstance(build_evaluator(cfg, "coco_2017_val"), COCOEvaluator)
+    panoptic = build_evaluator(cfg, "coco_2017_val_panoptic_separated")
+    assert isinstance(panoptic, DatasetEvaluators)
+    assert [type(evaluator) for evaluator in panoptic._evaluators] == [
+        PerClassSemSegEvaluator,
+        COCOEvaluator,
+        COCOPanopticEvaluator,
+    ]
+
+
+@pytest.mark.parametrize("kind", [None, "lvis"])
+def test_an_unknown_kind(cfg, dataset, kind):
+    del MetadataCatalog.get(dataset).evaluator_type
+    if kind:
+        MetadataCatalog.get(dataset).evaluator_type = kind
+    with pytest.raises(ValueError, match=r"known are sem_seg, coco, coco_panoptic_seg\. For"):
+        build_evaluator(cfg, dataset)

@@ -1,0 +1,52 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+class Runner:
+    """Runs the tools as a user does, in processes of their own."""
+
+    def __init__(self, datasets: Path) -> None:
+        self.environment = {
+            **os.environ,
+            "DETECTRON2_DATASETS": str(datasets),
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
+
+    def start(self, tool: str, *arguments: object) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "tools" / tool), *map(str, arguments)],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, tool: str, *arguments: object, succeeds: bool = True) -> str:
+        """Everything that the tool printed."""
+        process = self.start(tool, *arguments)
+        output, _ = process.communicate(timeout=240)
+        assert (process.returncode == 0) == succeeds, output[-4000:]
+        return output
+
+
+@pytest.fixture
+def tools(tmp_path):
+    return Runner(tmp_path / "datasets")
+
+
+@pytest.fixture
+def out(tmp_path):
+    """An output folder, removed afterwards: checkpoints of a ResNet-50 are large."""
+    folder = tmp_path / "out"
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)

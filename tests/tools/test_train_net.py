@@ -1,0 +1,136 @@
+"""The life of a run on tiny datasets in the real folders: train, resume, evaluate, kill."""
+
+import json
+import os
+import re
+import runpy
+import signal
+import time
+
+import pytest
+from detectron2.engine import default_argument_parser
+
+import vt_seg
+from tools.train_net import main
+
+from ..engine.tiny_datasets import write_coco, write_lip, write_tiny_scenes
+
+# Two images per iteration, two iterations, one CPU process, no download.
+TINY = [
+    *("MODEL.WEIGHTS", "", "SOLVER.REFERENCE_WORLD_SIZE", "0", "SOLVER.IMS_PER_BATCH", "2"),
+    *("SOLVER.MAX_ITER", "2", "SOLVER.WARMUP_ITERS", "0", "SEED", "1"),
+    *("INPUT.MIN_SIZE_TRAIN", "(48,)", "INPUT.MIN_SIZE_TEST", "48", "DATALOADER.NUM_WORKERS", "0"),
+]
+R18 = [
+    *("MODEL.RESNETS.DEPTH", "18", "MODEL.RESNETS.RES2_OUT_CHANNELS", "64"),
+    *("MODEL.VT_FPN.TOKEN_CHANNELS", "128"),
+]
+
+
+def scores(output):
+    """Every mIoU that Detectron2 printed, with all its digits."""
+    return re.findall(r"copypaste: (\d+\.\d+),", output)
+
+
+def logged_miou(folder):
+    """The last evaluation in metrics.json, unrounded."""
+    with open(folder / "metrics.json") as file:
+        found = [json.loads(line) for line in file]
+    return [record["sem_seg/mIoU"] for record in found if "sem_seg/mIoU" in record][-1]
+
+
+def test_cocostuff_with_resnet_50(tools, out, tmp_path):
+    """Train two steps, evaluate, resume at step 2, evaluate again to the digit."""
+    write_coco(tmp_path / "datasets", "panoptic_stuff_{split}2017", [0, 7, 30, 53])
+    config = ("--config-file", "configs/vtfpn_R50_cocostuff.yaml")
+    common = [*TINY, "OUTPUT_DIR", out]
+
+    log = tools.run("train_net.py", *config, *common)
+    assert "MODEL.DEVICE cuda -> cpu: there is no GPU." in log
+    assert "SyncBN -> BN in MODEL.VT_FPN.NORM" in log
+    assert "Recipe: 1 process (not scaled), batch 2 (2 per process), base LR 0.04" in log
+    assert "Starting from scratch: random weights, start at iteration 0." in log
+    assert len(scores(log)) == 1
+    assert any(name.startswith("events.out.tfevents") for name in os.listdir(out))
+
+    longer = [*common, "SOLVER.MAX_ITER", 3]
+    log = tools.run("train_net.py", *config, "--resume", *longer)
+    assert f"Resuming from {out}/model_final.pth at iteration 2 of 3." in log
+    assert "Starting training from iteration 2" in log
+    trained = scores(log)
+
+    weights = ["MODEL.WEIGHTS", out / "model_final.pth"]
+    log = tools.run("train_net.py", *config, "--eval-only", *common, *weights)
+    assert f"Evaluating {out}/model_final.pth" in log
+    assert scores(log) == trained and len(trained) == 1
+
+
+@pytest.fixture
+def here(tmp_path):
+    """Run train_net's ``main`` in this process, with datasets below tmp_path."""
+    vt_seg.register_all_datasets(str(tmp_path / "datasets"))
+    parser = default_argument_parser()
+    yield lambda *arguments: main(parser.parse_args([str(a) for a in arguments]))
+    vt_seg.register_all_datasets()
+
+
+@pytest.mark.parametrize("name", ["lip", "cocostuff171", "cocostuff91"])
+def test_the_other_datasets(here, out, tmp_path, name):
+    if name == "lip":
+        write_lip(tmp_path / "datasets")
+    elif name == "cocostuff171":
+        masks = "stuffthingmaps_detectron2/{split}2017"
+        write_coco(tmp_path / "datasets", masks, [0, 7, 30, 170])
+    else:
+        masks = "stuffthingmaps_detectron2_stuff91/{split}2017"
+        write_coco(tmp_path / "datasets", masks, [0, 7, 30, 90])
+    config = ("--config-file", f"configs/vtfpn_R50_{name}.yaml")
+    common = [*TINY, *R18, "OUTPUT_DIR", out]
+
+    here(*config, *common)
+    first = logged_miou(out)
+    log = (out / "log.txt").read_text()
+    if name == "lip":
+        assert "Resize(shape=(473, 473)" in log
+        assert "LabelSwapFlip(" in log
+
+    here(*config, "--resume", *common, "SOLVER.MAX_ITER", 3)
+    log = (out / "log.txt").read_text()
+    assert f"Resuming from {out}/model_final.pth at iteration 2 of 3." in log
+    second = logged_miou(out)
+
+    again = here(*config, "--eval-only", "--resume", *common)
+    assert again["sem_seg"]["mIoU"] == second
+    assert 0 <= first <= 100 and 0 <= second <= 100
+
+
+def test_kill_and_resume(tools, out, tmp_path):
+    """SIGKILL in the middle; --resume goes on from the last checkpoint, whichever it is."""
+    write_tiny_scenes(tmp_path / "datasets")
+    config = ("--config-file", "configs/vtfpn_R18_scenes.yaml")
+    small = ("MODEL.VT_FPN.TOKEN_CHANNELS", 128)
+    common = [*TINY, *small, "OUTPUT_DIR", out, "SOLVER.CHECKPOINT_PERIOD", 5]
+
+    process = tools.start("train_net.py", *config, *common, "SOLVER.MAX_ITER", 100_000)
+    deadline = time.monotonic() + 120
+    while not (out / "model_0000009.pth").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+    last = (out / "last_checkpoint").read_text()
+    start = int(re.fullmatch(r"model_(\d{7})\.pth", last).group(1)) + 1
+    assert start >= 5
+    log = tools.run("train_net.py", *config, "--resume", *common, "SOLVER.MAX_ITER", start + 2)
+    assert f"Resuming from {out}/{last} at iteration {start} of {start + 2}." in log
+    assert f"Starting training from iteration {start}" in log
+    assert len(scores(log)) == 1
+
+
+def test_a_config_is_asked_for(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["train_net.py"])
+    with pytest.raises(SystemExit):
+        runpy.run_path("tools/train_net.py", run_name="__main__")
+    assert "--config-file is needed" in capsys.readouterr().err

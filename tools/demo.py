@@ -1,0 +1,61 @@
+#!/usr/bin/env python
+"""Draw a trained model's predictions over images.
+
+    python tools/demo.py --config-file configs/vtfpn_R18_scenes.yaml --input a.jpg folder 'x/*.png'
+    python tools/demo.py --config-file configs/vtfpn_R18_scenes.yaml --dataset vt_scenes_val
+    ... --opts MODEL.WEIGHTS model.pth            default: the final weights in OUTPUT_DIR
+
+With --dataset, image, ground truth and prediction stand side by side, and overview.png shows all.
+"""
+
+import argparse
+import os
+
+import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
+
+# isort: split
+from detectron2.data import MetadataCatalog
+
+from vt_seg.engine import SemSegPredictor, adapt_to_machine, find_weights, load_cfg
+from vt_seg.visualization import draw_dataset, draw_files, find_images
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", required=True, metavar="FILE")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--input", nargs="+", metavar="IMAGE", help="files, folders, patterns")
+    source.add_argument("--dataset", metavar="NAME", help="a registered dataset with masks")
+    parser.add_argument("--num", type=int, default=12, help="images of the dataset (default 12)")
+    parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/predictions")
+    parser.add_argument(
+        "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(args: argparse.Namespace) -> None:
+    cfg = load_cfg(args.config_file, args.opts)
+    for note in adapt_to_machine(cfg, world_size=1):
+        print(note)
+    if "MODEL.WEIGHTS" not in args.opts[::2]:
+        # The config names the weights that training starts from.
+        cfg.MODEL.WEIGHTS = find_weights(cfg.OUTPUT_DIR)
+    print(f"weights: {cfg.MODEL.WEIGHTS}")
+    output = args.output or os.path.join(cfg.OUTPUT_DIR, "predictions")
+
+    if args.input:
+        paths = find_images(args.input)
+        predict = SemSegPredictor(cfg).predict_labels
+        written = draw_files(paths, predict, MetadataCatalog.get(cfg.DATASETS.TEST[0]), output)
+        print(f"{len(written)} pictures in {output}")
+    else:
+        predict = SemSegPredictor(cfg).predict_labels
+        written, overview = draw_dataset(args.dataset, args.num, predict, output)
+        print(f"{len(written)} comparisons in {output}, all in {overview}")
+
+
+if __name__ == "__main__":
+    main(parse_args())

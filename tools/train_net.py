@@ -1,0 +1,50 @@
+#!/usr/bin/env python
+"""Train or evaluate a model, with Detectron2's flags.
+
+    python tools/train_net.py --config-file configs/vtfpn_R18_scenes.yaml
+    python tools/train_net.py --config-file configs/vtfpn_R50_cocostuff.yaml --num-gpus 8
+    ... --resume                                  go on from the last checkpoint in OUTPUT_DIR
+    ... --eval-only MODEL.WEIGHTS FILE            evaluate only
+    ... SOLVER.IMS_PER_BATCH 8 OUTPUT_DIR out     override any key of the config
+
+Without a GPU it trains on the CPU, in one process.
+"""
+
+import argparse
+
+import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
+
+# isort: split
+from detectron2.engine import default_argument_parser, launch
+
+from vt_seg.engine import Trainer, evaluate, processes_per_machine, setup_cfg
+
+
+def main(args: argparse.Namespace) -> object:
+    cfg = setup_cfg(args)
+    if args.eval_only:
+        return evaluate(cfg, resume=args.resume)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()
+
+
+if __name__ == "__main__":
+    parser = default_argument_parser(epilog=__doc__)
+    args = parser.parse_args()
+    if not args.config_file:
+        parser.error("--config-file is needed, e.g. --config-file configs/vtfpn_R18_scenes.yaml")
+    try:
+        num_processes, note = processes_per_machine(args.num_gpus)
+    except ValueError as error:
+        parser.error(str(error))
+    if note:
+        print(note)
+    launch(
+        main,
+        num_processes,
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+        args=(args,),
+    )

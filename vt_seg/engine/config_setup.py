@@ -1,0 +1,53 @@
+"""From a config file and ``KEY VALUE`` overrides to the frozen config of a run."""
+
+import argparse
+import logging
+
+from detectron2.config import CfgNode, get_cfg
+from detectron2.engine import default_setup
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+
+from vt_seg.config import add_vt_seg_config
+
+from .devices import adapt_to_machine
+
+logger = logging.getLogger(__name__)
+
+
+def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
+    """Detectron2's defaults, then vt_seg's, then the file, then the overrides.
+
+    Args:
+        config_file: a YAML file; "" for the defaults alone.
+        overrides: ``["KEY", "VALUE", ...]``.
+
+    Returns:
+        the config, not frozen and not yet adapted to the machine.
+    """
+    cfg = get_cfg()
+    add_vt_seg_config(cfg)
+    if config_file:
+        cfg.merge_from_file(config_file)
+    cfg.merge_from_list(overrides or [])
+    return cfg
+
+
+def setup_cfg(args: argparse.Namespace) -> CfgNode:
+    """The config of a training or evaluation run; sets up logging, seed and output folder too.
+
+    Args:
+        args: of Detectron2's ``default_argument_parser``: ``config_file``, ``opts``, ``num_gpus``.
+
+    Returns:
+        the frozen config, adapted to the machine (see :func:`adapt_to_machine`).
+    """
+    cfg = load_cfg(args.config_file, args.opts)
+    wants_gpu = getattr(args, "num_gpus", 1) > 0
+    notes = adapt_to_machine(cfg, world_size=comm.get_world_size(), wants_gpu=wants_gpu)
+    cfg.freeze()
+    default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="vt_seg")
+    for note in notes:
+        logger.info(note)
+    return cfg

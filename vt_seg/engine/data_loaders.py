@@ -1,0 +1,90 @@
+"""Detectron2's data loaders with the right mapper, and a training order that the seed decides."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import (
+    DatasetMapper,
+    build_detection_test_loader,
+    build_detection_train_loader,
+    get_detection_dataset_dicts,
+)
+from detectron2.data.samplers import TrainingSampler
+from detectron2.utils import comm
+
+from vt_seg.data import SemSegMapper
+
+
+class SeededTrainingSampler(TrainingSampler):
+    """Detectron2's endless shuffled order, made from a seed and started anywhere.
+
+    Attributes:
+        start: number of indices, over all processes, to leave out at the beginning: those that
+            were used before training was resumed.
+    """
+
+    start: int = 0
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.start + comm.get_rank()
+        yield from islice(self._infinite_indices(), first, None, comm.get_world_size())
+
+
+def build_mapper(cfg: CfgNode, is_train: bool) -> Callable[[dict], dict]:
+    """The mapper that ``INPUT.SEM_SEG_MAPPER`` names.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    name = cfg.INPUT.SEM_SEG_MAPPER
+    if name == "auto":
+        is_sem_seg = cfg.MODEL.META_ARCHITECTURE == "SemanticSegmentor"
+        name = "vt_seg" if is_sem_seg else "detectron2"
+    if name == "vt_seg":
+        return SemSegMapper(cfg, is_train=is_train)
+    if name == "detectron2":
+        return DatasetMapper(cfg, is_train=is_train)
+    raise ValueError(f'INPUT.SEM_SEG_MAPPER is "{name}": use "auto", "vt_seg" or "detectron2"')
+
+
+def build_train_loader(cfg: CfgNode) -> Any:
+    """The training loader; with ``SEED`` >= 0, the order of the images follows from the seed.
+
+    Detectron2 draws the order's seed from NumPy's global state, so that whatever draws before it
+    changes the order. Samplers other than the default are Detectron2's as they are.
+    """
+    mapper = build_mapper(cfg, is_train=True)
+    if cfg.SEED < 0 or cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
+        return build_detection_train_loader(cfg, mapper=mapper)
+    keypoints = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE if cfg.MODEL.KEYPOINT_ON else 0
+    dataset = get_detection_dataset_dicts(
+        cfg.DATASETS.TRAIN,
+        filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
+        min_keypoints=keypoints,
+        proposal_files=cfg.DATASETS.PROPOSAL_FILES_TRAIN if cfg.MODEL.LOAD_PROPOSALS else None,
+    )
+    sampler = SeededTrainingSampler(len(dataset), seed=cfg.SEED)
+    return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset, sampler=sampler)
+
+
+def continue_order_at(loader: Any, num_images: int) -> None:
+    """Let a seeded training loader go on where a stopped run was, instead of from the first image.
+
+    Exact without aspect ratio grouping, near enough with it. No effect on other samplers.
+
+    Args:
+        loader: of :func:`build_train_loader`, not yet iterated.
+        num_images: images that were used already, over all processes.
+    """
+    while loader is not None:
+        sampler = getattr(loader, "sampler", None)
+        if isinstance(sampler, SeededTrainingSampler):
+            sampler.start = num_images
+        loader = getattr(loader, "dataset", None)
+
+
+def build_test_loader(cfg: CfgNode, dataset_name: str) -> Any:
+    """The test loader of one dataset: one image at a time, in order."""
+    return build_detection_test_loader(cfg, dataset_name, mapper=build_mapper(cfg, is_train=False))

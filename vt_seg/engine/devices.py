@@ -1,0 +1,86 @@
+"""What the machine at hand can run: devices, processes, and the settings that depend on them."""
+
+from collections.abc import Iterator
+
+import torch
+from detectron2.config import CfgNode
+
+# Detectron2's names of the normalisations that exchange statistics between processes.
+_SYNCHRONISED_NORMS = ("SyncBN", "nnSyncBN", "naiveSyncBN")
+
+
+def processes_per_machine(num_gpus: int) -> tuple[int, str]:
+    """How many processes to launch for ``--num-gpus``.
+
+    Args:
+        num_gpus: what the user asked for; 0 means "on the CPU".
+
+    Returns:
+        the number of processes (at least 1), and a sentence to print ("" if nothing changed).
+
+    Raises:
+        ValueError: more GPUs are asked for than the machine has.
+    """
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if available == 0:
+        note = "No GPU here: one process on the CPU instead." if num_gpus > 1 else ""
+        return 1, note
+    if num_gpus > available:
+        raise ValueError(
+            f"--num-gpus {num_gpus}, but this machine has {available}: pass --num-gpus {available}"
+        )
+    return max(num_gpus, 1), ""
+
+
+def adapt_to_machine(
+    cfg: CfgNode, *, world_size: int, has_gpu: bool | None = None, wants_gpu: bool = True
+) -> list[str]:
+    """Replace, in place, the settings of ``cfg`` that cannot work on this machine.
+
+    The device becomes the CPU where there is no GPU (or none is wanted); mixed precision is
+    switched off there, as Detectron2's ``AMPTrainer`` needs CUDA. Synchronised batch norm becomes
+    BN in a single process, where it would mean the same and some PyTorch versions refuse it, and
+    Detectron2's own ``naiveSyncBN`` on CPU processes, where PyTorch's does not run.
+
+    Args:
+        cfg: an unfrozen config.
+        world_size: number of processes over all machines.
+        has_gpu: None asks PyTorch.
+        wants_gpu: False for ``--num-gpus 0``.
+
+    Returns:
+        one sentence per change, for the log.
+    """
+    notes = []
+    if has_gpu is None:
+        has_gpu = torch.cuda.is_available()
+    if cfg.MODEL.DEVICE.startswith("cuda") and not (has_gpu and wants_gpu):
+        reason = "there is no GPU" if wants_gpu else "--num-gpus is 0"
+        notes.append(f"MODEL.DEVICE {cfg.MODEL.DEVICE} -> cpu: {reason}.")
+        cfg.MODEL.DEVICE = "cpu"
+    on_cpu = cfg.MODEL.DEVICE == "cpu"
+    if on_cpu and cfg.SOLVER.AMP.ENABLED:
+        notes.append("SOLVER.AMP.ENABLED True -> False: mixed precision training needs a GPU.")
+        cfg.SOLVER.AMP.ENABLED = False
+
+    changed: dict[str, list[str]] = {}
+    for path, node in _nodes_with_norm(cfg):
+        norm = node.NORM
+        if world_size == 1 and norm in _SYNCHRONISED_NORMS:
+            node.NORM = "BN"
+        elif world_size > 1 and on_cpu and norm in ("SyncBN", "nnSyncBN"):
+            node.NORM = "naiveSyncBN"
+        if norm != node.NORM:
+            changed.setdefault(f"{norm} -> {node.NORM}", []).append(f"{path}NORM")
+    reason = "there is one process" if world_size == 1 else "PyTorch's SyncBN needs GPUs"
+    notes += [f"{change} in {', '.join(keys)}: {reason}." for change, keys in changed.items()]
+    return notes
+
+
+def _nodes_with_norm(node: CfgNode, path: str = "") -> Iterator[tuple[str, CfgNode]]:
+    """Every node that holds a key NORM, with its dotted path (ending in a dot)."""
+    if isinstance(node.get("NORM"), str):
+        yield path, node
+    for key, value in node.items():
+        if isinstance(value, CfgNode):
+            yield from _nodes_with_norm(value, f"{path}{key}.")

@@ -1,0 +1,70 @@
+"""One image in, one prediction out, with the preprocessing of the test set."""
+
+import os
+
+import detectron2.data.transforms as T
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultPredictor
+
+from vt_seg.data import build_augmentations
+
+
+class SemSegPredictor(DefaultPredictor):
+    """Detectron2's predictor, resizing as ``SemSegMapper`` does in tests.
+
+    ``DefaultPredictor`` knows ``INPUT.MIN_SIZE_TEST`` only, so that a model trained at
+    ``INPUT.FIXED_SIZE`` would see images of a size it never met.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        super().__init__(cfg)
+        self.aug = _TestTransforms(build_augmentations(cfg, is_train=False))
+
+    def predict_labels(self, image_bgr: np.ndarray) -> np.ndarray:
+        """Class indices ``(H, W)`` of an image ``(H, W, 3)``, uint8 and BGR.
+
+        Raises:
+            ValueError: the model does not segment semantically.
+        """
+        outputs = self(image_bgr)
+        if "sem_seg" not in outputs:
+            raise ValueError(
+                f"MODEL.META_ARCHITECTURE {self.cfg.MODEL.META_ARCHITECTURE} predicts "
+                f"{sorted(outputs)}, no semantic segmentation"
+            )
+        return outputs["sem_seg"].argmax(dim=0).cpu().numpy()
+
+
+class _TestTransforms:
+    """Several augmentations behind the one method that ``DefaultPredictor`` calls."""
+
+    def __init__(self, augmentations: list[T.Augmentation]) -> None:
+        self._augmentations = T.AugmentationList(augmentations)
+
+    def get_transform(self, image: np.ndarray) -> T.TransformList:
+        return self._augmentations(T.AugInput(image))
+
+
+def find_weights(output_dir: str) -> str:
+    """The weights that a training run left behind: the final ones, else the last checkpoint.
+
+    Args:
+        output_dir: the run's ``OUTPUT_DIR``.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    final = os.path.join(output_dir, "model_final.pth")
+    if os.path.isfile(final):
+        return final
+    tag = os.path.join(output_dir, "last_checkpoint")
+    if os.path.isfile(tag):
+        with open(tag) as file:
+            last = os.path.join(output_dir, file.read().strip())
+        if os.path.isfile(last):
+            return last
+    raise FileNotFoundError(
+        f"No trained weights in OUTPUT_DIR {output_dir} (model_final.pth or a checkpoint): "
+        "train first, or name a file with MODEL.WEIGHTS."
+    )

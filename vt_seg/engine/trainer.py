@@ -1,0 +1,137 @@
+"""Detectron2's DefaultTrainer with this project's data, evaluators, schedule and plain speech."""
+
+import logging
+import os
+import weakref
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.evaluation import DatasetEvaluator, verify_results
+from detectron2.utils import comm
+
+from vt_seg.evaluation import build_evaluator
+
+from .checkpointer import SegmentationCheckpointer
+from .data_loaders import build_test_loader, build_train_loader, continue_order_at
+from .lr_schedule import build_lr_scheduler
+from .recipe import describe_recipe, scale_recipe
+
+logger = logging.getLogger(__name__)
+
+
+class Trainer(DefaultTrainer):
+    """Trains, evaluates every ``TEST.EVAL_PERIOD`` iterations and at the end, and can be resumed.
+
+    Args:
+        cfg: a config of :func:`vt_seg.engine.setup_cfg`.
+
+    Raises:
+        ValueError: the batch cannot be divided among the processes.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        world_size = comm.get_world_size()
+        scaled = scale_recipe(cfg, world_size)
+        logger.info(describe_recipe(scaled, world_size, cfg.SOLVER.REFERENCE_WORLD_SIZE))
+        super().__init__(scaled)
+
+    def build_hooks(self) -> list[HookBase | None]:
+        # DefaultTrainer makes its checkpointer by name, right before it asks for the hooks.
+        self.checkpointer = SegmentationCheckpointer(
+            self.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
+        )
+        return super().build_hooks()
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Load what training starts from, and log in a line what that is.
+
+        Args:
+            resume: go on from the last checkpoint in ``OUTPUT_DIR`` if there is one.
+        """
+        folder, weights = self.cfg.OUTPUT_DIR, self.cfg.MODEL.WEIGHTS
+        has_checkpoint = self.checkpointer.has_checkpoint()
+        last = self.checkpointer.get_checkpoint_file() if has_checkpoint else ""
+        if has_checkpoint and not resume:
+            logger.warning(
+                "%s has checkpoints of an earlier run (last: %s), which this run may overwrite; "
+                "--resume would continue it.",
+                folder,
+                os.path.basename(last),
+            )
+        if resume and not has_checkpoint:
+            logger.info("Nothing to resume: %s has no checkpoint.", folder)
+
+        super().resume_or_load(resume)
+
+        if resume and has_checkpoint:
+            continue_order_at(self.data_loader, self.start_iter * self.cfg.SOLVER.IMS_PER_BATCH)
+            logger.info(
+                "Resuming from %s at iteration %d of %d.", last, self.start_iter, self.max_iter
+            )
+        elif weights:
+            logger.info("Fine-tuning: weights %s loaded, start at iteration 0.", weights)
+        else:
+            logger.info("Starting from scratch: random weights, start at iteration 0.")
+
+    def train(self) -> Any:
+        """Train from ``start_iter`` to the end; log the last results and where the weights are."""
+        results = super().train()
+        if comm.is_main_process():
+            weights = os.path.join(self.cfg.OUTPUT_DIR, "model_final.pth")
+            found = getattr(self, "_last_eval_results", {}).get("sem_seg", {})
+            score = f"mIoU {found['mIoU']:.2f} %, " if "mIoU" in found else ""
+            logger.info("Done: %sweights in %s", score, weights)
+        return results
+
+    @classmethod
+    def build_lr_scheduler(
+        cls, cfg: CfgNode, optimizer: torch.optim.Optimizer
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        return build_lr_scheduler(cfg, optimizer)
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> Any:
+        return build_train_loader(cfg)
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
+        return build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(
+        cls, cfg: CfgNode, dataset_name: str, output_folder: str | None = None
+    ) -> DatasetEvaluator:
+        return build_evaluator(cfg, dataset_name, output_folder)
+
+
+def evaluate(cfg: CfgNode, resume: bool = False) -> OrderedDict:
+    """Evaluate ``MODEL.WEIGHTS``, or the last checkpoint of ``OUTPUT_DIR``, on ``DATASETS.TEST``.
+
+    Args:
+        cfg: a config of :func:`vt_seg.engine.setup_cfg`.
+        resume: take the last checkpoint of ``OUTPUT_DIR`` if there is one.
+
+    Returns:
+        Detectron2's results: ``{"sem_seg": {"mIoU": ..., ...}}`` for one dataset, one such
+        dictionary per dataset name for several.
+    """
+    model = Trainer.build_model(cfg)
+    checkpointer = SegmentationCheckpointer(model, save_dir=cfg.OUTPUT_DIR)
+    from_last = resume and checkpointer.has_checkpoint()
+    weights = checkpointer.get_checkpoint_file() if from_last else cfg.MODEL.WEIGHTS
+    if weights:
+        logger.info("Evaluating %s", weights)
+    else:
+        logger.warning(
+            "Evaluating random weights: pass MODEL.WEIGHTS <file>, or --resume for the last "
+            "checkpoint of OUTPUT_DIR (%s).",
+            cfg.OUTPUT_DIR,
+        )
+    checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
+    results = Trainer.test(cfg, model)
+    if comm.is_main_process():
+        verify_results(cfg, results)
+    return results

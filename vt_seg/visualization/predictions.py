@@ -1,0 +1,121 @@
+"""Predictions on files and on datasets, drawn and written to a folder."""
+
+import glob
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+import cv2
+import numpy as np
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
+from tqdm import tqdm
+
+from vt_seg.data import mask_loader, read_image
+
+from .overlay import draw_sem_seg
+from .panels import contact_sheet, side_by_side
+
+IMAGE_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+# Image (H, W, 3), uint8, BGR -> class indices (H, W).
+Predictor = Callable[[np.ndarray], np.ndarray]
+
+
+def find_images(inputs: Sequence[str]) -> list[str]:
+    """Image files named by paths, folders (not searched below) and patterns such as ``x/*.jpg``.
+
+    Raises:
+        FileNotFoundError: one of the inputs yields no image.
+    """
+    found: dict[str, None] = {}
+    for entry in inputs:
+        if os.path.isdir(entry):
+            paths = [os.path.join(entry, name) for name in sorted(os.listdir(entry))]
+            paths = [path for path in paths if path.lower().endswith(IMAGE_EXTENSIONS)]
+        else:
+            paths = [entry] if os.path.isfile(entry) else sorted(glob.glob(entry))
+        if not paths:
+            raise FileNotFoundError(f"{entry}: no such image, or no images in it")
+        found.update(dict.fromkeys(paths))
+    return list(found)
+
+
+def draw_files(
+    paths: Sequence[str], predict: Predictor, metadata: Metadata, output_dir: str
+) -> list[str]:
+    """Write ``<output_dir>/<name>_prediction.jpg`` for every image file.
+
+    Returns:
+        the files written.
+    """
+    names = _unique_names(paths)
+    written = []
+    for path, name in zip(tqdm(paths, desc="predict", unit="image"), names, strict=True):
+        image = read_image(path, format="BGR")
+        picture = draw_sem_seg(_rgb(image), predict(image), metadata)
+        written.append(_write(picture, os.path.join(output_dir, f"{name}_prediction.jpg")))
+    return written
+
+
+def draw_dataset(
+    dataset_name: str, num: int, predict: Predictor, output_dir: str
+) -> tuple[list[str], str]:
+    """Write image, ground truth and prediction side by side, and an overview of all.
+
+    Args:
+        dataset_name: a registered semantic segmentation dataset.
+        num: how many images, spread evenly over the dataset.
+        predict: see ``Predictor``.
+        output_dir: takes ``<name>_comparison.jpg`` and ``overview.png``.
+
+    Returns:
+        the comparisons' files and the overview's file.
+    """
+    metadata = MetadataCatalog.get(dataset_name)
+    records = DatasetCatalog.get(dataset_name)
+    chosen = np.unique(np.linspace(0, len(records) - 1, min(num, len(records))).round().astype(int))
+    records = [records[i] for i in chosen]
+    read_labels = mask_loader(
+        num_classes=len(metadata.stuff_classes), ignore_label=metadata.ignore_label
+    )
+    names = _unique_names([record["file_name"] for record in records])
+    written, pictures = [], []
+    for record, name in zip(tqdm(records, desc="predict", unit="image"), names, strict=True):
+        image = read_image(record["file_name"], format="BGR")
+        rgb = _rgb(image)
+        picture = side_by_side(
+            [
+                # A label map of nothing keeps the image at the size of its neighbours.
+                draw_sem_seg(rgb, np.full(rgb.shape[:2], -1), metadata),
+                draw_sem_seg(rgb, read_labels(record["sem_seg_file_name"]), metadata),
+                draw_sem_seg(rgb, predict(image), metadata),
+            ],
+            ["image", "ground truth", "prediction"],
+        )
+        written.append(_write(picture, os.path.join(output_dir, f"{name}_comparison.jpg")))
+        pictures.append(picture)
+    overview = contact_sheet(pictures, columns=2, width=2400)
+    return written, _write(overview, os.path.join(output_dir, "overview.png"))
+
+
+def _unique_names(paths: Sequence[str]) -> Iterator[str]:
+    """File names without extension, numbered where several files share one."""
+    seen: dict[str, int] = {}
+    for path in paths:
+        stem = os.path.splitext(os.path.basename(path))[0]
+        seen[stem] = seen.get(stem, 0) + 1
+        yield stem if seen[stem] == 1 else f"{stem}_{seen[stem]}"
+
+
+def _rgb(image_bgr: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(image_bgr[:, :, ::-1])
+
+
+def _write(picture_rgb: np.ndarray, path: str) -> str:
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    # OpenCV chooses the format by the extension, which therefore comes last.
+    root, extension = os.path.splitext(path)
+    partial = f"{root}.partial{extension}"
+    if not cv2.imwrite(partial, picture_rgb[:, :, ::-1]):
+        raise OSError(f"{path} could not be written")
+    os.replace(partial, path)
+    return path
