@@ -1,0 +1,101 @@
+#!/usr/bin/env python
+"""VT-FPN beside FPN on vt_scenes: the same recipe, several seeds each, one table.
+
+    python tools/compare_scenes.py                          # writes docs/scenes.md
+    python tools/compare_scenes.py --parallel 2 --threads 1 # two trainings at a time
+
+Finished runs are kept and unfinished ones resumed, so it may be interrupted and run again. The
+context classes, whose label something far away in the image decides, are reported apart.
+"""
+
+import argparse
+import os
+import statistics
+
+import torch
+
+from vt_seg.engine.sweep import Run, last_scores, train_all
+
+CONFIGS = ("vtfpn_R18_scenes", "fpn_R18_scenes")
+SCORES = {"mIoU": "mIoU", "mIoU-local": "local classes", "mIoU-context": "context classes"}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--output", default="output/compare_scenes", help="folder of the runs")
+    parser.add_argument("--table", default="docs/scenes.md", help="the file to write")
+    parser.add_argument("--parallel", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads of each training")
+    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides")
+    return parser.parse_args()
+
+
+def format_table(scores: dict[str, list[dict[str, float]]], seeds: list[int]) -> str:
+    """Markdown: a row per config and seed, then medians with their range, then per class."""
+    lines = [
+        "| config | seed | " + " | ".join(SCORES.values()) + " |",
+        "|---|---|" + "---|" * len(SCORES),
+    ]
+    for name, runs in scores.items():
+        for seed, run in zip(seeds, runs, strict=True):
+            values = " | ".join(f"{run[key]:.2f}" for key in SCORES)
+            lines.append(f"| {name} | {seed} | {values} |")
+    for name, runs in scores.items():
+        cells = []
+        for key in SCORES:
+            values = [run[key] for run in runs]
+            median = statistics.median(values)
+            cells.append(f"**{median:.2f}** ({min(values):.2f} to {max(values):.2f})")
+        lines.append(f"| {name} | median (range) | {' | '.join(cells)} |")
+    lines += ["", "| median IoU | " + " | ".join(scores) + " |", "|---|" + "---|" * len(scores)]
+    for key in next(iter(scores.values()))[0]:
+        if key.startswith("IoU-"):
+            medians = [statistics.median(run[key] for run in runs) for runs in scores.values()]
+            lines.append(f"| {key[4:]} | " + " | ".join(f"{m:.2f}" for m in medians) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    args = parse_args()
+    runs = {
+        name: [
+            Run(
+                f"configs/{name}.yaml",
+                seed,
+                os.path.join(args.output, f"{name}_seed{seed}"),
+                tuple(args.opts),
+            )
+            for seed in args.seeds
+        ]
+        for name in CONFIGS
+    }
+    # Seed by seed, so that an interrupted sweep has pairs.
+    in_pairs = [run for pair in zip(*runs.values(), strict=True) for run in pair]
+    train_all(in_pairs, args.parallel, args.threads)
+    scores = {name: [last_scores(run.output_dir) for run in group] for name, group in runs.items()}
+    table = format_table(scores, args.seeds)
+    overrides = f" --opts {' '.join(args.opts)}" if args.opts else ""
+    text = f"""# VT-FPN beside FPN on vt_scenes
+
+Held-out scenes, IoU in percent. Both configs are trained from scratch with one recipe
+(`configs/base/recipe_scenes.yaml`) and differ in the neck alone. In vt_scenes two pairs of classes
+are *context classes*: painted alike, and told apart only by something far away in the image.
+
+{table}
+
+Written by `python tools/compare_scenes.py --seeds {" ".join(map(str, args.seeds))}{overrides}`
+(PyTorch {torch.__version__.partition("+")[0]}, CPU).
+"""
+    os.makedirs(os.path.dirname(args.table) or ".", exist_ok=True)
+    temporary = f"{args.table}.tmp"
+    with open(temporary, "w") as file:
+        file.write(text)
+    os.replace(temporary, args.table)
+    print(f"{table}\n\nwritten to {args.table}")
+
+
+if __name__ == "__main__":
+    main()
