@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+from detectron2.config import get_cfg
+from detectron2.data import transforms as T
+from fvcore.transforms.transform import HFlipTransform
+
+from vt_seg.config import add_vt_seg_config
+from vt_seg.data import LabelSwapFlip, build_augmentations
+from vt_seg.data.augmentations import LabelSwapFlipTransform, normalized_pairs
+
+LIP_PAIRS = ((14, 15), (16, 17), (18, 19))
+
+
+@pytest.fixture
+def cfg():
+    cfg = get_cfg()
+    add_vt_seg_config(cfg)
+    return cfg
+
+
+def flip(mask, image=None, pairs=LIP_PAIRS):
+    """A certain flip, through Detectron2's own AugInput."""
+    image = np.zeros((*mask.shape, 3), np.uint8) if image is None else image
+    inputs = T.AugInput(image, sem_seg=mask)
+    transform = T.AugmentationList([LabelSwapFlip(1.0, label_pairs=pairs)])(inputs)
+    return inputs.image, inputs.sem_seg, transform
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_labels_are_mirrored_and_swapped(dtype):
+    mask = np.array([[0, 14, 15], [16, 13, 19], [255, 18, 17]], dtype)
+    image = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
+    flipped_image, flipped, _ = flip(mask, image)
+    np.testing.assert_array_equal(flipped, [[14, 15, 0], [18, 13, 17], [16, 19, 255]])
+    assert flipped.dtype == dtype
+    np.testing.assert_array_equal(flipped_image, image[:, ::-1])
+    np.testing.assert_array_equal(mask[0], [0, 14, 15])  # the input is as it was
+
+
+def test_twice_is_identity_and_the_inverse_undoes():
+    mask = np.random.default_rng(0).integers(0, 20, (17, 23)).astype(np.uint8)
+    once, transform = flip(mask)[1:]
+    assert (once != mask[:, ::-1]).any()
+    np.testing.assert_array_equal(flip(once)[1], mask)
+    np.testing.assert_array_equal(transform.inverse().apply_segmentation(once), mask)
+
+
+def test_boxes_and_coordinates_are_those_of_a_plain_flip():
+    ours, plain = LabelSwapFlipTransform(20, LIP_PAIRS), HFlipTransform(20)
+    points = np.array([[0.0, 1.0], [7.5, 3.0]])
+    np.testing.assert_array_equal(ours.apply_coords(points.copy()), [[20.0, 1.0], [12.5, 3.0]])
+    boxes = np.array([[2.0, 3.0, 5.0, 9.0]])
+    np.testing.assert_array_equal(ours.apply_box(boxes), plain.apply_box(boxes))
+
+
+def test_probability_is_honoured():
+    np.random.seed(0)
+    augmentation = LabelSwapFlip(0.25, label_pairs=LIP_PAIRS)
+    image = np.zeros((4, 4, 3), np.uint8)
+    flips = sum(
+        isinstance(augmentation.get_transform(image), LabelSwapFlipTransform) for _ in range(4000)
+    )
+    assert 900 < flips < 1100  # 1000 +- 3.6 standard deviations
+
+
+@pytest.mark.parametrize("pairs", [((14, 14),), ((1, 2), (2, 3)), ((1, 2, 3),)])
+def test_wrong_pairs_are_refused(pairs):
+    with pytest.raises(ValueError, match="flip_label_pairs"):
+        normalized_pairs(pairs)
+
+
+def test_pairs_in_any_order_are_the_same():
+    assert normalized_pairs([(17, 16), [15, 14]]) == ((14, 15), (16, 17))
+
+
+def test_stock_config_gives_detectron2s_own(cfg):
+    resize, mirror = build_augmentations(cfg, True)
+    assert isinstance(resize, T.ResizeShortestEdge)
+    assert (resize.short_edge_length, resize.max_size) == ((800,), 1333)
+    assert type(mirror) is T.RandomFlip and mirror.horizontal
+    (resize,) = build_augmentations(cfg, False, LIP_PAIRS)
+    assert isinstance(resize, T.ResizeShortestEdge)
+
+
+def test_pairs_replace_the_horizontal_flip_only(cfg):
+    assert isinstance(build_augmentations(cfg, True, LIP_PAIRS)[1], LabelSwapFlip)
+    cfg.INPUT.RANDOM_FLIP = "vertical"
+    mirror = build_augmentations(cfg, True, LIP_PAIRS)[1]
+    assert type(mirror) is T.RandomFlip and mirror.vertical
+    cfg.INPUT.RANDOM_FLIP = "none"
+    assert len(build_augmentations(cfg, True, LIP_PAIRS)) == 1
+
+
+@pytest.mark.parametrize("is_train", [True, False])
+def test_fixed_size_is_exact(cfg, is_train):
+    cfg.INPUT.FIXED_SIZE = (47, 31)
+    inputs = T.AugInput(np.zeros((60, 20, 3), np.uint8), sem_seg=np.zeros((60, 20), np.uint8))
+    T.AugmentationList(build_augmentations(cfg, is_train))(inputs)
+    assert inputs.image.shape == (47, 31, 3)
+    assert inputs.sem_seg.shape == (47, 31)
+
+
+def test_crop_comes_first_as_in_detectron2_and_in_training_only(cfg):
+    cfg.INPUT.CROP.ENABLED = True
+    cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE = "absolute", [8, 9]
+    crop, resize, _ = build_augmentations(cfg, True)
+    assert isinstance(crop, T.RandomCrop) and isinstance(resize, T.ResizeShortestEdge)
+    assert crop.get_transform(np.zeros((20, 20, 3), np.uint8)).w == 9
+    assert len(build_augmentations(cfg, False)) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("FIXED_SIZE", (473,)), ("FIXED_SIZE", (0, 5)), ("RANDOM_FLIP", "both")]
+)
+def test_wrong_keys_are_named(cfg, key, value):
+    setattr(cfg.INPUT, key, value)
+    with pytest.raises(ValueError, match=f"INPUT.{key}"):
+        build_augmentations(cfg, True)

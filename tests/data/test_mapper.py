@@ -1,0 +1,134 @@
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from detectron2.config import get_cfg
+from detectron2.data import DatasetMapper, MetadataCatalog
+
+from vt_seg.config import add_vt_seg_config
+from vt_seg.data import SemSegMapper
+
+from .image_files import gradient, write_png
+
+LABELS = np.arange(20, dtype=np.uint8).reshape(4, 5)
+
+
+def make_cfg(num_classes=20, fixed_size=(4, 5), flip="none"):
+    cfg = get_cfg()
+    add_vt_seg_config(cfg)
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = num_classes
+    cfg.INPUT.FIXED_SIZE = fixed_size
+    cfg.INPUT.RANDOM_FLIP = flip
+    cfg.DATASETS.TRAIN = ()
+    return cfg
+
+
+def make_record(folder, mask=LABELS, **mask_options):
+    return {
+        "file_name": write_png(folder / "image.png", gradient(4, 5)),
+        "sem_seg_file_name": write_png(folder / "mask.png", mask, **mask_options),
+        "image_id": "one",
+    }
+
+
+def test_training_gives_image_and_labels(tmp_path):
+    record = make_record(tmp_path, palette=True)
+    before = copy.deepcopy(record)
+    out = SemSegMapper(make_cfg(), True)(record)
+    assert record == before
+    assert out["image"].dtype == torch.uint8 and out["sem_seg"].dtype == torch.int64
+    np.testing.assert_array_equal(out["image"], gradient(4, 5)[..., ::-1].transpose(2, 0, 1))
+    np.testing.assert_array_equal(out["sem_seg"], LABELS)
+    assert (out["height"], out["width"], out["image_id"]) == (4, 5, "one")
+    assert "sem_seg_file_name" not in out
+
+
+def test_test_mode_gives_the_image_only_and_needs_no_mask(tmp_path):
+    record = make_record(tmp_path)
+    out = SemSegMapper(make_cfg(fixed_size=(8, 7)), False)(record)
+    assert out["image"].shape == (3, 8, 7)
+    assert "sem_seg" not in out and "sem_seg_file_name" not in out
+    assert (out["height"], out["width"]) == (4, 5)  # predictions go back to the file's size
+    del record["sem_seg_file_name"]
+    SemSegMapper(make_cfg(), False)(record)
+    with pytest.raises(KeyError, match="image.png has no sem_seg_file_name"):
+        SemSegMapper(make_cfg(), True)(record)
+
+
+def test_agrees_with_detectron2_on_plain_files(tmp_path):
+    cfg = make_cfg(fixed_size=(), flip="horizontal")
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN = (12, 16, 20), 24
+    record = make_record(tmp_path)
+    for seed in range(4):
+        np.random.seed(seed)
+        ours = SemSegMapper(cfg, True)(record)
+        np.random.seed(seed)
+        theirs = DatasetMapper(cfg, True)(record)
+        assert torch.equal(ours["image"], theirs["image"])
+        assert torch.equal(ours["sem_seg"], theirs["sem_seg"])
+
+
+def test_exif_turns_image_and_mask_alike(tmp_path):
+    record = {
+        "file_name": write_png(tmp_path / "a.png", gradient(4, 5), orientation=6),
+        "sem_seg_file_name": write_png(tmp_path / "m.png", LABELS, orientation=6),
+    }
+    out = SemSegMapper(make_cfg(fixed_size=(5, 4)), True)(record)
+    upright = np.rot90(gradient(4, 5), -1)[..., ::-1]
+    np.testing.assert_array_equal(out["image"], upright.transpose(2, 0, 1))
+    np.testing.assert_array_equal(out["sem_seg"], np.rot90(LABELS, -1))
+    assert (out["height"], out["width"]) == (5, 4)
+
+
+def test_wrong_label_is_an_error_that_says_where(tmp_path):
+    mapper = SemSegMapper(make_cfg(num_classes=19), True)
+    with pytest.raises(ValueError, match="mask.png holds label 19 .*num_classes is 19"):
+        mapper(make_record(tmp_path))
+
+
+def test_ignore_value_comes_from_the_config(tmp_path):
+    cfg = make_cfg(num_classes=19)
+    cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 19
+    assert SemSegMapper(cfg, True)(make_record(tmp_path))["sem_seg"].max() == 19
+
+
+def test_size_mismatch_names_both_files_and_sizes(tmp_path):
+    record = make_record(tmp_path, mask=np.zeros((5, 4), np.uint8))
+    with pytest.raises(ValueError, match=r"image.png is 5x4, its mask .*mask.png is 4x5"):
+        SemSegMapper(make_cfg(), True)(record)
+
+
+def test_flip_pairs_come_from_the_training_datasets(tmp_path):
+    names = ("test_mapper_pairs", "test_mapper_same_pairs", "test_mapper_no_pairs")
+    MetadataCatalog.get(names[0]).flip_label_pairs = ((14, 15), (16, 17), (18, 19))
+    MetadataCatalog.get(names[1]).flip_label_pairs = [[19, 18], [16, 17], [14, 15]]
+    try:
+        cfg = make_cfg(flip="horizontal")
+        cfg.DATASETS.TRAIN = names[:2]
+        mapper = SemSegMapper(cfg, True)
+        swapped = np.arange(20)
+        swapped[14:] = [15, 14, 17, 16, 19, 18]
+        seen = {"flipped": 0, "kept": 0}
+        np.random.seed(0)
+        for _ in range(20):
+            labels = mapper(make_record(tmp_path))["sem_seg"].numpy()
+            if np.array_equal(labels, LABELS):
+                seen["kept"] += 1
+            else:
+                np.testing.assert_array_equal(labels, swapped[LABELS][:, ::-1])
+                seen["flipped"] += 1
+        assert min(seen.values()) >= 4
+        cfg.DATASETS.TRAIN = (names[0], names[2])
+        with pytest.raises(ValueError, match="different flip_label_pairs.*test_mapper_no_pairs"):
+            SemSegMapper(cfg, True)
+    finally:
+        for name in names:
+            if name in MetadataCatalog.list():
+                MetadataCatalog.remove(name)
+
+
+def test_is_picklable_for_loader_workers(tmp_path):
+    mapper = pickle.loads(pickle.dumps(SemSegMapper(make_cfg(), True)))
+    assert mapper(make_record(tmp_path))["sem_seg"].shape == (4, 5)

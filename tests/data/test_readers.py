@@ -1,0 +1,182 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import SemSegEvaluator
+from PIL import Image
+
+from vt_seg.data import check_labels, mask_loader, read_image, read_mask
+
+from .image_files import EXIF_ORIENTATION, gradient, write_png
+
+LABELS = np.array([[0, 1, 2], [3, 4, 255]], np.uint8)
+# What a viewer shows for a stored array of this orientation.
+UPRIGHT = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    6: lambda a: np.rot90(a, -1),
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+def test_image_is_bgr_or_rgb_as_asked(tmp_path):
+    stored = gradient(4, 5)
+    path = write_png(tmp_path / "a.png", stored)
+    np.testing.assert_array_equal(read_image(path), stored[..., ::-1])
+    np.testing.assert_array_equal(read_image(path, "RGB"), stored)
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_image_is_read_upright(tmp_path, orientation):
+    stored = gradient(4, 5)
+    path = write_png(tmp_path / "a.png", stored, orientation=orientation)
+    np.testing.assert_array_equal(read_image(path, "RGB"), UPRIGHT[orientation](stored))
+
+
+def test_jpeg_with_orientation_6_is_read_upright(tmp_path):
+    stored = np.zeros((16, 48, 3), np.uint8)
+    stored[:, :16] = (255, 0, 0)
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    Image.fromarray(stored).save(tmp_path / "a.jpg", quality=95, exif=exif)
+    image = read_image(tmp_path / "a.jpg", "RGB")
+    assert image.shape == (48, 16, 3)
+    assert image[:14, :, 0].min() > 240 and image[18:].max() < 15  # the red end is on top
+
+
+def test_image_kinds_that_are_converted(tmp_path):
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
+    path = write_png(tmp_path / "grey.png", grey)
+    np.testing.assert_array_equal(read_image(path), np.repeat(grey[..., None], 3, 2))
+    rgba = np.concatenate([gradient(2, 3), np.full((2, 3, 1), 9, np.uint8)], 2)
+    path = write_png(tmp_path / "rgba.png", rgba)
+    np.testing.assert_array_equal(read_image(path, "RGB"), rgba[..., :3])
+
+
+def test_unusable_images_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="gone.jpg"):
+        read_image(tmp_path / "gone.jpg")
+    with pytest.raises(ValueError, match="is a folder"):
+        read_image(tmp_path)
+    deep = write_png(tmp_path / "deep.png", np.full((4, 4), 40000, np.uint16))
+    with pytest.raises(ValueError, match="deep.png.*more than 8 bits"):
+        read_image(deep)
+    whole = (tmp_path / "whole.jpg", tmp_path / "cut.jpg")
+    Image.fromarray(gradient(64, 64)).save(whole[0])
+    content = whole[0].read_bytes()
+    whole[1].write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="cut.jpg is truncated or not an image"):
+        read_image(whole[1])
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(ValueError, match="text.png is truncated or not an image"):
+        read_image(tmp_path / "text.png")
+
+
+@pytest.mark.parametrize("palette", [False, True])
+def test_grey_and_palette_masks_are_the_same_labels(tmp_path, palette):
+    path = write_png(tmp_path / "m.png", LABELS, palette=palette)
+    assert Image.open(path).mode == ("P" if palette else "L")
+    mask = read_mask(path)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, LABELS)
+
+
+def test_small_palette_is_read_as_indices(tmp_path):
+    image = Image.new("P", (3, 2))
+    image.putpalette([200, 10, 10, 10, 200, 10, 10, 10, 200])
+    image.putdata([0, 1, 2, 2, 1, 0])
+    image.save(tmp_path / "m.png", bits=2)
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), [[0, 1, 2], [2, 1, 0]])
+
+
+@pytest.mark.parametrize("palette", [False, True])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_mask_is_read_upright_as_its_image(tmp_path, orientation, palette):
+    path = write_png(tmp_path / "m.png", LABELS, palette=palette, orientation=orientation)
+    np.testing.assert_array_equal(read_mask(path), UPRIGHT[orientation](LABELS))
+
+
+def test_sixteen_bit_mask_is_taken_while_it_fits(tmp_path):
+    path = write_png(tmp_path / "m.png", LABELS.astype(np.uint16))
+    np.testing.assert_array_equal(read_mask(path), LABELS)
+    path = write_png(tmp_path / "big.png", np.array([[0, 256]], np.uint16))
+    with pytest.raises(ValueError, match=r"big.png.*values 0..256, need 0..255"):
+        read_mask(path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [
+        ("RGB", "mode RGB, need one channel.*colours to class ids"),
+        ("RGBA", "mode RGBA, need one channel"),
+        ("LA", "mode LA, need one channel"),
+        ("1", "mode 1, need one channel"),
+    ],
+)
+def test_masks_without_one_channel_of_ids_are_refused(tmp_path, mode, says):
+    # RGB with three equal channels too: whether they are ids is not for a reader to guess.
+    Image.fromarray(LABELS).convert(mode).save(tmp_path / "m.png")
+    with pytest.raises(ValueError, match="m.png.*" + says):
+        read_mask(tmp_path / "m.png")
+
+
+def test_jpeg_mask_is_refused(tmp_path):
+    Image.fromarray(LABELS).save(tmp_path / "m.jpg")
+    with pytest.raises(ValueError, match="m.jpg is a JPEG"):
+        read_mask(tmp_path / "m.jpg")
+
+
+def test_label_check_accepts_the_range_and_the_ignored_label():
+    check_labels(LABELS, 5, 255, "m.png")
+    check_labels(np.array([[0, 4, 17]], np.uint8), 5, 17, "m.png")
+
+
+@pytest.mark.parametrize(
+    ("values", "num_classes", "ignore_label", "says"),
+    [
+        ([0, 181], 171, 255, r"m.png holds label 181 \(50.0 % .*num_classes is 171.*stuffthing"),
+        ([0, 1, 2, 5], 5, 255, "holds label 5 .*start at 1.*NUM_CLASSES 6"),
+        ([0, 255], 5, 254, "holds label 255 .*IGNORE_VALUE 255"),
+        ([0, 9, 200], 5, 255, "holds label 9, 200 .*NUM_CLASSES to the number"),
+        (list(range(30)), 5, 255, r"5, 6, 7, 8, 9, 10, 11, 12, \.\.\. "),
+    ],
+)
+def test_label_check_names_file_values_classes_and_remedy(values, num_classes, ignore_label, says):
+    with pytest.raises(ValueError, match=says):
+        check_labels(np.array([values], np.uint8), num_classes, ignore_label, "m.png")
+
+
+def test_mask_loader_is_checked_picklable_and_gives_a_writable_copy(tmp_path):
+    path = write_png(tmp_path / "m.png", LABELS, palette=True)
+    load = pickle.loads(pickle.dumps(mask_loader(5, 255)))
+    labels = load(path, dtype=int)
+    assert labels.dtype == np.int64
+    labels[labels == 255] = 5
+    np.testing.assert_array_equal(labels, [[0, 1, 2], [3, 4, 5]])
+    with pytest.raises(ValueError, match="m.png holds label 4"):
+        mask_loader(4, 255)(path)
+
+
+def test_detectron2_evaluator_with_our_loader(tmp_path):
+    """Three labels of four are right: IoU 1 for class 0, and 1/2 and 2/3 for the confused two."""
+    truth = np.array([[0, 1, 1], [0, 2, 2], [0, 2, 255]], np.uint8)
+    guess = np.array([[0, 1, 2], [0, 2, 2], [0, 2, 1]])
+    mask_file = write_png(tmp_path / "m.png", truth, palette=True)
+    name = "test_readers_evaluator"
+    DatasetCatalog.register(name, lambda: [{"file_name": "a", "sem_seg_file_name": mask_file}])
+    MetadataCatalog.get(name).set(stuff_classes=["a", "b", "c"], ignore_label=255)
+    try:
+        evaluator = SemSegEvaluator(name, False, sem_seg_loading_fn=mask_loader(3, 255))
+        evaluator.reset()
+        scores = torch.nn.functional.one_hot(torch.as_tensor(guess), 3).permute(2, 0, 1)
+        evaluator.process([{"file_name": "a"}], [{"sem_seg": scores}])
+        result = evaluator.evaluate()["sem_seg"]
+    finally:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    assert result["IoU-a"] == pytest.approx(100)
+    assert result["IoU-b"] == pytest.approx(100 / 2)
+    assert result["IoU-c"] == pytest.approx(100 * 3 / 4)

@@ -1,0 +1,259 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from vt_seg.data import SemSegMapper, mask_loader, register_all_datasets
+from vt_seg.data.datasets.coco_stuff_labels import (
+    COCO_STUFF_91_CLASSES,
+    COCO_STUFF_171_CLASSES,
+    COCO_STUFF_LABELS,
+)
+from vt_seg.data.datasets.lip_labels import LIP_LABELS
+from vt_seg.data.datasets.registration import distinct_colors
+from vt_seg.data.pairing import pair_images_and_masks
+
+from .image_files import gradient, write_png
+
+NAMES = [
+    *(f"vt_scenes_{split}" for split in ("train", "val")),
+    *(f"vt_coco_2017_{s}_{v}" for s in ("train", "val") for v in ("stuff171", "stuff91")),
+    *(f"vt_lip_{split}" for split in ("train", "val")),
+]
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A dataset root of our own; afterwards all datasets are back in the default one."""
+    register_all_datasets(str(tmp_path))
+    yield tmp_path
+    register_all_datasets()
+
+
+def fill(folder, names, array):
+    for name in names:
+        write_png(folder / name, array)
+
+
+def stems(records, key):
+    return [os.path.splitext(os.path.basename(record[key]))[0] for record in records]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_metadata_is_complete_and_nothing_is_read_before_use(root, name):
+    metadata = MetadataCatalog.get(name)
+    assert len(metadata.stuff_classes) == len(metadata.stuff_colors)
+    assert len({tuple(color) for color in metadata.stuff_colors}) == len(metadata.stuff_classes)
+    assert all(0 <= c <= 255 for color in metadata.stuff_colors for c in color)
+    assert (metadata.ignore_label, metadata.evaluator_type) == (255, "sem_seg")
+    assert metadata.image_root.startswith(str(root))
+    assert metadata.sem_seg_root.startswith(str(root))
+    with pytest.raises(FileNotFoundError, match=str(root)):
+        DatasetCatalog.get(name)
+
+
+def test_registering_again_changes_nothing_and_another_root_moves(root, tmp_path):
+    before = MetadataCatalog.get("vt_lip_train")
+    register_all_datasets(str(root))
+    assert MetadataCatalog.get("vt_lip_train") is before
+    other = str(tmp_path / "other")
+    register_all_datasets(other)
+    assert MetadataCatalog.get("vt_lip_train").image_root.startswith(other)
+    with pytest.raises(FileNotFoundError, match="other"):
+        DatasetCatalog.get("vt_scenes_val")
+
+
+def test_detectron2s_own_54_classes_are_there():
+    metadata = MetadataCatalog.get("coco_2017_train_panoptic_stuffonly")
+    assert len(metadata.stuff_classes) == 54
+
+
+def test_missing_folder_says_what_is_expected_and_what_to_do(root):
+    expected = os.path.join(str(root), "vt_scenes", "images", "train")
+    with pytest.raises(FileNotFoundError, match="no folder of images at " + expected):
+        DatasetCatalog.get("vt_scenes_train")
+    with pytest.raises(FileNotFoundError, match="prepare_scenes.py --root " + str(root)):
+        DatasetCatalog.get("vt_scenes_train")
+
+
+# COCO-Stuff
+
+
+def test_coco_stuff_label_table():
+    """Independent facts: counts, ends, and removed ids of the published list."""
+    assert len(COCO_STUFF_LABELS) == 182
+    assert (len(COCO_STUFF_171_CLASSES), len(COCO_STUFF_91_CLASSES)) == (171, 91)
+    by_id = {row.id: row for row in COCO_STUFF_LABELS}
+    removed = {i for i, row in by_id.items() if row.removed}
+    assert removed == {12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91}
+    assert (by_id[1].name, by_id[90].name, by_id[182].name) == ("person", "toothbrush", "wood")
+    # 90 thing ids, ten of the eleven removed ones below 90: the 80th thing is the toothbrush.
+    assert (by_id[90].index171, by_id[92].index171, by_id[182].index171) == (79, 80, 170)
+    assert (by_id[91].index91, by_id[92].index91, by_id[182].index91) == (None, 0, 90)
+    assert by_id[13].png_value == 12 and by_id[13].index171 == 11
+    assert COCO_STUFF_171_CLASSES[80:] == COCO_STUFF_91_CLASSES
+    assert "street sign" not in COCO_STUFF_171_CLASSES
+
+
+@pytest.mark.parametrize(
+    ("variant", "folder", "top"),
+    [
+        ("stuff171", "stuffthingmaps_detectron2", 170),
+        ("stuff91", "stuffthingmaps_detectron2_stuff91", 90),
+    ],
+)
+def test_coco_stuff_is_paired_by_name(root, variant, folder, top):
+    ids = [f"{i:012d}" for i in (9, 25, 30)]
+    fill(root / "coco/train2017", [f"{i}.png" for i in ids], gradient(4, 5))
+    fill(
+        root / "coco" / folder / "train2017",
+        [f"{i}.png" for i in ids],
+        np.full((4, 5), top, np.uint8),
+    )
+    records = DatasetCatalog.get(f"vt_coco_2017_train_{variant}")
+    assert stems(records, "file_name") == stems(records, "sem_seg_file_name") == ids
+    assert len(MetadataCatalog.get(f"vt_coco_2017_train_{variant}").stuff_classes) == top + 1
+
+
+def test_pairs_are_never_made_by_position(tmp_path):
+    fill(tmp_path / "images", ["a.png", "b.png", "c.png"], gradient(2, 2))
+    fill(tmp_path / "masks", ["a.png", "b.png", "x.png"], np.zeros((2, 2), np.uint8))
+    with pytest.raises(ValueError) as error:
+        pair_images_and_masks(tmp_path / "images", tmp_path / "masks", "Do this.")
+    message = str(error.value)
+    assert "1 of 3 images without mask" in message and "c.png" in message
+    assert "1 of 3 masks without image" in message and "x.png" in message
+    assert message.endswith("Do this.")
+
+
+def test_nested_folders_upper_case_and_hidden_files(tmp_path):
+    fill(tmp_path / "images", ["one/a.PNG", "two/a.png", ".b.png", ".d/c.png"], gradient(2, 2))
+    fill(tmp_path / "masks", ["one/a.png", "two/a.png"], np.zeros((2, 2), np.uint8))
+    (tmp_path / "images" / "readme.txt").write_text("not an image")
+    records = pair_images_and_masks(tmp_path / "images", tmp_path / "masks", "")
+    assert [os.path.relpath(r["file_name"], tmp_path / "images") for r in records] == [
+        "one/a.PNG",
+        "two/a.png",
+    ]
+    fill(tmp_path / "images", ["one/a.jpg"], gradient(2, 2))
+    with pytest.raises(ValueError, match="a.PNG and .*a.jpg have the same name"):
+        pair_images_and_masks(tmp_path / "images", tmp_path / "masks", "")
+
+
+def test_empty_folders_are_an_error(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    with pytest.raises(ValueError, match="no images in .*images. Fetch"):
+        pair_images_and_masks(tmp_path / "images", tmp_path / "masks", "Fetch them.")
+
+
+# LIP
+
+LIP_IDS = ["77_471474", "10_1", "9_2"]
+
+
+def make_lip(folder, images, masks, lists):
+    """LIP in the given subfolders, with the pre-flipped masks that must not be taken."""
+    for split in ("train", "val"):
+        names = [f"{split}_{i}" for i in LIP_IDS]
+        fill(folder / images / f"{split}_images", [f"{n}.jpg" for n in names], gradient(8, 5))
+        mask = np.arange(40, dtype=np.uint8).reshape(8, 5) % 20
+        fill(folder / masks / f"{split}_segmentations", [f"{n}.png" for n in names], mask)
+        reversed_masks = folder / masks / f"{split}_segmentations_reversed"
+        fill(reversed_masks, [f"{n}.png" for n in names], mask[:, ::-1])
+        (folder / lists).mkdir(parents=True, exist_ok=True)
+        # The lists of the distribution end lines either way.
+        (folder / lists / f"{split}_id.txt").write_bytes("\r\n".join(names).encode() + b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "lists"),
+    [
+        (".", ".", "."),
+        ("TrainVal_images", "TrainVal_parsing_annotations", "TrainVal_images"),
+        (
+            "TrainVal_images/TrainVal_images",
+            "TrainVal_parsing_annotations/TrainVal_parsing_annotations/TrainVal_parsing_annotations",
+            "TrainVal_images/TrainVal_images",
+        ),
+    ],
+)
+def test_lip_in_every_layout(root, images, masks, lists):
+    make_lip(root / "lip", images, masks, lists)
+    for split in ("train", "val"):
+        records = DatasetCatalog.get(f"vt_lip_{split}")
+        assert stems(records, "file_name") == [f"{split}_{i}" for i in LIP_IDS]
+        assert stems(records, "sem_seg_file_name") == stems(records, "file_name")
+        assert not any("reversed" in r["sem_seg_file_name"] for r in records)
+        assert mask_loader(20)(records[0]["sem_seg_file_name"]).shape == (8, 5)
+
+
+def test_lip_folder_within_a_folder_of_its_name(root):
+    make_lip(root / "lip", ".", ".", ".")
+    inner = root / "lip/train_images/train_images"
+    inner.mkdir()
+    for image in (root / "lip/train_images").glob("*.jpg"):
+        image.rename(inner / image.name)
+    assert len(DatasetCatalog.get("vt_lip_train")) == 3
+
+
+def test_lip_takes_only_listed_ids_and_misses_none(root):
+    make_lip(root / "lip", ".", ".", ".")
+    fill(root / "lip/train_images", ["extra.jpg"], gradient(8, 5))
+    assert len(DatasetCatalog.get("vt_lip_train")) == 3
+    (root / "lip/train_segmentations/train_10_1.png").unlink()
+    with pytest.raises(FileNotFoundError, match="1 of 3 listed names have no mask.*train_10_1"):
+        DatasetCatalog.get("vt_lip_train")
+
+
+def test_lip_faults_are_named(root):
+    make_lip(root / "lip", ".", ".", ".")
+    shutil.copytree(root / "lip/val_images", root / "lip/copy/val_images")
+    with pytest.raises(ValueError, match="several folders val_images"):
+        DatasetCatalog.get("vt_lip_val")
+    shutil.rmtree(root / "lip/copy")
+    with open(root / "lip/val_id.txt", "a") as file:
+        file.write("val_9_2\n")
+    with pytest.raises(ValueError, match="val_id.txt names val_9_2 more than once"):
+        DatasetCatalog.get("vt_lip_val")
+    (root / "lip/val_id.txt").unlink()
+    with pytest.raises(FileNotFoundError, match="no val_id.txt below"):
+        DatasetCatalog.get("vt_lip_val")
+
+
+def test_lip_table_and_its_flip():
+    assert len(LIP_LABELS) == 20
+    assert MetadataCatalog.get("vt_lip_train").flip_label_pairs == ((14, 15), (16, 17), (18, 19))
+    for index, label in enumerate(LIP_LABELS):
+        mirrored = LIP_LABELS[label.flipped]
+        assert mirrored.flipped == index
+        sides = {"Left": "Right", "Right": "Left"}
+        side, _, part = label.name.partition("-")
+        expected = f"{sides[side]}-{part}" if side in sides else label.name
+        assert mirrored.name == expected
+
+
+def test_lip_record_through_the_mapper(root):
+    from detectron2.config import get_cfg
+
+    from vt_seg.config import add_vt_seg_config
+
+    make_lip(root / "lip", ".", ".", ".")
+    cfg = get_cfg()
+    add_vt_seg_config(cfg)
+    cfg.INPUT.FIXED_SIZE = (16, 16)
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 20
+    cfg.DATASETS.TRAIN = ("vt_lip_train",)
+    out = SemSegMapper(cfg, True)(DatasetCatalog.get("vt_lip_train")[0])
+    assert out["image"].shape == (3, 16, 16) and out["sem_seg"].shape == (16, 16)
+
+
+def test_colours_follow_the_voc_scheme():
+    """First colours of the scheme, as everybody knows them."""
+    assert distinct_colors(9) == [
+        (0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128),
+        (128, 0, 128), (0, 128, 128), (128, 128, 128), (64, 0, 0),
+    ]  # fmt: skip
+    assert len(set(distinct_colors(256))) == 256

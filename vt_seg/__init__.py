@@ -1,0 +1,18 @@
+"""Visual Transformers (Wu et al., arXiv 2006.03677) for semantic segmentation, in Detectron2.
+
+Importing this package registers its models and datasets with Detectron2. A config needs one line
+more: ``vt_seg.add_vt_seg_config(cfg)``.
+"""
+
+from vt_seg.detectron2_import import import_detectron2
+
+import_detectron2()
+
+from vt_seg import modeling  # noqa: E402, F401  (registers the models)
+from vt_seg.config import add_vt_seg_config  # noqa: E402
+from vt_seg.data import register_all_datasets  # noqa: E402
+
+register_all_datasets()
+
+__version__ = "0.1.0"
+__all__ = ["add_vt_seg_config", "register_all_datasets"]

@@ -1,0 +1,18 @@
+"""Datasets that vt_seg registers, under names of its own."""
+
+from .coco_stuff import register_coco_stuff
+from .lip import register_lip
+from .scenes import register_scenes
+
+
+def register_all_datasets(root: str | None = None) -> None:
+    """Registers every dataset of vt_seg below ``root`` (default: $DETECTRON2_DATASETS).
+
+    Reads nothing from disk; calling it again changes nothing, or moves the datasets to a new root.
+    """
+    register_scenes(root)
+    register_coco_stuff(root)
+    register_lip(root)
+
+
+__all__ = ["register_all_datasets", "register_coco_stuff", "register_lip", "register_scenes"]

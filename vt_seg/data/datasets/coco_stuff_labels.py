@@ -1,0 +1,84 @@
+"""COCO-Stuff's label space: 182 ids, and the two spaces that are trained on.
+
+The pixels of the distributed "stuffthingmaps" are ``id - 1``. Eleven of the thing ids were never
+annotated. Label spaces:
+
+- **171**: the ids that remain, numbered in ascending order (80 things, 91 stuff).
+- **91**: stuff only, ``id - 92``; things are ignored.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class CocoStuffLabel(NamedTuple):
+    """One of the 182 ids.
+
+    Attributes:
+        id: 1-182; things up to 91, stuff from 92.
+        removed: never annotated.
+        index171: its label among the 171 classes; None if removed.
+        index91: its label among the 91 stuff classes; None for things.
+    """
+
+    id: int
+    name: str
+    removed: bool
+    index171: int | None
+    index91: int | None
+
+    @property
+    def png_value(self) -> int:
+        """Its value in the distributed stuffthingmaps."""
+        return self.id - 1
+
+    @property
+    def is_thing(self) -> bool:
+        return self.id < FIRST_STUFF_ID
+
+
+FIRST_STUFF_ID = 92
+REMOVED_IDS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91})
+
+# In the order of their ids, 1-91.
+_THINGS = """
+    person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire
+    hydrant, street sign, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow,
+    elephant, bear, zebra, giraffe, hat, backpack, umbrella, shoe, eye glasses, handbag, tie,
+    suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove,
+    skateboard, surfboard, tennis racket, bottle, plate, wine glass, cup, fork, knife, spoon,
+    bowl, banana, apple, sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake,
+    chair, couch, potted plant, bed, mirror, dining table, window, desk, toilet, door, tv,
+    laptop, mouse, remote, keyboard, cell phone, microwave, oven, toaster, sink, refrigerator,
+    blender, book, clock, vase, scissors, teddy bear, hair drier, toothbrush, hair brush
+"""
+# 92-182.
+_STUFF = """
+    banner, blanket, branch, bridge, building-other, bush, cabinet, cage, cardboard, carpet,
+    ceiling-other, ceiling-tile, cloth, clothes, clouds, counter, cupboard, curtain,
+    desk-stuff, dirt, door-stuff, fence, floor-marble, floor-other, floor-stone, floor-tile,
+    floor-wood, flower, fog, food-other, fruit, furniture-other, grass, gravel, ground-other,
+    hill, house, leaves, light, mat, metal, mirror-stuff, moss, mountain, mud, napkin, net,
+    paper, pavement, pillow, plant-other, plastic, platform, playingfield, railing, railroad,
+    river, road, rock, roof, rug, salad, sand, sea, shelf, sky-other, skyscraper, snow,
+    solid-other, stairs, stone, straw, structural-other, table, tent, textile-other, towel,
+    tree, vegetable, wall-brick, wall-concrete, wall-other, wall-panel, wall-stone, wall-tile,
+    wall-wood, water-other, waterdrops, window-blind, window-other, wood
+"""
+
+
+def _table() -> tuple[CocoStuffLabel, ...]:
+    names = [" ".join(name.split()) for name in f"{_THINGS},{_STUFF}".split(",")]
+    rows, kept = [], 0
+    for label, name in enumerate(names, start=1):
+        removed = label in REMOVED_IDS
+        stuff = label - FIRST_STUFF_ID if label >= FIRST_STUFF_ID else None
+        rows.append(CocoStuffLabel(label, name, removed, None if removed else kept, stuff))
+        kept += not removed
+    return tuple(rows)
+
+
+COCO_STUFF_LABELS = _table()
+COCO_STUFF_171_CLASSES = tuple(row.name for row in COCO_STUFF_LABELS if not row.removed)
+COCO_STUFF_91_CLASSES = tuple(row.name for row in COCO_STUFF_LABELS if not row.is_thing)

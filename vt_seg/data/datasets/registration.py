@@ -1,0 +1,68 @@
+"""Puts a dataset into Detectron2's catalogs: once per name, without touching the disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+IGNORE_LABEL = 255
+
+
+def dataset_root() -> str:
+    """Detectron2's dataset folder: $DETECTRON2_DATASETS, or ``datasets``."""
+    return os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
+
+
+def register_folders(
+    name: str,
+    image_root: str,
+    sem_seg_root: str,
+    load: Callable[[], list[dict]],
+    classes: Sequence[str],
+    colors: Sequence[Sequence[int]],
+    **metadata: object,
+) -> None:
+    """Registers a semantic segmentation dataset.
+
+    Registering a name again with the same folders does nothing; with other folders it moves the
+    dataset there.
+
+    Args:
+        load: makes the records; called when the dataset is first used.
+        colors: RGB, one a class.
+        metadata: anything more, e.g. ``flip_label_pairs``.
+    """
+    if name in DatasetCatalog.list():
+        known = MetadataCatalog.get(name)
+        if (known.get("image_root"), known.get("sem_seg_root")) == (image_root, sem_seg_root):
+            return
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    DatasetCatalog.register(name, load)
+    MetadataCatalog.get(name).set(
+        stuff_classes=list(classes),
+        stuff_colors=[list(color) for color in colors],
+        image_root=image_root,
+        sem_seg_root=sem_seg_root,
+        evaluator_type="sem_seg",
+        ignore_label=IGNORE_LABEL,
+        **metadata,
+    )
+
+
+def distinct_colors(count: int) -> list[tuple[int, int, int]]:
+    """``count`` different RGB colours, the first black: the scheme known from Pascal VOC.
+
+    The bits of the class id are dealt out in turn to red, green and blue, from each channel's
+    highest bit downwards, so that neighbouring ids differ strongly.
+    """
+    colors = []
+    for index in range(count):
+        channels = [0, 0, 0]
+        for bit in range(8):
+            for channel in range(3):
+                channels[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
+        colors.append(tuple(channels))
+    return colors

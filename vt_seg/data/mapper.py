@@ -1,0 +1,124 @@
+"""From a Detectron2 record to what a semantic segmentation model reads."""
+
+from __future__ import annotations
+
+import copy
+import logging
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.data import MetadataCatalog, detection_utils
+from detectron2.data import transforms as T
+
+from .augmentations import LabelPairs, build_augmentations, normalized_pairs
+from .label_check import check_labels
+from .readers import read_image, read_mask
+
+
+class SemSegMapper:
+    """Detectron2's ``DatasetMapper`` for semantic segmentation, with our readers and checks.
+
+    Differs in what it refuses and says: palette masks are read as indices, EXIF orientation is
+    applied to image and mask alike, a label out of range and an image and a mask of different
+    sizes are errors that name the files. Instance annotations are dropped.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        is_train: bool,
+        *,
+        augmentations: list[T.Augmentation],
+        image_format: str,
+        num_classes: int,
+        ignore_label: int,
+    ) -> None:
+        """
+        Args:
+            is_train: read masks too.
+            augmentations: applied in this order.
+            image_format: "BGR", "RGB", ...
+            num_classes: labels 0..num_classes-1 are allowed ...
+            ignore_label: ... and this one.
+        """
+        self.is_train = is_train
+        self.augmentations = T.AugmentationList(augmentations)
+        self.image_format = image_format
+        self.num_classes = num_classes
+        self.ignore_label = ignore_label
+        mode = "training" if is_train else "inference"
+        logging.getLogger(__name__).info(
+            f"[SemSegMapper] Augmentations used in {mode}: {augmentations}"
+        )
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict:
+        pairs = common_flip_pairs(cfg.DATASETS.TRAIN) if is_train else ()
+        return {
+            "is_train": is_train,
+            "augmentations": build_augmentations(cfg, is_train, pairs),
+            "image_format": cfg.INPUT.FORMAT,
+            "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
+            "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+        }
+
+    def __call__(self, dataset_dict: dict) -> dict:
+        """
+        Args:
+            dataset_dict: ``file_name`` and, for training, ``sem_seg_file_name``; not modified.
+
+        Returns:
+            A copy with ``image`` (C, H, W) uint8 and, in training, ``sem_seg`` (H, W) int64;
+            ``height`` and ``width`` are those of the file, upright.
+
+        Raises:
+            KeyError: training and no ``sem_seg_file_name``.
+            ValueError: a file that cannot be used; see `read_image`, `read_mask`, `check_labels`.
+        """
+        record = copy.deepcopy(dataset_dict)
+        record.pop("annotations", None)
+        mask_file = record.pop("sem_seg_file_name", None)
+        image = read_image(record["file_name"], self.image_format)
+        detection_utils.check_image_size(record, image)
+        mask = self._read_mask(record["file_name"], mask_file, image) if self.is_train else None
+
+        inputs = T.AugInput(image, sem_seg=mask)
+        self.augmentations(inputs)
+        chw = np.ascontiguousarray(inputs.image.transpose(2, 0, 1))
+        record["image"] = torch.as_tensor(chw)
+        if mask is not None:
+            record["sem_seg"] = torch.as_tensor(inputs.sem_seg.astype(np.int64))
+        return record
+
+    def _read_mask(self, image_file: str, mask_file: str | None, image: np.ndarray) -> np.ndarray:
+        if mask_file is None:
+            raise KeyError(f"{image_file} has no sem_seg_file_name: its dataset has no masks")
+        mask = read_mask(mask_file)
+        if mask.shape != image.shape[:2]:
+            (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
+            raise ValueError(
+                f"image {image_file} is {width}x{height}, its mask {mask_file} is "
+                f"{mask_width}x{mask_height} (width x height, upright). Does the mask belong to "
+                "it? Was one of them resized, or saved without its EXIF orientation?"
+            )
+        check_labels(mask, self.num_classes, self.ignore_label, mask_file)
+        return mask
+
+
+def common_flip_pairs(dataset_names: tuple[str, ...]) -> LabelPairs:
+    """The ``flip_label_pairs`` that all these datasets have in their metadata; () without any.
+
+    Raises:
+        ValueError: they differ, so no one flip is right.
+    """
+    pairs = {
+        name: normalized_pairs(MetadataCatalog.get(name).get("flip_label_pairs", ()))
+        for name in dataset_names
+    }
+    if len(set(pairs.values())) > 1:
+        raise ValueError(
+            f"training datasets with different flip_label_pairs: {pairs}. Give them one label "
+            "space, or train without flips: INPUT.RANDOM_FLIP none"
+        )
+    return next(iter(pairs.values()), ())

@@ -1,0 +1,126 @@
+"""One image reader and one mask reader for training, evaluation and tools.
+
+Detectron2 reads masks as luminance in training and as palette indices in evaluation, and its
+EXIF handling depends on the installed copy. Here both are read one way everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from detectron2.data.detection_utils import convert_PIL_to_numpy
+from detectron2.utils.file_io import PathManager
+from PIL import Image, ImageOps
+
+from .label_check import check_labels
+
+_UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+_DEEP_MODES = ("I", "F")  # and "I;16", "I;16B", ...
+
+
+def read_image(path: str | os.PathLike, format: str = "BGR") -> np.ndarray:
+    """An image as it is meant to be seen: EXIF orientation applied.
+
+    Args:
+        format: "BGR", "RGB", or any other that Detectron2 takes (``INPUT.FORMAT``).
+
+    Returns:
+        (H, W, 3) uint8 ("L": (H, W, 1)).
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not an image, truncated, or deeper than 8 bits a channel; names the file.
+    """
+    image = _open_upright(path)
+    if image.mode.startswith(_DEEP_MODES):
+        raise ValueError(
+            f"{path} is an image of mode {image.mode}, more than 8 bits a pixel and channel; "
+            "convert it to 8 bits (how to scale it is for you to say)"
+        )
+    return convert_PIL_to_numpy(image, format)
+
+
+def read_mask(path: str | os.PathLike) -> np.ndarray:
+    """A label mask: one class id a pixel, from a grey or a palette file alike.
+
+    The indices of a palette file are its labels. Files with 16 or 32 bits are taken while their
+    values fit into 8.
+
+    Returns:
+        (H, W) uint8, EXIF orientation applied, the caller's own copy.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not one channel of class ids (RGB, RGBA, LA, 1 bit, JPEG), values that do not
+            fit, or undecodable; names the file and the remedy.
+    """
+    image = _open_upright(path)
+    if image.info.get("vt_seg_format") == "JPEG":
+        raise ValueError(f"{path} is a JPEG: its compression alters class ids; save masks as PNG")
+    if image.mode in ("L", "P"):
+        return np.array(image, dtype=np.uint8)
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > 255:
+            raise ValueError(
+                f"{path} is a mask of mode {image.mode} with values {low}..{high}, need 0..255; "
+                "map its labels to train ids and save it as 8-bit grey PNG"
+            )
+        return values.astype(np.uint8)
+    remedy = "save one channel of class ids as 8-bit grey or palette PNG"
+    if image.mode in ("RGB", "RGBA"):
+        remedy = f"map its colours to class ids and {remedy}"
+    elif image.mode == "1":
+        remedy = f"say which class each of its two values is and {remedy}"
+    raise ValueError(f"{path} is a mask of mode {image.mode}, need one channel (L or P); {remedy}")
+
+
+@dataclass(frozen=True)
+class MaskLoader:
+    """Reads a mask and checks its labels; see `mask_loader`."""
+
+    num_classes: int
+    ignore_label: int
+
+    def __call__(self, filename: str, dtype: object = None) -> np.ndarray:
+        """The mask (H, W) as ``dtype`` (default uint8), a copy the caller may write to."""
+        mask = read_mask(filename)
+        check_labels(mask, self.num_classes, self.ignore_label, filename)
+        return mask if dtype is None else mask.astype(dtype)
+
+
+def mask_loader(num_classes: int, ignore_label: int = 255) -> MaskLoader:
+    """What ``SemSegEvaluator(sem_seg_loading_fn=...)`` wants: the reader of training, checked."""
+    return MaskLoader(num_classes, ignore_label)
+
+
+def _open_upright(path: str | os.PathLike) -> Image.Image:
+    """Decodes a file in full and applies its EXIF orientation."""
+    try:
+        with PathManager.open(os.fspath(path), "rb") as file:
+            image = Image.open(file)
+            kind = image.format
+            image.load()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"no such file: {path}") from error
+    except IsADirectoryError as error:
+        raise ValueError(f"{path} is a folder, not a file") from error
+    except PermissionError as error:
+        raise PermissionError(f"{path} may not be read") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path} is too large: {error}") from error
+    except _UNDECODABLE as error:
+        raise ValueError(
+            f"{path} is truncated or not an image ({error}); fetch or make it again"
+        ) from error
+    try:
+        image = ImageOps.exif_transpose(image)
+    except _UNDECODABLE + (TypeError, KeyError):
+        pass  # EXIF data that cannot be parsed gives no orientation
+    image.info["vt_seg_format"] = kind
+    return image
