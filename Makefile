@@ -1,0 +1,46 @@
+# make install | test | lint | demo. Everything is installed in .venv; nothing outside the checkout
+# changes. PYTHON chooses the interpreter: make install PYTHON=python3.12
+PYTHON ?= python3
+OUTPUT ?= output/vtfpn_R18_scenes
+export DETECTRON2_DATASETS ?= datasets
+
+VENV := .venv
+VENV_PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+.PHONY: install test lint demo
+
+install: $(INSTALLED)
+
+# Two roads. Where PYTHON has no Detectron2, the tested versions of requirements.txt go into .venv
+# and Detectron2 after them. Where it has one, .venv sees PYTHON's packages (its pyvenv.cfg says
+# so), and only what is missing is added, within setup.py's ranges: that torch and Detectron2 belong
+# together and are used as they are.
+$(INSTALLED): requirements.txt setup.py pyproject.toml tools/create_environment.py \
+		tools/install_detectron2.py
+	$(PYTHON) tools/create_environment.py $(VENV)
+	if grep -qi '^include-system-site-packages = true' $(VENV)/pyvenv.cfg; then \
+		extras=dev; $(VENV_PYTHON) -c 'import cv2' 2>/dev/null || extras=dev,opencv; \
+		$(VENV_PYTHON) -m pip install -e ".[$$extras]"; \
+	else \
+		$(VENV_PYTHON) -m pip install --use-pep517 -r requirements.txt && \
+		$(VENV_PYTHON) tools/install_detectron2.py && \
+		$(VENV_PYTHON) -m pip install --no-deps --no-build-isolation -e .; \
+	fi
+	touch $@
+
+# One torch thread a process: pytest runs a process a core.
+test: install
+	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadscope
+
+lint: install
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m ruff format --check .
+
+# Paint the scenes, train VT-FPN on them from scratch, draw its predictions on held-out ones.
+demo: install
+	$(VENV_PYTHON) datasets/prepare_scenes.py --root $(DETECTRON2_DATASETS)
+	$(VENV_PYTHON) tools/train_net.py --config-file configs/vtfpn_R18_scenes.yaml \
+		OUTPUT_DIR $(OUTPUT)
+	$(VENV_PYTHON) tools/demo.py --config-file configs/vtfpn_R18_scenes.yaml \
+		--dataset vt_scenes_val --opts OUTPUT_DIR $(OUTPUT)

@@ -1,0 +1,36 @@
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+README = ROOT / "README.md"
+PACKAGE = (ROOT / "vt_seg" / "__init__.py").read_text(encoding="utf-8")
+
+setup(
+    name="vt_seg",
+    version=re.search(r'__version__ = "(.+)"', PACKAGE).group(1),
+    description="Visual Transformers for semantic segmentation: VT-FPN and VT-ResNet in Detectron2",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["vt_seg", "vt_seg.*"]),
+    python_requires=">=3.10",
+    # Ranges for environments that have their own torch; requirements.txt has the tested versions.
+    install_requires=[
+        # Detectron2 is needed and cannot be listed: it has no release on PyPI, and naming it would
+        # make pip look for one. tools/install_detectron2.py installs it; `import vt_seg` says so.
+        # OpenCV is needed and left to the extra: its four PyPI packages overwrite one another.
+        "fvcore>=0.1.5",
+        "numpy>=1.23",
+        "pillow>=9.4",
+        "tabulate>=0.8",
+        "torch>=2.4",
+        "torchvision>=0.19",
+        "tqdm>=4.60",
+    ],
+    extras_require={
+        "opencv": ["opencv-python-headless>=4.6"],
+        "dev": ["pytest>=7.4", "pytest-xdist>=3.3", "ruff>=0.6"],
+    },
+)
