@@ -25,7 +25,7 @@ def add_vt_seg_config(cfg: CN) -> None:
     # kept. () leaves resizing to MIN_SIZE_* and MAX_SIZE_*.
     cfg.INPUT.FIXED_SIZE = ()
     # "vt_seg": EXIF- and palette-aware, label-checked, label-swapping flip. "detectron2": the stock
-    # DatasetMapper. "auto": the former for SemanticSegmentor, the latter for all else.
+    # DatasetMapper. "auto": the former for models that read semantic labels alone, else the latter.
     cfg.INPUT.SEM_SEG_MAPPER = "auto"
 
     # For SOLVER.LR_SCHEDULER_NAME "WarmupPolyLR", named as in Detectron2's DeepLab project.

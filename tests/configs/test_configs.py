@@ -8,6 +8,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 
 from vt_seg.engine import load_cfg
+from vt_seg.engine.data_loaders import SEMANTIC_SEGMENTORS
 from vt_seg.modeling import VTFPNBackbone, VTFPNHead, VTResNet
 
 FOLDER = Path(__file__).parents[2] / "configs"
@@ -40,7 +41,7 @@ def test_config(name):
     assert f"output/{name}" == cfg.OUTPUT_DIR
     for dataset in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
         assert dataset in DatasetCatalog.list()
-        if cfg.MODEL.META_ARCHITECTURE == "SemanticSegmentor":
+        if cfg.MODEL.META_ARCHITECTURE in SEMANTIC_SEGMENTORS:
             metadata = MetadataCatalog.get(dataset)
             assert len(metadata.stuff_classes) == cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
             assert metadata.ignore_label == cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
@@ -97,6 +98,7 @@ def test_both_models_have_one_recipe(data):
     fpn, vtfpn = load(f"fpn_{data}"), load(f"vtfpn_{data}")
     for cfg in (fpn, vtfpn):
         cfg.OUTPUT_DIR = ""
+        cfg.MODEL.META_ARCHITECTURE = ""
         cfg.MODEL.BACKBONE.NAME = ""
         cfg.MODEL.SEM_SEG_HEAD.NAME = ""
         cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = []

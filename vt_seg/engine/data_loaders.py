@@ -16,6 +16,9 @@ from detectron2.utils import comm
 
 from vt_seg.data import SemSegMapper
 
+SEMANTIC_SEGMENTORS = ("SemanticSegmentor", "PaddingAwareSegmentor")
+"""Meta-architectures that read nothing but semantic labels."""
+
 
 class SeededTrainingSampler(TrainingSampler):
     """Detectron2's endless shuffled order, made from a seed and started anywhere.
@@ -40,7 +43,7 @@ def build_mapper(cfg: CfgNode, is_train: bool) -> Callable[[dict], dict]:
     """
     name = cfg.INPUT.SEM_SEG_MAPPER
     if name == "auto":
-        is_sem_seg = cfg.MODEL.META_ARCHITECTURE == "SemanticSegmentor"
+        is_sem_seg = cfg.MODEL.META_ARCHITECTURE in SEMANTIC_SEGMENTORS
         name = "vt_seg" if is_sem_seg else "detectron2"
     if name == "vt_seg":
         return SemSegMapper(cfg, is_train=is_train)

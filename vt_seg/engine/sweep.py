@@ -80,18 +80,23 @@ def is_finished(output_dir: str) -> bool:
 
 
 def last_scores(output_dir: str) -> dict[str, float]:
-    """The last evaluation in ``metrics.json``: ``{"mIoU": ..., "IoU-sky": ...}`` in percent.
+    """The last evaluation of a training: ``{"mIoU": ..., "IoU-sky": ...}`` in percent, or {}."""
+    evaluations = list(scores_by_iteration(output_dir).values())
+    return evaluations[-1] if evaluations else {}
 
-    Returns:
-        the scores, or {} if nothing has been evaluated.
-    """
+
+def scores_by_iteration(output_dir: str) -> dict[int, dict[str, float]]:
+    """Every evaluation in ``metrics.json``, by the number of iterations trained before it."""
     path = os.path.join(output_dir, "metrics.json")
     if not os.path.exists(path):
         return {}
     with open(path) as file:
         lines = [json.loads(line) for line in file]
-    evaluated = [line for line in lines if "sem_seg/mIoU" in line]
-    if not evaluated:
-        return {}
     prefix = "sem_seg/"
-    return {k.removeprefix(prefix): v for k, v in evaluated[-1].items() if k.startswith(prefix)}
+    return {
+        line["iteration"] + 1: {
+            key.removeprefix(prefix): value for key, value in line.items() if key.startswith(prefix)
+        }
+        for line in lines
+        if f"{prefix}mIoU" in line
+    }

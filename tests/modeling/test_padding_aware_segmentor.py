@@ -1,0 +1,76 @@
+import pytest
+import torch
+from detectron2.modeling import Backbone, build_model
+from torch import nn
+
+from tests.modeling.conftest import sem_seg_batch, small_cfg, wake
+from vt_seg.modeling.padding_aware_segmentor import padding_mask
+
+
+def models():
+    """The padding-aware model and Detectron2's own with the same weights."""
+    cfg = small_cfg()
+    stock = wake(build_model(cfg))
+    cfg.MODEL.META_ARCHITECTURE = "PaddingAwareSegmentor"
+    aware = build_model(cfg)
+    aware.load_state_dict(stock.state_dict())
+    return aware, stock
+
+
+def test_mask_marks_each_image_in_its_corner():
+    mask = padding_mask([(2, 3), (4, 1)])
+    assert mask.shape == (2, 1, 4, 3)
+    assert mask[0, 0].int().tolist() == [[1, 1, 1], [1, 1, 1], [0, 0, 0], [0, 0, 0]]
+    assert mask[1, 0].int().tolist() == [[1, 0, 0]] * 4
+    assert padding_mask([(2, 3), (2, 3)]) is None
+    assert padding_mask([(2, 3)]) is None
+
+
+def test_images_of_one_size_take_detectron2s_way():
+    aware, stock = models()
+    batch = sem_seg_batch((50, 70), (50, 70))
+    with torch.no_grad():
+        for a, b in zip(aware.eval()(batch), stock.eval()(batch), strict=True):
+            assert torch.equal(a["sem_seg"], b["sem_seg"])
+
+
+class PoolingBackbone(Backbone):
+    """Average pooling alone: a map's valid part is the map of the image alone, which no backbone
+    with convolutions gives (they see zeros in the place of the border)."""
+
+    def __init__(self, shapes):
+        super().__init__()
+        self.shapes = shapes
+
+    def forward(self, x):
+        return {
+            name: nn.functional.avg_pool2d(x, s.stride).repeat(1, s.channels, 1, 1)[:, : s.channels]
+            for name, s in self.shapes.items()
+        }
+
+
+def test_tokens_do_not_depend_on_how_large_a_batch_mate_is():
+    small, large = sem_seg_batch((32, 64), (96, 128))
+    seen = []
+    aware, stock = models()
+    for model in (aware.eval(), stock.eval()):
+        model.backbone = PoolingBackbone(model.backbone.output_shape())
+        model.sem_seg_head.neck.transformer.register_forward_pre_hook(
+            lambda module, args: seen.append(args[0])
+        )
+    with torch.no_grad():
+        aware([small])
+        aware([small, large])
+        stock([small, large])
+    alone, beside, unaware = (tokens[0] for tokens in seen)
+    torch.testing.assert_close(beside, alone, rtol=1e-4, atol=1e-4)
+    assert (unaware - alone).abs().max() > 0.05
+
+
+def test_trains_on_different_sizes_and_leaves_no_hook_behind():
+    aware, _ = models()
+    aware.train()(sem_seg_batch((65, 97), (50, 64)))["loss_sem_seg"].backward()
+    assert not aware.sem_seg_head._forward_pre_hooks
+    with pytest.raises(RuntimeError):
+        aware([{"image": torch.rand(4, 20, 20)}, {"image": torch.rand(4, 30, 20)}])
+    assert not aware.sem_seg_head._forward_pre_hooks
