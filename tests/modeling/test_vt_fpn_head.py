@@ -113,6 +113,16 @@ def test_whole_model_at_473_needs_no_padding_and_reads_none():
     torch.testing.assert_close(got, by_hand, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 3])
+@pytest.mark.parametrize("size", [(1, 1), (2, 37), (61, 7), (113, 127)])
+def test_whole_model_answers_with_the_images_size(size, batch):
+    model = wake(build_model(small_cfg())).eval()
+    with torch.no_grad():
+        results = model(sem_seg_batch(*[size] * batch))
+    assert [r["sem_seg"].shape for r in results] == [(5, *size)] * batch
+    assert all(r["sem_seg"].isfinite().all() for r in results)
+
+
 def test_semantic_segmentor_trains_on_images_of_different_sizes():
     model = wake(build_model(small_cfg())).train()
     loss = model(sem_seg_batch((65, 97), (50, 64)))["loss_sem_seg"]
