@@ -86,15 +86,19 @@ def last_scores(output_dir: str) -> dict[str, float]:
 
 
 def scores_by_iteration(output_dir: str) -> dict[int, dict[str, float]]:
-    """Every evaluation in ``metrics.json``, by the number of iterations trained before it."""
+    """Every evaluation in ``metrics.json``, by the number of iterations trained before it.
+
+    Detectron2 logs the one after training under the iteration that would have come next.
+    """
     path = os.path.join(output_dir, "metrics.json")
     if not os.path.exists(path):
         return {}
     with open(path) as file:
         lines = [json.loads(line) for line in file]
     prefix = "sem_seg/"
+    last_trained = max((line["iteration"] for line in lines if "total_loss" in line), default=-1)
     return {
-        line["iteration"] + 1: {
+        min(line["iteration"], last_trained) + 1: {
             key.removeprefix(prefix): value for key, value in line.items() if key.startswith(prefix)
         }
         for line in lines
