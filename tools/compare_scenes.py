@@ -100,6 +100,7 @@ def main() -> None:
             for name, group in runs.items()
         }
     )
+    seeds = " ".join(map(str, args.seeds))
     overrides = f" --opts {' '.join(args.opts)}" if args.opts else ""
     text = f"""# VT-FPN beside FPN on vt_scenes
 
@@ -114,7 +115,7 @@ are *context classes*: painted alike, and told apart only by something far away 
 The receptive field of a ResNet-18's res5 (435 pixels) spans a whole scene of 128x128, so that an
 FPN reaches a far cue too.
 
-Written by `python tools/compare_scenes.py --seeds {" ".join(map(str, args.seeds))}{overrides}`
+Written by `python tools/compare_scenes.py --seeds {seeds} --threads {args.threads}{overrides}`
 (PyTorch {torch.__version__.partition("+")[0]}, CPU).
 """
     os.makedirs(os.path.dirname(args.table) or ".", exist_ok=True)

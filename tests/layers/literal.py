@@ -93,12 +93,11 @@ def project(x, t, w_q, w_k, w_v, heads):
 
 
 def area_resize(image, size):
-    """Mean of a map in each of ``size`` x ``size`` equal cells, times the number of pixels.
+    """What of a map falls into each of ``size`` x ``size`` equal cells.
 
     By brute force: every pixel is cut into ``size`` x ``size`` equal pieces, so that each cell
     holds a whole number of pieces.
     """
     height, width = image.shape
     fine = np.repeat(np.repeat(image, size, axis=0), size, axis=1)
-    cells = fine.reshape(size, height, size, width).mean(axis=(1, 3))
-    return cells * height * width
+    return fine.reshape(size, height, size, width).sum(axis=(1, 3)) / size**2

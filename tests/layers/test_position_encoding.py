@@ -9,21 +9,23 @@ from vt_seg.layers import PositionEncoder
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 5), (12, 12), (13, 31)])
-def test_resize_is_the_mean_density_of_each_cell(size):
+def test_resize_sums_the_attention_in_each_cell(size):
     encoder = PositionEncoder(1, 12, 1)
     maps = torch.rand(1, 1, 2, *size, dtype=torch.float64)
     maps /= maps.sum((-2, -1), keepdim=True)
     square = encoder.resize(maps)
     for got, given in zip(square[0, 0], maps[0, 0], strict=True):
-        np.testing.assert_allclose(got, literal.area_resize(given.numpy(), 12), atol=1e-10)
-    assert square.mean().item() == pytest.approx(1.0, abs=1e-12)
+        np.testing.assert_allclose(got, 12 * literal.area_resize(given.numpy(), 12), atol=1e-10)
+        assert got.sum().item() == pytest.approx(12, abs=1e-10)
 
 
-def test_even_attention_reads_one_at_any_resolution():
+def test_even_attention_is_a_vector_of_length_one_at_any_resolution():
     encoder = PositionEncoder(1, 12, 1)
     for size in [(5, 9), (200, 304)]:
         maps = torch.full((1, 1, 1, *size), 1.0 / (size[0] * size[1]), dtype=torch.float64)
-        torch.testing.assert_close(encoder.resize(maps), torch.ones(1, 1, 1, 12, 12).double())
+        square = encoder.resize(maps)
+        torch.testing.assert_close(square, torch.full_like(square, 1 / 12))
+        assert square.norm().item() == pytest.approx(1)
 
 
 def test_masked_resize_covers_the_masked_box_of_each_image():
@@ -51,7 +53,7 @@ def test_code_is_convolutions_then_a_linear_layer_per_token():
     for n in range(2):
         for token in range(5):
             maps = [
-                literal.area_resize(attention[n, h, token].reshape(6, 10).numpy(), 8)
+                8 * literal.area_resize(attention[n, h, token].reshape(6, 10).numpy(), 8)
                 for h in range(3)
             ]
             x = torch.from_numpy(np.stack(maps))[None]

@@ -15,8 +15,10 @@ class PositionEncoder(nn.Module):
 
     * the map is averaged over each cell, where the listing samples the nearest pixel: at 200 x 304
       sampling would see 144 pixels of 60 800;
-    * the map is multiplied by its number of pixels, so that even attention reads 1 at any
-      resolution (raw weights are about 1e-5). The linear layers absorb a constant factor.
+    * the cells, which hold the attention that falls into them and so sum to 1, are multiplied by
+      the square's side, so that even attention is a vector of length 1 at any resolution. The
+      linear layers could absorb any factor, but learning feels it: raw weights (about 1e-5) code
+      nothing, and with a mean of 1 the code drowned the features of fresh tokens, which vary less.
 
     No layer has a bias: all are linear, so any would add the same constant to every token, which
     the convolution and norm after the concatenation add or remove anyway.
@@ -66,10 +68,10 @@ class PositionEncoder(nn.Module):
         return self.linear(codes.transpose(1, 2))
 
     def resize(self, maps: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Attention density on the square: ``(N, heads, L, H, W)`` to ``(..., size, size)``.
+        """Attention on the square: ``(N, heads, L, H, W)`` to ``(N, heads, L, size, size)``.
 
-        A cell holds the attention that falls into it, times the number of cells: 1 is even
-        attention, and the mean over the square is 1.
+        A cell holds the attention that falls into it, times ``size``: even attention is
+        ``1 / size`` everywhere, a vector of length 1.
         """
         rows = columns = None
         if mask is not None:
@@ -78,7 +80,7 @@ class PositionEncoder(nn.Module):
         to_columns = _overlap(maps.shape[-1], self.size, columns, maps)
         # Two small products instead of a pooling operator: exact areas at any size, deterministic
         # gradients, exportable, and per image where masks differ.
-        return to_rows @ maps @ to_columns.transpose(-2, -1) * self.size**2
+        return to_rows @ maps @ to_columns.transpose(-2, -1) * self.size
 
 
 def _overlap(length: int, cells: int, inside: Tensor | None, like: Tensor) -> Tensor:
