@@ -4,6 +4,7 @@ from torch import nn
 
 from tests.layers.conftest import randomised
 from vt_seg.layers import VTFPN
+from vt_seg.layers.spatial_attention import resize_mask
 
 SMALL = {
     "num_tokens": 3,
@@ -74,6 +75,24 @@ def test_mask_at_image_resolution_keeps_padding_out_of_the_tokens():
     for alone, got in zip(neck(small), neck(padded, mask), strict=True):
         height, width = alone.shape[-2:]
         torch.testing.assert_close(got[:, :, :height, :width], alone, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("stride", [4, 8, 16, 32])
+@pytest.mark.parametrize(("image", "batch"), [(90, 100), (64, 97), (33, 65), (1, 640), (96, 96)])
+def test_an_image_keeps_as_many_rows_as_its_map_alone_would_have(image, batch, stride):
+    mask = torch.zeros(1, 1, batch, batch, dtype=torch.bool)
+    mask[:, :, :image, :image] = True
+    cells = -(-batch // stride)
+    resized = resize_mask(mask, (cells, cells))
+    assert resized.shape == (1, 1, cells, cells)
+    expected = [index < -(-image // stride) for index in range(cells)]
+    assert resized[0, 0, 0].bool().tolist() == expected
+    assert resized[0, 0, :, 0].bool().tolist() == expected
+
+
+def test_mask_of_a_map_with_another_rounding_takes_the_nearest_pixel():
+    mask = torch.arange(10).view(1, 1, 1, 10) < 4
+    assert resize_mask(mask, (1, 4)).bool()[0, 0, 0].tolist() == [True, True, False, False]
 
 
 def test_gradients_reach_every_parameter():

@@ -3,7 +3,7 @@ import torch
 from detectron2.modeling import Backbone, build_model
 from torch import nn
 
-from tests.modeling.conftest import sem_seg_batch, small_cfg, wake
+from tests.modeling.conftest import PYRAMID, sem_seg_batch, small_cfg, wake
 from vt_seg.modeling.padding_aware_segmentor import padding_mask
 
 
@@ -65,6 +65,16 @@ def test_tokens_do_not_depend_on_how_large_a_batch_mate_is():
     alone, beside, unaware = (tokens[0] for tokens in seen)
     torch.testing.assert_close(beside, alone, rtol=1e-4, atol=1e-4)
     assert (unaware - alone).abs().max() > 0.05
+
+
+def test_other_heads_take_detectron2s_way():
+    cfg = small_cfg()
+    cfg.MODEL.META_ARCHITECTURE = "PaddingAwareSegmentor"
+    cfg.MODEL.BACKBONE.NAME = "build_resnet_fpn_backbone"
+    cfg.MODEL.SEM_SEG_HEAD.NAME = "SemSegFPNHead"
+    cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = PYRAMID
+    loss = build_model(cfg).train()(sem_seg_batch((64, 96), (50, 70)))["loss_sem_seg"]
+    assert loss.isfinite()
 
 
 def test_trains_on_different_sizes_and_leaves_no_hook_behind():

@@ -98,18 +98,18 @@ def test_fully_ignored_batch_gives_a_zero_loss_with_a_graph():
     assert all(g is not None and not g.any() for g in gradients)
 
 
-def test_whole_model_at_473_needs_no_padding_and_reads_none():
+def test_whole_model_pads_nothing_at_odd_sizes():
     """SemanticSegmentor pads nothing at batch one: the model equals backbone + head by hand."""
     model = wake(build_model(small_cfg())).eval()
     assert model.backbone.size_divisibility == 0
-    batch = sem_seg_batch((119, 117))
+    batch = sem_seg_batch((473, 473))
     del batch[0]["sem_seg"]
     with torch.no_grad():
         got = model(batch)[0]["sem_seg"]
         image = (batch[0]["image"] - model.pixel_mean) / model.pixel_std
-        assert image.shape == (3, 119, 117)
-        by_hand = model.sem_seg_head(model.backbone(image[None]), image_size=(119, 117))[0][0]
-    assert got.shape == (5, 119, 117)
+        assert image.shape == (3, 473, 473)
+        by_hand = model.sem_seg_head(model.backbone(image[None]), image_size=(473, 473))[0][0]
+    assert got.shape == (5, 473, 473)
     torch.testing.assert_close(got, by_hand, rtol=1e-4, atol=1e-4)
 
 

@@ -44,7 +44,7 @@ def test_stage_5_is_as_many_vt_modules_as_the_paper_says(depth, blocks):
     [(18, 512, 1, 13.00), (34, 512, 8, 18.22), (50, 1024, 8, 23.5), (101, 1024, 8, 42.5)],
 )
 def test_parameters_are_those_of_the_papers_table(depth, channels, groups, expected):
-    """v1 Table 1 in the reading that fits it best (L = 16 for 18 and 34; see the docs), with the
+    """v1 Table 1 in the reading that fits it best (L = 16 for 18 and 34), with the
     classifier's 1.025 M added and the last projector, which a classifier has not, taken away."""
     cfg = vt_resnet_cfg(depth)
     cfg.MODEL.VT_RESNET.NUM_TOKENS = 16 if depth < 50 else 8

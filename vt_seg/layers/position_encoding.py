@@ -11,7 +11,7 @@ class PositionEncoder(nn.Module):
 
     v1 Eq. 2, ``P = downsample(A)^T W_{A->P}``, built as v1 App. A Listing 2: resize the map to a
     fixed square (any H x W works), strided 3x3 convolutions, a 1x1 convolution from heads to one
-    channel, flatten, a linear layer. Two things differ from the listing, for a reason each:
+    channel, flatten, a linear layer. Three things differ from the listing, for a reason each:
 
     * the map is averaged over each cell, where the listing samples the nearest pixel: at 200 x 304
       sampling would see 144 pixels of 60 800;
@@ -19,6 +19,9 @@ class PositionEncoder(nn.Module):
       the square's side, so that even attention is a vector of length 1 at any resolution. The
       linear layers could absorb any factor, but learning feels it: raw weights (about 1e-5) code
       nothing, and with a mean of 1 the code drowned the features of fresh tokens, which vary less.
+
+    * the 1x1 convolution to one channel runs once, at the end: inside the listing's loop it would
+      leave nothing for a second strided convolution to mix.
 
     No layer has a bias: all are linear, so any would add the same constant to every token, which
     the convolution and norm after the concatenation add or remove anyway.

@@ -28,7 +28,23 @@ class SpatialSoftmax(nn.Module):
 
 
 def resize_mask(mask: Tensor | None, size: tuple[int, int]) -> Tensor | None:
-    """Nearest-neighbour resize of a pixel mask ``(N, 1, H, W)`` to a feature map's ``(h, w)``."""
+    """A pixel mask ``(N, 1, H, W)`` at the resolution of a feature map of ``size`` ``(h, w)``.
+
+    A cell counts if its top left pixel does: cell i of a map of stride s begins at pixel s * i, so
+    that an image of height a keeps ``ceil(a / s)`` rows, as many as its map alone would have. Maps
+    whose size is not ``ceil(H / s)`` for a power of two take the nearest pixel.
+    """
     if mask is None or mask.shape[-2:] == size:
         return mask
-    return F.interpolate(mask.float(), size=size, mode="nearest")
+    strides = [_stride(*sides) for sides in zip(mask.shape[-2:], size, strict=True)]
+    if None in strides:
+        return F.interpolate(mask.float(), size=size, mode="nearest")
+    return mask[..., :: strides[0], :: strides[1]]
+
+
+def _stride(pixels: int, cells: int) -> int | None:
+    """The smallest power of two that gives this many cells, rounded up; None if there is none."""
+    stride = 1
+    while -(-pixels // stride) > cells:
+        stride *= 2
+    return stride if -(-pixels // stride) == cells else None

@@ -7,20 +7,22 @@ import torch
 from detectron2.modeling import META_ARCH_REGISTRY, SemanticSegmentor
 from torch import Tensor, nn
 
+from .vt_fpn_head import VTFPNHead
+
 
 @META_ARCH_REGISTRY.register()
 class PaddingAwareSegmentor(SemanticSegmentor):
-    """``SemanticSegmentor`` for a :class:`VTFPNHead`: padding stays out of the tokens.
+    """``SemanticSegmentor`` that keeps padding out of the tokens of a :class:`VTFPNHead`.
 
     A batch is padded to its largest image. A tokenizer's softmax runs over the whole map, so under
     ``SemanticSegmentor`` a small image's tokens would depend on how large its batch mates are.
-    Images of one size, and so a batch of one, take exactly ``SemanticSegmentor``'s way.
+    Images of one size, and so a batch of one, and other heads take exactly its way.
     """
 
     def forward(self, batched_inputs: list[dict]) -> Any:
         """See ``SemanticSegmentor.forward``."""
         mask = padding_mask([tuple(x["image"].shape[-2:]) for x in batched_inputs], self.device)
-        if mask is None:
+        if mask is None or not isinstance(self.sem_seg_head, VTFPNHead):
             return super().forward(batched_inputs)
 
         def pass_mask(head: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:

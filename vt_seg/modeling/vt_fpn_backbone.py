@@ -3,6 +3,7 @@
 import math
 import re
 
+from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone, build_resnet_backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
@@ -17,7 +18,8 @@ class VTFPNBackbone(Backbone):
 
     Outputs ``p<k>`` for each ``res<k>`` (the digits of the input's name, so that VT-ResNet's res4
     and res5, both of stride 16, stay apart), then the top block's. Images are padded to the
-    coarsest stride as with an FPN: stock heads (``SemSegFPNHead``) upsample by fixed factors.
+    coarsest stride as with an FPN: stock heads (``SemSegFPNHead``) upsample by fixed factors. The
+    padding, of which a backbone is told nothing, then enters the tokens; ``VTFPNHead`` avoids that.
     """
 
     def __init__(
@@ -99,20 +101,20 @@ def _level_names(in_features: list[str], strides: list[int]) -> list[str]:
 
 
 @BACKBONE_REGISTRY.register()
-def build_resnet_vt_fpn_backbone(cfg, input_shape: ShapeSpec) -> VTFPNBackbone:
+def build_resnet_vt_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VTFPNBackbone:
     """ResNet + VT-FPN + p6 by max-pooling: for ``build_resnet_fpn_backbone``."""
     return _build(cfg, build_resnet_backbone(cfg, input_shape), LastLevelMaxPool())
 
 
 @BACKBONE_REGISTRY.register()
-def build_retinanet_resnet_vt_fpn_backbone(cfg, input_shape: ShapeSpec) -> VTFPNBackbone:
+def build_retinanet_resnet_vt_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VTFPNBackbone:
     """ResNet + VT-FPN + p6, p7 from res5: for ``build_retinanet_resnet_fpn_backbone``."""
     bottom_up = build_resnet_backbone(cfg, input_shape)
     res5_channels = bottom_up.output_shape()["res5"].channels
     return _build(cfg, bottom_up, LastLevelP6P7(res5_channels, cfg.MODEL.FPN.OUT_CHANNELS))
 
 
-def _build(cfg, bottom_up: Backbone, top_block: nn.Module) -> VTFPNBackbone:
+def _build(cfg: CfgNode, bottom_up: Backbone, top_block: nn.Module) -> VTFPNBackbone:
     in_features = cfg.MODEL.FPN.IN_FEATURES
     shapes = bottom_up.output_shape()
     return VTFPNBackbone(
