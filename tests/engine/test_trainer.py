@@ -60,6 +60,18 @@ def test_start_resume_and_evaluation(scenes_cfg, log):
     assert trainer.start_iter == 0
 
 
+def test_resuming_with_another_batch_or_learning_rate_is_refused(scenes_cfg):
+    """As on another number of GPUs: the checkpoint's schedule would go on unscaled."""
+    cfg = scenes_cfg
+    cfg.DATASETS.TEST = ()
+    train(cfg)
+    cfg.SOLVER.MAX_ITER = 8
+    cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.BASE_LR = 2, 0.05
+    trainer = Trainer(cfg)
+    with pytest.raises(ValueError, match=r"batch 4 and base LR 0.1, this run has batch 2 .* 0.05"):
+        trainer.resume_or_load(resume=True)
+
+
 def test_nothing_to_resume(scenes_cfg, log):
     trainer = Trainer(scenes_cfg)
     trainer.resume_or_load(resume=True)

@@ -1,5 +1,7 @@
 """The recipe in effect: a config written for some number of GPUs, scaled to those in use."""
 
+import math
+
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
 
@@ -34,6 +36,37 @@ def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
             f"make it a multiple of {world_size}."
         )
     return cfg
+
+
+def recipe_state(cfg: CfgNode) -> dict[str, float]:
+    """What a checkpoint records of the (scaled) recipe it was trained with."""
+    return {"IMS_PER_BATCH": cfg.SOLVER.IMS_PER_BATCH, "BASE_LR": cfg.SOLVER.BASE_LR}
+
+
+def check_same_recipe(saved: dict[str, float], cfg: CfgNode) -> None:
+    """Refuse to resume with another batch or learning rate than the checkpoint's.
+
+    A checkpoint holds iterations and learning rates of its own recipe: resumed on another number of
+    GPUs they would go on unscaled, while the log states the scaled ones.
+
+    Args:
+        saved: of :func:`recipe_state`.
+        cfg: the scaled config of the run that resumes.
+
+    Raises:
+        ValueError: they differ; names both and the ways out.
+    """
+    now = recipe_state(cfg)
+    if all(math.isclose(saved[key], now[key]) for key in now):
+        return
+    raise ValueError(
+        f"the checkpoint was trained with batch {saved['IMS_PER_BATCH']} and base LR "
+        f"{saved['BASE_LR']:g}, this run has batch {now['IMS_PER_BATCH']} and base LR "
+        f"{now['BASE_LR']:g}. Resume on as many GPUs as before; or keep its recipe on other GPUs: "
+        f"SOLVER.REFERENCE_WORLD_SIZE 0 SOLVER.IMS_PER_BATCH {saved['IMS_PER_BATCH']} "
+        f"SOLVER.BASE_LR {saved['BASE_LR']:g} (and its MAX_ITER and STEPS); or start anew from its "
+        "weights: MODEL.WEIGHTS FILE without --resume"
+    )
 
 
 def describe_recipe(cfg: CfgNode, world_size: int, reference: int) -> str:

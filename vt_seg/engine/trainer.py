@@ -17,7 +17,7 @@ from vt_seg.evaluation import build_evaluator
 from .checkpointer import SegmentationCheckpointer
 from .data_loaders import build_test_loader, build_train_loader, continue_order_at
 from .lr_schedule import build_lr_scheduler
-from .recipe import describe_recipe, scale_recipe
+from .recipe import check_same_recipe, describe_recipe, recipe_state, scale_recipe
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +75,14 @@ class Trainer(DefaultTrainer):
             logger.info("Fine-tuning: weights %s loaded, start at iteration 0.", weights)
         else:
             logger.info("Starting from scratch: random weights, start at iteration 0.")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "recipe": recipe_state(self.cfg)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if "recipe" in state_dict:  # a stock Detectron2 checkpoint has none
+            check_same_recipe(state_dict["recipe"], self.cfg)
+        super().load_state_dict(state_dict)
 
     def train(self) -> Any:
         """Train from ``start_iter`` to the end; log the last results and where the weights are."""
