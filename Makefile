@@ -37,10 +37,12 @@ lint: install
 	$(VENV_PYTHON) -m ruff check .
 	$(VENV_PYTHON) -m ruff format --check .
 
-# Paint the scenes, train VT-FPN on them from scratch, draw its predictions on held-out ones.
+# Paint the scenes, train VT-FPN on them from scratch, draw its predictions on held-out ones. A demo
+# that was interrupted goes on where it was.
 demo: install
 	$(VENV_PYTHON) datasets/prepare_scenes.py --root $(DETECTRON2_DATASETS)
-	$(VENV_PYTHON) tools/train_net.py --config-file configs/vtfpn_R18_scenes.yaml \
+	$(VENV_PYTHON) tools/train_net.py --config-file configs/vtfpn_R18_scenes.yaml --resume \
 		OUTPUT_DIR $(OUTPUT)
 	$(VENV_PYTHON) tools/demo.py --config-file configs/vtfpn_R18_scenes.yaml \
 		--dataset vt_scenes_val --opts OUTPUT_DIR $(OUTPUT)
+	@grep -h "Done: mIoU" $(OUTPUT)/log.txt | tail -n 1 | sed 's/.*Done: /Held-out scenes: /'

@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def format_table(scores: dict[str, list[dict[str, float]]], seeds: list[int]) -> str:
-    """Markdown: a row per config and seed, then medians with their range, then per class."""
+    """Markdown: a row per config and seed, then medians (range) and means, then per class."""
     lines = [
         "| config | seed | " + " | ".join(SCORES.values()) + " |",
         "|---|---|" + "---|" * len(SCORES),
@@ -50,6 +50,9 @@ def format_table(scores: dict[str, list[dict[str, float]]], seeds: list[int]) ->
             median = statistics.median(values)
             cells.append(f"**{median:.2f}** ({min(values):.2f} to {max(values):.2f})")
         lines.append(f"| {name} | median (range) | {' | '.join(cells)} |")
+    for name, runs in scores.items():
+        means = " | ".join(f"{statistics.fmean(run[key] for run in runs):.2f}" for key in SCORES)
+        lines.append(f"| {name} | mean | {means} |")
     lines += ["", "| median IoU | " + " | ".join(scores) + " |", "|---|" + "---|" * len(scores)]
     for key in next(iter(scores.values()))[0]:
         if key.startswith("IoU-"):
