@@ -24,6 +24,7 @@ setup(
         "fvcore>=0.1.5",
         "numpy>=1.23",
         "pillow>=9.4",
+        "rich>=12",
         "tabulate>=0.8",
         "torch>=2.4",
         "torchvision>=0.19",
@@ -31,6 +32,8 @@ setup(
     ],
     extras_require={
         "opencv": ["opencv-python-headless>=4.6"],
-        "dev": ["pytest>=7.4", "pytest-xdist>=3.3", "ruff>=0.6"],
+        # Only datasets/prepare_cocostuff10k.py reads MATLAB files.
+        "mat": ["h5py>=3.7", "scipy>=1.9"],
+        "dev": ["h5py>=3.7", "pytest>=7.4", "pytest-xdist>=3.3", "ruff>=0.6", "scipy>=1.9"],
     },
 )

@@ -19,7 +19,12 @@ from .image_files import gradient, write_png
 
 NAMES = [
     *(f"vt_scenes_{split}" for split in ("train", "val")),
-    *(f"vt_coco_2017_{s}_{v}" for s in ("train", "val") for v in ("stuff171", "stuff91")),
+    *(
+        f"vt_coco_2017_{s}_{v}"
+        for s in ("train", "val")
+        for v in ("stuff171", "stuff91", "stuff92")
+    ),
+    *(f"vt_cocostuff10k_{split}" for split in ("train", "test")),
     *(f"vt_lip_{split}" for split in ("train", "val")),
 ]
 

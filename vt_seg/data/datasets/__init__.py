@@ -1,6 +1,7 @@
 """Datasets that vt_seg registers, under names of its own."""
 
 from .coco_stuff import register_coco_stuff
+from .cocostuff10k import register_cocostuff10k
 from .lip import register_lip
 from .scenes import register_scenes
 
@@ -12,7 +13,14 @@ def register_all_datasets(root: str | None = None) -> None:
     """
     register_scenes(root)
     register_coco_stuff(root)
+    register_cocostuff10k(root)
     register_lip(root)
 
 
-__all__ = ["register_all_datasets", "register_coco_stuff", "register_lip", "register_scenes"]
+__all__ = [
+    "register_all_datasets",
+    "register_coco_stuff",
+    "register_cocostuff10k",
+    "register_lip",
+    "register_scenes",
+]

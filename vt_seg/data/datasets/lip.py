@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from functools import partial
+from typing import NamedTuple
 
 from detectron2.utils.file_io import PathManager
 
-from ..pairing import IMAGE_EXTENSIONS, pair_images_and_masks
+from ..nested_folders import only_folder, walk_folders
+from ..pairing import IMAGE_EXTENSIONS, MASK_EXTENSIONS, pair_images_and_masks
 from .lip_labels import LIP_FLIP_LABEL_PAIRS, LIP_LABELS
 from .registration import dataset_root, register_folders
 
-_DEEPEST = 6
 _REMEDY = (
     "Unpack LIP's TrainVal_images and TrainVal_parsing_annotations archives there, as they are: "
     "see datasets/README.md"
@@ -34,8 +34,34 @@ def register_lip(root: str | None = None) -> None:
         )
 
 
+def canonical_list(folder: str | os.PathLike, split: str) -> str:
+    """The list that datasets/prepare_lip.py writes: a line an image, image tab mask."""
+    return os.path.join(folder, "canonical", f"{split}.txt")
+
+
+class LipFiles(NamedTuple):
+    """Where a split is: its folders, and its ids in the order of the id list."""
+
+    images: str
+    masks: str
+    ids: list[str]
+
+
+def find_lip(folder: str, split: str) -> LipFiles:
+    """A split of LIP below ``folder``, in either layout; raises as `load_lip`."""
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"no LIP folder at {folder}. {_REMEDY}")
+    return LipFiles(
+        only_folder(folder, f"{split}_images", IMAGE_EXTENSIONS, "images", _REMEDY),
+        only_folder(folder, f"{split}_segmentations", MASK_EXTENSIONS, "masks", _REMEDY),
+        _read_ids(folder, f"{split}_id.txt"),
+    )
+
+
 def load_lip(folder: str, split: str) -> list[dict]:
     """Records of ``split`` in the order of its id list, from either layout, nested or not.
+
+    Where datasets/prepare_lip.py has run, its list and masks are taken.
 
     Flat: ``{split}_images``, ``{split}_segmentations`` and ``{split}_id.txt`` in ``folder``. As
     distributed: the same below ``TrainVal_images`` and ``TrainVal_parsing_annotations``, each
@@ -45,44 +71,30 @@ def load_lip(folder: str, split: str) -> list[dict]:
         FileNotFoundError: folders, the id list, or listed files are missing.
         ValueError: two folders or id lists qualify, or the list names an id twice.
     """
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"no LIP folder at {folder}. {_REMEDY}")
-    images = _only_folder(folder, f"{split}_images")
-    masks = _only_folder(folder, f"{split}_segmentations")
-    ids = _read_ids(folder, f"{split}_id.txt")
+    prepared = canonical_list(folder, split)
+    if os.path.exists(prepared):
+        return _read_canonical(prepared, folder)
+    images, masks, ids = find_lip(folder, split)
     return pair_images_and_masks(images, masks, _REMEDY, ids)
 
 
-def _walk(folder: str) -> Iterator[tuple[str, list[str]]]:
-    """Each folder down to a depth, with its file names."""
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        depth = os.path.relpath(parent, folder).count(os.sep) + 1
-        folders[:] = sorted(
-            f for f in folders
-            if depth < _DEEPEST and not f.startswith((".", "__")) and not f.endswith("_reversed")
-        )  # fmt: skip
-        yield parent, names
-
-
-def _only_folder(folder: str, name: str) -> str:
-    """The one folder of this name that holds images itself (not a mere copy of the name)."""
-    found = [
-        parent
-        for parent, names in _walk(folder)
-        if os.path.basename(parent) == name
-        and any(os.path.splitext(n)[1].lower() in IMAGE_EXTENSIONS for n in names)
-    ]
-    if not found:
-        raise FileNotFoundError(f"no folder {name} with images below {folder}. {_REMEDY}")
-    if len({os.path.realpath(path) for path in found}) > 1:
-        raise ValueError(f"several folders {name} hold images: {', '.join(found)}; keep one")
-    return found[0]
+def _read_canonical(path: str, folder: str) -> list[dict]:
+    with PathManager.open(path, "r") as file:
+        pairs = [line.rstrip("\n").split("\t") for line in file]
+    files = [[os.path.join(folder, name) for name in pair] for pair in pairs]
+    missing = [name for pair in files for name in pair if not os.path.isfile(name)]
+    if missing:
+        raise FileNotFoundError(
+            f"{path} names {len(missing)} files that are not there, e.g. {missing[0]}. Run "
+            "datasets/prepare_lip.py again"
+        )
+    return [{"file_name": image, "sem_seg_file_name": mask} for image, mask in files]
 
 
 def _read_ids(folder: str, name: str) -> list[str]:
     """The ids of the list; copies of it with the same ids are one list."""
     lists = {}
-    for parent, names in _walk(folder):
+    for parent, names in walk_folders(folder):
         if name in names:
             path = os.path.join(parent, name)
             with PathManager.open(path, "r") as file:

@@ -22,6 +22,8 @@ def register_folders(
     load: Callable[[], list[dict]],
     classes: Sequence[str],
     colors: Sequence[Sequence[int]],
+    *,
+    ignore_label: int = IGNORE_LABEL,
     **metadata: object,
 ) -> None:
     """Registers a semantic segmentation dataset.
@@ -47,7 +49,7 @@ def register_folders(
         image_root=image_root,
         sem_seg_root=sem_seg_root,
         evaluator_type="sem_seg",
-        ignore_label=IGNORE_LABEL,
+        ignore_label=ignore_label,
         **metadata,
     )
 

@@ -6,11 +6,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import multiprocessing
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +15,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ..atomic_files import one_at_a_time, remove_unfinished, write_atomically
+from ..process_pool import process_pool
 from .painter import PAINTER_VERSION, paint_scene
 
 FIRST_INDEX = {"train": 1, "val": 10_000_001}
@@ -68,7 +67,7 @@ def write_scenes(folder: str | os.PathLike, wanted: SceneSet, workers: int = 1) 
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(folder):
+    with one_at_a_time(folder / ".lock"):
         _check_manifest(folder, wanted)
         jobs = []
         for split, first in FIRST_INDEX.items():
@@ -78,7 +77,8 @@ def write_scenes(folder: str | os.PathLike, wanted: SceneSet, workers: int = 1) 
                     jobs.append((str(folder), split, index, wanted))
         for path in {p.parent for split in FIRST_INDEX for p in scene_files(folder, split, 0)}:
             path.mkdir(parents=True, exist_ok=True)
-        with _pool(min(workers, len(jobs))) as pool:
+            remove_unfinished(path)
+        with process_pool(min(workers, len(jobs)), __name__) as pool:
             written = (
                 pool.imap_unordered(_write_scene, jobs, 16) if pool else map(_write_scene, jobs)
             )
@@ -101,13 +101,7 @@ def _write_encoded(path: Path, array: np.ndarray, options: list[int]) -> None:
     ok, code = cv2.imencode(path.suffix, array, options)
     if not ok:
         raise RuntimeError(f"OpenCV could not encode {path}")
-    _write_atomically(path, code.tobytes())
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
+    write_atomically(path, code.tobytes())
 
 
 def _check_manifest(folder: Path, wanted: SceneSet) -> None:
@@ -137,32 +131,4 @@ def _check_manifest(folder: Path, wanted: SceneSet) -> None:
             f"{folder} holds files but no scenes.json that says what they are. Give another "
             "--root, or move that folder away yourself; nothing was changed"
         )
-    _write_atomically(path, (json.dumps(asdict(wanted), indent=2) + "\n").encode())
-
-
-@contextlib.contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Holds a lock on the folder; the system lets go of it however the process ends."""
-    try:
-        import fcntl
-    except ImportError:  # not POSIX: two runs at a time write the same bytes anyway
-        yield
-        return
-    with open(folder / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def _pool(workers: int) -> Iterator[multiprocessing.pool.Pool | None]:
-    if workers <= 1:
-        yield None
-        return
-    # Never a plain fork: where OpenCV's threads have run before, its copy in the child hangs. A
-    # fork server, a clean process that imports all once and is then forked, costs little more.
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload([__name__])
-    with context.Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        yield pool
+    write_atomically(path, (json.dumps(asdict(wanted), indent=2) + "\n").encode())

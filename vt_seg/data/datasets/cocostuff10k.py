@@ -1,0 +1,59 @@
+"""Registers COCO-Stuff 10k with 171 classes as ``vt_cocostuff10k_{train,test}``."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import NamedTuple
+
+from ..name_lists import read_split_list
+from ..pairing import pair_images_and_masks
+from .coco_stuff_labels import COCO_STUFF_171_CLASSES
+from .registration import dataset_root, distinct_colors, register_folders
+
+COCOSTUFF10K_SPLITS = ("train", "test")
+
+
+class Folders(NamedTuple):
+    """Folders below ``<root>/cocostuff10k``: as distributed, and the masks made from them."""
+
+    images: str
+    annotations: str
+    lists: str
+    masks: str
+
+
+def cocostuff10k_folders(root: str | os.PathLike) -> Folders:
+    """Where the files are, or belong."""
+    names = ("images", "annotations", "imageLists", "stuff171")
+    return Folders(*(os.path.join(root, "cocostuff10k", name) for name in names))
+
+
+def read_split(root: str | os.PathLike, split: str) -> list[str]:
+    """The names of a split, from its list; raises as `read_split_list`."""
+    return read_split_list(os.path.join(cocostuff10k_folders(root).lists, f"{split}.txt"))
+
+
+def register_cocostuff10k(root: str | None = None) -> None:
+    """Registers both splits below ``root`` (default: Detectron2's dataset folder)."""
+    root = dataset_root() if root is None else root
+    folders = cocostuff10k_folders(root)
+    for split in COCOSTUFF10K_SPLITS:
+        register_folders(
+            f"vt_cocostuff10k_{split}",
+            folders.images,
+            folders.masks,
+            partial(_load, root, split),
+            COCO_STUFF_171_CLASSES,
+            distinct_colors(len(COCO_STUFF_171_CLASSES)),
+        )
+
+
+def _load(root: str, split: str) -> list[dict]:
+    folders = cocostuff10k_folders(root)
+    remedy = (
+        f"Unpack COCO-Stuff 10k in {os.path.dirname(folders.images)} and run: "
+        f"python datasets/prepare_cocostuff10k.py --root {root}"
+    )
+    stems = read_split(root, split)
+    return pair_images_and_masks(folders.images, folders.masks, remedy, stems)

@@ -1,0 +1,50 @@
+"""Worker processes for files: one OpenCV thread each, and no plain fork."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import multiprocessing.pool
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import cv2
+
+
+@contextlib.contextmanager
+def process_pool(workers: int, preload: str) -> Iterator[multiprocessing.pool.Pool | None]:
+    """A pool of ``workers`` processes; None for one or none, where this process does the work.
+
+    On leaving, workers are stopped wherever they are: take all results before.
+
+    Args:
+        preload: the module whose functions will run, imported once for all workers.
+    """
+    if workers <= 1:
+        yield None
+        return
+    # Never a plain fork: where OpenCV's threads have run before, its copy in the child hangs. A
+    # fork server, a clean process that imports all once and is then forked, costs little more.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload([preload])
+    with context.Pool(workers, initializer=_start_worker) as pool:
+        yield pool
+
+
+def _start_worker() -> None:
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent stops the workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Without it, workers would go on with what was handed out before their parent was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
