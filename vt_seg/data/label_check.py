@@ -28,11 +28,11 @@ def check_labels(
     raise ValueError(
         f"{path} holds label {shown} ({share:.1f} % of its pixels), but num_classes is "
         f"{num_classes}: labels must be 0..{num_classes - 1}, or {ignore_label} (ignored). "
-        f"{_remedy(values, num_classes, ignore_label)}"
+        f"{likely_remedy(values, num_classes, ignore_label)}"
     )
 
 
-def _remedy(values: list[int], num_classes: int, ignore_label: int) -> str:
+def likely_remedy(values: list[int], num_classes: int, ignore_label: int) -> str:
     if 255 in values and ignore_label != 255:
         return "255 usually marks ignored pixels: set MODEL.SEM_SEG_HEAD.IGNORE_VALUE 255"
     if num_classes in (91, 171) and values[-1] <= 181:

@@ -1,0 +1,167 @@
+"""Datasets of one's own: registered with one call, or from a config."""
+
+import numpy as np
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from vt_seg.data import register_from_config, register_sem_seg
+from vt_seg.engine import load_cfg
+
+from .image_files import gradient, write_png
+
+NAME = "test_custom"
+CLASSES = ["ground", "tree", "water"]
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Names in every shape: subfolders, upper-case and differing extensions."""
+    for name in ("a.png", "b.PNG", "sub/c.png"):
+        write_png(tmp_path / "images" / name, gradient(4, 6))
+    for name in ("a.png", "b.bmp", "sub/c.PNG"):
+        write_png(tmp_path / "masks" / name, np.zeros((4, 6), np.uint8))
+    yield str(tmp_path / "images"), str(tmp_path / "masks")
+    if NAME in DatasetCatalog.list():
+        DatasetCatalog.remove(NAME)
+        MetadataCatalog.remove(NAME)
+
+
+def names(records):
+    return [record["file_name"].rpartition("images/")[2] for record in records]
+
+
+def test_records_and_metadata(folders):
+    register_sem_seg(NAME, *folders, CLASSES)
+    records = DatasetCatalog.get(NAME)
+    assert names(records) == ["a.png", "b.PNG", "sub/c.png"]
+    assert records[1]["sem_seg_file_name"] == folders[1] + "/b.bmp"
+    metadata = MetadataCatalog.get(NAME)
+    assert metadata.stuff_classes == CLASSES
+    assert (metadata.ignore_label, metadata.evaluator_type) == (255, "sem_seg")
+    assert (metadata.image_root, metadata.sem_seg_root) == folders
+    assert len({tuple(color) for color in metadata.stuff_colors}) == 3
+    assert metadata.flip_label_pairs == ()
+
+
+def test_what_does_not_pair_is_refused_when_it_is_used(folders, tmp_path):
+    (tmp_path / "masks/a.png").unlink()
+    write_png(tmp_path / "masks/x.png", np.zeros((4, 6), np.uint8))
+    register_sem_seg(NAME, *folders, CLASSES)
+    with pytest.raises(ValueError) as error:
+        DatasetCatalog.get(NAME)
+    assert f"1 of 3 images without mask, e.g. {folders[0]}/a.png" in str(error.value)
+    assert f"(expected {folders[1]}/a.png)" in str(error.value)
+    assert f"1 of 3 masks without image in {folders[0]}, e.g. {folders[1]}/x.png" in str(
+        error.value
+    )
+
+
+def test_split_list_and_suffix(folders, tmp_path):
+    for mask in ("a.png", "b.bmp", "sub/c.PNG"):
+        path = tmp_path / "masks" / mask
+        path.rename(path.with_stem(path.stem + "_gt"))
+    (tmp_path / "split.txt").write_text("sub/c\r\na.png\r\n\r\n")
+    register_sem_seg(NAME, *folders, CLASSES, split_list=tmp_path / "split.txt", mask_suffix="_gt")
+    assert names(DatasetCatalog.get(NAME)) == ["sub/c.png", "a.png"]
+    register_sem_seg(NAME, *folders, CLASSES, split_list=["b"], mask_suffix="_gt")
+    assert names(DatasetCatalog.get(NAME)) == ["b.PNG"]
+
+
+def test_classes_from_a_file(folders, tmp_path):
+    # As an editor on Windows writes it: byte order mark, CR LF.
+    (tmp_path / "classes.txt").write_bytes("\ufeffsol\r\nforêt \r\n\r\n".encode())
+    register_sem_seg(NAME, *folders, tmp_path / "classes.txt", ignore_label=9)
+    metadata = MetadataCatalog.get(NAME)
+    assert (metadata.stuff_classes, metadata.ignore_label) == (["sol", "forêt"], 9)
+
+
+def test_registering_again_replaces_what_differs(folders):
+    register_sem_seg(NAME, *folders, CLASSES)
+    before = MetadataCatalog.get(NAME)
+    register_sem_seg(NAME, *folders, list(CLASSES))
+    assert MetadataCatalog.get(NAME) is before
+    register_sem_seg(NAME, *folders, CLASSES[::-1])
+    assert MetadataCatalog.get(NAME).stuff_classes == CLASSES[::-1]
+
+
+def test_names_of_others_are_left_alone(folders):
+    with pytest.raises(ValueError, match="vt_lip_train is the name of another dataset"):
+        register_sem_seg("vt_lip_train", *folders, CLASSES)
+    assert len(MetadataCatalog.get("vt_lip_train").stuff_classes) == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"classes": ["a"]}, "1 class .*must be two at least"),
+        ({"classes": ["a", "a"]}, "'a' stands there twice"),
+        ({"classes": ["yes", False]}, "class name False is not text .*quote them"),
+        ({"classes": [str(i) for i in range(256)]}, "256 classes: masks have 8 bits"),
+        ({"ignore_label": 2}, "ignore_label 2 must be from 3 to 255"),
+        ({"ignore_label": 256}, "ignore_label 256 must be from 3 to 255"),
+        ({"colors": [(0, 0, 0)]}, "1 stuff_colors for 3 classes"),
+        ({"flip_label_pairs": [(0, 1), (1, 2)]}, "each label in one pair only"),
+        (
+            {"classes": ["left", "right"]},
+            r"label-swapping flip; set flip_label_pairs \(\(0, 1\),\)",
+        ),
+    ],
+)
+def test_arguments_that_cannot_be_right(folders, arguments, says):
+    with pytest.raises(ValueError, match=f"{says}"):
+        register_sem_seg(NAME, *folders, **{"classes": CLASSES, **arguments})
+    assert NAME not in DatasetCatalog.list()
+
+
+def test_one_folder_for_both(folders):
+    with pytest.raises(ValueError, match="images and masks are both in .*/images: give each"):
+        register_sem_seg(NAME, folders[0], folders[0], CLASSES)
+
+
+def test_flip_pairs_and_colors_are_kept(folders):
+    colors = [(1, 2, 3), (4, 5, 6)]
+    register_sem_seg(NAME, *folders, ["left", "right"], colors=colors, flip_label_pairs=[[1, 0]])
+    metadata = MetadataCatalog.get(NAME)
+    assert metadata.flip_label_pairs == ((0, 1),)
+    assert metadata.stuff_colors == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_from_a_config_file(folders, tmp_path):
+    (tmp_path / "my.yaml").write_text(
+        f"""
+DATASETS:
+  CUSTOM:
+    - NAME: {NAME}
+      IMAGES: {folders[0]}
+      MASKS: {folders[1]}
+      CLASSES: [ground, left wing, right wing]
+      IGNORE_LABEL: 254
+      FLIP_LABEL_PAIRS: [[1, 2]]
+      SPLIT_LIST: [a, b]
+"""
+    )
+    cfg = load_cfg(str(tmp_path / "my.yaml"))
+    metadata = MetadataCatalog.get(NAME)
+    assert names(DatasetCatalog.get(NAME)) == ["a.png", "b.PNG"]
+    assert (metadata.ignore_label, metadata.flip_label_pairs) == (254, ((1, 2),))
+    # The config that a run leaves in its output folder registers the same.
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    load_cfg(str(tmp_path / "config.yaml"))
+    assert MetadataCatalog.get(NAME) is metadata
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ("my_train", r"DATASETS.CUSTOM\[0\] is 'my_train': give NAME, IMAGES"),
+        ({"NAME": NAME, "IMAGES": "i", "MASKS": "m"}, r"CUSTOM\[0\] lacks CLASSES; its keys"),
+        ({"NAME": NAME, "MASK": "m"}, r"CUSTOM\[0\] has the unknown key MASK; its keys are NAME"),
+        (
+            {"NAME": NAME, "IMAGES": "i", "MASKS": "m", "CLASSES": "gone.txt"},
+            r"CUSTOM\[0\]: no such file: gone.txt",
+        ),
+    ],
+)
+def test_entries_that_cannot_be_right(entry, says):
+    with pytest.raises((ValueError, FileNotFoundError), match=says):
+        register_from_config([entry])

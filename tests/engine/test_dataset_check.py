@@ -1,0 +1,128 @@
+"""A config and its datasets must fit; what to set is said before a model is built."""
+
+import argparse
+
+import numpy as np
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import load_sem_seg
+
+from vt_seg.data import register_sem_seg
+from vt_seg.engine import check_datasets, load_cfg, setup_cfg
+from vt_seg.engine.data_loaders import build_test_loader, build_train_loader
+
+from ..data.image_files import gradient, write_png
+
+CONFIG = "configs/vtfpn_R18_scenes.yaml"
+CLASSES = ["ground", "tree", "water"]
+
+
+@pytest.fixture
+def custom(tmp_path):
+    """Registers my_train and my_val, and gives the config that names them."""
+    for name in "abc":
+        write_png(tmp_path / f"images/{name}.jpg", gradient(32, 32))
+        write_png(tmp_path / f"masks/{name}.png", np.zeros((32, 32), np.uint8))
+
+    def make(overrides=(), **metadata):
+        for name in ("my_train", "my_val"):
+            folders = str(tmp_path / "images"), str(tmp_path / "masks")
+            register_sem_seg(name, *folders, **{"classes": CLASSES, **metadata})
+        mine = ["DATASETS.TRAIN", "('my_train',)", "DATASETS.TEST", "('my_val',)"]
+        return load_cfg(CONFIG, [*mine, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", "3", *overrides])
+
+    yield make
+    for name in ("my_train", "my_val"):
+        if name in DatasetCatalog.list():
+            DatasetCatalog.remove(name)
+            MetadataCatalog.remove(name)
+
+
+def test_what_fits_passes(custom):
+    check_datasets(custom(), is_train=True)
+    check_datasets(load_cfg("configs/vtfpn_R50_lip.yaml"), is_train=True)
+    check_datasets(load_cfg("configs/panoptic_vtfpn_R50.yaml"), is_train=True)
+    check_datasets(load_cfg("configs/mask_rcnn_vtfpn_R50.yaml"), is_train=True)
+
+
+def test_number_of_classes(custom):
+    cfg = custom(["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "54"])
+    with pytest.raises(ValueError) as error:
+        check_datasets(cfg, is_train=True)
+    assert str(error.value).splitlines() == [
+        f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is 54 but {name} has 3 classes: "
+        "set MODEL.SEM_SEG_HEAD.NUM_CLASSES 3"
+        for name in ("my_train", "my_val")
+    ]
+
+
+def test_it_is_checked_before_a_run_begins(custom, tmp_path):
+    custom()
+    names = ["DATASETS.TRAIN", "('my_train',)", "DATASETS.TEST", "('my_val',)"]
+    output = tmp_path / "out"
+    opts = [*names, "OUTPUT_DIR", str(output)]
+    args = argparse.Namespace(config_file=CONFIG, opts=opts, num_gpus=0, eval_only=False)
+    with pytest.raises(ValueError, match="NUM_CLASSES is 14 but my_train has 3 classes"):
+        setup_cfg(args)
+    assert not output.exists()
+
+
+def test_ignored_label_has_one_value(custom):
+    cfg = custom(ignore_label=254)
+    with pytest.raises(ValueError, match="IGNORE_VALUE is 255 but my_train has ignore_label 254"):
+        check_datasets(cfg, is_train=True)
+    cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 254
+    check_datasets(cfg, is_train=True)
+
+
+def test_name_that_is_not_registered(custom):
+    cfg = custom(["DATASETS.TRAIN", "('my_trian',)"])
+    with pytest.raises(ValueError, match=r"registered as my_trian \(near: my_train.*CUSTOM"):
+        check_datasets(cfg, is_train=True)
+    check_datasets(cfg, is_train=False)
+    assert "my_trian" not in MetadataCatalog.list()
+
+
+def test_flip_that_does_not_swap_labels(custom):
+    sides = {"classes": ["sky", "left wing", "right wing"], "flip_label_pairs": ((1, 2),)}
+    cfg = custom(["INPUT.SEM_SEG_MAPPER", "detectron2"], **sides)
+    with pytest.raises(ValueError, match="my_train needs the label-swapping flip, .*MAPPER vt_seg"):
+        check_datasets(cfg, is_train=True)
+    check_datasets(cfg, is_train=False)
+    cfg.INPUT.RANDOM_FLIP = "none"
+    check_datasets(cfg, is_train=True)
+
+
+def test_metadata_of_others_without_flip_pairs(custom):
+    cfg = custom()
+    MetadataCatalog.remove("my_train")
+    classes = ["sky", "left wing", "right wing"]
+    MetadataCatalog.get("my_train").set(
+        stuff_classes=classes, ignore_label=255, evaluator_type="sem_seg"
+    )
+    with pytest.raises(ValueError, match=r"set flip_label_pairs \(\(1, 2\),\), or INPUT.RANDOM_FL"):
+        check_datasets(cfg, is_train=True)
+
+
+def test_classes_in_another_order(custom, tmp_path):
+    cfg = custom()
+    folders = str(tmp_path / "images"), str(tmp_path / "masks")
+    register_sem_seg("my_val", *folders, ["ground", "water", "tree"])
+    with pytest.raises(ValueError, match="class water is label 2 in my_train but 1 in my_val"):
+        check_datasets(cfg, is_train=True)
+
+
+@pytest.mark.parametrize("seed", [0, -1])
+def test_loaders_refuse_masks_of_other_names(custom, tmp_path, seed):
+    """Detectron2 zips folders of one length; neither training nor evaluation may start so."""
+    cfg = custom(["SEED", str(seed), "DATALOADER.NUM_WORKERS", "0"])
+    folders = str(tmp_path / "masks"), str(tmp_path / "images")
+    (tmp_path / "masks/a.png").rename(tmp_path / "masks/x.png")
+    for name in ("my_train", "my_val"):
+        DatasetCatalog.remove(name)
+        DatasetCatalog.register(name, lambda: load_sem_seg(*folders))
+    says = "my_{}: 3 of 3 images are paired with a mask of another name, .*a.jpg with .*b.png"
+    with pytest.raises(ValueError, match=says.format("train")):
+        build_train_loader(cfg)
+    with pytest.raises(ValueError, match=says.format("val")):
+        build_test_loader(cfg, "my_val")

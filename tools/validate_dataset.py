@@ -1,0 +1,130 @@
+#!/usr/bin/env python
+"""Say what is wrong with a dataset before a training run finds out; exit status 1 if anything is.
+
+    python tools/validate_dataset.py vt_lip_train vt_lip_val
+    python tools/validate_dataset.py --images DIR --masks DIR --classes classes.txt
+    python tools/validate_dataset.py --config-file my_data.yaml
+    ... --quick           decode 500 pairs, evenly spread; names are compared in full
+    ... --json            for machines
+
+With --config-file, the datasets that it trains and tests on (or those named), and whether they fit
+the config. Every file is decoded in full, in one process a core.
+"""
+
+import argparse
+import json
+import sys
+
+import vt_seg  # noqa: F401  (registers datasets; first, as it quiets Detectron2)
+
+# isort: split
+from rich.console import Console
+
+from vt_seg.data.validation import (
+    Finding,
+    Level,
+    Source,
+    from_folders,
+    from_name,
+    overlap_findings,
+    print_report,
+    print_verdict,
+    validate,
+)
+from vt_seg.engine import config_faults, load_cfg
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="registered datasets")
+    parser.add_argument("--config-file", default="", metavar="FILE")
+    folders = parser.add_argument_group("folders instead of names")
+    folders.add_argument("--images", metavar="DIR")
+    folders.add_argument("--masks", metavar="DIR")
+    folders.add_argument(
+        "--classes", metavar="N|FILE", help="how many, or a file with one name a line"
+    )
+    folders.add_argument("--ignore-label", type=int, default=255, metavar="N", help="default 255")
+    folders.add_argument("--split-list", metavar="FILE", help="take these names only, one a line")
+    folders.add_argument("--mask-suffix", default="", help='"_mask" where a.jpg has a_mask.png')
+    parser.add_argument(
+        "--quick", nargs="?", type=_positive, const=500, metavar="N", help="decode N (default 500)"
+    )
+    parser.add_argument("--num-workers", type=_positive, metavar="N", help="default: one a core")
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    parser.add_argument(
+        "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
+    )
+    args = parser.parse_args(arguments)
+    given = [bool(value) for value in (args.images, args.masks, args.classes)]
+    if any(given) and (not all(given) or args.names or args.config_file):
+        parser.error("--images, --masks and --classes go together, without names or a config")
+    if not (any(given) or args.names or args.config_file):
+        parser.error("name a dataset, or give --config-file, or --images, --masks and --classes")
+    return args
+
+
+def main(args: argparse.Namespace) -> int:
+    """The exit status: 1 if there is an error."""
+    general: list[Finding] = []
+    if args.images:
+        classes = int(args.classes) if args.classes.isdecimal() else args.classes
+        sources = [
+            from_folders(
+                args.images,
+                args.masks,
+                classes,
+                args.ignore_label,
+                args.split_list,
+                args.mask_suffix,
+            )
+        ]
+    else:
+        sources, general = _registered(args)
+    reports = [validate(source, args.quick, args.num_workers) for source in sources]
+    ok = all(report.ok for report in reports)
+    ok = ok and all(finding.level is not Level.ERROR for finding in general)
+    if args.json:
+        found = [{**finding._asdict(), "level": finding.level.value} for finding in general]
+        datasets = [report.to_dict() for report in reports]
+        print(json.dumps({"ok": ok, "findings": found, "datasets": datasets}, indent=1))
+        return int(not ok)
+    console = Console()
+    for report in reports:
+        print_report(report, console)
+    console.rule()
+    for finding in general:
+        console.print(str(finding), soft_wrap=True, markup=False, highlight=False)
+    print_verdict(reports, general, console)
+    return int(not ok)
+
+
+def _registered(args: argparse.Namespace) -> tuple[list[Source], list[Finding]]:
+    """The datasets named, or those of the config; and what is wrong between them."""
+    cfg = load_cfg(args.config_file, args.opts)
+    if not args.config_file:
+        return [_source(name) for name in args.names], []
+    train = [_source(name) for name in args.names or cfg.DATASETS.TRAIN]
+    test = [] if args.names else [_source(name) for name in cfg.DATASETS.TEST]
+    findings = [Finding(Level.ERROR, "config", fault) for fault in config_faults(cfg)]
+    return [*train, *test], [*findings, *overlap_findings(train, test)]
+
+
+def _source(name: str) -> Source:
+    try:
+        return from_name(name)
+    except KeyError as error:
+        sys.exit(f"validate_dataset.py: {error.args[0]}")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main(parse_args()))

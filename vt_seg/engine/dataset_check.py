@@ -1,0 +1,89 @@
+"""Whether a config and the datasets that it names fit, told before a model is built."""
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from vt_seg.data.metadata_check import flip_faults, metadata_faults, unregistered
+
+from .data_loaders import is_semantic_segmentor, mapper_name
+
+
+def check_datasets(cfg: CfgNode, *, is_train: bool) -> None:
+    """Refuse a config whose datasets cannot give what its model expects.
+
+    Models without a semantic segmentation head are Detectron2's business.
+
+    Args:
+        is_train: check ``DATASETS.TRAIN`` too, not only ``DATASETS.TEST``.
+
+    Raises:
+        ValueError: a dataset is not registered, its metadata is not complete, or a key of the
+            config contradicts it; says what to set.
+    """
+    if not (is_semantic_segmentor(cfg) or cfg.MODEL.META_ARCHITECTURE == "PanopticFPN"):
+        return
+    faults = config_faults(cfg, is_train=is_train)
+    for name in _registered(cfg, is_train):
+        faults += metadata_faults(name)
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
+def config_faults(cfg: CfgNode, *, is_train: bool = True) -> list[str]:
+    """What in ``cfg`` contradicts the metadata of its datasets, one sentence each."""
+    names = _names(cfg, is_train)
+    known = _registered(cfg, is_train)
+    faults = [unregistered(name) for name in names if name not in known]
+    head = cfg.MODEL.SEM_SEG_HEAD
+    for name in known:
+        metadata = MetadataCatalog.get(name)
+        count = len(metadata.get("stuff_classes", ()))
+        if count and count != head.NUM_CLASSES:
+            faults.append(
+                f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {head.NUM_CLASSES} but {name} has {count} "
+                f"classes: set MODEL.SEM_SEG_HEAD.NUM_CLASSES {count}"
+            )
+        ignored = metadata.get("ignore_label")
+        if ignored is not None and ignored != head.IGNORE_VALUE:
+            faults.append(
+                f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE is {head.IGNORE_VALUE} but {name} has "
+                f"ignore_label {ignored}: set MODEL.SEM_SEG_HEAD.IGNORE_VALUE {ignored}"
+            )
+    faults += _order_faults(known)
+    if is_train and cfg.INPUT.RANDOM_FLIP == "horizontal":
+        for name in known:
+            if name in cfg.DATASETS.TRAIN:
+                faults += _plain_flip_faults(cfg, name)
+    return faults
+
+
+def _names(cfg: CfgNode, is_train: bool) -> list[str]:
+    return list(dict.fromkeys((*(cfg.DATASETS.TRAIN if is_train else ()), *cfg.DATASETS.TEST)))
+
+
+def _registered(cfg: CfgNode, is_train: bool) -> list[str]:
+    return [name for name in _names(cfg, is_train) if name in DatasetCatalog.list()]
+
+
+def _order_faults(names: list[str]) -> list[str]:
+    """Classes of one name that have different labels in two datasets."""
+    lists = [(name, MetadataCatalog.get(name).get("stuff_classes", ())) for name in names]
+    for name, classes in lists[1:]:
+        first, reference = lists[0]
+        labels = {class_name: label for label, class_name in enumerate(reference)}
+        for label, class_name in enumerate(classes):
+            if labels.get(class_name, label) != label:
+                return [
+                    f"class {class_name} is label {labels[class_name]} in {first} but {label} in "
+                    f"{name}: give both the same list of classes"
+                ]
+    return []
+
+
+def _plain_flip_faults(cfg: CfgNode, name: str) -> list[str]:
+    if mapper_name(cfg) == "detectron2" and MetadataCatalog.get(name).get("flip_label_pairs"):
+        return [
+            f"{name} needs the label-swapping flip, which INPUT.SEM_SEG_MAPPER detectron2 does not "
+            "have: set INPUT.SEM_SEG_MAPPER vt_seg, or INPUT.RANDOM_FLIP none"
+        ]
+    return [f"{fault}, or INPUT.RANDOM_FLIP none" for fault in flip_faults(name)]
