@@ -3,11 +3,13 @@
 import uuid
 
 import pytest
+import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator, COCOPanopticEvaluator, DatasetEvaluators
 
+from vt_seg.data import read_mask
 from vt_seg.engine import load_cfg
-from vt_seg.evaluation import PerClassSemSegEvaluator, build_evaluator
+from vt_seg.evaluation import SegmentationEvaluator, build_evaluator
 
 from ..engine.tiny_datasets import write_blocks
 
@@ -41,7 +43,40 @@ def cfg(tmp_path):
 
 
 def test_sem_seg(cfg, dataset):
-    assert isinstance(build_evaluator(cfg, dataset), PerClassSemSegEvaluator)
+    assert isinstance(build_evaluator(cfg, dataset), SegmentationEvaluator)
+
+
+def test_the_keys_reach_the_evaluator(cfg, dataset, tmp_path):
+    """Each key, by what it changes in the results."""
+    record = DatasetCatalog.get(dataset)[0]
+    predicted = torch.from_numpy(read_mask(record["sem_seg_file_name"])) % 4
+
+    def evaluate():
+        evaluator = build_evaluator(cfg, dataset)
+        evaluator.process([record], [{"sem_seg": predicted.clamp(max=1)}])
+        return evaluator.evaluate()["sem_seg"]
+
+    predictions = tmp_path / "out" / "inference" / "sem_seg_predictions.json"
+    plain = evaluate()
+    assert plain["classes-in-mean"] == 4 and "mBoundaryIoU" not in plain
+    assert not predictions.exists()
+    write_blocks(tmp_path / "images", tmp_path / "masks", ["a"], [0, 0, 1, 1])
+    assert evaluate()["classes-in-mean"] == 2
+
+    cfg.TEST.SEM_SEG.MEAN_OVER = "all"
+    cfg.TEST.SEM_SEG.BOUNDARY_IOU = True
+    cfg.TEST.SEM_SEG.PREDICTIONS_JSON = True
+    scores = evaluate()
+    assert scores["classes-in-mean"] == 4 and "mBoundaryIoU" in scores
+    assert predictions.exists()
+
+
+def test_several_test_sets_do_not_overwrite_each_other(cfg, dataset):
+    inference = f"{cfg.OUTPUT_DIR}/inference"
+    assert build_evaluator(cfg, dataset)._output_dir == inference
+    cfg.DATASETS.TEST = (dataset, "another")
+    assert build_evaluator(cfg, dataset)._output_dir == f"{inference}/{dataset}"
+    assert build_evaluator(cfg, dataset, "elsewhere")._output_dir == "elsewhere"
 
 
 def test_a_label_out_of_range_is_refused(cfg, dataset, tmp_path):
@@ -54,13 +89,13 @@ def test_a_label_out_of_range_is_refused(cfg, dataset, tmp_path):
 
 def test_instances_and_panoptic(cfg, monkeypatch):
     # COCO's files are read by the constructors of Detectron2's evaluators.
-    for evaluator in (COCOEvaluator, COCOPanopticEvaluator, PerClassSemSegEvaluator):
+    for evaluator in (COCOEvaluator, COCOPanopticEvaluator, SegmentationEvaluator):
         monkeypatch.setattr(evaluator, "__init__", lambda self, *args, **kwargs: None)
     assert isinstance(build_evaluator(cfg, "coco_2017_val"), COCOEvaluator)
     panoptic = build_evaluator(cfg, "coco_2017_val_panoptic_separated")
     assert isinstance(panoptic, DatasetEvaluators)
     assert [type(evaluator) for evaluator in panoptic._evaluators] == [
-        PerClassSemSegEvaluator,
+        SegmentationEvaluator,
         COCOEvaluator,
         COCOPanopticEvaluator,
     ]

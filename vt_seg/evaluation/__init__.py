@@ -1,6 +1,14 @@
 """Evaluators, chosen by a dataset's metadata."""
 
 from .build import build_evaluator
-from .sem_seg import PerClassSemSegEvaluator, format_iou_table, group_means
+from .iou_table import format_iou_table
+from .scores import group_means, sem_seg_scores
+from .segmentation_evaluator import SegmentationEvaluator
 
-__all__ = ["PerClassSemSegEvaluator", "build_evaluator", "format_iou_table", "group_means"]
+__all__ = [
+    "SegmentationEvaluator",
+    "build_evaluator",
+    "format_iou_table",
+    "group_means",
+    "sem_seg_scores",
+]

@@ -11,9 +11,7 @@ from detectron2.evaluation import (
     DatasetEvaluators,
 )
 
-from vt_seg.data import mask_loader
-
-from .sem_seg import PerClassSemSegEvaluator
+from .segmentation_evaluator import SegmentationEvaluator
 
 _PARTS = {
     "sem_seg": ("sem_seg",),
@@ -28,16 +26,19 @@ def build_evaluator(
     """The evaluator for the dataset's metadata key ``evaluator_type``.
 
     Args:
-        cfg: only ``OUTPUT_DIR`` is read.
+        cfg: ``TEST.SEM_SEG``, ``DATASETS.TEST`` and ``OUTPUT_DIR`` are read.
         dataset_name: a registered dataset.
-        output_folder: where predictions and results go; default ``OUTPUT_DIR/inference``.
+        output_folder: where predictions and results go; default ``OUTPUT_DIR/inference``, with a
+            folder for each dataset in it where ``DATASETS.TEST`` names several.
 
     Raises:
         ValueError: the metadata name no evaluator, or one that is not known here.
     """
-    output_folder = output_folder or os.path.join(cfg.OUTPUT_DIR, "inference")
-    metadata = MetadataCatalog.get(dataset_name)
-    kind = metadata.get("evaluator_type")
+    if not output_folder:
+        output_folder = os.path.join(cfg.OUTPUT_DIR, "inference")
+        if len(cfg.DATASETS.TEST) > 1:
+            output_folder = os.path.join(output_folder, dataset_name)
+    kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
     if kind not in _PARTS:
         raise ValueError(
             f"Dataset {dataset_name} has evaluator_type {kind!r} in its metadata; known are "
@@ -50,13 +51,13 @@ def build_evaluator(
             return COCOEvaluator(dataset_name, output_dir=output_folder)
         if part == "panoptic":
             return COCOPanopticEvaluator(dataset_name, output_folder)
-        return PerClassSemSegEvaluator(
+        options = cfg.TEST.SEM_SEG
+        return SegmentationEvaluator(
             dataset_name,
-            distributed=True,
             output_dir=output_folder,
-            sem_seg_loading_fn=mask_loader(
-                num_classes=len(metadata.stuff_classes), ignore_label=metadata.ignore_label
-            ),
+            mean_over=options.MEAN_OVER,
+            boundary_iou=options.BOUNDARY_IOU,
+            predictions_json=options.PREDICTIONS_JSON,
         )
 
     evaluators = [make(part) for part in _PARTS[kind]]

@@ -5,16 +5,17 @@ from collections.abc import Callable
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
-from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers import VTFPN
+from .losses import SegmentationLoss
+from .sem_seg_fpn_loss_head import SemSegFPNLossHead
 from .vt_fpn_neck import build_vt_fpn_neck
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
-class VTFPNHead(SemSegFPNHead):
+class VTFPNHead(SemSegFPNLossHead):
     """The VT-FPN neck, then the prediction layers of Detectron2's semantic FPN (v1 Sec. 4.2).
 
     Reads ``res2..res5`` straight from a backbone, at any size: wherever Detectron2's head doubles a
@@ -35,15 +36,16 @@ class VTFPNHead(SemSegFPNHead):
         common_stride: int,
         loss_weight: float = 1.0,
         norm: str | Callable | None = None,
-        ignore_value: int = -1,
+        loss: SegmentationLoss,
     ) -> None:
         """
         Args:
             input_shape: channels and stride of each input map.
             neck: built for these maps in the order of :func:`ordered_by_stride`.
             neck_channels: channels of the neck's maps.
-            num_classes, conv_dims, common_stride, loss_weight, norm, ignore_value: see Detectron2's
+            num_classes, conv_dims, common_stride, loss_weight, norm: see Detectron2's
                 ``SemSegFPNHead``.
+            loss: from logits at the size of the labels; it knows the label to ignore.
         """
         levels = ordered_by_stride(input_shape)
         super().__init__(
@@ -56,7 +58,7 @@ class VTFPNHead(SemSegFPNHead):
             common_stride=common_stride,
             loss_weight=loss_weight,
             norm=norm,
-            ignore_value=ignore_value,
+            loss=loss,
         )
         self.neck = neck
         self.finest_stride = next(iter(levels.values())).stride
@@ -130,18 +132,14 @@ class VTFPNHead(SemSegFPNHead):
         return x
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Mean cross-entropy over the labelled pixels; zero, with a graph, where there are none.
+        """The loss of ``MODEL.SEM_SEG_HEAD.LOSS``: a mean over the labelled pixels, zero if none.
 
         Args:
             predictions: logits at the common stride.
             targets: labels ``(N, H, W)``.
         """
         predictions = upsample(predictions.float(), self.common_stride, targets.shape[-2:])
-        total = F.cross_entropy(
-            predictions, targets, reduction="sum", ignore_index=self.ignore_value
-        )
-        labelled = (targets != self.ignore_value).sum().clamp(min=1)
-        return {"loss_sem_seg": total / labelled * self.loss_weight}
+        return {"loss_sem_seg": self.loss(predictions, targets) * self.loss_weight}
 
 
 def ordered_by_stride(input_shape: dict[str, ShapeSpec]) -> dict[str, ShapeSpec]:

@@ -1,0 +1,223 @@
+"""The losses against plain arithmetic, and inside both heads."""
+
+import math
+
+import pytest
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_model
+from torch.nn import functional as F
+
+from vt_seg.modeling import SegmentationLoss, SemSegFPNLossHead
+from vt_seg.modeling.losses import segmentation_loss
+
+from .conftest import PYRAMID, sem_seg_batch, small_cfg
+
+CLASSES, IGNORED = 4, 255
+WEIGHTS = [0.5, 2.0, 0.0, 1.25]
+
+
+def batch(ignored_share=0.3):
+    """Logits (2, 4, 6, 7) and labels, some of them ignored."""
+    logits = torch.randn(2, CLASSES, 6, 7, dtype=torch.float64, requires_grad=True)
+    targets = torch.randint(CLASSES, (2, 6, 7))
+    targets[torch.rand(targets.shape) < ignored_share] = IGNORED
+    return logits, targets
+
+
+def by_pixel(logits, targets):
+    """For each labelled pixel: its true class and the probabilities of all classes, as floats."""
+    for n, y, x in (targets != IGNORED).nonzero().tolist():
+        exponentials = [math.exp(v) for v in logits[n, :, y, x].tolist()]
+        total = sum(exponentials)
+        yield int(targets[n, y, x]), [e / total for e in exponentials]
+
+
+def by_hand(pixels, weights, smoothing):
+    """Weighted mean of the pixels' cross-entropies with smoothed labels."""
+    numerator = denominator = 0.0
+    for target, probabilities in pixels:
+        numerator -= (1 - smoothing) * weights[target] * math.log(probabilities[target])
+        for weight, p in zip(weights, probabilities, strict=True):
+            numerator -= smoothing / CLASSES * weight * math.log(p)
+        denominator += weights[target]
+    return numerator / denominator
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weights", [(), WEIGHTS])
+def test_weights_and_smoothing(weights, smoothing):
+    logits, targets = batch()
+    loss = SegmentationLoss(
+        CLASSES, IGNORED, class_weights=weights, label_smoothing=smoothing
+    ).double()
+    got = loss(logits, targets)
+    expected = by_hand(by_pixel(logits, targets), weights or [1.0] * CLASSES, smoothing)
+    assert got.item() == pytest.approx(expected, rel=1e-10)
+    torchs = F.cross_entropy(
+        logits,
+        targets,
+        weight=torch.tensor(weights, dtype=torch.float64) if weights else None,
+        ignore_index=IGNORED,
+        label_smoothing=smoothing,
+    )
+    torch.testing.assert_close(got, torchs, rtol=1e-12, atol=0)
+    (gradient,) = torch.autograd.grad(got, logits)
+    (torchs_gradient,) = torch.autograd.grad(torchs, logits)
+    torch.testing.assert_close(gradient, torchs_gradient, rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weights", [(), WEIGHTS])
+@pytest.mark.parametrize("threshold", [0.25, 0.9])
+@pytest.mark.parametrize("min_kept", [0, 3, 20, 1000])
+def test_hard_examples(weights, smoothing, threshold, min_kept):
+    logits, targets = batch()
+    loss = SegmentationLoss(
+        CLASSES,
+        IGNORED,
+        class_weights=weights,
+        label_smoothing=smoothing,
+        ohem_threshold=threshold,
+        ohem_min_kept=min_kept,
+    ).double()
+    got = loss(logits, targets)
+    hardest_first = sorted(by_pixel(logits, targets), key=lambda pixel: pixel[1][pixel[0]])
+    hard = [pixel for pixel in hardest_first if pixel[1][pixel[0]] < threshold]
+    kept = max(hard, hardest_first[: 2 * min_kept], key=len)  # 2 images
+    assert 0 < len(kept) <= len(hardest_first)
+    expected = by_hand(kept, weights or [1.0] * CLASSES, smoothing)
+    assert got.item() == pytest.approx(expected, rel=1e-10)
+    # Easy pixels get no gradient.
+    (gradient,) = torch.autograd.grad(got, logits)
+    if not weights:
+        assert gradient.any(dim=1).sum() == len(kept)
+
+
+def test_no_pixel_hard_and_none_to_keep():
+    logits = torch.zeros(1, CLASSES, 2, 2, requires_grad=True)
+    loss = SegmentationLoss(CLASSES, IGNORED, ohem_threshold=0.1, ohem_min_kept=0)
+    value = loss(logits, torch.zeros(1, 2, 2).long())
+    assert value.item() == 0
+    value.backward()
+    assert not logits.grad.any()
+
+
+def test_equally_hard_pixels_all_count():
+    """Where all are alike, none is below the k-th: a plain `<` would keep nothing (NaN)."""
+    logits = torch.zeros(1, CLASSES, 3, 3)
+    loss = SegmentationLoss(CLASSES, IGNORED, ohem_threshold=0.1, ohem_min_kept=2)
+    assert loss(logits, torch.zeros(1, 3, 3).long()).item() == pytest.approx(math.log(CLASSES))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"class_weights": WEIGHTS},
+        {"label_smoothing": 0.1},
+        {"ohem_threshold": 0.7},
+        {"class_weights": WEIGHTS, "label_smoothing": 0.1, "ohem_threshold": 0.7},
+    ],
+)
+def test_fully_ignored_is_zero_with_a_graph(options):
+    logits, _ = batch()
+    loss = SegmentationLoss(CLASSES, IGNORED, **options).double()
+    value = loss(logits, torch.full((2, 6, 7), IGNORED))
+    assert value.item() == 0
+    value.backward()
+    assert logits.grad is not None and not logits.grad.any()
+
+
+@pytest.mark.parametrize("options", [{}, {"ohem_threshold": 0.7, "class_weights": WEIGHTS}])
+def test_nan_is_not_hidden(options):
+    logits, targets = batch(ignored_share=0)
+    logits = logits.detach().clone()
+    logits[0, :, 2, 3] = math.nan
+    assert SegmentationLoss(CLASSES, IGNORED, **options).double()(logits, targets).isnan()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"class_weights": [1.0, 2.0]}, "CLASS_WEIGHTS has 2 numbers, .*NUM_CLASSES is 4"),
+        ({"class_weights": [1.0, 2.0, -1.0, 1.0]}, "finite and not negative"),
+        ({"class_weights": [1.0, 2.0, math.inf, 1.0]}, "finite and not negative"),
+        ({"label_smoothing": 1.5}, "LOSS.LABEL_SMOOTHING is 1.5, need 0 to 1"),
+        ({"ohem_threshold": -0.5}, "LOSS.OHEM_THRESHOLD is -0.5"),
+        ({"ohem_min_kept": -1}, "LOSS.OHEM_MIN_KEPT is -1"),
+    ],
+)
+def test_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        SegmentationLoss(CLASSES, IGNORED, **options)
+
+
+def heads_cfg(head, *keys):
+    cfg = small_cfg()
+    if head != "VTFPNHead":
+        cfg.MODEL.BACKBONE.NAME = "build_resnet_fpn_backbone"
+        cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = PYRAMID
+    cfg.MODEL.SEM_SEG_HEAD.NAME = head
+    cfg.merge_from_list(list(keys))
+    return cfg
+
+
+def test_config():
+    cfg = heads_cfg(
+        "VTFPNHead",
+        *("MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS", [1, 2, 3, 4, 5]),
+        *("MODEL.SEM_SEG_HEAD.LOSS.LABEL_SMOOTHING", 0.2),
+        *("MODEL.SEM_SEG_HEAD.LOSS.OHEM_THRESHOLD", 0.7),
+        *("MODEL.SEM_SEG_HEAD.LOSS.OHEM_MIN_KEPT", 9),
+        *("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 254),
+    )
+    loss = segmentation_loss(cfg)
+    assert loss.class_weights.tolist() == [1, 2, 3, 4, 5]
+    assert (loss.label_smoothing, loss.ohem_threshold, loss.ohem_min_kept) == (0.2, 0.7, 9)
+    assert loss.ignore_value == 254
+    head = build_model(cfg).sem_seg_head
+    assert head.ignore_value == head.loss.ignore_value == 254
+
+
+def test_weights_that_were_to_be_computed_stop_training_only():
+    cfg = heads_cfg("VTFPNHead", "MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHT_RULE", "inverse_sqrt")
+    model = build_model(cfg)
+    with pytest.raises(RuntimeError, match=r'"inverse_sqrt", but the weights were not computed'):
+        model(sem_seg_batch((32, 32), (32, 32)))
+    with torch.no_grad():
+        assert model.eval()(sem_seg_batch((32, 32)))[0]["sem_seg"].shape == (5, 32, 32)
+
+
+def test_baseline_head_is_detectron2s_by_default_and_takes_its_weights():
+    shapes = {f"p{i}": ShapeSpec(channels=32, stride=2**i) for i in range(2, 6)}
+    ours, stock = (
+        SEM_SEG_HEADS_REGISTRY.get(name)(heads_cfg(name), shapes)
+        for name in ("SemSegFPNLossHead", "SemSegFPNHead")
+    )
+    assert isinstance(ours, SemSegFPNLossHead)
+    assert ours.state_dict().keys() == stock.state_dict().keys()
+    stock.load_state_dict(ours.state_dict())
+    features = {
+        name: torch.randn(2, 32, 64 // s.stride, 64 // s.stride) for name, s in shapes.items()
+    }
+    targets = torch.randint(5, (2, 64, 64))
+    targets[0, :9] = 255
+    expected, got = (head(features, targets)[1]["loss_sem_seg"] for head in (stock, ours))
+    torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("head", ["VTFPNHead", "SemSegFPNLossHead"])
+def test_both_heads_apply_the_loss_to_upsampled_logits(head):
+    keys = [
+        *("MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS", [1.0, 2.0, 0.5, 4.0, 0.1]),
+        *("MODEL.SEM_SEG_HEAD.LOSS.LABEL_SMOOTHING", 0.1),
+        *("MODEL.SEM_SEG_HEAD.LOSS_WEIGHT", 0.5),
+    ]
+    module = build_model(heads_cfg(head, *keys)).sem_seg_head.train()
+    assert not any("loss" in key for key in module.state_dict())
+    logits, targets = torch.randn(2, 5, 8, 8), torch.randint(5, (2, 32, 32))
+    full = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
+    weights = torch.tensor([1.0, 2.0, 0.5, 4.0, 0.1])
+    expected = 0.5 * F.cross_entropy(full, targets, weight=weights, label_smoothing=0.1)
+    torch.testing.assert_close(module.losses(logits, targets)["loss_sem_seg"], expected)

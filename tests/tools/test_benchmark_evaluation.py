@@ -1,0 +1,28 @@
+"""The benchmark compares like with like."""
+
+import argparse
+
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from tools import benchmark_evaluation as tool
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    args = argparse.Namespace(classes=7, size=[48, 64], images=2)
+    yield tool.paint(str(tmp_path), args)
+    DatasetCatalog.remove("benchmark")
+    MetadataCatalog.remove("benchmark")
+
+
+def test_all_evaluators_see_the_same(outputs):
+    assert [output.shape for output in outputs] == [(7, 48, 64)] * 2
+    found = {name: tool.run(name, outputs)[1] for name in tool.CONTENDERS}
+    assert len(found) == 5
+    assert all(score == pytest.approx(found[tool.REFERENCE], abs=1e-9) for score in found.values())
+    assert 30 < found[tool.REFERENCE] < 100
+
+
+def test_spread_is_median_and_range():
+    assert tool.spread([1.0, 7.26, 3.0]) == "3.0 (1.0 to 7.3)"

@@ -1,0 +1,52 @@
+"""Detectron2's semantic FPN head with this project's losses."""
+
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
+from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
+from torch import Tensor
+from torch.nn import functional as F
+
+from .losses import SegmentationLoss, segmentation_loss
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class SemSegFPNLossHead(SemSegFPNHead):
+    """``SemSegFPNHead`` whose loss ``MODEL.SEM_SEG_HEAD.LOSS`` describes.
+
+    With the defaults of those keys the loss is Detectron2's, but for a batch without a labelled
+    pixel, where Detectron2's is NaN and this one zero. Weights of either head fit the other.
+    """
+
+    @configurable
+    def __init__(
+        self, input_shape: dict[str, ShapeSpec], *, loss: SegmentationLoss, **kwargs
+    ) -> None:
+        """
+        Args:
+            input_shape, kwargs: of ``SemSegFPNHead``, without ``ignore_value``.
+            loss: from logits at the size of the labels; it knows the label to ignore.
+        """
+        super().__init__(input_shape, ignore_value=loss.ignore_value, **kwargs)
+        self.loss = loss
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
+        """Arguments of ``__init__``."""
+        arguments = super().from_config(cfg, input_shape)
+        del arguments["ignore_value"]
+        return {**arguments, "loss": segmentation_loss(cfg)}
+
+    def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """
+        Args:
+            predictions: logits at the common stride.
+            targets: labels ``(N, H, W)``.
+        """
+        predictions = F.interpolate(
+            predictions.float(),
+            scale_factor=self.common_stride,
+            mode="bilinear",
+            align_corners=False,
+        )
+        return {"loss_sem_seg": self.loss(predictions, targets) * self.loss_weight}
