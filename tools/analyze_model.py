@@ -9,6 +9,7 @@ and interpolation. No weights are read and nothing is computed.
 """
 
 import argparse
+import sys
 
 import vt_seg  # noqa: F401  (registers models and datasets)
 from vt_seg.analysis import count_cost, format_costs
@@ -44,6 +45,9 @@ if __name__ == "__main__":
     )
     args = parser.parse_args()
 
-    cfg = load_cfg(args.config_file, args.opts)
+    try:
+        cfg = load_cfg(args.config_file, args.opts)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
     print(f"{args.config_file}, {cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES} classes, one image")
     print(format_costs([count_cost(cfg, size) for size in args.size]))

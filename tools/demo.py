@@ -10,13 +10,20 @@ With --dataset, image, ground truth and prediction stand side by side, and overv
 
 import argparse
 import os
+import sys
 
 import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
 
 # isort: split
 from detectron2.data import MetadataCatalog
 
-from vt_seg.engine import SemSegPredictor, adapt_to_machine, find_weights, load_cfg
+from vt_seg.engine import (
+    SemSegPredictor,
+    adapt_to_machine,
+    check_datasets,
+    find_weights,
+    load_cfg,
+)
 from vt_seg.visualization import draw_dataset, draw_files, find_images
 
 
@@ -38,6 +45,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     cfg = load_cfg(args.config_file, args.opts)
+    if args.dataset:
+        cfg.DATASETS.TEST = (args.dataset,)
+    check_datasets(cfg, is_train=False)
     for note in adapt_to_machine(cfg, world_size=1):
         print(note)
     if "MODEL.WEIGHTS" not in args.opts[::2]:
@@ -58,4 +68,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main(parse_args())
+    try:
+        main(parse_args())
+    except (OSError, ValueError) as error:  # a file, weights or a config that does not fit
+        sys.exit(f"error: {error}")

@@ -24,14 +24,82 @@ def add_vt_seg_config(cfg: CN) -> None:
     # Resize every image to exactly this (height, width), in training and test, aspect ratio not
     # kept. () leaves resizing to MIN_SIZE_* and MAX_SIZE_*.
     cfg.INPUT.FIXED_SIZE = ()
+    # Or warp it onto a canvas, as is usual on LIP; see `_affine_keys`.
+    cfg.INPUT.AFFINE = _affine_keys()
+    # Crop after the resize, not before it as Detectron2 does. Needs INPUT.CROP.ENABLED.
+    cfg.INPUT.CROP.AFTER_RESIZE = False
+    # No class should cover more than this share of a crop's labelled pixels, as in Detectron2's
+    # PointRend project: ten places are tried. 1.0 allows any.
+    cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0
+    # Change brightness, contrast, saturation and hue at random, as SSD does (PointRend's key).
+    cfg.INPUT.COLOR_AUG_SSD = False
+    # In training, pad smaller images to this (height, width): on the right and at the bottom, with
+    # PIXEL_MEAN, labels with IGNORE_VALUE. () pads none.
+    cfg.INPUT.PAD_TO = ()
     # "vt_seg": EXIF- and palette-aware, label-checked, label-swapping flip. "detectron2": the stock
     # DatasetMapper. "auto": the former for models that read semantic labels alone, else the latter.
     cfg.INPUT.SEM_SEG_MAPPER = "auto"
+
+    # Datasets of your own, registered when a config is loaded: a list of {NAME, IMAGES, MASKS,
+    # CLASSES, ...}. The keys are the arguments of vt_seg.data.register_sem_seg; docs/custom_data.md
+    # shows them all. Paths start where you do.
+    cfg.DATASETS.CUSTOM = []
+
+    # The loss of `VTFPNHead` and `SemSegFPNLossHead`. The defaults are plain cross-entropy.
+    cfg.MODEL.SEM_SEG_HEAD.LOSS = _loss_keys()
+
+    # What `vt_seg.evaluation` computes. mIoU and mACC average over the classes "present" in the
+    # ground truth, as Detectron2 does, or over "all", absent ones as 0, as LIP's scripts do.
+    cfg.TEST.SEM_SEG = CN()
+    cfg.TEST.SEM_SEG.MEAN_OVER = "present"
+    # Boundary IoU per class, too: some milliseconds per class and image.
+    cfg.TEST.SEM_SEG.BOUNDARY_IOU = False
+    # Write every prediction into sem_seg_predictions.json (COCO's run lengths): slow and large.
+    cfg.TEST.SEM_SEG.PREDICTIONS_JSON = False
 
     # For SOLVER.LR_SCHEDULER_NAME "WarmupPolyLR", named as in Detectron2's DeepLab project.
     cfg.SOLVER.POLY_LR_POWER = 0.9
     # The learning rate never falls below this share of BASE_LR.
     cfg.SOLVER.POLY_LR_CONSTANT_ENDING = 0.0
+
+
+def _affine_keys() -> CN:
+    """Keys of the affine warp; the defaults are those of the LIP literature (CE2P, SCHP)."""
+    node = CN()
+    # Instead of a resize. Needs MODEL.META_ARCHITECTURE UnwarpingSemanticSegmentor, which brings
+    # predictions back to the image's size.
+    node.ENABLED = False
+    # (height, width) of the canvas. A test shows the image on it as large as fits, in its middle.
+    node.SIZE = (473, 473)
+    # In training, the window that is cut out of the image is 1 + N(0, SCALE) times as large,
+    # clipped to 1 +- SCALE ...
+    node.SCALE = 0.25
+    # ... and with probability ROTATION_PROB turned by N(0, ROTATION) degrees, clipped to twice it.
+    node.ROTATION = 30.0
+    node.ROTATION_PROB = 0.6
+    # Colour of the canvas beside the image, in INPUT.FORMAT and before PIXEL_MEAN is subtracted:
+    # black, which the model sees as -PIXEL_MEAN / PIXEL_STD. Labels are IGNORE_VALUE there.
+    node.BORDER = (0, 0, 0)
+    return node
+
+
+def _loss_keys() -> CN:
+    """Keys against imbalanced classes; MODEL.SEM_SEG_HEAD has LOSS_WEIGHT and IGNORE_VALUE."""
+    node = CN()
+    # Weight of each class, NUM_CLASSES numbers; () weighs all alike.
+    node.CLASS_WEIGHTS = ()
+    # Or a rule that computes them from DATASETS.TRAIN, each mask being read once: with f the share
+    # of a class among the labelled pixels, "inverse" 1 / f, "inverse_sqrt" 1 / sqrt(f),
+    # "inverse_log" 1 / ln(1.02 + f) (ENet, arXiv 1606.02147). "" is none.
+    node.CLASS_WEIGHT_RULE = ""
+    # Online hard example mining: only pixels whose true class has a probability below this count;
+    # 0.7 is usual. 1 takes every pixel.
+    node.OHEM_THRESHOLD = 1.0
+    # Where those are fewer, this many of the hardest count, times the images in the batch.
+    node.OHEM_MIN_KEPT = 100_000
+    # Share of the target that is spread evenly over all classes.
+    node.LABEL_SMOOTHING = 0.0
+    return node
 
 
 def _visual_transformer_keys() -> CN:

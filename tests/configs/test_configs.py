@@ -8,7 +8,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 
 from vt_seg.engine import load_cfg
-from vt_seg.engine.data_loaders import SEMANTIC_SEGMENTORS
+from vt_seg.engine.data_loaders import is_semantic_segmentor
 from vt_seg.modeling import VTFPNBackbone, VTFPNHead, VTResNet
 
 FOLDER = Path(__file__).parents[2] / "configs"
@@ -41,7 +41,7 @@ def test_config(name):
     assert f"output/{name}" == cfg.OUTPUT_DIR
     for dataset in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
         assert dataset in DatasetCatalog.list()
-        if cfg.MODEL.META_ARCHITECTURE in SEMANTIC_SEGMENTORS:
+        if is_semantic_segmentor(cfg):
             metadata = MetadataCatalog.get(dataset)
             assert len(metadata.stuff_classes) == cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
             assert metadata.ignore_label == cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
@@ -87,7 +87,15 @@ def test_lip_recipe(neck, depth):
     assert (solver.IMS_PER_BATCH, solver.BASE_LR, solver.WEIGHT_DECAY) == (96, 0.01, 5e-4)
     assert round(150 * 30_462 / 96) == solver.MAX_ITER
     assert (solver.LR_SCHEDULER_NAME, solver.POLY_LR_POWER) == ("WarmupPolyLR", 0.9)
-    assert cfg.INPUT.FIXED_SIZE == (473, 473)
+    affine = cfg.INPUT.AFFINE
+    assert (affine.ENABLED, affine.SIZE, affine.BORDER) == (True, (473, 473), (0, 0, 0))
+    assert (affine.SCALE, affine.ROTATION, affine.ROTATION_PROB) == (0.25, 30.0, 0.6)
+    assert cfg.MODEL.META_ARCHITECTURE == "UnwarpingSemanticSegmentor"
+    assert (cfg.TEST.AUG.ENABLED, cfg.TEST.AUG.MIN_SIZES, cfg.TEST.AUG.FLIP) == (
+        False,
+        (473,),
+        True,
+    )
     assert (depth, "SyncBN") == (cfg.MODEL.RESNETS.DEPTH, cfg.MODEL.VT_FPN.NORM)
     assert len(MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).flip_label_pairs) == 3
 
@@ -98,7 +106,6 @@ def test_both_models_have_one_recipe(data):
     fpn, vtfpn = load(f"fpn_{data}"), load(f"vtfpn_{data}")
     for cfg in (fpn, vtfpn):
         cfg.OUTPUT_DIR = ""
-        cfg.MODEL.META_ARCHITECTURE = ""
         cfg.MODEL.BACKBONE.NAME = ""
         cfg.MODEL.SEM_SEG_HEAD.NAME = ""
         cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = []

@@ -6,7 +6,15 @@ from fvcore.transforms.transform import HFlipTransform
 
 from vt_seg.config import add_vt_seg_config
 from vt_seg.data import LabelSwapFlip, build_augmentations
-from vt_seg.data.augmentations import LabelSwapFlipTransform, normalized_pairs
+from vt_seg.data.augmentations import (
+    CategoryAreaCrop,
+    ColorJitterSSD,
+    LabelSwapFlipTransform,
+    PadTo,
+    normalized_pairs,
+    swapped_order,
+)
+from vt_seg.data.augmentations.resize import FastResizeShortestEdge
 
 LIP_PAIRS = ((14, 15), (16, 17), (18, 19))
 
@@ -73,6 +81,12 @@ def test_pairs_in_any_order_are_the_same():
     assert normalized_pairs([(17, 16), [15, 14]]) == ((14, 15), (16, 17))
 
 
+def test_channels_follow_the_labels():
+    assert swapped_order([(3, 1)], 5) == [0, 3, 2, 1, 4]
+    with pytest.raises(ValueError, match="labels 3 and 5, there are 5"):
+        swapped_order([(3, 5)], 5)
+
+
 def test_stock_config_gives_detectron2s_own(cfg):
     resize, mirror = build_augmentations(cfg, True)
     assert isinstance(resize, T.ResizeShortestEdge)
@@ -82,11 +96,13 @@ def test_stock_config_gives_detectron2s_own(cfg):
     assert isinstance(resize, T.ResizeShortestEdge)
 
 
-def test_pairs_replace_the_horizontal_flip_only(cfg):
+def test_pairs_replace_the_horizontal_flip_and_refuse_the_vertical_one(cfg):
     assert isinstance(build_augmentations(cfg, True, LIP_PAIRS)[1], LabelSwapFlip)
     cfg.INPUT.RANDOM_FLIP = "vertical"
-    mirror = build_augmentations(cfg, True, LIP_PAIRS)[1]
+    mirror = build_augmentations(cfg, True)[1]
     assert type(mirror) is T.RandomFlip and mirror.vertical
+    with pytest.raises(ValueError, match="vertical"):
+        build_augmentations(cfg, True, LIP_PAIRS)
     cfg.INPUT.RANDOM_FLIP = "none"
     assert len(build_augmentations(cfg, True, LIP_PAIRS)) == 1
 
@@ -110,9 +126,63 @@ def test_crop_comes_first_as_in_detectron2_and_in_training_only(cfg):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("FIXED_SIZE", (473,)), ("FIXED_SIZE", (0, 5)), ("RANDOM_FLIP", "both")]
+    ("key", "value"),
+    [
+        ("FIXED_SIZE", (473,)),
+        ("FIXED_SIZE", (0, 5)),
+        ("RANDOM_FLIP", "both"),
+        ("PAD_TO", (8,)),
+    ],
 )
 def test_wrong_keys_are_named(cfg, key, value):
     setattr(cfg.INPUT, key, value)
     with pytest.raises(ValueError, match=f"INPUT.{key}"):
+        build_augmentations(cfg, True)
+
+
+def test_every_key_has_its_place(cfg):
+    cfg.INPUT.CROP.ENABLED = cfg.INPUT.COLOR_AUG_SSD = True
+    cfg.INPUT.CROP.AFTER_RESIZE = True
+    cfg.INPUT.PAD_TO = (8, 9)
+    kinds = [type(a) for a in build_augmentations(cfg, True, LIP_PAIRS)]
+    resize = FastResizeShortestEdge
+    assert kinds == [resize, CategoryAreaCrop, LabelSwapFlip, ColorJitterSSD, PadTo]
+    assert [type(a) for a in build_augmentations(cfg, False)] == [resize]
+
+
+def test_a_share_of_a_category_does_not_move_the_crop(cfg):
+    cfg.INPUT.CROP.ENABLED = True
+    cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 0.75
+    crop, resize, _ = build_augmentations(cfg, True)
+    assert isinstance(crop, CategoryAreaCrop) and isinstance(resize, T.ResizeShortestEdge)
+    assert (crop.single_category_max_area, crop.ignored_category) == (0.75, 255)
+
+
+def test_affine_keys(cfg):
+    cfg.MODEL.META_ARCHITECTURE = "UnwarpingSemanticSegmentor"
+    cfg.INPUT.AFFINE.ENABLED = True
+    cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 254
+    warp, mirror = build_augmentations(cfg, True, LIP_PAIRS)
+    assert isinstance(mirror, LabelSwapFlip)
+    assert (warp.size, warp.scale, warp.rotation, warp.rotation_prob) == ((473, 473), 0.25, 30, 0.6)
+    assert (warp.image_border, warp.label_border) == ((0, 0, 0), 254)
+    (warp,) = build_augmentations(cfg, False)
+    assert (warp.scale, warp.rotation, warp.rotation_prob) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (["MODEL.META_ARCHITECTURE", "SemanticSegmentor"], "UnwarpingSemanticSegmentor"),
+        (["INPUT.FIXED_SIZE", (4, 4)], "exclude each other"),
+        (["INPUT.AFFINE.SCALE", 1.0], r"AFFINE.SCALE is 1.0, need 0 to below 1"),
+        (["INPUT.AFFINE.ROTATION_PROB", 1.5], r"ROTATION_PROB is 1.5, need 0 to 1"),
+        (["INPUT.AFFINE.SIZE", ()], r"AFFINE.SIZE is \(\)"),
+    ],
+)
+def test_wrong_affine_keys_are_named(cfg, changes, says):
+    cfg.INPUT.AFFINE.ENABLED = True
+    cfg.MODEL.META_ARCHITECTURE = "UnwarpingSemanticSegmentor"
+    cfg.merge_from_list(changes)
+    with pytest.raises(ValueError, match=says):
         build_augmentations(cfg, True)

@@ -6,9 +6,11 @@ import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.data import DatasetMapper, MetadataCatalog
+from detectron2.data import transforms as T
 
 from vt_seg.config import add_vt_seg_config
 from vt_seg.data import SemSegMapper
+from vt_seg.data.mapper import model_input
 
 from .image_files import gradient, write_png
 
@@ -57,16 +59,19 @@ def test_test_mode_gives_the_image_only_and_needs_no_mask(tmp_path):
         SemSegMapper(make_cfg(), True)(record)
 
 
-def test_agrees_with_detectron2_on_plain_files(tmp_path):
+@pytest.mark.parametrize(("sizes", "most"), [((12, 16, 20), 1), ((2, 3), 0)])
+def test_agrees_with_detectron2_on_plain_files(tmp_path, sizes, most):
+    """Enlarged images to one grey level, shrunk ones exactly; labels exactly."""
     cfg = make_cfg(fixed_size=(), flip="horizontal")
-    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN = (12, 16, 20), 24
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN = sizes, 24
     record = make_record(tmp_path)
-    for seed in range(4):
+    for seed in range(6):
         np.random.seed(seed)
         ours = SemSegMapper(cfg, True)(record)
         np.random.seed(seed)
         theirs = DatasetMapper(cfg, True)(record)
-        assert torch.equal(ours["image"], theirs["image"])
+        difference = ours["image"].int() - theirs["image"].int()
+        assert difference.abs().max() <= most
         assert torch.equal(ours["sem_seg"], theirs["sem_seg"])
 
 
@@ -132,3 +137,32 @@ def test_flip_pairs_come_from_the_training_datasets(tmp_path):
 def test_is_picklable_for_loader_workers(tmp_path):
     mapper = pickle.loads(pickle.dumps(SemSegMapper(make_cfg(), True)))
     assert mapper(make_record(tmp_path))["sem_seg"].shape == (4, 5)
+
+
+def test_a_warp_is_told_in_tests_only(tmp_path):
+    cfg = make_cfg(fixed_size=(), flip="none")
+    cfg.MODEL.META_ARCHITECTURE = "UnwarpingSemanticSegmentor"
+    cfg.INPUT.AFFINE.ENABLED, cfg.INPUT.AFFINE.SIZE = True, (10, 10)
+    record = make_record(tmp_path)
+    out = SemSegMapper(cfg, False)(record)
+    # 4 x 5 on 10 x 10: twice as large, one row of border above and below.
+    np.testing.assert_allclose(out["warp"], [[2, 0, 0], [0, 2, 1]])
+    assert out["image"].shape == (3, 10, 10) and (out["height"], out["width"]) == (4, 5)
+    # Red is the row's number. Row 0 of the canvas lies above the first, row 7 within the last.
+    assert not out["image"][2, 0].any() and (out["image"][2, 7, 1:-1] == 3).all()
+    cfg.INPUT.AFFINE.SCALE = cfg.INPUT.AFFINE.ROTATION = 0.0
+    out = SemSegMapper(cfg, True)(record)
+    assert "warp" not in out
+    expected = np.full((10, 10), 255)
+    expected[1:9] = LABELS.repeat(2, 0).repeat(2, 1)
+    np.testing.assert_array_equal(out["sem_seg"], expected)
+
+
+@pytest.mark.parametrize("view", [np.s_[:], np.s_[:, ::-1], np.s_[::-1], np.s_[::2, ::-1]])
+def test_channels_come_first_whatever_the_memory_order(view):
+    image = gradient(7, 9)[view]
+    for given in (image, image[..., ::-1], image[..., :1]):
+        tensors = model_input(given, T.AugmentationList([]), given[..., 0])
+        np.testing.assert_array_equal(tensors["image"], given.transpose(2, 0, 1))
+        np.testing.assert_array_equal(tensors["sem_seg"], given[..., 0])
+        assert set(tensors) == {"image", "sem_seg"}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import SemSegEvaluator
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vt_seg.data import check_labels, mask_loader, read_image, read_mask
 
@@ -45,6 +45,46 @@ def test_jpeg_with_orientation_6_is_read_upright(tmp_path):
     image = read_image(tmp_path / "a.jpg", "RGB")
     assert image.shape == (48, 16, 3)
     assert image[:14, :, 0].min() > 240 and image[18:].max() < 15  # the red end is on top
+
+
+@pytest.mark.parametrize("orientation", range(1, 10))
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_jpegs_are_what_pillow_makes_of_them(tmp_path, orientation, subsampling):
+    """Whoever decodes: the same pixels, turned the same way. 9 is no orientation."""
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    detail = np.random.default_rng(0).integers(0, 256, (12, 17, 3), np.uint8)
+    path = tmp_path / "a.jpg"
+    Image.fromarray(detail).resize((170, 120), Image.BICUBIC).save(
+        path, quality=90, subsampling=subsampling, exif=exif
+    )
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)))
+    image = read_image(path, "RGB")
+    np.testing.assert_array_equal(image, expected)
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(read_image(path), expected[..., ::-1])
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_jpegs_of_other_colours_are_what_pillow_makes_of_them(tmp_path, mode):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(gradient(40, 50)).convert(mode).save(path, quality=90)
+    np.testing.assert_array_equal(read_image(path, "RGB"), Image.open(path).convert("RGB"))
+
+
+def test_jpegs_with_bytes_after_their_end(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(gradient(40, 50)).save(path)
+    expected = np.asarray(Image.open(path))
+    content = path.read_bytes()
+    for extra in (b"\0" * 8, b"maker's notes" * 50):
+        path.write_bytes(content + extra)
+        np.testing.assert_array_equal(read_image(path, "RGB"), expected)
+    # Cut anywhere, it is refused, whatever OpenCV would make of it.
+    for kept in (0.3, 0.9, 0.999):
+        path.write_bytes(content[: int(kept * len(content))])
+        with pytest.raises(ValueError, match="a.jpg is truncated or not an image"):
+            read_image(path)
 
 
 def test_image_kinds_that_are_converted(tmp_path):

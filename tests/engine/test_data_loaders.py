@@ -39,6 +39,15 @@ def test_an_unknown_mapper():
         build_mapper(cfg, is_train=True)
 
 
+def test_keys_that_detectron2s_mapper_would_pass_over_are_refused():
+    keys = ["INPUT.PAD_TO", "(8, 8)", "INPUT.COLOR_AUG_SSD", "True"]
+    cfg = load_cfg("configs/panoptic_vtfpn_R50.yaml", keys)
+    with pytest.raises(
+        ValueError, match="INPUT.COLOR_AUG_SSD, INPUT.PAD_TO: unknown .*PanopticFPN"
+    ):
+        build_mapper(cfg, is_train=True)
+
+
 def test_the_seed_decides_the_order(scenes_cfg):
     first = file_names(build_train_loader(scenes_cfg), 4)
     assert file_names(build_train_loader(scenes_cfg), 4) == first

@@ -1,12 +1,22 @@
 """Training in this process: the parts are ours, and the log says what happens."""
 
+import json
 import logging
+import os
 
 import pytest
 import torch
 
 from vt_seg.data import read_image
-from vt_seg.engine import SegmentationCheckpointer, SemSegPredictor, Trainer, evaluate, find_weights
+from vt_seg.engine import (
+    SegmentationCheckpointer,
+    SemSegPredictor,
+    Trainer,
+    evaluate,
+    find_weights,
+    load_cfg,
+)
+from vt_seg.engine.trainer import with_tta
 
 
 @pytest.fixture
@@ -107,6 +117,45 @@ def test_evaluating_random_weights_is_said(scenes_cfg, log):
     assert "Evaluating random weights: pass MODEL.WEIGHTS" in log.text
 
 
+def test_test_time_augmentation_is_a_second_evaluation(scenes_cfg, log):
+    """At the end of training and with --eval-only, beside the plain one; the log says so."""
+    cfg = scenes_cfg
+    cfg.TEST.AUG.ENABLED = True
+    cfg.TEST.AUG.MIN_SIZES = (48, 64)
+    cfg.SOLVER.MAX_ITER = 1
+    train(cfg)
+    with open(f"{cfg.OUTPUT_DIR}/metrics.json") as file:
+        (written,) = [line for line in map(json.loads, file) if "sem_seg/mIoU" in line]
+    cfg.MODEL.WEIGHTS = find_weights(cfg.OUTPUT_DIR)
+    log.clear()
+    results = evaluate(cfg)
+    assert set(results) == {"sem_seg", "sem_seg_TTA"}
+    for kind, scores in results.items():
+        assert scores["pACC"] == pytest.approx(written[f"{kind}/pACC"])
+    assert results["sem_seg"]["pACC"] != results["sem_seg_TTA"]["pACC"]
+    assert "without test-time augmentation: one scale, no flip" in log.text
+    assert "short sides 48, 64; flip on (no channels swapped); average of the softmax" in log.text
+    assert os.path.isdir(f"{cfg.OUTPUT_DIR}/inference_TTA")
+
+    # One view at the test's own size is the plain evaluation.
+    cfg.TEST.AUG.MIN_SIZES, cfg.TEST.AUG.FLIP = (64,), False
+    results = evaluate(cfg)
+    assert results["sem_seg"]["pACC"] == pytest.approx(results["sem_seg_TTA"]["pACC"])
+
+
+def test_test_time_augmentation_that_cannot_be_is_refused_before_training(scenes_cfg):
+    scenes_cfg.TEST.AUG.ENABLED = True
+    scenes_cfg.DATASETS.TEST = ("vt_scenes_val", "vt_lip_val")
+    with pytest.raises(ValueError, match="different flip_label_pairs.*TEST.AUG.FLIP False"):
+        Trainer(scenes_cfg)
+
+
+def test_models_without_test_time_augmentation(log):
+    cfg = load_cfg("configs/panoptic_vtfpn_R50.yaml", ["TEST.AUG.ENABLED", "True"])
+    assert not with_tta(cfg)
+    assert "TEST.AUG.ENABLED has no effect on MODEL.META_ARCHITECTURE PanopticFPN" in log.text
+
+
 def test_find_weights(tmp_path):
     with pytest.raises(FileNotFoundError, match="train first, or name a file with MODEL.WEIGHTS"):
         find_weights(str(tmp_path))
@@ -117,14 +166,17 @@ def test_find_weights(tmp_path):
     assert find_weights(str(tmp_path)) == str(tmp_path / "model_final.pth")
 
 
-@pytest.mark.parametrize("fixed_size", [(), (40, 56)])
-def test_predictor_sees_what_the_test_loader_gives(scenes_cfg, fixed_size):
+@pytest.mark.parametrize(("fixed_size", "canvas"), [((), ()), ((40, 56), ()), ((), (40, 56))])
+def test_predictor_sees_what_the_test_loader_gives(scenes_cfg, fixed_size, canvas):
     cfg = scenes_cfg
     cfg.INPUT.FIXED_SIZE = fixed_size
     cfg.INPUT.MIN_SIZE_TEST = 48
+    if canvas:
+        cfg.INPUT.AFFINE.ENABLED, cfg.INPUT.AFFINE.SIZE = True, canvas
+        cfg.MODEL.META_ARCHITECTURE = "UnwarpingSemanticSegmentor"
     predictor = SemSegPredictor(cfg)
     record = next(iter(Trainer.build_test_loader(cfg, "vt_scenes_val")))[0]
-    height, width = fixed_size or (48, 48)
+    height, width = fixed_size or canvas or (48, 48)
     assert record["image"].shape == (3, height, width)
     with torch.no_grad():
         expected = predictor.model([record])[0]["sem_seg"].argmax(dim=0).numpy()

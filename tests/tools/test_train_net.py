@@ -91,7 +91,7 @@ def test_the_other_datasets(here, out, tmp_path, name):
     first = logged_miou(out)
     log = (out / "log.txt").read_text()
     if name == "lip":
-        assert "Resize(shape=(473, 473)" in log
+        assert "AffineWarp(size=(473, 473), scale=0.25, rotation=30.0, rotation_prob=0.6," in log
         assert "LabelSwapFlip(" in log
 
     here(*config, "--resume", *common, "SOLVER.MAX_ITER", 3)

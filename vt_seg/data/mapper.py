@@ -5,13 +5,19 @@ from __future__ import annotations
 import copy
 import logging
 
+import cv2
 import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import MetadataCatalog, detection_utils
 from detectron2.data import transforms as T
 
-from .augmentations import LabelPairs, build_augmentations, normalized_pairs
+from .augmentations import (
+    AffineWarpTransform,
+    LabelPairs,
+    build_augmentations,
+    normalized_pairs,
+)
 from .label_check import check_labels
 from .readers import read_image, read_mask
 
@@ -70,12 +76,14 @@ class SemSegMapper:
 
         Returns:
             A copy with ``image`` (C, H, W) uint8 and, in training, ``sem_seg`` (H, W) int64;
-            ``height`` and ``width`` are those of the file, upright.
+            ``height`` and ``width`` are those of the file, upright. In a test with an affine warp,
+            ``warp`` too; see `model_input`.
 
         Raises:
             KeyError: training and no ``sem_seg_file_name``.
             ValueError: a file that cannot be used; see `read_image`, `read_mask`, `check_labels`.
         """
+        _one_thread_in_a_worker()
         record = copy.deepcopy(dataset_dict)
         record.pop("annotations", None)
         mask_file = record.pop("sem_seg_file_name", None)
@@ -83,12 +91,10 @@ class SemSegMapper:
         detection_utils.check_image_size(record, image)
         mask = self._read_mask(record["file_name"], mask_file, image) if self.is_train else None
 
-        inputs = T.AugInput(image, sem_seg=mask)
-        self.augmentations(inputs)
-        chw = np.ascontiguousarray(inputs.image.transpose(2, 0, 1))
-        record["image"] = torch.as_tensor(chw)
-        if mask is not None:
-            record["sem_seg"] = torch.as_tensor(inputs.sem_seg.astype(np.int64))
+        tensors = model_input(image, self.augmentations, mask)
+        if self.is_train:
+            tensors.pop("warp", None)
+        record.update(tensors)
         return record
 
     def _read_mask(self, image_file: str, mask_file: str | None, image: np.ndarray) -> np.ndarray:
@@ -106,6 +112,45 @@ class SemSegMapper:
         return mask
 
 
+def model_input(
+    image: np.ndarray, augmentations: T.Augmentation, mask: np.ndarray | None = None
+) -> dict:
+    """What a model reads of an image, and where it lies in it.
+
+    Args:
+        image: (H, W, C) uint8.
+        augmentations: applied to image and mask.
+        mask: (H, W).
+
+    Returns:
+        ``image`` (C, H', W') uint8; ``sem_seg`` (H', W') int64 where there is a mask; after an
+        affine warp ``warp`` (2, 3), the matrix from the image's points to the canvas's, in pixels,
+        pixel i reaching from i to i + 1.
+    """
+    inputs = T.AugInput(image, sem_seg=mask)
+    transforms = augmentations(inputs)
+    tensors = {"image": torch.from_numpy(_channels_first(inputs.image))}
+    if mask is not None:
+        tensors["sem_seg"] = torch.from_numpy(inputs.sem_seg.astype(np.int64))
+    warps = [t.matrix for t in transforms.transforms if isinstance(t, AffineWarpTransform)]
+    if warps:
+        tensors["warp"] = warps[0]
+    return tensors
+
+
+def _channels_first(image: np.ndarray) -> np.ndarray:
+    """(H, W, C) as (C, H, W); OpenCV does it several times as fast as NumPy."""
+    if image.strides[1] < 0:  # a flip that is only a view: slow to read through
+        image = cv2.flip(np.ascontiguousarray(image[:, ::-1]), 1)
+    return np.stack(cv2.split(np.ascontiguousarray(image)))
+
+
+def _one_thread_in_a_worker() -> None:
+    """Keep OpenCV to one thread in a loader's worker: there are several of these."""
+    if torch.utils.data.get_worker_info() is not None:
+        cv2.setNumThreads(0)
+
+
 def common_flip_pairs(dataset_names: tuple[str, ...]) -> LabelPairs:
     """The ``flip_label_pairs`` that all these datasets have in their metadata; () without any.
 
@@ -118,7 +163,7 @@ def common_flip_pairs(dataset_names: tuple[str, ...]) -> LabelPairs:
     }
     if len(set(pairs.values())) > 1:
         raise ValueError(
-            f"training datasets with different flip_label_pairs: {pairs}. Give them one label "
-            "space, or train without flips: INPUT.RANDOM_FLIP none"
+            f"datasets with different flip_label_pairs: {pairs}. Give them one label space, or do "
+            "without flips: INPUT.RANDOM_FLIP none, TEST.AUG.FLIP False"
         )
     return next(iter(pairs.values()), ())

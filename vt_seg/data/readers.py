@@ -6,11 +6,13 @@ EXIF handling depends on the installed copy. Here both are read one way everywhe
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from detectron2.data.detection_utils import convert_PIL_to_numpy
 from detectron2.utils.file_io import PathManager
@@ -20,6 +22,19 @@ from .label_check import check_labels
 
 _UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 _DEEP_MODES = ("I", "F")  # and "I;16", "I;16B", ...
+_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_JPEG_TAIL = 32  # bytes: some writers pad their files
+# What EXIF orientations other than 1 ask for; 6 and 8 are turned clockwise and back.
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: lambda image: cv2.flip(image, 1),
+    3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
+    4: lambda image: cv2.flip(image, 0),
+    5: cv2.transpose,
+    6: lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda image: cv2.rotate(cv2.transpose(image), cv2.ROTATE_180),
+    8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}
 
 
 def read_image(path: str | os.PathLike, format: str = "BGR") -> np.ndarray:
@@ -35,7 +50,11 @@ def read_image(path: str | os.PathLike, format: str = "BGR") -> np.ndarray:
         FileNotFoundError: no such file.
         ValueError: not an image, truncated, or deeper than 8 bits a channel; names the file.
     """
-    image = _open_upright(path)
+    content = _read(path)
+    image = _decoded_by_opencv(content, format)
+    if image is not None:
+        return image
+    image = _open_upright(path, content)
     if image.mode.startswith(_DEEP_MODES):
         raise ValueError(
             f"{path} is an image of mode {image.mode}, more than 8 bits a pixel and channel; "
@@ -58,7 +77,7 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
         ValueError: not one channel of class ids (RGB, RGBA, LA, 1 bit, JPEG), values that do not
             fit, or undecodable; names the file and the remedy.
     """
-    image = _open_upright(path)
+    image = _open_upright(path, _read(path))
     if image.info.get("vt_seg_format") == "JPEG":
         raise ValueError(f"{path} is a JPEG: its compression alters class ids; save masks as PNG")
     if image.mode in ("L", "P"):
@@ -99,19 +118,53 @@ def mask_loader(num_classes: int, ignore_label: int = 255) -> MaskLoader:
     return MaskLoader(num_classes, ignore_label)
 
 
-def _open_upright(path: str | os.PathLike) -> Image.Image:
-    """Decodes a file in full and applies its EXIF orientation."""
+def _read(path: str | os.PathLike) -> bytes:
     try:
         with PathManager.open(os.fspath(path), "rb") as file:
-            image = Image.open(file)
-            kind = image.format
-            image.load()
+            return file.read()
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no such file: {path}") from error
     except IsADirectoryError as error:
         raise ValueError(f"{path} is a folder, not a file") from error
     except PermissionError as error:
         raise PermissionError(f"{path} may not be read") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error})") from error
+
+
+def _decoded_by_opencv(content: bytes, format: str) -> np.ndarray | None:
+    """The image of an ordinary JPEG, as Pillow decodes it but ready to use; None for all else.
+
+    Both use libjpeg with the same settings. But OpenCV is silent about missing data, inverts CMYK
+    in its own way and knows other EXIF than Pillow: so Pillow reads the header, and what is not
+    plainly complete is left to it.
+    """
+    if format not in ("BGR", "RGB") or not content.startswith(_JPEG_START):
+        return None
+    if _JPEG_END not in content[-_JPEG_TAIL:]:
+        return None
+    try:
+        header = Image.open(io.BytesIO(content))
+        orientation = header.getexif().get(_ORIENTATION, 1)
+        if header.format != "JPEG" or header.mode not in ("RGB", "L"):
+            return None
+    except (*_UNDECODABLE, TypeError, KeyError, Image.DecompressionBombError):
+        return None
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    if image is None:
+        return None
+    if format == "RGB":
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return _UPRIGHT[orientation](image) if orientation in _UPRIGHT else image
+
+
+def _open_upright(path: str | os.PathLike, content: bytes) -> Image.Image:
+    """Decodes a file's content in full and applies its EXIF orientation."""
+    try:
+        image = Image.open(io.BytesIO(content))
+        kind = image.format
+        image.load()
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path} is too large: {error}") from error
     except _UNDECODABLE as error:

@@ -9,7 +9,9 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from vt_seg.config import add_vt_seg_config
+from vt_seg.data import register_from_config
 
+from .dataset_check import check_datasets
 from .devices import adapt_to_machine
 
 logger = logging.getLogger(__name__)
@@ -18,18 +20,24 @@ logger = logging.getLogger(__name__)
 def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
     """Detectron2's defaults, then vt_seg's, then the file, then the overrides.
 
+    Registers the datasets of ``DATASETS.CUSTOM``.
+
     Args:
         config_file: a YAML file; "" for the defaults alone.
         overrides: ``["KEY", "VALUE", ...]``.
 
     Returns:
         the config, not frozen and not yet adapted to the machine.
+
+    Raises:
+        FileNotFoundError, TypeError, ValueError: an entry of ``DATASETS.CUSTOM`` is not right.
     """
     cfg = get_cfg()
     add_vt_seg_config(cfg)
     if config_file:
         cfg.merge_from_file(config_file)
     cfg.merge_from_list(overrides or [])
+    register_from_config(cfg.DATASETS.CUSTOM)
     return cfg
 
 
@@ -37,12 +45,17 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     """The config of a training or evaluation run; sets up logging, seed and output folder too.
 
     Args:
-        args: of Detectron2's ``default_argument_parser``: ``config_file``, ``opts``, ``num_gpus``.
+        args: of Detectron2's ``default_argument_parser``: ``config_file``, ``opts``, ``num_gpus``,
+            ``eval_only``.
 
     Returns:
         the frozen config, adapted to the machine (see :func:`adapt_to_machine`).
+
+    Raises:
+        ValueError: config and datasets do not fit (see :func:`check_datasets`).
     """
     cfg = load_cfg(args.config_file, args.opts)
+    check_datasets(cfg, is_train=not getattr(args, "eval_only", False))
     wants_gpu = getattr(args, "num_gpus", 1) > 0
     notes = adapt_to_machine(cfg, world_size=comm.get_world_size(), wants_gpu=wants_gpu)
     cfg.freeze()

@@ -6,18 +6,18 @@ from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import (
+    DatasetCatalog,
     DatasetMapper,
     build_detection_test_loader,
     build_detection_train_loader,
     get_detection_dataset_dicts,
 )
 from detectron2.data.samplers import TrainingSampler
+from detectron2.modeling import META_ARCH_REGISTRY, SemanticSegmentor
 from detectron2.utils import comm
 
 from vt_seg.data import SemSegMapper
-
-SEMANTIC_SEGMENTORS = ("SemanticSegmentor", "PaddingAwareSegmentor")
-"""Meta-architectures that read nothing but semantic labels."""
+from vt_seg.data.record_check import check_records
 
 
 class SeededTrainingSampler(TrainingSampler):
@@ -35,21 +35,49 @@ class SeededTrainingSampler(TrainingSampler):
         yield from islice(self._infinite_indices(), first, None, comm.get_world_size())
 
 
+def mapper_name(cfg: CfgNode) -> str:
+    """``INPUT.SEM_SEG_MAPPER``, with what "auto" stands for in its place."""
+    name = cfg.INPUT.SEM_SEG_MAPPER
+    if name != "auto":
+        return name
+    return "vt_seg" if is_semantic_segmentor(cfg) else "detectron2"
+
+
+def is_semantic_segmentor(cfg: CfgNode) -> bool:
+    """Whether the model segments semantically and does nothing else: the class, or one derived."""
+    return issubclass(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), SemanticSegmentor)
+
+
 def build_mapper(cfg: CfgNode, is_train: bool) -> Callable[[dict], dict]:
     """The mapper that ``INPUT.SEM_SEG_MAPPER`` names.
 
     Raises:
-        ValueError: the name is unknown.
+        ValueError: the name is unknown, or Detectron2's mapper would pass over a key of ``INPUT``.
     """
-    name = cfg.INPUT.SEM_SEG_MAPPER
-    if name == "auto":
-        is_sem_seg = cfg.MODEL.META_ARCHITECTURE in SEMANTIC_SEGMENTORS
-        name = "vt_seg" if is_sem_seg else "detectron2"
+    name = mapper_name(cfg)
     if name == "vt_seg":
         return SemSegMapper(cfg, is_train=is_train)
     if name == "detectron2":
+        _refuse_own_keys(cfg)
         return DatasetMapper(cfg, is_train=is_train)
     raise ValueError(f'INPUT.SEM_SEG_MAPPER is "{name}": use "auto", "vt_seg" or "detectron2"')
+
+
+def _refuse_own_keys(cfg: CfgNode) -> None:
+    keys = {
+        "FIXED_SIZE": len(cfg.INPUT.FIXED_SIZE) > 0,
+        "AFFINE.ENABLED": cfg.INPUT.AFFINE.ENABLED,
+        "CROP.AFTER_RESIZE": cfg.INPUT.CROP.AFTER_RESIZE,
+        "CROP.SINGLE_CATEGORY_MAX_AREA": cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA < 1,
+        "COLOR_AUG_SSD": cfg.INPUT.COLOR_AUG_SSD,
+        "PAD_TO": len(cfg.INPUT.PAD_TO) > 0,
+    }
+    given = [f"INPUT.{key}" for key, is_set in keys.items() if is_set]
+    if given:
+        raise ValueError(
+            f"{', '.join(given)}: unknown to Detectron2's DatasetMapper, which is what "
+            f"INPUT.SEM_SEG_MAPPER {cfg.INPUT.SEM_SEG_MAPPER} gives {cfg.MODEL.META_ARCHITECTURE}"
+        )
 
 
 def build_train_loader(cfg: CfgNode) -> Any:
@@ -57,10 +85,11 @@ def build_train_loader(cfg: CfgNode) -> Any:
 
     Detectron2 draws the order's seed from NumPy's global state, so that whatever draws before it
     changes the order. Samplers other than the default are Detectron2's as they are.
+
+    Raises:
+        ValueError: images are paired with masks of other names (see ``check_records``).
     """
     mapper = build_mapper(cfg, is_train=True)
-    if cfg.SEED < 0 or cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
-        return build_detection_train_loader(cfg, mapper=mapper)
     keypoints = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE if cfg.MODEL.KEYPOINT_ON else 0
     dataset = get_detection_dataset_dicts(
         cfg.DATASETS.TRAIN,
@@ -68,6 +97,9 @@ def build_train_loader(cfg: CfgNode) -> Any:
         min_keypoints=keypoints,
         proposal_files=cfg.DATASETS.PROPOSAL_FILES_TRAIN if cfg.MODEL.LOAD_PROPOSALS else None,
     )
+    check_records(dataset, cfg.DATASETS.TRAIN)
+    if cfg.SEED < 0 or cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
+        return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset)
     sampler = SeededTrainingSampler(len(dataset), seed=cfg.SEED)
     return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset, sampler=sampler)
 
@@ -89,5 +121,11 @@ def continue_order_at(loader: Any, num_images: int) -> None:
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> Any:
-    """The test loader of one dataset: one image at a time, in order."""
+    """The test loader of one dataset: one image at a time, in order.
+
+    Raises:
+        ValueError: images are paired with masks of other names (see ``check_records``).
+    """
+    if is_semantic_segmentor(cfg):
+        check_records(DatasetCatalog.get(dataset_name), (dataset_name,))
     return build_detection_test_loader(cfg, dataset_name, mapper=build_mapper(cfg, is_train=False))

@@ -4,14 +4,15 @@ import os
 
 import detectron2.data.transforms as T
 import numpy as np
+import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultPredictor
 
-from vt_seg.data import build_augmentations
+from vt_seg.data import build_augmentations, model_input
 
 
 class SemSegPredictor(DefaultPredictor):
-    """Detectron2's predictor, resizing as ``SemSegMapper`` does in tests.
+    """Detectron2's predictor, resizing or warping as ``SemSegMapper`` does in tests.
 
     ``DefaultPredictor`` knows ``INPUT.MIN_SIZE_TEST`` only, so that a model trained at
     ``INPUT.FIXED_SIZE`` would see images of a size it never met.
@@ -19,7 +20,16 @@ class SemSegPredictor(DefaultPredictor):
 
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__(cfg)
-        self.aug = _TestTransforms(build_augmentations(cfg, is_train=False))
+        self.aug = T.AugmentationList(build_augmentations(cfg, is_train=False))
+
+    def __call__(self, original_image: np.ndarray) -> dict:
+        """The model's output for an image ``(H, W, 3)``, uint8 and BGR, at the image's size."""
+        if self.input_format == "RGB":
+            original_image = original_image[:, :, ::-1]
+        height, width = original_image.shape[:2]
+        record = model_input(original_image, self.aug) | {"height": height, "width": width}
+        with torch.no_grad():
+            return self.model([record])[0]
 
     def predict_labels(self, image_bgr: np.ndarray) -> np.ndarray:
         """Class indices ``(H, W)`` of an image ``(H, W, 3)``, uint8 and BGR.
@@ -34,16 +44,6 @@ class SemSegPredictor(DefaultPredictor):
                 f"{sorted(outputs)}, no semantic segmentation"
             )
         return outputs["sem_seg"].argmax(dim=0).cpu().numpy()
-
-
-class _TestTransforms:
-    """Several augmentations behind the one method that ``DefaultPredictor`` calls."""
-
-    def __init__(self, augmentations: list[T.Augmentation]) -> None:
-        self._augmentations = T.AugmentationList(augmentations)
-
-    def get_transform(self, image: np.ndarray) -> T.TransformList:
-        return self._augmentations(T.AugInput(image))
 
 
 def find_weights(output_dir: str) -> str:

@@ -9,13 +9,22 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.engine.hooks import EvalHook
 from detectron2.evaluation import DatasetEvaluator, verify_results
 from detectron2.utils import comm
 
+from vt_seg.data.mapper import common_flip_pairs
 from vt_seg.evaluation import build_evaluator
+from vt_seg.modeling.test_time_augmentation import SemanticSegmentorWithTTA, at_original_size
 
 from .checkpointer import SegmentationCheckpointer
-from .data_loaders import build_test_loader, build_train_loader, continue_order_at
+from .class_weights import with_class_weights
+from .data_loaders import (
+    build_test_loader,
+    build_train_loader,
+    continue_order_at,
+    is_semantic_segmentor,
+)
 from .lr_schedule import build_lr_scheduler
 from .recipe import check_same_recipe, describe_recipe, recipe_state, scale_recipe
 
@@ -36,14 +45,21 @@ class Trainer(DefaultTrainer):
         world_size = comm.get_world_size()
         scaled = scale_recipe(cfg, world_size)
         logger.info(describe_recipe(scaled, world_size, cfg.SOLVER.REFERENCE_WORLD_SIZE))
-        super().__init__(scaled)
+        super().__init__(with_class_weights(scaled))
 
     def build_hooks(self) -> list[HookBase | None]:
         # DefaultTrainer makes its checkpointer by name, right before it asks for the hooks.
         self.checkpointer = SegmentationCheckpointer(
             self.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
         )
-        return super().build_hooks()
+        hooks = super().build_hooks()
+        if with_tta(self.cfg):
+            tta_model(self.cfg, self.model)  # what is wrong with it shows now, not after training
+            # At the end only, as Detectron2's train_net does, after the evaluation without.
+            last = max(i for i, hook in enumerate(hooks) if isinstance(hook, EvalHook))
+            hook = EvalHook(0, lambda: self.test_with_TTA(self.cfg, self.model))
+            hooks.insert(last + 1, hook)
+        return hooks
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Load what training starts from, and log in a line what that is.
@@ -114,6 +130,60 @@ class Trainer(DefaultTrainer):
     ) -> DatasetEvaluator:
         return build_evaluator(cfg, dataset_name, output_folder)
 
+    @classmethod
+    def test(
+        cls,
+        cfg: CfgNode,
+        model: torch.nn.Module,
+        evaluators: list[DatasetEvaluator] | None = None,
+    ) -> OrderedDict:
+        """As Detectron2's; says whether scores are those of one view or an average."""
+        if isinstance(model, SemanticSegmentorWithTTA):
+            logger.info(model.description)
+        else:
+            logger.info("Evaluation without test-time augmentation: one scale, no flip.")
+        return super().test(cfg, model, evaluators)
+
+    @classmethod
+    def test_with_TTA(cls, cfg: CfgNode, model: torch.nn.Module) -> OrderedDict:
+        """Evaluate with ``TEST.AUG``, as in the ``train_net`` of Detectron2.
+
+        Returns:
+            what ``test`` returns, with ``_TTA`` after each of its keys.
+
+        Raises:
+            ValueError: see :func:`tta_model`.
+        """
+        folder = os.path.join(cfg.OUTPUT_DIR, "inference_TTA")
+        names = cfg.DATASETS.TEST
+        evaluators = [
+            cls.build_evaluator(cfg, name, os.path.join(folder, name) if names[1:] else folder)
+            for name in names
+        ]
+        results = cls.test(at_original_size(cfg), tta_model(cfg, model), evaluators)
+        return OrderedDict((f"{key}_TTA", value) for key, value in results.items())
+
+
+def with_tta(cfg: CfgNode) -> bool:
+    """Whether test-time augmentation is asked for; a warning where the model has none here."""
+    if cfg.TEST.AUG.ENABLED and not is_semantic_segmentor(cfg):
+        logger.warning(
+            "TEST.AUG.ENABLED has no effect on MODEL.META_ARCHITECTURE %s.",
+            cfg.MODEL.META_ARCHITECTURE,
+        )
+        return False
+    return cfg.TEST.AUG.ENABLED
+
+
+def tta_model(cfg: CfgNode, model: torch.nn.Module) -> SemanticSegmentorWithTTA:
+    """The model with test-time augmentation, which knows left and right of ``DATASETS.TEST``.
+
+    Raises:
+        ValueError: ``TEST.AUG.FLIP`` and datasets that need different flips; no sizes.
+    """
+    pairs = common_flip_pairs(cfg.DATASETS.TEST) if cfg.TEST.AUG.FLIP else ()
+    return SemanticSegmentorWithTTA(cfg, model, pairs)
+
 
 def evaluate(cfg: CfgNode, resume: bool = False) -> OrderedDict:
     """Evaluate ``MODEL.WEIGHTS``, or the last checkpoint of ``OUTPUT_DIR``, on ``DATASETS.TEST``.
@@ -124,7 +194,8 @@ def evaluate(cfg: CfgNode, resume: bool = False) -> OrderedDict:
 
     Returns:
         Detectron2's results: ``{"sem_seg": {"mIoU": ..., ...}}`` for one dataset, one such
-        dictionary per dataset name for several.
+        dictionary per dataset name for several. With ``TEST.AUG.ENABLED`` the same again with
+        test-time augmentation, ``{"sem_seg_TTA": ...}``.
     """
     model = Trainer.build_model(cfg)
     checkpointer = SegmentationCheckpointer(model, save_dir=cfg.OUTPUT_DIR)
@@ -140,6 +211,8 @@ def evaluate(cfg: CfgNode, resume: bool = False) -> OrderedDict:
         )
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
     results = Trainer.test(cfg, model)
+    if with_tta(cfg):
+        results.update(Trainer.test_with_TTA(cfg, model))
     if comm.is_main_process():
         verify_results(cfg, results)
     return results

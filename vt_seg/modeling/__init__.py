@@ -1,8 +1,19 @@
 """Detectron2 components made of the layers; importing this registers them."""
 
+from .losses import SegmentationLoss
 from .padding_aware_segmentor import PaddingAwareSegmentor
+from .sem_seg_fpn_loss_head import SemSegFPNLossHead
+from .unwarping_segmentor import UnwarpingSemanticSegmentor
 from .vt_fpn_backbone import VTFPNBackbone
 from .vt_fpn_head import VTFPNHead
 from .vt_resnet import VTResNet
 
-__all__ = ["PaddingAwareSegmentor", "VTFPNBackbone", "VTFPNHead", "VTResNet"]
+__all__ = [
+    "PaddingAwareSegmentor",
+    "SegmentationLoss",
+    "SemSegFPNLossHead",
+    "UnwarpingSemanticSegmentor",
+    "VTFPNBackbone",
+    "VTFPNHead",
+    "VTResNet",
+]

@@ -51,7 +51,7 @@ def draw_sem_seg(
         image_rgb = cv2.resize(image_rgb, size, interpolation=cv2.INTER_CUBIC)
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
-    visualizer = Visualizer(image_rgb, _with_colors(metadata))
+    visualizer = Visualizer(image_rgb, with_colors(metadata))
     area_threshold = int(_MIN_SEGMENT * labels.size)
     # int64: the Visualizer negates what it is given.
     drawn = visualizer.draw_sem_seg(
@@ -60,7 +60,7 @@ def draw_sem_seg(
     return np.ascontiguousarray(drawn.get_image())
 
 
-def _with_colors(metadata: Metadata) -> Metadata:
+def with_colors(metadata: Metadata) -> Metadata:
     """The metadata itself, or classes with colours where it has none."""
     if metadata.get("stuff_colors"):
         return metadata

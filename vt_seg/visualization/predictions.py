@@ -2,9 +2,8 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-import cv2
 import numpy as np
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from tqdm import tqdm
@@ -13,6 +12,7 @@ from vt_seg.data import mask_loader, read_image
 
 from .overlay import draw_sem_seg
 from .panels import contact_sheet, side_by_side
+from .picture_files import spread_evenly, to_rgb, unique_names, write_picture
 
 IMAGE_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -47,12 +47,12 @@ def draw_files(
     Returns:
         the files written.
     """
-    names = _unique_names(paths)
+    names = unique_names(paths)
     written = []
     for path, name in zip(tqdm(paths, desc="predict", unit="image"), names, strict=True):
         image = read_image(path, format="BGR")
-        picture = draw_sem_seg(_rgb(image), predict(image), metadata)
-        written.append(_write(picture, os.path.join(output_dir, f"{name}_prediction.jpg")))
+        picture = draw_sem_seg(to_rgb(image), predict(image), metadata)
+        written.append(write_picture(picture, os.path.join(output_dir, f"{name}_prediction.jpg")))
     return written
 
 
@@ -71,17 +71,15 @@ def draw_dataset(
         the comparisons' files and the overview's file.
     """
     metadata = MetadataCatalog.get(dataset_name)
-    records = DatasetCatalog.get(dataset_name)
-    chosen = np.unique(np.linspace(0, len(records) - 1, min(num, len(records))).round().astype(int))
-    records = [records[i] for i in chosen]
+    records = spread_evenly(DatasetCatalog.get(dataset_name), num)
     read_labels = mask_loader(
         num_classes=len(metadata.stuff_classes), ignore_label=metadata.ignore_label
     )
-    names = _unique_names([record["file_name"] for record in records])
+    names = unique_names([record["file_name"] for record in records])
     written, pictures = [], []
     for record, name in zip(tqdm(records, desc="predict", unit="image"), names, strict=True):
         image = read_image(record["file_name"], format="BGR")
-        rgb = _rgb(image)
+        rgb = to_rgb(image)
         picture = side_by_side(
             [
                 # A label map of nothing keeps the image at the size of its neighbours.
@@ -91,31 +89,7 @@ def draw_dataset(
             ],
             ["image", "ground truth", "prediction"],
         )
-        written.append(_write(picture, os.path.join(output_dir, f"{name}_comparison.jpg")))
+        written.append(write_picture(picture, os.path.join(output_dir, f"{name}_comparison.jpg")))
         pictures.append(picture)
     overview = contact_sheet(pictures, columns=2, width=2400)
-    return written, _write(overview, os.path.join(output_dir, "overview.png"))
-
-
-def _unique_names(paths: Sequence[str]) -> Iterator[str]:
-    """File names without extension, numbered where several files share one."""
-    seen: dict[str, int] = {}
-    for path in paths:
-        stem = os.path.splitext(os.path.basename(path))[0]
-        seen[stem] = seen.get(stem, 0) + 1
-        yield stem if seen[stem] == 1 else f"{stem}_{seen[stem]}"
-
-
-def _rgb(image_bgr: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(image_bgr[:, :, ::-1])
-
-
-def _write(picture_rgb: np.ndarray, path: str) -> str:
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    # OpenCV chooses the format by the extension, which therefore comes last.
-    root, extension = os.path.splitext(path)
-    partial = f"{root}.partial{extension}"
-    if not cv2.imwrite(partial, picture_rgb[:, :, ::-1]):
-        raise OSError(f"{path} could not be written")
-    os.replace(partial, path)
-    return path
+    return written, write_picture(overview, os.path.join(output_dir, "overview.png"))

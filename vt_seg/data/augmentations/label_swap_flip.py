@@ -1,12 +1,11 @@
-"""Geometric augmentations for semantic segmentation, beside Detectron2's own."""
+"""The horizontal flip after which left is still left."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
-from detectron2.config import CfgNode
-from detectron2.data import detection_utils
 from detectron2.data import transforms as T
 from fvcore.transforms.transform import HFlipTransform, Transform
 
@@ -27,6 +26,10 @@ class LabelSwapFlipTransform(HFlipTransform):
     def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
         """Mask (H, W) of any integer type; a new one of the same type."""
         flipped = super().apply_segmentation(segmentation)
+        if not self.label_pairs:
+            return flipped
+        if flipped.dtype == np.uint8:
+            return cv2.LUT(np.ascontiguousarray(flipped), _swap_table(self.label_pairs))
         swapped = flipped.copy()
         for first, second in self.label_pairs:
             swapped[flipped == first] = second
@@ -66,41 +69,21 @@ def normalized_pairs(label_pairs: LabelPairs) -> tuple[tuple[int, int], ...]:
     return pairs
 
 
-def build_augmentations(
-    cfg: CfgNode, is_train: bool, flip_label_pairs: LabelPairs = ()
-) -> list[T.Augmentation]:
-    """Detectron2's augmentations of this config, with a fixed size and label swaps where asked.
-
-    Reads ``INPUT.{MIN,MAX}_SIZE_{TRAIN,TEST}``, ``FIXED_SIZE``, ``RANDOM_FLIP`` and ``CROP``, all
-    with Detectron2's meaning: the crop comes before the resize.
-
-    Args:
-        flip_label_pairs: labels that a horizontal flip exchanges; a vertical one exchanges none.
+def swapped_order(label_pairs: LabelPairs, num_labels: int) -> list[int]:
+    """Label i after the flip, for every i; as an index it exchanges the channels of scores too.
 
     Raises:
-        ValueError: ``INPUT.FIXED_SIZE`` or ``INPUT.RANDOM_FLIP`` is not understood.
+        ValueError: a pair names a label that is not in 0..num_labels-1.
     """
-    if cfg.INPUT.RANDOM_FLIP not in ("horizontal", "vertical", "none"):
-        raise ValueError(
-            f"INPUT.RANDOM_FLIP is {cfg.INPUT.RANDOM_FLIP!r}: horizontal, vertical or none"
-        )
-    augmentations = detection_utils.build_augmentation(cfg, is_train)
-    if len(cfg.INPUT.FIXED_SIZE):
-        resize = T.Resize(_fixed_size(cfg.INPUT.FIXED_SIZE))
-        augmentations = [
-            resize if isinstance(a, T.ResizeShortestEdge) else a for a in augmentations
-        ]
-    if normalized_pairs(flip_label_pairs):
-        flip = LabelSwapFlip(label_pairs=flip_label_pairs)
-        augmentations = [
-            flip if isinstance(a, T.RandomFlip) and a.horizontal else a for a in augmentations
-        ]
-    if is_train and cfg.INPUT.CROP.ENABLED:
-        augmentations.insert(0, T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE))
-    return augmentations
+    order = list(range(num_labels))
+    for first, second in normalized_pairs(label_pairs):
+        if not 0 <= first < second < num_labels:
+            raise ValueError(
+                f"flip_label_pairs name labels {first} and {second}, there are {num_labels}"
+            )
+        order[first], order[second] = second, first
+    return order
 
 
-def _fixed_size(size: Sequence[int]) -> tuple[int, int]:
-    if len(size) != 2 or min(size) < 1 or any(int(side) != side for side in size):
-        raise ValueError(f"INPUT.FIXED_SIZE is {tuple(size)}: give (height, width), or () for none")
-    return int(size[0]), int(size[1])
+def _swap_table(label_pairs: LabelPairs) -> np.ndarray:
+    return np.array(swapped_order(label_pairs, 256), np.uint8)

@@ -1,0 +1,111 @@
+"""Crops that hold something to learn from; padding that is ignored."""
+
+import numpy as np
+import pytest
+from detectron2.data import transforms as T
+
+from vt_seg.data.augmentations import CategoryAreaCrop, PadTo
+
+
+def crop(mask, size, share=1.0, seed=0, ignored=255):
+    """The mask's crop; the image's is checked against it."""
+    np.random.seed(seed)
+    image = np.stack([mask] * 3, 2)
+    inputs = T.AugInput(image, sem_seg=mask)
+    CategoryAreaCrop("absolute", size, share, ignored)(inputs)
+    np.testing.assert_array_equal(inputs.image[..., 0], inputs.sem_seg)
+    return inputs.sem_seg
+
+
+def largest_share(mask):
+    counts = np.bincount(mask[mask != 255], minlength=1)
+    return counts.max() / counts.sum()
+
+
+@pytest.mark.parametrize("share", [1.0, 0.75])
+def test_never_all_ignored_while_another_choice_exists(share):
+    """One labelled pixel in 40 000: Detectron2's ten tries hardly ever meet it."""
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        mask = np.full((200, 200), 255, np.uint8)
+        mask[rng.integers(200), rng.integers(200)] = 3
+        assert (crop(mask, (20, 30), share, seed) == 3).sum() == 1
+    theirs = T.RandomCrop_CategoryAreaConstraint("absolute", (20, 30), 0.75, 255)
+    np.random.seed(0)
+    missed = [
+        (theirs.get_transform(mask, mask).apply_segmentation(mask) == 255).all() for _ in range(10)
+    ]
+    assert sum(missed) >= 5
+
+
+def test_the_place_around_a_lonely_pixel_varies_and_stays_inside():
+    mask = np.full((50, 60), 255, np.uint8)
+    mask[49, 0] = 3  # a corner: every window that holds it must touch it
+    for seed in range(5):
+        cropped = crop(mask, (10, 12), seed=seed)
+        assert cropped.shape == (10, 12) and cropped[-1, 0] == 3
+    mask = np.full((50, 60), 255, np.uint8)
+    mask[25, 30] = 3
+    places = {tuple(np.argwhere(crop(mask, (10, 12), seed=seed) == 3)[0]) for seed in range(20)}
+    assert len(places) > 10
+
+
+def test_an_ignored_mask_is_cropped_all_the_same():
+    assert (crop(np.full((30, 30), 255, np.uint8), (8, 9)) == 255).all()
+
+
+def test_no_class_covers_more_than_its_share():
+    mask = np.zeros((100, 100), np.uint8)
+    mask[:, 50:] = 1
+    # A window of 40 columns: random ones straddle the border in 40 of 61 places.
+    for seed in range(30):
+        assert largest_share(crop(mask, (40, 40), 0.8, seed)) < 0.8
+
+
+def test_ignored_pixels_do_not_count_towards_a_share():
+    mask = np.full((40, 40), 255, np.uint8)
+    mask[:, :2], mask[:, 38:] = 0, 1
+    assert crop(mask, (40, 40), 0.6).shape == (40, 40)
+    shares = [largest_share(crop(mask, (40, 39), 0.7, seed)) for seed in range(10)]
+    assert max(shares) == pytest.approx(2 / 3)
+
+
+def test_where_no_place_fulfils_it_the_best_is_taken():
+    """Class 1 is a tenth of every row: no crop has a class below 75 %, but all beat 100 %."""
+    mask = np.zeros((100, 100), np.uint8)
+    mask[:, ::10] = 1
+    for seed in range(10):
+        assert largest_share(crop(mask, (30, 30), 0.75, seed)) == pytest.approx(0.9)
+
+
+def test_as_detectron2_where_the_first_place_is_good():
+    mask = np.random.default_rng(0).integers(0, 5, (60, 70)).astype(np.uint8)
+    theirs = T.RandomCrop_CategoryAreaConstraint("relative", (0.5, 0.4), 0.75, 255)
+    for seed in range(5):
+        np.random.seed(seed)
+        ours = CategoryAreaCrop("relative", (0.5, 0.4), 0.75, 255).get_transform(mask, mask)
+        np.random.seed(seed)
+        expected = theirs.get_transform(mask, mask)
+        assert [getattr(ours, k) for k in ("x0", "y0", "w", "h")] == [
+            getattr(expected, k) for k in ("x0", "y0", "w", "h")
+        ]
+
+
+def test_padding_is_ignored_and_has_the_mean_colour():
+    mask = np.ones((3, 5), np.uint8)
+    inputs = T.AugInput(np.full((3, 5, 3), 50, np.uint8), sem_seg=mask)
+    transform = PadTo((4, 7), (104, 116, 124), 255)(inputs)
+    expected = np.full((4, 7), 255)
+    expected[:3, :5] = 1
+    np.testing.assert_array_equal(inputs.sem_seg, expected)
+    assert (inputs.image[:3, :5] == 50).all()
+    assert (inputs.image[3] == (104, 116, 124)).all()
+    assert (inputs.image[:, 5:] == (104, 116, 124)).all()
+    np.testing.assert_array_equal(transform.inverse().apply_segmentation(inputs.sem_seg), mask)
+
+
+def test_padding_leaves_larger_sides_alone():
+    for size, expected in [((9, 9), (9, 9)), ((3, 9), (4, 9)), ((4, 4), (4, 4))]:
+        inputs = T.AugInput(np.zeros((*size, 1), np.uint8))
+        PadTo((4, 4), (1, 1, 1), 255)(inputs)
+        assert inputs.image.shape == (*expected, 1)

@@ -1,0 +1,219 @@
+"""Test-time augmentation beside arithmetic by hand."""
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import transforms as T
+from detectron2.modeling import build_model
+from torch.nn import functional as F
+
+from vt_seg.data.augmentations import LabelSwapFlipTransform
+from vt_seg.data.datasets.lip_labels import LIP_FLIP_LABEL_PAIRS
+from vt_seg.modeling import UnwarpingSemanticSegmentor
+from vt_seg.modeling.test_time_augmentation import (
+    SemanticSegmentorWithTTA,
+    at_original_size,
+    describe_tta,
+)
+
+from .conftest import small_cfg, wake
+from .pixelwise import pixelwise_segmentor
+
+PAIRS = ((1, 2),)
+SWAPPED = [0, 2, 1, 3]
+
+
+def make_cfg(sizes=(24,), flip=True, classes=4):
+    cfg = small_cfg()
+    cfg.TEST.AUG.ENABLED = True
+    cfg.TEST.AUG.MIN_SIZES, cfg.TEST.AUG.FLIP = sizes, flip
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = classes
+    return cfg
+
+
+def image_of(height=24, width=32, seed=0):
+    generator = torch.manual_seed(seed)
+    return torch.randint(0, 256, (3, height, width), generator=generator).to(torch.uint8)
+
+
+def predict(model, image, **size):
+    with torch.no_grad():
+        return model([{"image": image} | size])[0]["sem_seg"]
+
+
+def softmax(logits):
+    exponents = np.exp(logits - logits.max(0))
+    return exponents / exponents.sum(0)
+
+
+def by_hand(weights, image, height=None):
+    """Probabilities (K, H, W) of one view, in NumPy."""
+    pixels = image.numpy() / 255
+    rows, columns = pixels.shape[1:]
+    x = np.broadcast_to((np.arange(columns) + 0.5) * 2 / columns - 1, (1, rows, columns))
+    features = np.concatenate([pixels, x, np.full_like(x, (height or rows) / 100)])
+    return softmax(np.tensordot(weights.numpy(), features, 1))
+
+
+def test_a_flip_by_hand():
+    """One scale, that of the image: nothing is resized."""
+    weights, image = torch.randn(4, 5), image_of()
+    model = SemanticSegmentorWithTTA(make_cfg(), pixelwise_segmentor(weights), PAIRS).eval()
+    plain = by_hand(weights, image)
+    mirrored = by_hand(weights, image.flip(-1))[:, :, ::-1][SWAPPED]
+    result = predict(model, image)
+    np.testing.assert_allclose(result, (plain + mirrored) / 2, atol=1e-5)
+    np.testing.assert_allclose(result.sum(0), 1, atol=1e-5)
+    # The swap matters here, and so does the flip.
+    assert np.abs(mirrored - by_hand(weights, image.flip(-1))[:, :, ::-1]).max() > 0.1
+    assert np.abs(mirrored - plain).max() > 0.1
+
+
+def test_scales_by_hand():
+    """One colour, so that resizing changes nothing but the height that the model reads."""
+    weights = torch.randn(4, 5)
+    weights[:, 3] = 0
+    image = torch.tensor([30, 90, 220], dtype=torch.uint8)[:, None, None].expand(3, 24, 32)
+    cfg = make_cfg(sizes=(12, 24, 60), flip=False)
+    cfg.TEST.AUG.MAX_SIZE = 64  # 60 x 80 would be larger: 48 x 64
+    model = SemanticSegmentorWithTTA(cfg, pixelwise_segmentor(weights), PAIRS).eval()
+    expected = sum(by_hand(weights, image, height) for height in (12, 24, 48)) / 3
+    np.testing.assert_allclose(predict(model, image), expected, atol=1e-5)
+    # Back to another size than the image's, if the record says so.
+    assert predict(model, image, height=13, width=17).shape == (4, 13, 17)
+
+
+def test_scales_and_flips_are_all_averaged():
+    """Four views, each computed by Detectron2's own resize and the bare model."""
+    weights, image = torch.randn(4, 5), image_of()
+    segmentor = pixelwise_segmentor(weights)
+    model = SemanticSegmentorWithTTA(make_cfg((12, 36)), segmentor, PAIRS).eval()
+    total = 0
+    for short, long in ((12, 16), (36, 48)):
+        for mirrored in (False, True):
+            view = image.flip(-1) if mirrored else image
+            resize = T.ResizeTransform(24, 32, short, long)
+            resized = resize.apply_image(view.permute(1, 2, 0).numpy())
+            scores = predict(segmentor, torch.tensor(resized).permute(2, 0, 1), height=24, width=32)
+            probabilities = scores.softmax(0)
+            total += probabilities.flip(-1)[SWAPPED] if mirrored else probabilities
+    # A grey level of difference at resizing is one in the third digit of a probability.
+    torch.testing.assert_close(predict(model, image), total / 4, atol=4e-3, rtol=0)
+
+
+def test_one_view_is_the_softmax_of_the_model():
+    image = image_of()
+    segmentor = pixelwise_segmentor(torch.randn(4, 5))
+    model = SemanticSegmentorWithTTA(make_cfg(flip=False), segmentor).eval()
+    torch.testing.assert_close(predict(model, image), predict(segmentor, image).softmax(0))
+
+
+def symmetric_weights():
+    """Left and right channels differ in the sign of x alone; the others do not read x.
+
+    Arms are blue, legs green, shoes red, and what is dark is background.
+    """
+    weights = torch.full((20, 5), -10.0)
+    weights[:, 3:] = 0
+    weights[0, :3] = 1
+    for color, (left, right) in enumerate(LIP_FLIP_LABEL_PAIRS):
+        weights[[left, right], :3] = 0
+        weights[[left, right], color] = 4
+        weights[left, 3], weights[right, 3] = 2, -2
+    return weights
+
+
+@pytest.mark.parametrize("with_tta", [False, True])
+def test_a_symmetric_model_gives_swapped_labels_for_a_flipped_image(with_tta):
+    model = pixelwise_segmentor(symmetric_weights())
+    if with_tta:
+        cfg = make_cfg(classes=20)
+        model = SemanticSegmentorWithTTA(cfg, model, LIP_FLIP_LABEL_PAIRS).eval()
+    image = image_of(seed=3)
+    labels = predict(model, image).argmax(0).numpy()
+    of_flipped = predict(model, image.flip(-1)).argmax(0).numpy()
+    flip = LabelSwapFlipTransform(32, LIP_FLIP_LABEL_PAIRS)
+    np.testing.assert_array_equal(of_flipped, flip.apply_segmentation(labels))
+    assert set(np.unique(labels)) >= set(range(14, 20))
+    assert (of_flipped != labels[:, ::-1]).mean() > 0.3
+
+
+def test_flipping_makes_a_real_model_symmetric():
+    """VT-FPN, untrained: scores of a flipped image are the flipped scores, channels swapped."""
+    cfg = make_cfg((32, 48), classes=5)
+    bare = wake(build_model(cfg)).eval()
+    model = SemanticSegmentorWithTTA(cfg, bare, ((1, 2), (3, 4))).eval()
+    image = image_of(32, 40)
+    swapped = predict(model, image).flip(-1)[[0, 2, 1, 4, 3]]
+    torch.testing.assert_close(predict(model, image.flip(-1)), swapped, atol=1e-4, rtol=1e-3)
+    bare_scores = predict(bare, image).softmax(0)
+    bare_flipped = predict(bare, image.flip(-1)).softmax(0).flip(-1)[[0, 2, 1, 4, 3]]
+    assert (bare_scores - bare_flipped).abs().max() > 0.01
+
+
+def test_fixed_sizes_and_canvases_are_scaled():
+    """A model that was trained at a fixed size is shown others of the same shape."""
+    seen = []
+    model = pixelwise_segmentor(torch.randn(4, 5), UnwarpingSemanticSegmentor)
+    model.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[2:]))
+    cfg = make_cfg((20, 40), flip=False)
+    cfg.MODEL.META_ARCHITECTURE = "UnwarpingSemanticSegmentor"
+    cfg.INPUT.FIXED_SIZE = (40, 60)
+    predict(SemanticSegmentorWithTTA(cfg, model).eval(), image_of())
+    cfg.INPUT.FIXED_SIZE = ()
+    cfg.INPUT.AFFINE.ENABLED, cfg.INPUT.AFFINE.SIZE = True, (30, 30)
+    result = predict(SemanticSegmentorWithTTA(cfg, model).eval(), image_of())
+    assert seen == [(20, 30), (40, 60), (20, 20), (40, 40)]
+    assert result.shape == (4, 24, 32)
+
+
+def test_a_canvas_and_a_flip_by_hand():
+    """An odd image on an even canvas: views are mirrored before they are warped."""
+    weights = torch.randn(4, 5)
+    weights[:, 3:] = 0
+    cfg = make_cfg((40,))
+    cfg.MODEL.META_ARCHITECTURE = "UnwarpingSemanticSegmentor"
+    cfg.INPUT.AFFINE.ENABLED, cfg.INPUT.AFFINE.SIZE = True, (40, 40)
+    model = pixelwise_segmentor(weights, UnwarpingSemanticSegmentor)
+    model = SemanticSegmentorWithTTA(cfg, model, PAIRS).eval()
+    image = F.interpolate(torch.rand(1, 3, 3, 4), (31, 40), mode="bilinear")[0] * 255
+    image = image.to(torch.uint8)
+    plain = by_hand(weights, image)
+    expected = (plain + plain[SWAPPED]) / 2
+    inner = np.s_[:, 1:-1, 1:-1]
+    np.testing.assert_allclose(predict(model, image)[inner], expected[inner], atol=0.01)
+
+
+def test_the_loader_is_told_not_to_resize():
+    cfg = make_cfg()
+    cfg.INPUT.FIXED_SIZE = (40, 60)
+    cfg.freeze()
+    changed = at_original_size(cfg)
+    assert (changed.INPUT.MIN_SIZE_TEST, changed.INPUT.FIXED_SIZE) == (0, ())
+    assert not changed.INPUT.AFFINE.ENABLED
+    assert cfg.INPUT.FIXED_SIZE == (40, 60)
+
+
+@pytest.mark.parametrize(
+    ("flip", "pairs", "says"),
+    [
+        (True, PAIRS, "short sides 24, 48; flip on (channels 1/2 change places); average of"),
+        (True, (), "flip on (no channels swapped)"),
+        (False, PAIRS, "short sides 24, 48; flip off;"),
+    ],
+)
+def test_it_says_whether_flip_is_on(flip, pairs, says):
+    cfg = make_cfg((24, 48), flip)
+    assert says in describe_tta(cfg, pairs)
+    segmentor = pixelwise_segmentor(torch.randn(4, 5))
+    assert says in SemanticSegmentorWithTTA(cfg, segmentor, pairs).description
+
+
+def test_refusals():
+    model = pixelwise_segmentor(torch.randn(4, 5))
+    with pytest.raises(TypeError, match="for SemanticSegmentor, not for Linear"):
+        SemanticSegmentorWithTTA(make_cfg(), torch.nn.Linear(1, 1))
+    with pytest.raises(ValueError, match="MIN_SIZES is empty"):
+        SemanticSegmentorWithTTA(make_cfg(()), model)
+    with pytest.raises(ValueError, match="labels 3 and 4, there are 4"):
+        SemanticSegmentorWithTTA(make_cfg(), model, ((3, 4),))

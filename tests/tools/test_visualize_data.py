@@ -1,0 +1,71 @@
+"""Pictures of what goes into a model, from the loader and from disk."""
+
+import os
+
+import cv2
+import numpy as np
+import pytest
+
+import vt_seg
+from tools.visualize_data import main, parse_args
+
+from ..engine.tiny_datasets import write_lip
+
+CONFIG = "configs/fpn_R50_lip.yaml"
+
+
+@pytest.fixture
+def lip(tmp_path):
+    write_lip(tmp_path / "datasets")
+    vt_seg.register_all_datasets(str(tmp_path / "datasets"))
+    yield tmp_path
+    vt_seg.register_all_datasets()
+
+
+def draw(folder, *arguments):
+    output = folder / "pictures"
+    main(parse_args(["--config-file", CONFIG, "--output", str(output), *arguments]))
+    return {name: cv2.imread(str(output / name)) for name in sorted(os.listdir(output))}
+
+
+def test_training_images_as_the_model_sees_them(lip, capsys):
+    pictures = draw(lip, "--num", "3", "--seed", "5")
+    assert f"3 pictures in {lip}/pictures, all in {lip}/pictures/overview.png" in (
+        capsys.readouterr().out
+    )
+    assert len(pictures) == 4
+    # A canvas of 473 x 473 (drawn at 480), that with labels, the legend.
+    shapes = {p.shape for name, p in pictures.items() if name != "overview.png"}
+    assert shapes == {(32 + 480, 480 + 8 + 480 + 8 + 280, 3)}
+    again = draw(lip, "--num", "3", "--seed", "5")
+    assert all((pictures[name] == again[name]).all() for name in pictures)
+
+
+def test_test_images_stand_beside_their_ground_truth(lip):
+    pictures = draw(lip, "--split", "test")
+    assert list(pictures) == ["overview.png", "val_0_data.jpg", "val_1_data.jpg"]
+    # The canvas; the image (40 x 60, as high as 720) without and with labels; the legend.
+    height, canvas = 720, 720
+    assert pictures["val_0_data.jpg"].shape == (32 + height, canvas + 3 * 8 + 2 * 480 + 280, 3)
+    # The canvas is black where no image is.
+    assert pictures["val_0_data.jpg"][200:600, :100].max() < 20
+
+
+def test_the_dataset_as_it_is(lip):
+    pictures = draw(lip, "--source", "dataset", "--num", "2")
+    assert list(pictures) == ["overview.png", "train_0_data.jpg", "train_3_data.jpg"]
+    assert pictures["train_0_data.jpg"].shape == (32 + 720, 480 + 8 + 480 + 8 + 280, 3)
+
+
+def test_colours_are_not_exchanged(lip):
+    """Class 0 is painted (0, 40, 255) in BGR: red."""
+    picture = draw(lip, "--source", "dataset", "--num", "1")["train_0_data.jpg"]
+    blue, green, red = picture[400, 20:90].reshape(-1, 3).mean(0)
+    np.testing.assert_allclose([blue, green, red], [0, 40, 255], atol=12)
+
+
+def test_it_runs_as_a_tool(tools, lip):
+    said = tools.run(
+        "visualize_data.py", "--config-file", CONFIG, "--num", 1, "--output", lip / "out"
+    )
+    assert f"1 pictures in {lip}/out" in said

@@ -1,0 +1,124 @@
+"""From a config to the augmentations of training and test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from detectron2.config import CfgNode
+from detectron2.data import detection_utils
+from detectron2.data import transforms as T
+
+from .affine_warp import AffineWarp
+from .color_jitter import ColorJitterSSD
+from .crop_and_pad import CategoryAreaCrop, PadTo
+from .label_swap_flip import LabelPairs, LabelSwapFlip, normalized_pairs
+from .resize import FastResize, FastResizeShortestEdge
+
+_NOT_UNWARPING = ("SemanticSegmentor", "PaddingAwareSegmentor")
+
+
+def build_augmentations(
+    cfg: CfgNode, is_train: bool, flip_label_pairs: LabelPairs = ()
+) -> list[T.Augmentation]:
+    """The augmentations of this config: crop, resize, crop, flip, colour, padding.
+
+    Reads ``INPUT.{MIN,MAX}_SIZE_{TRAIN,TEST}``, ``RANDOM_FLIP`` and ``CROP``, with Detectron2's
+    meaning (its crop comes before the resize), and vt_seg's ``FIXED_SIZE``, ``AFFINE``,
+    ``CROP.{AFTER_RESIZE,SINGLE_CATEGORY_MAX_AREA}``, ``COLOR_AUG_SSD`` and ``PAD_TO``. In a test
+    only the resize is left.
+
+    Args:
+        flip_label_pairs: labels that a mirror image exchanges.
+
+    Raises:
+        ValueError: a key is not understood, or two exclude each other; names them.
+    """
+    if cfg.INPUT.RANDOM_FLIP not in ("horizontal", "vertical", "none"):
+        raise ValueError(
+            f"INPUT.RANDOM_FLIP is {cfg.INPUT.RANDOM_FLIP!r}: horizontal, vertical or none"
+        )
+    resize, *flips = _detectron2s(cfg, is_train)
+    augmentations = [_own_resize(cfg, is_train) or resize]
+    if not is_train:
+        return augmentations
+    if cfg.INPUT.CROP.ENABLED:
+        augmentations.insert(int(cfg.INPUT.CROP.AFTER_RESIZE), _crop(cfg))
+    pairs = normalized_pairs(flip_label_pairs)
+    if pairs and cfg.INPUT.RANDOM_FLIP == "vertical":
+        raise ValueError(
+            "INPUT.RANDOM_FLIP vertical turns left into right as any mirror does, and no vertical "
+            "flip here swaps the labels of flip_label_pairs: set horizontal or none"
+        )
+    augmentations += [LabelSwapFlip(label_pairs=pairs)] if flips and pairs else flips
+    if cfg.INPUT.COLOR_AUG_SSD:
+        augmentations.append(ColorJitterSSD(cfg.INPUT.FORMAT))
+    if len(cfg.INPUT.PAD_TO):
+        mean = tuple(round(value) for value in cfg.MODEL.PIXEL_MEAN)
+        size = height_and_width("INPUT.PAD_TO", cfg.INPUT.PAD_TO)
+        augmentations.append(PadTo(size, mean, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE))
+    return augmentations
+
+
+def height_and_width(key: str, size: Sequence[int]) -> tuple[int, int]:
+    """A size from a config.
+
+    Raises:
+        ValueError: not two positive whole numbers; names ``key``.
+    """
+    if len(size) != 2 or min(size) < 1 or any(int(side) != side for side in size):
+        raise ValueError(f"{key} is {tuple(size)}: give (height, width), or () for none")
+    return int(size[0]), int(size[1])
+
+
+def _detectron2s(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
+    """A resize, then a flip or none, as Detectron2 reads the config."""
+    resize, *flips = detection_utils.build_augmentation(cfg, is_train)
+    fast = FastResizeShortestEdge(
+        resize.short_edge_length,
+        resize.max_size,
+        "range" if resize.is_range else "choice",
+        resize.interp,
+    )
+    return [fast, *flips]
+
+
+def _own_resize(cfg: CfgNode, is_train: bool) -> T.Augmentation | None:
+    """The resize of ``INPUT.FIXED_SIZE`` or ``INPUT.AFFINE``, or None."""
+    if cfg.INPUT.AFFINE.ENABLED:
+        if len(cfg.INPUT.FIXED_SIZE):
+            raise ValueError("INPUT.AFFINE.ENABLED and INPUT.FIXED_SIZE exclude each other")
+        if cfg.MODEL.META_ARCHITECTURE in _NOT_UNWARPING:
+            raise ValueError(
+                f"INPUT.AFFINE.ENABLED with MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}, "
+                "which does not know where on the canvas the image lies: set "
+                "MODEL.META_ARCHITECTURE UnwarpingSemanticSegmentor"
+            )
+        return _affine(cfg, is_train)
+    if len(cfg.INPUT.FIXED_SIZE):
+        return FastResize(height_and_width("INPUT.FIXED_SIZE", cfg.INPUT.FIXED_SIZE))
+    return None
+
+
+def _affine(cfg: CfgNode, is_train: bool) -> AffineWarp:
+    keys = cfg.INPUT.AFFINE
+    if not 0 <= keys.SCALE < 1:
+        raise ValueError(f"INPUT.AFFINE.SCALE is {keys.SCALE}, need 0 to below 1")
+    if not 0 <= keys.ROTATION_PROB <= 1:
+        raise ValueError(f"INPUT.AFFINE.ROTATION_PROB is {keys.ROTATION_PROB}, need 0 to 1")
+    chance = (keys.SCALE, keys.ROTATION, keys.ROTATION_PROB) if is_train else (0.0, 0.0, 0.0)
+    return AffineWarp(
+        height_and_width("INPUT.AFFINE.SIZE", keys.SIZE),
+        *chance,
+        image_border=tuple(keys.BORDER),
+        label_border=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+    )
+
+
+def _crop(cfg: CfgNode) -> T.Augmentation:
+    """Detectron2's crop, unless a key of vt_seg's asks for the one that looks at the labels."""
+    crop = cfg.INPUT.CROP
+    if not crop.AFTER_RESIZE and crop.SINGLE_CATEGORY_MAX_AREA >= 1:
+        return T.RandomCrop(crop.TYPE, crop.SIZE)
+    return CategoryAreaCrop(
+        crop.TYPE, crop.SIZE, crop.SINGLE_CATEGORY_MAX_AREA, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+    )

@@ -1,0 +1,87 @@
+"""Images with their labels and a legend, written to a folder: what a dataset or a loader gives."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from detectron2.data import Metadata
+from tqdm import tqdm
+
+from .legend import draw_legend
+from .overlay import draw_sem_seg
+from .panels import contact_sheet, side_by_side
+from .picture_files import unique_names, write_picture
+
+
+@dataclass(frozen=True)
+class View:
+    """An image and, where there are any, its labels.
+
+    Attributes:
+        caption: what stands above it; its size is added.
+        image_rgb: ``(H, W, 3)``, uint8.
+        labels: class indices ``(H, W)``, or None.
+    """
+
+    caption: str
+    image_rgb: np.ndarray
+    labels: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What belongs side by side; ``file_name`` is the image's."""
+
+    file_name: str
+    views: tuple[View, ...]
+
+
+def draw_samples(
+    samples: Iterable[Sample], metadata: Metadata, output_dir: str
+) -> tuple[list[str], str]:
+    """Write ``<name>_data.jpg`` for each sample, and ``overview.png`` with all of them.
+
+    Args:
+        samples: drawn as they come.
+        metadata: classes and colours.
+        output_dir: is created.
+
+    Returns:
+        the files of the samples, and that of the overview.
+
+    Raises:
+        ValueError: there is no sample.
+    """
+    pictures, files = [], []
+    for sample in tqdm(samples, desc="draw", unit="image"):
+        pictures.append(draw_sample(sample, metadata))
+        files.append(sample.file_name)
+    if not pictures:
+        raise ValueError("there is no image to draw")
+    written = [
+        write_picture(picture, os.path.join(output_dir, f"{name}_data.jpg"))
+        for picture, name in zip(pictures, unique_names(files), strict=True)
+    ]
+    overview = contact_sheet(pictures, columns=2, width=2400)
+    return written, write_picture(overview, os.path.join(output_dir, "overview.png"))
+
+
+def draw_sample(sample: Sample, metadata: Metadata) -> np.ndarray:
+    """Each view as it is, each with labels once more with these over it, then the legend."""
+    pictures, captions, labels = [], [], []
+    for view in sample.views:
+        height, width = view.image_rgb.shape[:2]
+        # A label map of nothing keeps the image at the size of its neighbours.
+        nothing = np.full((height, width), -1)
+        pictures.append(draw_sem_seg(view.image_rgb, nothing, metadata))
+        captions.append(f"{view.caption}, {width}x{height}")
+        if view.labels is not None:
+            pictures.append(draw_sem_seg(view.image_rgb, view.labels, metadata))
+            captions.append("labels")
+            labels.append(view.labels)
+    if labels:
+        height = max(picture.shape[0] for picture in pictures)
+        pictures.append(draw_legend(labels, metadata, height))
+        captions.append(f"classes in {os.path.basename(sample.file_name)}")
+    return side_by_side(pictures, captions)
