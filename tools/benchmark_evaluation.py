@@ -32,6 +32,7 @@ from detectron2.evaluation import SemSegEvaluator
 from PIL import Image
 from torch.nn import functional as F
 
+from vt_seg.data.atomic_files import write_atomically
 from vt_seg.evaluation import SegmentationEvaluator
 
 REGIONS = 12  # classes per image, at most; COCO-Stuff has some 8 to 20
@@ -215,10 +216,7 @@ thread{"s" * (args.threads > 1)}).
     print(table)
     if args.report:
         os.makedirs(os.path.dirname(args.report) or ".", exist_ok=True)
-        temporary = f"{args.report}.tmp"
-        with open(temporary, "w") as file:
-            file.write(text)
-        os.replace(temporary, args.report)
+        write_atomically(args.report, text.encode())
         print(f"\nwritten to {args.report}")
 
 

@@ -30,6 +30,7 @@ from detectron2.data import transforms as T
 
 from vt_seg import add_vt_seg_config
 from vt_seg.data import SemSegMapper, read_image, read_mask
+from vt_seg.data.atomic_files import write_atomically
 from vt_seg.data.augmentations import FastResizeTransform
 from vt_seg.data.mapper import model_input
 from vt_seg.data.scenes.writer import SceneSet, scene_files, write_scenes
@@ -242,10 +243,7 @@ def main(args: argparse.Namespace) -> None:
     text = report(spent, parts, apart, args.images, args.passes)
     print(text)
     os.makedirs(os.path.dirname(args.report) or ".", exist_ok=True)
-    partial = f"{args.report}.partial"
-    with open(partial, "w") as file:
-        file.write(text)
-    os.replace(partial, args.report)
+    write_atomically(args.report, text.encode())
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import statistics
 
 import torch
 
+from vt_seg.data.atomic_files import write_atomically
 from vt_seg.engine.sweep import Run, last_scores, scores_by_iteration, train_all
 
 CONFIGS = ("vtfpn_R18_scenes", "fpn_R18_scenes")
@@ -122,10 +123,7 @@ Written by `python tools/compare_scenes.py --seeds {seeds} --threads {args.threa
 (PyTorch {torch.__version__.partition("+")[0]}, CPU).
 """
     os.makedirs(os.path.dirname(args.table) or ".", exist_ok=True)
-    temporary = f"{args.table}.tmp"
-    with open(temporary, "w") as file:
-        file.write(text)
-    os.replace(temporary, args.table)
+    write_atomically(args.table, text.encode())
     print(f"{table}\n\nwritten to {args.table}")
 
 
