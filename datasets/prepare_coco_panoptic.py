@@ -28,7 +28,9 @@ def parse_args() -> argparse.Namespace:
         help="panoptic PNG and JSON, or masks of the 133 categories (0-132)",
     )
     parser.add_argument("--splits", nargs="+", choices=SPLITS, default=list(SPLITS), help="which")
-    parser.add_argument("--source", help="the folder that holds the masks' folders (default: coco)")
+    parser.add_argument(
+        "--source", help="the folder that holds the masks' folders; None: ROOT/coco"
+    )
     add_common_arguments(parser)
     return parser.parse_args()
 

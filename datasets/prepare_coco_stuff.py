@@ -32,7 +32,10 @@ def parse_args() -> argparse.Namespace:
         "--classes", type=int, nargs="+", choices=CLASSES, default=[171], help="92: stuff, things"
     )
     parser.add_argument("--splits", nargs="+", choices=SPLITS, default=list(SPLITS), help="which")
-    parser.add_argument("--source", help="the folder that holds the masks' folders (default: coco)")
+    parser.add_argument(
+        "--source",
+        help="the folder that holds the splits' folders; None: ROOT/coco or where they are in it",
+    )
     add_common_arguments(parser)
     return parser.parse_args()
 

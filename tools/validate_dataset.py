@@ -8,7 +8,7 @@
     ... --json            for machines
 
 With --config-file, the datasets that it trains and tests on (or those named), and whether they fit
-the config. Every file is decoded in full, in one process a core.
+the config. Every file is decoded in full, in several processes where they are many.
 """
 
 import argparse
@@ -52,7 +52,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--quick", nargs="?", type=_positive, const=500, metavar="N", help="decode N (default 500)"
     )
-    parser.add_argument("--num-workers", type=_positive, metavar="N", help="default: one a core")
+    parser.add_argument(
+        "--num-workers",
+        type=_positive,
+        metavar="N",
+        help="processes (default: one per 2000 pairs, at most one a core)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     parser.add_argument(
         "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"

@@ -34,7 +34,8 @@ def add_vt_seg_config(cfg: CN) -> None:
     # Change brightness, contrast, saturation and hue at random, as SSD does (PointRend's key).
     cfg.INPUT.COLOR_AUG_SSD = False
     # In training, pad smaller images to this (height, width): on the right and at the bottom, with
-    # PIXEL_MEAN, labels with IGNORE_VALUE. () pads none.
+    # PIXEL_MEAN, labels with IGNORE_VALUE. () pads none. Unlike the padding of a batch, this one
+    # enters VT-FPN's tokens.
     cfg.INPUT.PAD_TO = ()
     # "vt_seg": EXIF- and palette-aware, label-checked, label-swapping flip. "detectron2": the stock
     # DatasetMapper. "auto": the former for models that read semantic labels alone, else the latter.

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from vt_seg.data import check_labels, mask_loader, read_image, read_mask
 
-from .image_files import EXIF_ORIENTATION, gradient, write_png
+from .image_files import EXIF_ORIENTATION, gradient, write_grey_png, write_png
 
 LABELS = np.array([[0, 1, 2], [3, 4, 255]], np.uint8)
 # What a viewer shows for a stored array of this orientation.
@@ -161,6 +161,19 @@ def test_masks_without_one_channel_of_ids_are_refused(tmp_path, mode, says):
     Image.fromarray(LABELS).convert(mode).save(tmp_path / "m.png")
     with pytest.raises(ValueError, match="m.png.*" + says):
         read_mask(tmp_path / "m.png")
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_grey_of_few_bits_is_refused_because_decoders_rescale_it(tmp_path, bits):
+    labels = np.array([[0, 1, 2, 3, 1], [3, 2, 1, 0, 3]])
+    path = write_grey_png(tmp_path / "m.png", labels, bits)
+    rescaled = np.asarray(Image.open(path).convert("L"))
+    np.testing.assert_array_equal(rescaled, labels * (255 // (2**bits - 1)))
+    with pytest.raises(ValueError, match=f"m.png is a grey PNG of {bits} bits.*8-bit grey"):
+        read_mask(path)
+    np.testing.assert_array_equal(
+        read_mask(write_grey_png(tmp_path / "full.png", labels, 8)), labels
+    )
 
 
 def test_jpeg_mask_is_refused(tmp_path):

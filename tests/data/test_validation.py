@@ -10,7 +10,7 @@ from PIL import Image
 
 from vt_seg.data.validation import Level, from_folders, validate
 
-from .image_files import EXIF_ORIENTATION, gradient, write_png
+from .image_files import EXIF_ORIENTATION, gradient, write_grey_png, write_png
 
 CLASSES = ["ground", "tree", "water"]
 NAMES = ["a", "b", "c", "sub/d", "sub/e"]
@@ -190,6 +190,10 @@ def mask_1_bit(d):
     d.save_mask("c", "1")
 
 
+def mask_2_bit_grey(d):
+    write_grey_png(d.root / "masks" / "c.png", labels() % 4, 2)
+
+
 def mask_16_bit(d):
     d.write_mask("c", labels().astype(np.uint16) + 300)
 
@@ -329,6 +333,7 @@ FAULTS = [
     (mask_rgb, "ERROR", "ROOT/masks/c.png is a mask of mode RGB, need one channel"),
     (mask_rgba, "ERROR", "ROOT/masks/c.png is a mask of mode RGBA, need one channel"),
     (mask_la, "ERROR", "ROOT/masks/c.png is a mask of mode LA, need one channel"),
+    (mask_2_bit_grey, "ERROR", "ROOT/masks/c.png is a grey PNG of 2 bits"),
     (mask_1_bit, "ERROR", "ROOT/masks/c.png is a mask of mode 1, need one channel"),
     (mask_16_bit, "ERROR", "ROOT/masks/c.png .* with values 300..555, need 0..255; map"),
     (mask_16_bit_that_fits, "INFO", "1 of 5 masks of mode I;16 .*fit into 8.*ROOT/masks/c.png"),

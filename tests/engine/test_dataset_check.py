@@ -100,8 +100,28 @@ def test_metadata_of_others_without_flip_pairs(custom):
     MetadataCatalog.get("my_train").set(
         stuff_classes=classes, ignore_label=255, evaluator_type="sem_seg"
     )
-    with pytest.raises(ValueError, match=r"set flip_label_pairs \(\(1, 2\),\), or INPUT.RANDOM_FL"):
-        check_datasets(cfg, is_train=True)
+    for flip in ("horizontal", "vertical"):
+        cfg.INPUT.RANDOM_FLIP = flip
+        with pytest.raises(
+            ValueError, match=r"set flip_label_pairs \(\(1, 2\),\), or INPUT.RANDOM_FL"
+        ):
+            check_datasets(cfg, is_train=True)
+
+
+def test_flipping_in_a_test_needs_the_pairs_too(custom):
+    cfg = custom()
+    MetadataCatalog.remove("my_val")
+    classes = ["sky", "left wing", "right wing"]
+    MetadataCatalog.get("my_val").set(
+        stuff_classes=classes, ignore_label=255, evaluator_type="sem_seg"
+    )
+    cfg.TEST.AUG.ENABLED = True
+    with pytest.raises(
+        ValueError, match=r"set flip_label_pairs \(\(1, 2\),\), or TEST.AUG.FLIP Fal"
+    ):
+        check_datasets(cfg, is_train=False)
+    cfg.TEST.AUG.FLIP = False
+    check_datasets(cfg, is_train=False)
 
 
 def test_classes_in_another_order(custom, tmp_path):

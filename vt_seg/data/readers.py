@@ -74,10 +74,12 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not one channel of class ids (RGB, RGBA, LA, 1 bit, JPEG), values that do not
-            fit, or undecodable; names the file and the remedy.
+        ValueError: not one channel of class ids (RGB, RGBA, LA, JPEG, grey of 1 to 4 bits),
+            values that do not fit, or undecodable; names the file and the remedy.
     """
-    image = _open_upright(path, _read(path))
+    content = _read(path)
+    _refuse_rescaled_grey(path, content)
+    image = _open_upright(path, content)
     if image.info.get("vt_seg_format") == "JPEG":
         raise ValueError(f"{path} is a JPEG: its compression alters class ids; save masks as PNG")
     if image.mode in ("L", "P"):
@@ -97,6 +99,16 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
     elif image.mode == "1":
         remedy = f"say which class each of its two values is and {remedy}"
     raise ValueError(f"{path} is a mask of mode {image.mode}, need one channel (L or P); {remedy}")
+
+
+def _refuse_rescaled_grey(path: str | os.PathLike, content: bytes) -> None:
+    """Grey PNGs of 2 or 4 bits: decoders stretch their values to 0..255, so that labels change."""
+    bits, colour_type = content[24:25], content[25:26]
+    if content.startswith(b"\x89PNG") and colour_type == b"\0" and bits in (b"\2", b"\4"):
+        raise ValueError(
+            f"{path} is a grey PNG of {bits[0]} bits, whose values readers rescale to 0..255; "
+            "save one channel of class ids as 8-bit grey or palette PNG"
+        )
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,14 @@ def config_faults(cfg: CfgNode, *, is_train: bool = True) -> list[str]:
                 f"ignore_label {ignored}: set MODEL.SEM_SEG_HEAD.IGNORE_VALUE {ignored}"
             )
     faults += _order_faults(known)
-    if is_train and cfg.INPUT.RANDOM_FLIP == "horizontal":
+    if is_train and cfg.INPUT.RANDOM_FLIP != "none":  # a vertical mirror swaps sides just as well
         for name in known:
             if name in cfg.DATASETS.TRAIN:
                 faults += _plain_flip_faults(cfg, name)
+    if cfg.TEST.AUG.ENABLED and cfg.TEST.AUG.FLIP:
+        for name in known:
+            if name in cfg.DATASETS.TEST:
+                faults += [f"{fault}, or TEST.AUG.FLIP False" for fault in flip_faults(name)]
     return faults
 
 

@@ -29,7 +29,8 @@ class ConfusionMatrix:
         device = predicted.device if self._counts is None else self._counts.device
         truth = truth.to(device)
         cells = truth.to(torch.int32, copy=True)
-        cells.masked_fill_(truth == self.ignore_label, self.num_classes)
+        # Compared as int32: an 8-bit truth would wrap an ignore label that lies outside its range.
+        cells.masked_fill_(cells == self.ignore_label, self.num_classes)
         cells.add_(predicted.to(device=device, dtype=torch.int32), alpha=columns)
         counts = torch.bincount(cells.reshape(-1), minlength=self.num_classes * columns)
         self._counts = counts if self._counts is None else self._counts.add_(counts)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ..datasets.registration import dataset_root
 from .conversion import Conversion
-from .runner import MOST_FAULTS, Outcome, check, convert
+from .runner import MOST_FAULTS, Outcome, check, convert, processes_for
 
 SPLITS = ("train", "val")
 
@@ -56,7 +56,8 @@ def _summary(conversion: Conversion, outcome: Outcome, args: argparse.Namespace)
     what = f"{outcome.done} as they should be" if args.check else f"{outcome.done} written"
     kept = "" if args.check else f", {outcome.kept} kept"
     faults = f", {len(outcome.faults)} at fault" if outcome.faults else ""
-    processes = "1 process" if args.workers <= 1 else f"{args.workers} processes"
+    used = processes_for(outcome.done + len(outcome.faults), args.workers)
+    processes = "1 process" if used == 1 else f"{used} processes"
     if outcome.startup >= 0.1:
         processes += f", started in {outcome.startup:.1f} s"
     return (

@@ -101,6 +101,11 @@ def check(conversion: Conversion, workers: int = 1) -> Outcome:
     return outcome._replace(faults=sorted(outcome.faults) + faults)
 
 
+def processes_for(num_files: int, workers: int) -> int:
+    """How many processes work on so many files, of the ``workers`` asked for; at least 1."""
+    return max(1, min(workers, -(-num_files // _FEWEST)))
+
+
 def _run(
     work: Callable[[Task], str],
     tasks: Sequence[Task],
@@ -110,7 +115,7 @@ def _run(
     stop_at: float = float("inf"),
 ) -> Outcome:
     """Calls ``work`` for each task; what it returns other than "" is a fault."""
-    workers = min(workers, -(-len(tasks) // _FEWEST))
+    workers = processes_for(len(tasks), workers)
     faults, done, called = [], 0, time.perf_counter()
     with process_pool(workers, __name__) as pool:
         if pool:
