@@ -5,23 +5,27 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.connection
-import multiprocessing.pool
 import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import cv2
 
 
 @contextlib.contextmanager
-def process_pool(workers: int, preload: str) -> Iterator[multiprocessing.pool.Pool | None]:
+def process_pool(workers: int, preload: str) -> Iterator[ProcessPoolExecutor | None]:
     """A pool of ``workers`` processes; None for one or none, where this process does the work.
 
-    On leaving, workers are stopped wherever they are: take all results before.
+    On leaving, what was not begun is dropped: take all results before.
 
     Args:
         preload: the module whose functions will run, imported once for all workers.
+
+    Raises:
+        ChildProcessError: a worker was killed.
     """
     if workers <= 1:
         yield None
@@ -32,8 +36,16 @@ def process_pool(workers: int, preload: str) -> Iterator[multiprocessing.pool.Po
     context = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload([preload])
-    with context.Pool(workers, initializer=_start_worker) as pool:
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    try:
         yield pool
+    except BrokenProcessPool as error:
+        raise ChildProcessError(
+            "a worker process was killed, perhaps for lack of memory: run it again, with fewer "
+            "processes; what is done stays done"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:

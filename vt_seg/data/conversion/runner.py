@@ -119,9 +119,9 @@ def _run(
     faults, done, called = [], 0, time.perf_counter()
     with process_pool(workers, __name__) as pool:
         if pool:
-            pool.apply(int)  # returns when a worker is there
+            pool.submit(int).result()  # returns when a worker is there
         start = time.perf_counter()
-        results = pool.imap_unordered(work, tasks, _CHUNK) if pool else map(work, tasks)
+        results = pool.map(work, tasks, chunksize=_CHUNK) if pool else map(work, tasks)
         total = kept + len(tasks)
         for fault in tqdm(results, title, total, initial=kept, unit="image", disable=not tasks):
             done += not fault

@@ -80,7 +80,7 @@ def write_scenes(folder: str | os.PathLike, wanted: SceneSet, workers: int = 1) 
             remove_unfinished(path)
         with process_pool(min(workers, len(jobs)), __name__) as pool:
             written = (
-                pool.imap_unordered(_write_scene, jobs, 16) if pool else map(_write_scene, jobs)
+                pool.map(_write_scene, jobs, chunksize=16) if pool else map(_write_scene, jobs)
             )
             for _ in tqdm(written, "vt_scenes", len(jobs), unit="image", disable=not jobs):
                 pass

@@ -87,7 +87,7 @@ def _inspect(records: Sequence[dict], num_workers: int | None) -> Iterator[PairR
         if pool is None:
             yield from map(inspect_pair, records)
         else:
-            yield from pool.imap(inspect_pair, records, chunksize=_CHUNK)
+            yield from pool.map(inspect_pair, records, chunksize=_CHUNK)
 
 
 def _num_workers(asked: int | None, num_records: int) -> int:
