@@ -93,13 +93,16 @@ def test_flip_that_does_not_swap_labels(custom):
     check_datasets(cfg, is_train=True)
 
 
+def set_metadata_without_pairs(name):
+    """Metadata of somebody else's registration: left and right classes, no flip_label_pairs."""
+    MetadataCatalog.remove(name)
+    classes = ["sky", "left wing", "right wing"]
+    MetadataCatalog.get(name).set(stuff_classes=classes, ignore_label=255, evaluator_type="sem_seg")
+
+
 def test_metadata_of_others_without_flip_pairs(custom):
     cfg = custom()
-    MetadataCatalog.remove("my_train")
-    classes = ["sky", "left wing", "right wing"]
-    MetadataCatalog.get("my_train").set(
-        stuff_classes=classes, ignore_label=255, evaluator_type="sem_seg"
-    )
+    set_metadata_without_pairs("my_train")
     for flip in ("horizontal", "vertical"):
         cfg.INPUT.RANDOM_FLIP = flip
         with pytest.raises(
@@ -110,11 +113,7 @@ def test_metadata_of_others_without_flip_pairs(custom):
 
 def test_flipping_in_a_test_needs_the_pairs_too(custom):
     cfg = custom()
-    MetadataCatalog.remove("my_val")
-    classes = ["sky", "left wing", "right wing"]
-    MetadataCatalog.get("my_val").set(
-        stuff_classes=classes, ignore_label=255, evaluator_type="sem_seg"
-    )
+    set_metadata_without_pairs("my_val")
     cfg.TEST.AUG.ENABLED = True
     with pytest.raises(
         ValueError, match=r"set flip_label_pairs \(\(1, 2\),\), or TEST.AUG.FLIP Fal"

@@ -1,7 +1,6 @@
 """Training in this process: the parts are ours, and the log says what happens."""
 
 import json
-import logging
 import os
 
 import pytest
@@ -17,18 +16,6 @@ from vt_seg.engine import (
     load_cfg,
 )
 from vt_seg.engine.trainer import with_tta
-
-
-@pytest.fixture
-def log(caplog):
-    """Messages of vt_seg, whether or not its loggers hand them on."""
-    logger = logging.getLogger("vt_seg")
-    logger.addHandler(caplog.handler)
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    yield caplog
-    logger.removeHandler(caplog.handler)
-    logger.setLevel(level)
 
 
 def train(cfg, resume=False):

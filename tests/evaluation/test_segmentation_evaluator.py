@@ -1,7 +1,6 @@
 """The evaluator as a whole: what it returns, logs, writes and exchanges."""
 
 import csv
-import logging
 import math
 
 import numpy as np
@@ -18,18 +17,6 @@ NAMES = ["sky", "field", "lake", "unseen"]
 # Columns of the truth: 0 0 1 2. The prediction takes the second for class 1.
 TRUTH = np.repeat([0, 0, 1, 2], 16)[None].repeat(48, axis=0)
 PREDICTED = np.repeat([0, 1, 1, 2], 16)[None].repeat(48, axis=0)
-
-
-@pytest.fixture
-def log(caplog):
-    """Messages of vt_seg, whether or not its loggers hand them on."""
-    logger = logging.getLogger("vt_seg")
-    logger.addHandler(caplog.handler)
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    yield caplog
-    logger.removeHandler(caplog.handler)
-    logger.setLevel(level)
 
 
 def test_scores_table_and_groups(register, log):

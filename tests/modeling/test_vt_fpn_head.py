@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from tests.modeling.conftest import RES, sem_seg_batch, small_cfg, wake
 from vt_seg.modeling import VTFPNHead
-from vt_seg.modeling.vt_fpn_head import upsample
+from vt_seg.modeling.upsampling import upsample
 
 SHAPES = {name: ShapeSpec(channels=8 * 2**i, stride=4 * 2**i) for i, name in enumerate(RES)}
 

@@ -5,9 +5,9 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from torch import Tensor
-from torch.nn import functional as F
 
 from .losses import SegmentationLoss, segmentation_loss
+from .upsampling import upsample
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -38,15 +38,11 @@ class SemSegFPNLossHead(SemSegFPNHead):
         return {**arguments, "loss": segmentation_loss(cfg)}
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """
+        """The loss of ``MODEL.SEM_SEG_HEAD.LOSS``: a mean over the labelled pixels, zero if none.
+
         Args:
             predictions: logits at the common stride.
             targets: labels ``(N, H, W)``.
         """
-        predictions = F.interpolate(
-            predictions.float(),
-            scale_factor=self.common_stride,
-            mode="bilinear",
-            align_corners=False,
-        )
+        predictions = upsample(predictions.float(), self.common_stride, targets.shape[-2:])
         return {"loss_sem_seg": self.loss(predictions, targets) * self.loss_weight}

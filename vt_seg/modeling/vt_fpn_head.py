@@ -6,11 +6,11 @@ from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..layers import VTFPN
 from .losses import SegmentationLoss
 from .sem_seg_fpn_loss_head import SemSegFPNLossHead
+from .upsampling import upsample
 from .vt_fpn_neck import build_vt_fpn_neck
 
 
@@ -131,31 +131,7 @@ class VTFPNHead(SemSegFPNLossHead):
                 x = module(x)
         return x
 
-    def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """The loss of ``MODEL.SEM_SEG_HEAD.LOSS``: a mean over the labelled pixels, zero if none.
-
-        Args:
-            predictions: logits at the common stride.
-            targets: labels ``(N, H, W)``.
-        """
-        predictions = upsample(predictions.float(), self.common_stride, targets.shape[-2:])
-        return {"loss_sem_seg": self.loss(predictions, targets) * self.loss_weight}
-
 
 def ordered_by_stride(input_shape: dict[str, ShapeSpec]) -> dict[str, ShapeSpec]:
     """The order in which the head and its neck take the maps (equal strides keep theirs)."""
     return dict(sorted(input_shape.items(), key=lambda item: item[1].stride))
-
-
-def upsample(x: Tensor, factor: int, size: tuple[int, int]) -> Tensor:
-    """Bilinear upsampling of ``(N, C, h, w)`` by ``factor``, cropped to ``size``.
-
-    Cropped and not stretched, so that the scale is ``factor`` at any size and features do not drift
-    against the image. Maps too small to cover ``size`` (of a backbone that rounds down) are
-    stretched.
-    """
-    height, width = size
-    if x.shape[-2] * factor < height or x.shape[-1] * factor < width:
-        return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-    x = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
-    return x[..., :height, :width]
