@@ -12,6 +12,10 @@ def add_vt_seg_config(cfg: CN) -> None:
     # The VT-FPN neck (paper v1 Sec. 4.2), the same for `VTFPNHead` and the VT-FPN backbones.
     # Its output channels are MODEL.FPN.OUT_CHANNELS, as it stands in the FPN's place.
     cfg.MODEL.VT_FPN = _visual_transformer_keys()
+    # VT layers. Paper: 1. 0 leaves the laterals alone, a neck without tokens to compare with.
+    cfg.MODEL.VT_FPN.NUM_LAYERS = 1
+    # A number of tokens for each level; () is NUM_TOKENS for all.
+    cfg.MODEL.VT_FPN.TOKENS_PER_LEVEL = ()
     # Each level's projector reads its "own" tokens (the paper's MACs fit) or "all" levels' tokens.
     cfg.MODEL.VT_FPN.PROJECTOR_READS = "own"
 
@@ -20,6 +24,15 @@ def add_vt_seg_config(cfg: CN) -> None:
     # Channels C of the feature map `res5`. Paper: 512 (18, 34) or 1024 (50, 101) in v1; 256 or
     # 1024 in v4.
     cfg.MODEL.VT_RESNET.OUT_CHANNELS = 1024
+    # VT layers; 0 takes the paper's number: 2, 3, 3, 3 for the depths 18, 34, 50, 101.
+    cfg.MODEL.VT_RESNET.NUM_LAYERS = 0
+
+    # Stochastic depth (arXiv 1603.09382): the probability that training drops the residual branch
+    # of the backbone's last block for an image, rising linearly over the blocks. 0 is off.
+    cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH = 0.0
+
+    # MODEL.META_ARCHITECTURE "ImageClassifier": any backbone and a linear layer.
+    cfg.MODEL.CLASSIFIER = _classifier_keys()
 
     # Resize every image to exactly this (height, width), in training and test, aspect ratio not
     # kept. () leaves resizing to MIN_SIZE_* and MAX_SIZE_*.
@@ -41,9 +54,12 @@ def add_vt_seg_config(cfg: CN) -> None:
     # DatasetMapper. "auto": the former for models that read semantic labels alone, else the latter.
     cfg.INPUT.SEM_SEG_MAPPER = "auto"
 
+    # What image classifiers get in place of all that; INPUT.{FORMAT,RANDOM_FLIP} count there too.
+    cfg.INPUT.CLASSIFICATION = _classification_input_keys()
+
     # Datasets of your own, registered when a config is loaded: a list of {NAME, IMAGES, MASKS,
-    # CLASSES, ...}. The keys are the arguments of vt_seg.data.register_sem_seg; docs/custom_data.md
-    # shows them all. Paths start where you do.
+    # CLASSES, ...}, the arguments of vt_seg.data.register_sem_seg (docs/custom_data.md shows them
+    # all), or of {NAME, IMAGE_FOLDER} with a subfolder per class. Paths start where you do.
     cfg.DATASETS.CUSTOM = []
 
     # The loss of `VTFPNHead` and `SemSegFPNLossHead`. The defaults are plain cross-entropy.
@@ -58,10 +74,44 @@ def add_vt_seg_config(cfg: CN) -> None:
     # Write every prediction into sem_seg_predictions.json (COCO's run lengths): slow and large.
     cfg.TEST.SEM_SEG.PREDICTIONS_JSON = False
 
-    # For SOLVER.LR_SCHEDULER_NAME "WarmupPolyLR", named as in Detectron2's DeepLab project.
-    cfg.SOLVER.POLY_LR_POWER = 0.9
+    # Images that a classifier evaluates at a time, in each process.
+    cfg.TEST.CLASSIFICATION = CN()
+    cfg.TEST.CLASSIFICATION.BATCH_SIZE = 64
+
+    _add_solver_keys(cfg.SOLVER)
+
+
+def _add_solver_keys(solver: CN) -> None:
+    """Keys of the optimizer, its schedules and what is averaged or frozen beside it."""
+    # "SGD" as Detectron2 builds it, "AdamW" or "RMSProp"; weight decay and bias keys hold for all,
+    # MOMENTUM for SGD and RMSProp.
+    solver.OPTIMIZER = "SGD"
+    solver.ADAMW = CN({"BETAS": (0.9, 0.999), "EPS": 1e-8})
+    # The paper names neither. These are those of the MobileNet and EfficientNet recipes: TensorFlow
+    # adds its epsilon, 0.001, below the root, PyTorch adds EPS to the root: sqrt(0.001).
+    solver.RMSPROP = CN({"ALPHA": 0.9, "EPS": 0.0316})
+    # CLIP_GRADIENTS.CLIP_TYPE may be "full_model", too: CLIP_VALUE then is the largest norm, of
+    # order NORM_TYPE, of all gradients together.
+
+    # For LR_SCHEDULER_NAME "WarmupPolyLR", named as in Detectron2's DeepLab project.
+    solver.POLY_LR_POWER = 0.9
     # The learning rate never falls below this share of BASE_LR.
-    cfg.SOLVER.POLY_LR_CONSTANT_ENDING = 0.0
+    solver.POLY_LR_CONSTANT_ENDING = 0.0
+    # For LR_SCHEDULER_NAME "WarmupExponentialLR": after the warm-up the learning rate is multiplied
+    # by DECAY every PERIOD iterations, an epoch in the paper. 0 is no number: it has to be set.
+    solver.EXPONENTIAL_LR_DECAY = 0.9875
+    solver.EXPONENTIAL_LR_PERIOD = 0
+
+    # Exponential moving average of weights and batch norm statistics, evaluated beside the raw ones
+    # and written as model_final_ema.pth. Paper (ImageNet): 0.99985 per iteration of 2048 images.
+    solver.EMA = CN({"ENABLED": False, "DECAY": 0.99985})
+    # Update n decays by (1 + n) / (10 + n) while that is smaller, as in TensorFlow: else a short
+    # run's average is that of its first weights (with 0.99985, 37 % of them after 6667 iterations).
+    solver.EMA.WARMUP = True
+
+    # "all", or "attention": everything is frozen but the attention weights of the Visual
+    # Transformers, the prediction heads and the norms (arXiv 2203.09795, Sec. 4).
+    solver.TRAINABLE = "all"
 
 
 def _affine_keys() -> CN:
@@ -81,6 +131,47 @@ def _affine_keys() -> CN:
     # Colour of the canvas beside the image, in INPUT.FORMAT and before PIXEL_MEAN is subtracted:
     # black, which the model sees as -PIXEL_MEAN / PIXEL_STD. Labels are IGNORE_VALUE there.
     node.BORDER = (0, 0, 0)
+    return node
+
+
+def _classification_input_keys() -> CN:
+    """Keys of the classification mapper; the defaults are those usual on ImageNet."""
+    node = CN()
+    # Side of the square that the model sees, in pixels: training resizes a random part of the image
+    # to it, a test cuts it out of the middle ...
+    node.CROP_SIZE = 224
+    # ... of the image resized so that its shorter side has this length.
+    node.RESIZE_SIZE = 256
+    # The random part's share of the image's area, (smallest, largest).
+    node.RANDOM_RESIZED_CROP_SCALE = (0.08, 1.0)
+    # AutoAugment policy (arXiv 1805.09501): "imagenet", "cifar10" or "svhn"; "" is none.
+    node.AUTO_AUGMENT = ""
+    # Brightness, contrast and saturation vary by 1 +- this; 0 is off, 0.4 usual.
+    node.COLOR_JITTER = 0.0
+    return node
+
+
+def _classifier_keys() -> CN:
+    """Keys of `ImageClassifier`; label smoothing, dropout and distillation are training's alone."""
+    node = CN()
+    node.NUM_CLASSES = 1000
+    # The output of the backbone that is averaged: "res5", or a VT-ResNet's "tokens". It must be
+    # among MODEL.RESNETS.OUT_FEATURES.
+    node.IN_FEATURE = "res5"
+    # Probability that dropout zeroes one of the averaged channels.
+    node.DROPOUT = 0.0
+    # Share of the target that is spread evenly over all classes.
+    node.LABEL_SMOOTHING = 0.0
+    # Distillation (v4 Sec. 5.2): the loss is WEIGHT * KD + (1 - WEIGHT) * cross-entropy.
+    node.DISTILLATION = CN()
+    # The teacher: a name that timm (`pip install timm`) knows, "" for none.
+    node.DISTILLATION.TEACHER = ""
+    # A file with its weights. "" lets timm download those that it has for the name.
+    node.DISTILLATION.WEIGHTS = ""
+    node.DISTILLATION.WEIGHT = 0.8
+    # KD is Hinton's: both softmaxes at this temperature T, the divergence times T^2 (ours: the
+    # paper gives neither a formula nor a temperature).
+    node.DISTILLATION.TEMPERATURE = 1.0
     return node
 
 
@@ -116,6 +207,18 @@ def _visual_transformer_keys() -> CN:
     node.PIXEL_GROUPS = 16
     # Groups of the token transformer's key, query and value convolutions (v1 App. A: 8).
     node.TOKEN_GROUPS = 8
+    # Where the first layer's tokens come from: "filter" (the paper), "pooling" or "clustering" with
+    # so many steps of k-means (v4 Table 3).
+    node.TOKENIZER = "filter"
+    node.CLUSTERING_STEPS = 5
+    # Later layers take theirs from the tokens before; False makes them like the first (v4 Table 4).
+    node.RECURRENT = True
+    # How tokens meet: "transformer", "graph_conv" or "none" (v4 Table 5); and branches of it that
+    # are summed in each step (arXiv 2203.09795, Sec. 3).
+    node.MIXER = "transformer"
+    node.PARALLEL_MIXERS = 1
+    # False: no layer but the last writes its tokens back to the map (v4 Table 7).
+    node.PROJECTOR = True
     # Position code (v1 Eq. 2): on or off, side of the square that the attention is resized to,
     # and number of stride-2 convolutions. Size and number are ours: they fit the paper's counts.
     node.POSITION_CODE = True

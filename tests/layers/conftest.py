@@ -13,13 +13,23 @@ def _seed():
     torch.manual_seed(0)
 
 
-def randomised(module: nn.Module) -> nn.Module:
+def randomised(module: nn.Module, std: float = 0.5) -> nn.Module:
     """The module in float64 with every parameter drawn anew: zero initialisations hide errors."""
     module = module.double()
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.copy_(torch.randn_like(parameter) * 0.5)
+            parameter.copy_(torch.randn_like(parameter) * std)
     return module
+
+
+def with_statistics(module: nn.Module) -> nn.Module:
+    """The module in evaluation, its batch norms with random statistics: scales and shifts, whose
+    place in a formula shows."""
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2.0)
+    return module.eval()
 
 
 def dense(conv: nn.Module) -> np.ndarray:
@@ -29,9 +39,20 @@ def dense(conv: nn.Module) -> np.ndarray:
 
 
 def affine(token_conv: nn.Module) -> tuple[np.ndarray, np.ndarray]:
-    """Weight and bias of a TokenConv."""
-    bias = token_conv.conv.bias
-    return dense(token_conv.conv), np.zeros(1) if bias is None else bias.detach().numpy()
+    """Weight and bias of a TokenConv; those of its batch norm, in evaluation, multiplied in."""
+    weight, bias = dense(token_conv.conv), token_conv.conv.bias
+    bias = np.zeros(len(weight)) if bias is None else bias.detach().numpy()
+    if token_conv.norm is None:
+        return weight, bias
+    scale, shift = scale_and_shift(token_conv.norm)
+    return weight * scale[:, None], bias * scale + shift
+
+
+def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[np.ndarray, np.ndarray]:
+    """What a batch norm multiplies by and adds in evaluation."""
+    mean, var = norm.running_mean.numpy(), norm.running_var.numpy()
+    scale = norm.weight.detach().numpy() / np.sqrt(var + norm.eps)
+    return scale, norm.bias.detach().numpy() - mean * scale
 
 
 def pixels(x: torch.Tensor) -> np.ndarray:

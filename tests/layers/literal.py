@@ -67,17 +67,27 @@ def self_attention(query, key, value, heads):
     return out
 
 
+def token_attention(t, w_q, w_k, w_v, heads):
+    """v1 App. A Listing 3, scaled by sqrt(d); v4 Eq. 3 without ``w_v``: the value is T."""
+    query, key = t @ w_q[0].T + w_q[1], t @ w_k[0].T + w_k[1]
+    return self_attention(query, key, t if w_v is None else t @ w_v[0].T + w_v[1], heads)
+
+
 def transformer_v1(t, w_q, w_k, w_v, w_f, b_f, heads):
-    """v1 App. A Listing 3, scaled by sqrt(d)."""
-    query, key, value = (t @ weight.T + bias for weight, bias in (w_q, w_k, w_v))
-    t = t + self_attention(query, key, value, heads)
+    """v1 App. A Listing 3."""
+    t = t + token_attention(t, w_q, w_k, w_v, heads)
     return t + t @ w_f.T + b_f
 
 
 def transformer_v4(t, w_q, w_k, f1, f2, heads):
     """v4 Eqs. 3-4: ``T' = T + softmax(..) T``, ``T'' = T' + relu(T' F1) F2``."""
-    t = t + self_attention(t @ w_q[0].T + w_q[1], t @ w_k[0].T + w_k[1], t, heads)
-    return t + np.maximum(t @ f1[0].T + f1[1], 0) @ f2[0].T + f2[1]
+    t = t + token_attention(t, w_q, w_k, None, heads)
+    return t + feed_forward_v4(t, f1, f2)
+
+
+def feed_forward_v4(t, f1, f2):
+    """v4 Eq. 4: ``relu(T F1) F2``."""
+    return np.maximum(t @ f1[0].T + f1[1], 0) @ f2[0].T + f2[1]
 
 
 def project(x, t, w_q, w_k, w_v, heads):
@@ -92,12 +102,56 @@ def project(x, t, w_q, w_k, w_v, heads):
     return out
 
 
-def area_resize(image, size):
-    """What of a map falls into each of ``size`` x ``size`` equal cells.
+def area_resize(image, rows, columns=None):
+    """What of a map falls into each of ``rows`` x ``columns`` equal cells (default: a square).
 
-    By brute force: every pixel is cut into ``size`` x ``size`` equal pieces, so that each cell
+    By brute force: every pixel is cut into ``rows`` x ``columns`` equal pieces, so that each cell
     holds a whole number of pieces.
     """
+    columns = rows if columns is None else columns
     height, width = image.shape
-    fine = np.repeat(np.repeat(image, size, axis=0), size, axis=1)
-    return fine.reshape(size, height, size, width).sum(axis=(1, 3)) / size**2
+    fine = np.repeat(np.repeat(image, rows, axis=0), columns, axis=1)
+    return fine.reshape(rows, height, columns, width).sum(axis=(1, 3)) / (rows * columns)
+
+
+def cell_averages(x, size, rows, columns):
+    """Average of a map ``x (HW, C)`` of ``size`` (H, W) in each cell, row by row: ``(L, C)``."""
+    area = size[0] * size[1] / (rows * columns)
+    cells = [area_resize(channel.reshape(size), rows, columns) / area for channel in x.T]
+    return np.stack([cell.ravel() for cell in cells], axis=1)
+
+
+def unit(x):
+    """Rows at unit length."""
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def lloyd_step(pixels, centroids):
+    """v4 App. C, pixel by pixel: assign to the nearest centroid, average, normalise again."""
+    members = [[] for _ in centroids]
+    for pixel in pixels:
+        distances = [((pixel - centroid) ** 2).sum() for centroid in centroids]
+        members[int(np.argmin(distances))].append(pixel)
+    return np.stack(
+        [
+            unit(np.mean(own, axis=0)) if own else centroid
+            for own, centroid in zip(members, centroids, strict=True)
+        ]
+    )
+
+
+def clustering_tokens(x, centroids, w_v=None):
+    """v4 App. C: ``A = softmax_HW(X U)`` with ``centroids`` ``U^T (L, C)``, ``T = A^T X``."""
+    attention = softmax(x @ centroids.T, axis=0)
+    values = x if w_v is None else x @ w_v.T
+    return attention.T @ values, attention
+
+
+def graph_convolution(t, adjacency, weight, bias):
+    """``A T W`` token by token: what token i takes from each token j."""
+    out = np.zeros((len(t), len(weight)))
+    for i in range(len(t)):
+        for j in range(len(t)):
+            out[i] += adjacency[i, j] * (weight @ t[j])
+        out[i] += bias
+    return out

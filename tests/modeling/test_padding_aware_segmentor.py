@@ -7,9 +7,10 @@ from tests.modeling.conftest import PYRAMID, sem_seg_batch, small_cfg, wake
 from vt_seg.modeling.padding_aware_segmentor import padding_mask
 
 
-def models():
+def models(tokenizer="filter"):
     """The padding-aware model and Detectron2's own with the same weights."""
     cfg = small_cfg()
+    cfg.MODEL.VT_FPN.TOKENIZER = tokenizer
     stock = wake(build_model(cfg))
     cfg.MODEL.META_ARCHITECTURE = "PaddingAwareSegmentor"
     aware = build_model(cfg)
@@ -49,13 +50,14 @@ class PoolingBackbone(Backbone):
         }
 
 
-def test_tokens_do_not_depend_on_how_large_a_batch_mate_is():
+@pytest.mark.parametrize("tokenizer", ["filter", "pooling", "clustering"])
+def test_tokens_do_not_depend_on_how_large_a_batch_mate_is(tokenizer):
     small, large = sem_seg_batch((32, 64), (96, 128))
     seen = []
-    aware, stock = models()
+    aware, stock = models(tokenizer)
     for model in (aware.eval(), stock.eval()):
         model.backbone = PoolingBackbone(model.backbone.output_shape())
-        model.sem_seg_head.neck.transformer.register_forward_pre_hook(
+        model.sem_seg_head.neck.stack.blocks[0].mixer.register_forward_pre_hook(
             lambda module, args: seen.append(args[0])
         )
     with torch.no_grad():

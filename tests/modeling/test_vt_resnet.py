@@ -2,7 +2,7 @@ import pytest
 import torch
 import torchvision
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.layers import FrozenBatchNorm2d
+from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
 from detectron2.modeling import build_backbone, build_model
 
 from tests.modeling.conftest import RES, sem_seg_batch, small_cfg, wake
@@ -24,7 +24,7 @@ def vt_resnet_cfg(depth=18):
 @pytest.mark.parametrize(("depth", "blocks"), [(18, 2), (34, 3), (50, 3), (101, 3)])
 def test_stage_5_is_as_many_vt_modules_as_the_paper_says(depth, blocks):
     backbone = build_backbone(vt_resnet_cfg(depth))
-    kinds = [type(block.tokenizer).__name__ for block in backbone.res5.blocks]
+    kinds = [type(block.tokenizers[0]).__name__ for block in backbone.res5.stack.blocks]
     assert kinds == ["FilterTokenizer"] + ["RecurrentTokenizer"] * (blocks - 1)
     shape = backbone.output_shape()
     assert [shape[name].stride for name in RES] == [4, 8, 16, 16]
@@ -45,17 +45,141 @@ def test_stage_5_is_as_many_vt_modules_as_the_paper_says(depth, blocks):
 )
 def test_parameters_are_those_of_the_papers_table(depth, channels, groups, expected):
     """v1 Table 1 in the reading that fits it best (L = 16 for 18 and 34), with the
-    classifier's 1.025 M added and the last projector, which a classifier has not, taken away."""
+    classifier's 1.025 M added and without the last projector, which a classifier has not."""
     cfg = vt_resnet_cfg(depth)
     cfg.MODEL.VT_RESNET.NUM_TOKENS = 16 if depth < 50 else 8
     cfg.MODEL.VT_RESNET.TOKEN_CHANNELS = 1024
     cfg.MODEL.VT_RESNET.OUT_CHANNELS = channels
     cfg.MODEL.VT_RESNET.TOKEN_GROUPS = groups
-    backbone = build_backbone(cfg)
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["tokens"]
+    with torch.device("meta"):
+        backbone = build_backbone(cfg)
     count = sum(p.numel() for p in backbone.parameters())
-    count -= sum(p.numel() for p in backbone.res5.blocks[-1].projector.parameters())
     count += 1024 * 1000 + 1000
     assert count / 1e6 == pytest.approx(expected, rel=0.005)
+
+
+FAMILIES = {  # (revision, L, C of R-18 and R-34, C of R-50 and R-101)
+    "v1": ("v1", 8, 512, 1024),
+    "v4": ("v4", 16, 256, 1024),
+}
+
+
+def family_cfg(family, depth):
+    revision, num_tokens, small, large = FAMILIES[family]
+    cfg = vt_resnet_cfg(depth)
+    cfg.MODEL.VT_RESNET.REVISION = revision
+    cfg.MODEL.VT_RESNET.NUM_TOKENS = num_tokens
+    cfg.MODEL.VT_RESNET.TOKEN_CHANNELS = 1024
+    cfg.MODEL.VT_RESNET.OUT_CHANNELS = small if depth < 50 else large
+    return cfg
+
+
+def parameters_by_hand(revision, depth, num_tokens, c, writes_back):
+    """Weights and norms of a VT-ResNet by the paper's formulas, with C_T = 1024, 16 heads, 16 pixel
+    and 8 token groups, and a position square of 12 x 12 with one stride-2 step."""
+    c_t, pixel, token, norm = 1024, 16, 8, 2
+    v1 = revision == "v1"
+
+    def position(heads):  # 3x3 and 1x1 convolutions, then 36 to 36; the code is concatenated
+        return heads * heads * 9 + heads + 36 * 36 + 36 * c_t
+
+    to_tokens = c * c_t + norm * c_t
+    first = c * num_tokens + (c * c // pixel if v1 else 0) + position(1) + to_tokens
+    later = c_t * c + norm * c + (2 * c * c // pixel if v1 else 0) + to_tokens
+    later += position(16 if v1 else 1)
+    if v1:  # Q, K at half the channels, V, one F, all but F grouped
+        mixer = (2 * c_t * c_t // 2 + c_t * c_t) // token + norm * (c_t + c_t) + c_t * c_t
+        mixer += norm * c_t
+    else:  # Q, K, a norm on what they answer, F1, F2
+        mixer = 2 * (c_t * c_t // 2 + norm * c_t // 2) + norm * c_t + 2 * (c_t * c_t + norm * c_t)
+    # K and V; in v4 the value is T itself where the channels agree, with a scalar gain.
+    projector = c * c // pixel + (c_t * c + norm * c) * (2 if v1 or c != c_t else 1)
+    projector += 0 if v1 or c != c_t else 1
+
+    layers = {18: 2, 34: 3, 50: 3, 101: 3}[depth]
+    total = first + (layers - 1) * later + layers * mixer + (layers - 1 + writes_back) * projector
+    with torch.device("meta"):
+        resnet = getattr(torchvision.models, f"resnet{depth}")()
+    before = resnet.layer4[0].conv1.in_channels
+    if before != c:
+        total += before * c + norm * c
+    kept = (resnet.conv1, resnet.bn1, resnet.layer1, resnet.layer2, resnet.layer3)
+    return total + sum(p.numel() for module in kept for p in module.parameters())
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50, 101])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_both_families_at_all_depths(family, depth):
+    cfg = family_cfg(family, depth)
+    revision, num_tokens, small, large = FAMILIES[family]
+    channels = small if depth < 50 else large
+    for out_features in (RES, ["tokens"], ["res3", "tokens"], ["res5", "tokens"]):
+        cfg.MODEL.RESNETS.OUT_FEATURES = out_features
+        with torch.device("meta"):
+            backbone = build_backbone(cfg)
+        count = sum(p.numel() for p in backbone.parameters())
+        writes_back = "res5" in out_features
+        assert count == parameters_by_hand(revision, depth, num_tokens, channels, writes_back)
+    out = backbone(torch.empty(1, 3, 224, 224, device="meta"))
+    assert out["res5"].shape == (1, channels, 14, 14)
+    assert out["tokens"].shape == (1, 1024, num_tokens)
+
+
+def test_tokens_are_an_output_beside_the_maps():
+    cfg = vt_resnet_cfg()
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["res3", "tokens", "res5"]
+    backbone = wake(build_backbone(cfg)).eval()
+    image = torch.randn(2, 3, 65, 97)
+    out = backbone(image)
+    assert set(out) == {"res3", "res5", "tokens"}
+    assert out["tokens"].shape == (2, 64, 8)
+    assert backbone.output_shape()["tokens"] == ShapeSpec(channels=64, stride=None)
+    stage_4 = backbone.res4(backbone.res3(backbone.res2(backbone.stem(image))))
+    (x,), (tokens,) = backbone.res5.stack([backbone.res5.adjust(stage_4)])
+    assert torch.equal(out["res5"], x)
+    assert torch.equal(out["tokens"], tokens)
+
+
+def test_where_only_tokens_are_wanted_the_last_module_has_no_projector():
+    cfg = vt_resnet_cfg()
+    whole = wake(build_backbone(cfg))
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["tokens"]
+    backbone = build_backbone(cfg)
+    assert [b.projectors is not None for b in backbone.res5.stack.blocks] == [True, False]
+    missing, unexpected = backbone.load_state_dict(whole.state_dict(), strict=False)
+    assert not missing
+    assert all(k.startswith("res5.stack.blocks.1.projectors.") for k in unexpected)
+    assert len(unexpected) == len(whole.res5.stack.blocks[1].projectors.state_dict())
+    image = torch.randn(2, 3, 64, 64)
+    out = backbone(image)
+    assert list(out) == ["tokens"]
+    assert list(backbone.output_shape()) == ["tokens"]
+    out["tokens"].square().mean().backward()
+    assert [n for n, p in backbone.named_parameters() if p.grad is None] == []
+
+
+def test_number_of_layers_is_the_configs_or_the_papers():
+    cfg = vt_resnet_cfg(34)
+    for asked, built in ((0, 3), (1, 1), (4, 4)):
+        cfg.MODEL.VT_RESNET.NUM_LAYERS = asked
+        with torch.device("meta"):
+            assert len(build_backbone(cfg).res5.stack.blocks) == built
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "mixer"), [("pooling", "graph_conv"), ("clustering", "none")]
+)
+def test_other_tokenizers_and_mixers_train_as_backbone(tokenizer, mixer):
+    cfg = vt_resnet_cfg()
+    cfg.MODEL.VT_RESNET.TOKENIZER = tokenizer
+    cfg.MODEL.VT_RESNET.MIXER = mixer
+    cfg.MODEL.VT_RESNET.PROJECTOR = False
+    model = wake(build_model(cfg)).train()
+    stack = model.backbone.res5.stack
+    assert [block.projectors is not None for block in stack.blocks] == [False, True]
+    model(sem_seg_batch((64, 96), (50, 70)))["loss_sem_seg"].backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
 
 
 def test_stages_1_to_4_take_an_ordinary_resnets_weights(tmp_path):
@@ -133,8 +257,13 @@ def test_vt_resnet_under_vt_fpn_trains():
 def test_what_cannot_be_is_refused():
     cfg = vt_resnet_cfg()
     cfg.MODEL.RESNETS.OUT_FEATURES = ["res2", "res3"]
-    with pytest.raises(ValueError, match="'res5'"):
+    with pytest.raises(ValueError, match="neither 'res5' nor 'tokens'"):
+        build_backbone(cfg)
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["res5", "token"]
+    with pytest.raises(ValueError, match=r"OUT_FEATURES names \['token'\].*'tokens'"):
         build_backbone(cfg)
     cfg.MODEL.RESNETS.DEPTH = 152
     with pytest.raises(ValueError, match="152"):
         build_backbone(cfg)
+    with pytest.raises(ValueError, match=r"takes images \(N, C, H, W\), not \(3, 64, 64\)"):
+        build_backbone(vt_resnet_cfg())(torch.zeros(3, 64, 64))

@@ -1,20 +1,35 @@
 """The paper in plain PyTorch. Nothing here imports anything but torch."""
 
+from .graph_conv import GraphConv
 from .position_encoding import PositionEncoder
 from .projector import Projector
 from .spatial_attention import SpatialSoftmax
-from .token_transformer import TokenTransformer
-from .tokenizers import FilterTokenizer, RecurrentTokenizer
+from .stack import VisualTransformerStack
+from .token_attention import TokenAttention
+from .token_mixer import TokenMixer
+from .tokenizers import (
+    ClusteringTokenizer,
+    FilterTokenizer,
+    PoolingTokenizer,
+    RecurrentTokenizer,
+    Tokenizer,
+)
 from .visual_transformer import VisualTransformer
 from .vt_fpn import VTFPN
 
 __all__ = [
+    "ClusteringTokenizer",
     "FilterTokenizer",
+    "GraphConv",
+    "PoolingTokenizer",
     "PositionEncoder",
     "Projector",
     "RecurrentTokenizer",
     "SpatialSoftmax",
-    "TokenTransformer",
+    "TokenAttention",
+    "TokenMixer",
+    "Tokenizer",
     "VTFPN",
     "VisualTransformer",
+    "VisualTransformerStack",
 ]

@@ -1,8 +1,8 @@
 """Position code of visual tokens: where in the image a token looks (v1 Sec. 3.1.2, Eq. 2)."""
 
-import torch
 from torch import Tensor, nn
 
+from .grid_cells import map_to_cells
 from .pointwise import TokenConv
 
 
@@ -76,37 +76,9 @@ class PositionEncoder(nn.Module):
         A cell holds the attention that falls into it, times ``size``: even attention is
         ``1 / size`` everywhere, a vector of length 1.
         """
-        rows = columns = None
+        to_rows, to_columns = map_to_cells(
+            tuple(maps.shape[-2:]), (self.size, self.size), mask, maps
+        )
         if mask is not None:
-            rows, columns = mask.flatten(1, 2).any(-1), mask.flatten(1, 2).any(-2)
-        to_rows = _overlap(maps.shape[-2], self.size, rows, maps)
-        to_columns = _overlap(maps.shape[-1], self.size, columns, maps)
-        # Two small products instead of a pooling operator: exact areas at any size, deterministic
-        # gradients, exportable, and per image where masks differ.
+            to_rows, to_columns = to_rows[:, None, None], to_columns[:, None, None]
         return to_rows @ maps @ to_columns.transpose(-2, -1) * self.size
-
-
-def _overlap(length: int, cells: int, inside: Tensor | None, like: Tensor) -> Tensor:
-    """Share of each pixel that lies in each of ``cells`` equal cells, along one axis.
-
-    Args:
-        length: pixels along the axis.
-        cells: number of equal cells that span the pixels ``inside``, or the whole axis.
-        inside: ``(N, length)`` bool, or None.
-        like: gives device and dtype.
-
-    Returns:
-        ``(cells, length)``, or ``(N, 1, 1, cells, length)`` with ``inside``.
-    """
-    pixel = torch.arange(length, device=like.device, dtype=like.dtype)
-    edge = torch.arange(cells + 1, device=like.device, dtype=like.dtype) / cells
-    if inside is None:
-        edges = (edge * length).unsqueeze(-1)
-    else:
-        empty = ~inside.any(-1, keepdim=True)
-        first = torch.where(inside | empty, pixel, length).amin(-1)
-        last = torch.where(inside | empty, pixel + 1, 0).amax(-1)
-        edges = torch.lerp(first[:, None], last[:, None], edge)[:, None, None, :, None]
-    low = torch.maximum(edges[..., :-1, :], pixel)
-    high = torch.minimum(edges[..., 1:, :], pixel + 1)
-    return (high - low).clamp(min=0)

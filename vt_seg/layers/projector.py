@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .pointwise import NormFactory, TokenConv, check_divisible, split_heads
-from .tokenizers import REVISIONS
+from .revisions import check_revision
 
 
 class Projector(nn.Module):
@@ -21,6 +21,11 @@ class Projector(nn.Module):
 
     The branch starts at zero: a fresh projector is the identity on ``X``. Where no weight stands in
     the branch (v4, C_T = C, no norm) a scalar ``gain`` does it; the paper's formula has gain 1.
+
+    Attributes:
+        token_softmax: a module, for hooks: its output says which tokens each pixel reads,
+            ``(N, heads, L, H * W)``, summing to 1 over L.
+        drop_path: applied to what is added; the identity, or stochastic depth.
     """
 
     def __init__(
@@ -46,14 +51,14 @@ class Projector(nn.Module):
             ValueError: unknown revision, or heads or groups that do not divide the channels.
         """
         super().__init__()
-        if revision not in REVISIONS:
-            raise ValueError(f"revision {revision!r} is none of {REVISIONS}")
+        check_revision(revision)
         check_divisible(num_heads=(in_channels, num_heads), groups=(in_channels, groups))
         self.num_heads = num_heads
         # No norm after the query: X comes normalised from the lateral, and a norm there would be
         # another pass over every pixel.
         self.query = nn.Conv2d(in_channels, in_channels, 1, groups=groups, bias=False)
-        self.key = TokenConv(token_channels, in_channels, norm=norm)
+        # What a bias adds to all tokens alike, the softmax over tokens takes away.
+        self.key = TokenConv(token_channels, in_channels, norm=norm, bias=False)
         self.value = self.gain = None
         if revision == "v1" or token_channels != in_channels:
             self.value = TokenConv(token_channels, in_channels, norm=norm)
@@ -61,6 +66,7 @@ class Projector(nn.Module):
         else:
             self.gain = nn.Parameter(torch.zeros(()))
         self.token_softmax = nn.Softmax(dim=2)
+        self.drop_path = nn.Identity()
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
         """``(N, C, H, W)`` and ``(N, C_T, L)`` to ``(N, C, H, W)``."""
@@ -72,4 +78,4 @@ class Projector(nn.Module):
         written = (value @ attention.to(value.dtype)).reshape(x.shape)
         if self.gain is not None:
             written = written * self.gain
-        return x + written
+        return x + self.drop_path(written)

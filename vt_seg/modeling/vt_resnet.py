@@ -9,32 +9,38 @@ from detectron2.modeling.backbone.resnet import CNNBlockBase
 from fvcore.nn import weight_init
 from torch import Tensor, nn
 
-from ..layers import VisualTransformer
-from .vt_fpn_neck import visual_transformer_arguments
+from ..layers import VisualTransformerStack
+from ..layers.pointwise import NormFactory
+from .layer_arguments import errors_naming, visual_transformer_arguments
 
-BLOCKS_PER_DEPTH = {18: 2, 34: 3, 50: 3, 101: 3}
+LAYERS_PER_DEPTH = {18: 2, 34: 3, 50: 3, 101: 3}
 """VT modules in stage 5 (v1 App. B Table 5): as many as the residual blocks they replace."""
 
 
 class VisualTransformerStage(nn.Module):
     """Stage 5 of a VT-ResNet: VT modules one after the other at the resolution of stage 4.
 
-    A 1x1 convolution adjusts the channels where they differ. The first module's tokenizer is
-    filter-based, the later ones are recurrent (v1 Sec. 4).
+    A 1x1 convolution adjusts the channels where they differ.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, num_blocks: int, **block_arguments: Any
+        self,
+        in_channels: int,
+        out_channels: int,
+        num_layers: int,
+        *,
+        norm: NormFactory | None = None,
+        **stack: Any,
     ) -> None:
         """
         Args:
             in_channels: channels of stage 4.
             out_channels: C of the VT modules.
-            num_blocks: number of VT modules.
-            block_arguments: of :class:`VisualTransformer`.
+            num_layers: number of VT modules.
+            norm: makes the norms; None for none.
+            stack: further arguments of :class:`VisualTransformerStack`.
         """
         super().__init__()
-        norm = block_arguments.get("norm")
         self.adjust = None
         if in_channels != out_channels:
             self.adjust = Conv2d(
@@ -45,27 +51,22 @@ class VisualTransformerStage(nn.Module):
                 norm=norm(out_channels) if norm is not None else None,
             )
             weight_init.c2_msra_fill(self.adjust)
-        self.blocks = nn.ModuleList(
-            VisualTransformer(
-                out_channels, tokenizer="recurrent" if i else "filter", **block_arguments
-            )
-            for i in range(num_blocks)
-        )
+        self.stack = VisualTransformerStack(out_channels, num_layers, norm=norm, **stack)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(N, in_channels, H, W)`` to ``(N, out_channels, H, W)``."""
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``(N, in_channels, H, W)`` to the map ``(N, out_channels, H, W)`` and the last module's
+        tokens ``(N, C_T, L)``."""
         if self.adjust is not None:
             x = self.adjust(x)
-        tokens = None
-        for block in self.blocks:
-            x, tokens = block(x, tokens)
-        return x
+        (x,), (tokens,) = self.stack([x])
+        return x, tokens
 
 
 class VTResNet(ResNet):
     """Detectron2's ResNet with ``res5`` made of Visual Transformers, at stride 16 like ``res4``.
 
-    Stages 1-4 have the names, and so take the weights, of an ordinary ResNet.
+    Stages 1-4 have the names, and so take the weights, of an ordinary ResNet. Beside the maps it
+    gives ``tokens`` ``(N, C_T, L)``, those of the last VT module, which a classifier averages.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class VTResNet(ResNet):
         stages: list[list[CNNBlockBase]],
         res5: VisualTransformerStage,
         out_channels: int,
+        token_channels: int,
         out_features: list[str],
         freeze_at: int = 0,
     ) -> None:
@@ -82,9 +84,13 @@ class VTResNet(ResNet):
             stem: see Detectron2's ``ResNet``.
             stages: the blocks of res2, res3 and res4.
             res5: the VT stage.
-            out_channels: its channels.
-            out_features: any of "stem", "res2", ..., "res5".
+            out_channels: channels of its map.
+            token_channels: channels of its tokens.
+            out_features: any of "stem", "res2", ..., "res5", "tokens".
             freeze_at: stages to freeze; 5 freezes the VT modules too.
+
+        Raises:
+            ValueError: an output that there is not.
         """
         super().__init__(stem, stages, out_features=["res4"])
         self.res5 = res5
@@ -92,6 +98,8 @@ class VTResNet(ResNet):
         self.stages.append(res5)
         self._out_feature_strides["res5"] = self._out_feature_strides["res4"]
         self._out_feature_channels["res5"] = out_channels
+        self._out_feature_strides["tokens"] = None
+        self._out_feature_channels["tokens"] = token_channels
         unknown = [name for name in out_features if name not in self._out_feature_strides]
         if unknown:
             raise ValueError(
@@ -100,6 +108,30 @@ class VTResNet(ResNet):
             )
         self._out_features = list(out_features)
         self.freeze(freeze_at)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Images ``(N, C, H, W)`` to the outputs asked for, by name.
+
+        Raises:
+            ValueError: not a batch of images.
+        """
+        if x.dim() != 4:
+            raise ValueError(f"a VT-ResNet takes images (N, C, H, W), not {tuple(x.shape)}")
+        outputs = {}
+
+        def keep(name: str, output: Tensor) -> None:
+            if name in self._out_features:
+                outputs[name] = output
+
+        x = self.stem(x)
+        keep("stem", x)
+        for name, stage in zip(self.stage_names[:-1], self.stages[:-1], strict=True):
+            x = stage(x)
+            keep(name, x)
+        x, tokens = self.res5(x)
+        keep("res5", x)
+        keep("tokens", tokens)
+        return outputs
 
     def freeze(self, freeze_at: int = 0) -> "VTResNet":
         """Freeze the first stages, as Detectron2's ``ResNet.freeze``."""
@@ -114,34 +146,42 @@ class VTResNet(ResNet):
 def build_vt_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VTResNet:
     """VT-ResNet-{18, 34, 50, 101} from ``MODEL.RESNETS`` (stages 1-4) and ``MODEL.VT_RESNET``.
 
+    Where the outputs lack "res5", as for classification, the last VT module has no projector.
+
     Raises:
-        ValueError: a depth that the paper does not have, or an output without "res5".
+        ValueError: a depth that the paper does not have, outputs without any of stage 5, or a
+            combination of keys that cannot be, with the reason.
     """
     depth = cfg.MODEL.RESNETS.DEPTH
-    if depth not in BLOCKS_PER_DEPTH:
-        raise ValueError(f"MODEL.RESNETS.DEPTH {depth} is none of {sorted(BLOCKS_PER_DEPTH)}")
-    if "res5" not in cfg.MODEL.RESNETS.OUT_FEATURES:
+    out_features = cfg.MODEL.RESNETS.OUT_FEATURES
+    if depth not in LAYERS_PER_DEPTH:
+        raise ValueError(f"MODEL.RESNETS.DEPTH {depth} is none of {sorted(LAYERS_PER_DEPTH)}")
+    if not {"res5", "tokens"} & set(out_features):
         raise ValueError(
-            "MODEL.RESNETS.OUT_FEATURES lacks 'res5', the only stage in which a VT-ResNet differs: "
-            "add it, or use build_resnet_backbone"
+            "MODEL.RESNETS.OUT_FEATURES has neither 'res5' nor 'tokens', the only stage in which a "
+            "VT-ResNet differs: add one, or use build_resnet_backbone"
         )
     first_four = cfg.clone()
     first_four.defrost()
     first_four.MODEL.RESNETS.OUT_FEATURES = ["res4"]
     first_four.MODEL.BACKBONE.FREEZE_AT = 0
     resnet = build_resnet_backbone(first_four, input_shape)
+    node = cfg.MODEL.VT_RESNET
     arguments = visual_transformer_arguments(cfg, "VT_RESNET")
-    out_channels = cfg.MODEL.VT_RESNET.OUT_CHANNELS
+    with errors_naming("VT_RESNET"):
+        res5 = VisualTransformerStage(
+            resnet.output_shape()["res4"].channels,
+            node.OUT_CHANNELS,
+            node.NUM_LAYERS or LAYERS_PER_DEPTH[depth],
+            tokens_only="res5" not in out_features,
+            **arguments,
+        )
     return VTResNet(
         resnet.stem,
         [list(stage) for stage in resnet.stages],
-        VisualTransformerStage(
-            resnet.output_shape()["res4"].channels,
-            out_channels,
-            BLOCKS_PER_DEPTH[depth],
-            **arguments,
-        ),
-        out_channels,
-        cfg.MODEL.RESNETS.OUT_FEATURES,
+        res5,
+        node.OUT_CHANNELS,
+        node.TOKEN_CHANNELS,
+        out_features,
         cfg.MODEL.BACKBONE.FREEZE_AT,
     )

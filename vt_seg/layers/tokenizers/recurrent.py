@@ -1,0 +1,94 @@
+"""Recurrent tokenizer: the tokens of the layer before ask for new ones."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..pointwise import NormFactory, TokenConv, check_divisible, split_heads
+from ..spatial_attention import SpatialSoftmax
+from .tokenizer import Tokenizer
+
+
+class RecurrentTokenizer(Tokenizer):
+    """Recurrent ("dynamic") tokenizer, v1 Eq. 5, v4 Eq. 2: earlier tokens make the filter.
+
+    v1 (Sec. 3.4, App. A Listing 1): the input tokens are split in halves along L; queries from
+    ``T_a`` meet grouped keys of the pixels in several heads; the new tokens replace ``T_a``:
+    ``concat_L(T_b, new)``. With an odd L, ``T_a`` is the smaller half.
+
+    v4: ``W_R = T_in W_{T->R}``, ``A = softmax_HW(X W_R^T)``, ``T = X A``: one head, no key or value
+    convolution, and all L tokens are extracted anew. (The ``1 / sqrt(C)`` in the logits is v1's.)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        token_channels: int,
+        *,
+        num_heads: int = 16,
+        groups: int = 16,
+        revision: str = "v1",
+        norm: NormFactory | None = None,
+        **shared: Any,
+    ) -> None:
+        """
+        Args:
+            in_channels: C.
+            token_channels: C_T, of the tokens that come in and go out.
+            num_heads: heads (v1 only; v4 has one).
+            groups: of the key and value convolutions on pixels (v1 only).
+            revision: "v1" or "v4".
+            norm: makes the norm after the query and the last convolution; None for none.
+            shared: of :class:`Tokenizer`; the position encoder for :meth:`heads` heads.
+
+        Raises:
+            ValueError: unknown revision, or heads or groups that do not divide the channels.
+        """
+        super().__init__(
+            in_channels, token_channels, groups=groups, revision=revision, norm=norm, **shared
+        )
+        self.num_heads = self.heads(num_heads, revision)
+        check_divisible(num_heads=(in_channels, self.num_heads))
+        self.query = TokenConv(token_channels, in_channels, norm=norm)
+        self.key = None
+        if revision == "v1":
+            self.key = nn.Conv2d(in_channels, in_channels, 1, groups=groups, bias=False)
+        self.attention = SpatialSoftmax()
+
+    @staticmethod
+    def heads(num_heads: int, revision: str) -> int:
+        """Heads of the attention: ``num_heads`` in v1, one in v4."""
+        return num_heads if revision == "v1" else 1
+
+    def _value_conv(self, channels: int, groups: int) -> nn.Module:
+        # On pixels, as printed: each head has an attention of its own.
+        return nn.Conv2d(channels, channels, 1, groups=groups, bias=False)
+
+    def forward(
+        self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """``(N, C, H, W)`` and ``(N, C_T, L)`` to ``(N, C_T, L)``.
+
+        Raises:
+            ValueError: without tokens.
+        """
+        if tokens is None:
+            raise ValueError(
+                "a recurrent tokenizer needs the tokens of a layer before it: give the first layer "
+                "another (filter, pooling or clustering)"
+            )
+        kept = None
+        if self.revision == "v1":
+            half = tokens.shape[2] // 2
+            tokens, kept = tokens[:, :, :half], tokens[:, :, half:]
+        heads = self.num_heads
+        query = split_heads(self.query(tokens), heads)
+        keys = split_heads((x if self.key is None else self.key(x)).flatten(2), heads)
+        values = split_heads((x if self.value is None else self.value(x)).flatten(2), heads)
+        logits = query.transpose(2, 3) @ keys / math.sqrt(x.shape[1] / heads)
+        attention = self.attention(logits, mask)
+        new = (values @ attention.transpose(2, 3).to(values.dtype)).flatten(1, 2)
+        new = self.finish(new, attention, x, mask)
+        return new if kept is None else torch.cat((kept, new), dim=2)
