@@ -3,7 +3,7 @@ import pytest
 import vt_seg
 from vt_seg.engine import load_cfg
 
-from .tiny_datasets import write_tiny_scenes
+from .tiny_datasets import write_tiny_scenes, write_tiny_shapes
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,48 @@ def scenes_cfg(scenes_root, tmp_path):
     return cfg
 
 
+@pytest.fixture
+def slim_cfg(scenes_root, tmp_path):
+    """VT-FPN on a ResNet-50 of few channels: steps and checkpoints that cost next to nothing."""
+    cfg = load_cfg("configs/vtfpn_R18_scenes.yaml", TINY_SCENES + SLIM)
+    cfg.OUTPUT_DIR = str(tmp_path / "out")
+    cfg.MODEL.DEVICE = "cpu"
+    return cfg
+
+
+@pytest.fixture(scope="module")
+def shapes_root(tmp_path_factory):
+    """Tiny vt_shapes, registered while the tests of a module run."""
+    root = tmp_path_factory.mktemp("datasets")
+    write_tiny_shapes(root)
+    vt_seg.register_all_datasets(str(root))
+    yield root
+    vt_seg.register_all_datasets()
+
+
+@pytest.fixture
+def shapes_cfg(shapes_root, tmp_path):
+    """The recipe of resnet_R18_shapes for tiny images and two iterations, on one CPU process."""
+    cfg = load_cfg("configs/resnet_R18_shapes.yaml", TINY_SHAPES)
+    cfg.OUTPUT_DIR = str(tmp_path / "out")
+    cfg.MODEL.DEVICE = "cpu"
+    return cfg
+
+
+TINY_SHAPES = [
+    *("INPUT.CLASSIFICATION.CROP_SIZE", "32", "INPUT.CLASSIFICATION.RESIZE_SIZE", "32"),
+    *("SOLVER.IMS_PER_BATCH", "4", "SOLVER.MAX_ITER", "2", "SOLVER.WARMUP_ITERS", "0"),
+    *("DATALOADER.NUM_WORKERS", "0", "SEED", "1"),
+]
 TINY_SCENES = [
     *("INPUT.MIN_SIZE_TRAIN", "(64,)", "INPUT.MIN_SIZE_TEST", "64"),
     *("SOLVER.IMS_PER_BATCH", "4", "SOLVER.MAX_ITER", "2", "SOLVER.WARMUP_ITERS", "0"),
     *("SOLVER.REFERENCE_WORLD_SIZE", "0", "DATALOADER.NUM_WORKERS", "0", "SEED", "1"),
     *("MODEL.SEM_SEG_HEAD.CONVS_DIM", "32", "MODEL.FPN.OUT_CHANNELS", "32"),
+]
+SLIM = [
+    *("MODEL.RESNETS.DEPTH", "50", "MODEL.RESNETS.STEM_OUT_CHANNELS", "8"),
+    *("MODEL.RESNETS.RES2_OUT_CHANNELS", "16", "MODEL.RESNETS.WIDTH_PER_GROUP", "4"),
+    *("MODEL.VT_FPN.TOKEN_CHANNELS", "64", "MODEL.VT_FPN.NUM_TOKENS", "4"),
+    *("MODEL.VT_FPN.NORM", "BN"),
 ]

@@ -1,9 +1,16 @@
 """A recipe written for eight GPUs, on other numbers of them."""
 
+import math
+
 import pytest
 
 from vt_seg.engine import load_cfg
-from vt_seg.engine.recipe import describe_recipe, scale_recipe
+from vt_seg.engine.recipe import (
+    check_same_recipe,
+    describe_recipe,
+    recipe_state,
+    scale_recipe,
+)
 
 
 @pytest.fixture
@@ -45,3 +52,44 @@ def test_a_batch_that_the_processes_cannot_divide(cfg):
     cfg.SOLVER.REFERENCE_WORLD_SIZE = 0
     with pytest.raises(ValueError, match="32 cannot be divided among 3 processes"):
         scale_recipe(cfg, 3)
+
+
+def test_epochs_and_averages_are_scaled_with_the_batch(cfg):
+    """An eighth of the batch: epochs of eight times the iterations, an average as long."""
+    solver = cfg.SOLVER
+    solver.EXPONENTIAL_LR_PERIOD, solver.EMA.DECAY = 626, 0.99985
+    cfg.freeze()
+    scaled = scale_recipe(cfg, 1)
+    assert scaled.is_frozen() and solver.EXPONENTIAL_LR_PERIOD == 626
+    assert scaled.SOLVER.EXPONENTIAL_LR_PERIOD == 5008
+    assert math.prod([scaled.SOLVER.EMA.DECAY] * 8) == pytest.approx(0.99985, rel=1e-12)
+    scaled = scale_recipe(cfg, 16)
+    assert scaled.SOLVER.EXPONENTIAL_LR_PERIOD == 313
+    decay = scaled.SOLVER.EMA.DECAY
+    assert decay == pytest.approx(0.99985**2, rel=1e-12)
+
+
+def test_what_is_not_usual_is_said(cfg):
+    assert describe_recipe(cfg, 8, 8).endswith("device cuda")
+    solver = cfg.SOLVER
+    solver.OPTIMIZER, solver.LR_SCHEDULER_NAME = "RMSProp", "WarmupExponentialLR"
+    solver.EXPONENTIAL_LR_PERIOD = 626
+    solver.CLIP_GRADIENTS.ENABLED, solver.CLIP_GRADIENTS.CLIP_TYPE = True, "full_model"
+    solver.EMA.ENABLED = True
+    assert describe_recipe(cfg, 8, 8).endswith(
+        "90000 iterations (WarmupExponentialLR, warm-up 1000, then x 0.9875 every 626), "
+        "device cuda, RMSProp, gradients clipped at 1 (full_model), EMA 0.99985"
+    )
+
+
+def test_another_optimizer_or_other_frozen_weights_cannot_be_resumed(cfg):
+    saved = recipe_state(cfg)
+    check_same_recipe(saved, cfg)
+    older = {key: saved[key] for key in ("IMS_PER_BATCH", "BASE_LR")}
+    check_same_recipe(older, cfg)
+    cfg.SOLVER.TRAINABLE = "attention"
+    with pytest.raises(ValueError, match="SOLVER.TRAINABLE all, this run has attention"):
+        check_same_recipe(saved, cfg)
+    cfg.SOLVER.TRAINABLE, cfg.SOLVER.OPTIMIZER = "all", "AdamW"
+    with pytest.raises(ValueError, match="SOLVER.OPTIMIZER SGD, this run has AdamW: resume with"):
+        check_same_recipe(older, cfg)

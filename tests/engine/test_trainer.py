@@ -15,7 +15,7 @@ from vt_seg.engine import (
     find_weights,
     load_cfg,
 )
-from vt_seg.engine.trainer import with_tta
+from vt_seg.engine.trainer import headline, with_tta
 
 
 def train(cfg, resume=False):
@@ -171,3 +171,32 @@ def test_predictor_sees_what_the_test_loader_gives(scenes_cfg, fixed_size, canva
     labels = predictor.predict_labels(read_image(record["file_name"], format="BGR"))
     assert labels.shape == (64, 64)
     assert (labels == expected).all()
+
+
+def test_another_solver(slim_cfg, log):
+    """RMSProp, exponential decay and clipping in one short run of segmentation."""
+    cfg = slim_cfg
+    cfg.SOLVER.merge_from_list(
+        [
+            *("OPTIMIZER", "RMSProp", "BASE_LR", 0.01, "MAX_ITER", 6),
+            *("LR_SCHEDULER_NAME", "WarmupExponentialLR", "EXPONENTIAL_LR_PERIOD", 2),
+            *("CLIP_GRADIENTS.ENABLED", True, "CLIP_GRADIENTS.CLIP_TYPE", "full_model"),
+        ]
+    )
+    cfg.DATASETS.TEST = ()
+    trainer = train(cfg)
+    assert "device cpu, RMSProp, gradients clipped at 1 (full_model)" in log.text
+    assert type(trainer.optimizer) is torch.optim.RMSprop
+    # The last two iterations' rate: after two periods of two.
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0.01 * 0.9875**2)
+    gradients = [p.grad for p in trainer.model.parameters() if p.grad is not None]
+    assert torch.stack([g.norm() for g in gradients]).norm() <= 1 + 1e-5
+
+
+def test_the_headline_of_either_task():
+    assert headline({"sem_seg": {"mIoU": 41.304, "fwIoU": 50.0}}) == "mIoU 41.30 %"
+    classification = {"classification": {"top1": 93.2, "top5": 99.5}}
+    assert headline(classification) == "top-1 93.20 %"
+    classification["classification_EMA"] = {"top1": 93.5, "top5": 99.5}
+    assert headline(classification) == "top-1 93.20 % (EMA 93.50 %)"
+    assert headline({"vt_lip_val": {}, "vt_scenes_val": {}}) == headline({}) == ""

@@ -3,24 +3,31 @@
 from .checkpointer import SegmentationCheckpointer
 from .class_weights import with_class_weights
 from .config_setup import load_cfg, setup_cfg
-from .dataset_check import check_datasets, config_faults
+from .dataset_check import check_datasets, config_faults, require_segmentation
 from .devices import adapt_to_machine, processes_per_machine
+from .ema import WeightEMA
 from .lr_schedule import build_lr_scheduler
+from .optimizer import build_optimizer
 from .predictor import SemSegPredictor, find_weights
+from .trainable import freeze_all_but
 from .trainer import Trainer, evaluate
 
 __all__ = [
     "SegmentationCheckpointer",
     "SemSegPredictor",
     "Trainer",
+    "WeightEMA",
     "adapt_to_machine",
     "build_lr_scheduler",
+    "build_optimizer",
     "check_datasets",
     "config_faults",
     "evaluate",
     "find_weights",
+    "freeze_all_but",
     "load_cfg",
     "processes_per_machine",
+    "require_segmentation",
     "with_class_weights",
     "setup_cfg",
 ]

@@ -1,10 +1,10 @@
-"""Learning rate schedules: Detectron2's, and the poly schedule of the segmentation literature."""
+"""Learning rate schedules: Detectron2's, poly (segmentation) and exponential (ImageNet)."""
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.solver import build_lr_scheduler as build_detectron2_lr_scheduler
 from detectron2.solver.lr_scheduler import LRMultiplier, WarmupParamScheduler
-from fvcore.common.param_scheduler import ParamScheduler
+from fvcore.common.param_scheduler import MultiStepParamScheduler, ParamScheduler
 
 
 class PolyParamScheduler(ParamScheduler):
@@ -18,22 +18,69 @@ class PolyParamScheduler(ParamScheduler):
         return max((1.0 - where) ** self.power, self.floor)
 
 
+def exponential_param_scheduler(
+    decay: float, period: int, warmup_iters: int, max_iter: int
+) -> ParamScheduler:
+    """1 up to the end of the warm-up, then times ``decay`` at the end of each ``period``.
+
+    Args:
+        decay: factor of each period.
+        period, warmup_iters, max_iter: in iterations.
+
+    Raises:
+        ValueError: a period below 1.
+    """
+    if period < 1:
+        raise ValueError(
+            f"SOLVER.EXPONENTIAL_LR_PERIOD is {period}: set it to the iterations of an epoch "
+            "(training images / SOLVER.IMS_PER_BATCH), after which WarmupExponentialLR decays"
+        )
+    ends = range(warmup_iters + period, max_iter, period)
+    return MultiStepParamScheduler(
+        values=[decay**k for k in range(len(ends) + 1)], milestones=ends, num_updates=max_iter
+    )
+
+
 def build_lr_scheduler(
     cfg: CfgNode, optimizer: torch.optim.Optimizer
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """The schedule ``SOLVER.LR_SCHEDULER_NAME``: any of Detectron2's, or ``WarmupPolyLR``.
+    """The schedule ``SOLVER.LR_SCHEDULER_NAME``: Detectron2's, ``WarmupPolyLR`` or
+    ``WarmupExponentialLR``. Both of ours read Detectron2's warm-up keys.
 
-    ``WarmupPolyLR`` reads ``SOLVER.POLY_LR_POWER`` and ``SOLVER.POLY_LR_CONSTANT_ENDING`` beside
-    Detectron2's warm-up keys; the warm-up rises to where the poly curve is at its end.
+    ``WarmupPolyLR`` reads ``SOLVER.POLY_LR_POWER`` and ``SOLVER.POLY_LR_CONSTANT_ENDING``; the
+    warm-up rises to where the poly curve is at its end.
+
+    ``WarmupExponentialLR`` rises to ``BASE_LR``; from the warm-up's end on, every
+    ``SOLVER.EXPONENTIAL_LR_PERIOD`` iterations the rate is multiplied by
+    ``SOLVER.EXPONENTIAL_LR_DECAY``, in steps, the first of them one period after the warm-up. So
+    the ImageNet recipe of the paper (v1 Sec. 5.1: "initial learning rate of 0.01 and increase it to
+    0.16 in 5 warmup epochs, then reduce the learning rate by a factor of 0.9875 per epoch") is
+    ``BASE_LR 0.16``, ``WARMUP_FACTOR 0.0625``, ``WARMUP_ITERS`` five periods. (The sentence could
+    also mean a decay counted from the start, which would give 0.15 at the end of the warm-up.)
+    ``RESCALE_INTERVAL`` has no effect on it.
+
+    Raises:
+        ValueError: an unknown name, or no period for the exponential schedule.
     """
     solver = cfg.SOLVER
-    if solver.LR_SCHEDULER_NAME != "WarmupPolyLR":
+    rescale_interval = solver.RESCALE_INTERVAL
+    if solver.LR_SCHEDULER_NAME == "WarmupPolyLR":
+        scheduler = PolyParamScheduler(solver.POLY_LR_POWER, solver.POLY_LR_CONSTANT_ENDING)
+    elif solver.LR_SCHEDULER_NAME == "WarmupExponentialLR":
+        scheduler = exponential_param_scheduler(
+            solver.EXPONENTIAL_LR_DECAY,
+            solver.EXPONENTIAL_LR_PERIOD,
+            solver.WARMUP_ITERS,
+            solver.MAX_ITER,
+        )
+        rescale_interval = False  # its decays are counted in iterations of the whole run
+    else:
         return build_detectron2_lr_scheduler(cfg, optimizer)
     multiplier = WarmupParamScheduler(
-        PolyParamScheduler(solver.POLY_LR_POWER, solver.POLY_LR_CONSTANT_ENDING),
+        scheduler,
         solver.WARMUP_FACTOR,
         min(solver.WARMUP_ITERS / solver.MAX_ITER, 1.0),
         solver.WARMUP_METHOD,
-        solver.RESCALE_INTERVAL,
+        rescale_interval,
     )
     return LRMultiplier(optimizer, multiplier=multiplier, max_iter=solver.MAX_ITER)

@@ -9,6 +9,10 @@ from detectron2.engine import DefaultTrainer
 def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
     """Detectron2's linear scaling (``SOLVER.REFERENCE_WORLD_SIZE``), with errors that say more.
 
+    vt_seg's keys that count iterations follow: ``EXPONENTIAL_LR_PERIOD`` stays an epoch, and
+    ``EMA.DECAY`` becomes ``DECAY ** (world_size / reference)``, so that the average forgets as much
+    per image seen as it did (on an eighth of the batch, eight updates decay like one before).
+
     Args:
         cfg: a config written for ``SOLVER.REFERENCE_WORLD_SIZE`` processes (0: never scaled).
         world_size: processes in use.
@@ -29,6 +33,7 @@ def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
                 "SOLVER.REFERENCE_WORLD_SIZE 0 to train with the recipe unscaled."
             )
         cfg = DefaultTrainer.auto_scale_workers(cfg, world_size)
+        _scale_own_keys(cfg, world_size / reference)
         batch = cfg.SOLVER.IMS_PER_BATCH
     if batch % world_size:
         raise ValueError(
@@ -38,26 +43,47 @@ def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
     return cfg
 
 
-def recipe_state(cfg: CfgNode) -> dict[str, float]:
+def _scale_own_keys(cfg: CfgNode, scale: float) -> None:
+    frozen = cfg.is_frozen()
+    cfg.defrost()
+    solver = cfg.SOLVER
+    if solver.EXPONENTIAL_LR_PERIOD:
+        solver.EXPONENTIAL_LR_PERIOD = max(round(solver.EXPONENTIAL_LR_PERIOD / scale), 1)
+    solver.EMA.DECAY = solver.EMA.DECAY**scale
+    if frozen:
+        cfg.freeze()
+
+
+def recipe_state(cfg: CfgNode) -> dict[str, float | str]:
     """What a checkpoint records of the (scaled) recipe it was trained with."""
-    return {"IMS_PER_BATCH": cfg.SOLVER.IMS_PER_BATCH, "BASE_LR": cfg.SOLVER.BASE_LR}
+    keys = ("IMS_PER_BATCH", "BASE_LR", "OPTIMIZER", "TRAINABLE")
+    return {key: cfg.SOLVER[key] for key in keys}
 
 
-def check_same_recipe(saved: dict[str, float], cfg: CfgNode) -> None:
-    """Refuse to resume with another batch or learning rate than the checkpoint's.
+def check_same_recipe(saved: dict[str, float | str], cfg: CfgNode) -> None:
+    """Refuse to resume with another recipe than the checkpoint's.
 
     A checkpoint holds iterations and learning rates of its own recipe: resumed on another number of
-    GPUs they would go on unscaled, while the log states the scaled ones.
+    GPUs they would go on unscaled, while the log states the scaled ones. The state of an optimizer
+    fits no other one, nor other parameters.
 
     Args:
-        saved: of :func:`recipe_state`.
+        saved: of :func:`recipe_state`; older checkpoints lack OPTIMIZER and TRAINABLE.
         cfg: the scaled config of the run that resumes.
 
     Raises:
         ValueError: they differ; names both and the ways out.
     """
     now = recipe_state(cfg)
-    if all(math.isclose(saved[key], now[key]) for key in now):
+    for key, default in (("OPTIMIZER", "SGD"), ("TRAINABLE", "all")):
+        before = saved.get(key, default)
+        if before != now[key]:
+            raise ValueError(
+                f"the checkpoint was trained with SOLVER.{key} {before}, this run has {now[key]}: "
+                f"resume with SOLVER.{key} {before}, or start anew from its weights: "
+                "MODEL.WEIGHTS FILE without --resume"
+            )
+    if all(math.isclose(saved[key], now[key]) for key in ("IMS_PER_BATCH", "BASE_LR")):
         return
     raise ValueError(
         f"the checkpoint was trained with batch {saved['IMS_PER_BATCH']} and base LR "
@@ -70,7 +96,7 @@ def check_same_recipe(saved: dict[str, float], cfg: CfgNode) -> None:
 
 
 def describe_recipe(cfg: CfgNode, world_size: int, reference: int) -> str:
-    """One line with what decides a training result.
+    """One line with what decides a training result; optimizer, clipping and EMA where not usual.
 
     Args:
         cfg: the scaled config.
@@ -85,9 +111,21 @@ def describe_recipe(cfg: CfgNode, world_size: int, reference: int) -> str:
     else:
         scaling = f"scaled from {reference}; SOLVER.REFERENCE_WORLD_SIZE 0 switches scaling off"
     processes = "1 process" if world_size == 1 else f"{world_size} processes"
-    return (
-        f"Recipe: {processes} ({scaling}), batch {solver.IMS_PER_BATCH} "
-        f"({solver.IMS_PER_BATCH // world_size} per process), base LR {solver.BASE_LR:g}, "
-        f"{solver.MAX_ITER} iterations ({solver.LR_SCHEDULER_NAME}, "
-        f"warm-up {solver.WARMUP_ITERS}), device {cfg.MODEL.DEVICE}"
-    )
+    schedule = f"{solver.LR_SCHEDULER_NAME}, warm-up {solver.WARMUP_ITERS}"
+    if solver.LR_SCHEDULER_NAME == "WarmupExponentialLR":
+        schedule += f", then x {solver.EXPONENTIAL_LR_DECAY:g} every {solver.EXPONENTIAL_LR_PERIOD}"
+    parts = [
+        f"Recipe: {processes} ({scaling})",
+        f"batch {solver.IMS_PER_BATCH} ({solver.IMS_PER_BATCH // world_size} per process)",
+        f"base LR {solver.BASE_LR:g}",
+        f"{solver.MAX_ITER} iterations ({schedule})",
+        f"device {cfg.MODEL.DEVICE}",
+    ]
+    if solver.OPTIMIZER != "SGD":
+        parts.append(solver.OPTIMIZER)
+    if solver.CLIP_GRADIENTS.ENABLED:
+        clip = solver.CLIP_GRADIENTS
+        parts.append(f"gradients clipped at {clip.CLIP_VALUE:g} ({clip.CLIP_TYPE})")
+    if solver.EMA.ENABLED:
+        parts.append(f"EMA {solver.EMA.DECAY:g}")
+    return ", ".join(parts)

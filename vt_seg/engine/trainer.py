@@ -1,4 +1,4 @@
-"""Detectron2's DefaultTrainer with this project's data, evaluators, schedule and plain speech."""
+"""Detectron2's DefaultTrainer with this project's data, evaluators, solvers and plain speech."""
 
 import logging
 import os
@@ -15,6 +15,7 @@ from detectron2.utils import comm
 
 from vt_seg.data.mapper import common_flip_pairs
 from vt_seg.evaluation import build_evaluator
+from vt_seg.modeling import add_stochastic_depth
 from vt_seg.modeling.test_time_augmentation import SemanticSegmentorWithTTA, at_original_size
 
 from .checkpointer import SegmentationCheckpointer
@@ -25,8 +26,12 @@ from .data_loaders import (
     continue_order_at,
     is_semantic_segmentor,
 )
+from .ema import CHECKPOINT_KEY, FINAL_FILE, EMAHook, WeightEMA, model_with_ema_weights
+from .input_convention import input_convention
 from .lr_schedule import build_lr_scheduler
+from .optimizer import build_optimizer
 from .recipe import check_same_recipe, describe_recipe, recipe_state, scale_recipe
+from .trainable import freeze_all_but
 
 logger = logging.getLogger(__name__)
 
@@ -50,15 +55,30 @@ class Trainer(DefaultTrainer):
     def build_hooks(self) -> list[HookBase | None]:
         # DefaultTrainer makes its checkpointer by name, right before it asks for the hooks.
         self.checkpointer = SegmentationCheckpointer(
-            self.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
+            self.model,
+            self.cfg.OUTPUT_DIR,
+            input_convention=input_convention(self.cfg),
+            trainer=weakref.proxy(self),
         )
         hooks = super().build_hooks()
+        after_evaluation = 1 + max(i for i, h in enumerate(hooks) if isinstance(h, EvalHook))
         if with_tta(self.cfg):
             tta_model(self.cfg, self.model)  # what is wrong with it shows now, not after training
             # At the end only, as Detectron2's train_net does, after the evaluation without.
-            last = max(i for i, hook in enumerate(hooks) if isinstance(hook, EvalHook))
             hook = EvalHook(0, lambda: self.test_with_TTA(self.cfg, self.model))
-            hooks.insert(last + 1, hook)
+            hooks.insert(after_evaluation, hook)
+        if self.cfg.SOLVER.EMA.ENABLED:
+            ema = WeightEMA(self.model, self.cfg.SOLVER.EMA.DECAY, self.cfg.SOLVER.EMA.WARMUP)
+            self.checkpointer.add_checkpointable(CHECKPOINT_KEY, ema)
+
+            def test_ema() -> OrderedDict:
+                results = self.test_with_EMA(self.cfg, ema.module)
+                self._last_eval_results.update(results)
+                return results
+
+            hooks.insert(after_evaluation, EvalHook(self.cfg.TEST.EVAL_PERIOD, test_ema))
+            # First, before what saves and evaluates.
+            hooks.insert(0, EMAHook(ema, self.cfg.OUTPUT_DIR, input_convention(self.cfg)))
         return hooks
 
     def resume_or_load(self, resume: bool = True) -> None:
@@ -91,6 +111,11 @@ class Trainer(DefaultTrainer):
             logger.info("Fine-tuning: weights %s loaded, start at iteration 0.", weights)
         else:
             logger.info("Starting from scratch: random weights, start at iteration 0.")
+            if self.cfg.SOLVER.TRAINABLE != "all":
+                logger.warning(
+                    "SOLVER.TRAINABLE %s freezes weights that are random: pass MODEL.WEIGHTS FILE.",
+                    self.cfg.SOLVER.TRAINABLE,
+                )
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "recipe": recipe_state(self.cfg)}
@@ -105,10 +130,24 @@ class Trainer(DefaultTrainer):
         results = super().train()
         if comm.is_main_process():
             weights = os.path.join(self.cfg.OUTPUT_DIR, "model_final.pth")
-            found = getattr(self, "_last_eval_results", {}).get("sem_seg", {})
-            score = f"mIoU {found['mIoU']:.2f} %, " if "mIoU" in found else ""
-            logger.info("Done: %sweights in %s", score, weights)
+            if self.cfg.SOLVER.EMA.ENABLED:
+                weights += f" and {FINAL_FILE}"
+            score = headline(getattr(self, "_last_eval_results", {}))
+            logger.info("Done: %sweights in %s", score and f"{score}, ", weights)
         return results
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> torch.nn.Module:
+        model = super().build_model(cfg)
+        if cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH > 0:
+            add_stochastic_depth(model.backbone, cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH)
+        return model
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
+        # DefaultTrainer asks for it before it wraps the model for parallel training.
+        freeze_all_but(cfg.SOLVER.TRAINABLE, model)
+        return build_optimizer(cfg, model)
 
     @classmethod
     def build_lr_scheduler(
@@ -154,14 +193,49 @@ class Trainer(DefaultTrainer):
         Raises:
             ValueError: see :func:`tta_model`.
         """
-        folder = os.path.join(cfg.OUTPUT_DIR, "inference_TTA")
+        evaluators = cls._build_evaluators(cfg, "TTA")
+        results = cls.test(at_original_size(cfg), tta_model(cfg, model), evaluators)
+        return OrderedDict((f"{key}_TTA", value) for key, value in results.items())
+
+    @classmethod
+    def test_with_EMA(cls, cfg: CfgNode, ema_model: torch.nn.Module) -> OrderedDict:
+        """Evaluate a model with averaged weights, one view, into ``OUTPUT_DIR/inference_EMA``.
+
+        (``TEST.AUG`` is for the raw weights; for the average, evaluate ``model_final_ema.pth``.)
+
+        Returns:
+            what ``test`` returns, with ``_EMA`` after each of its keys.
+        """
+        logger.info("Evaluation of the EMA weights:")
+        gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+        # Making an iterator of a loader draws a random number: training is to go on as it would.
+        with torch.random.fork_rng(devices=gpus):
+            results = cls.test(cfg, ema_model, cls._build_evaluators(cfg, "EMA"))
+        return OrderedDict((f"{key}_EMA", value) for key, value in results.items())
+
+    @classmethod
+    def _build_evaluators(cls, cfg: CfgNode, suffix: str) -> list[DatasetEvaluator]:
+        """One for each of ``DATASETS.TEST``, writing into ``OUTPUT_DIR/inference_<suffix>``."""
+        folder = os.path.join(cfg.OUTPUT_DIR, f"inference_{suffix}")
         names = cfg.DATASETS.TEST
-        evaluators = [
+        return [
             cls.build_evaluator(cfg, name, os.path.join(folder, name) if names[1:] else folder)
             for name in names
         ]
-        results = cls.test(at_original_size(cfg), tta_model(cfg, model), evaluators)
-        return OrderedDict((f"{key}_TTA", value) for key, value in results.items())
+
+
+def headline(results: dict[str, Any]) -> str:
+    """The score that matters most, "mIoU 41.30 %" or "top-1 93.20 %", with EMA's where it is.
+
+    Args:
+        results: of an evaluation on one dataset; others give "".
+    """
+    for task, key, name in (("sem_seg", "mIoU", "mIoU"), ("classification", "top1", "top-1")):
+        if key in results.get(task, {}):
+            ema = results.get(f"{task}_EMA", {})
+            beside = f" (EMA {ema[key]:.2f} %)" if key in ema else ""
+            return f"{name} {results[task][key]:.2f} %{beside}"
+    return ""
 
 
 def with_tta(cfg: CfgNode) -> bool:
@@ -194,11 +268,14 @@ def evaluate(cfg: CfgNode, resume: bool = False) -> OrderedDict:
 
     Returns:
         Detectron2's results: ``{"sem_seg": {"mIoU": ..., ...}}`` for one dataset, one such
-        dictionary per dataset name for several. With ``TEST.AUG.ENABLED`` the same again with
-        test-time augmentation, ``{"sem_seg_TTA": ...}``.
+        dictionary per dataset name for several. With ``SOLVER.EMA.ENABLED`` and a checkpoint that
+        has averaged weights the same again with these, ``{"sem_seg_EMA": ...}``; with
+        ``TEST.AUG.ENABLED`` with test-time augmentation, ``{"sem_seg_TTA": ...}``.
     """
     model = Trainer.build_model(cfg)
-    checkpointer = SegmentationCheckpointer(model, save_dir=cfg.OUTPUT_DIR)
+    checkpointer = SegmentationCheckpointer(
+        model, save_dir=cfg.OUTPUT_DIR, input_convention=input_convention(cfg)
+    )
     from_last = resume and checkpointer.has_checkpoint()
     weights = checkpointer.get_checkpoint_file() if from_last else cfg.MODEL.WEIGHTS
     if weights:
@@ -209,8 +286,11 @@ def evaluate(cfg: CfgNode, resume: bool = False) -> OrderedDict:
             "checkpoint of OUTPUT_DIR (%s).",
             cfg.OUTPUT_DIR,
         )
-    checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
+    checkpoint = checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
+    ema_model = model_with_ema_weights(cfg, model, checkpoint)
     results = Trainer.test(cfg, model)
+    if ema_model is not None:
+        results.update(Trainer.test_with_EMA(cfg, ema_model))
     if with_tta(cfg):
         results.update(Trainer.test_with_TTA(cfg, model))
     if comm.is_main_process():
