@@ -15,6 +15,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["vt_seg", "vt_seg.*"]),
+    package_data={"vt_seg.visualization": ["*.css", "*.html", "*.js"]},
     python_requires=">=3.10",
     # Ranges for environments that have their own torch; requirements.txt has the tested versions.
     install_requires=[
@@ -34,6 +35,16 @@ setup(
         "opencv": ["opencv-python-headless>=4.6"],
         # Only datasets/prepare_cocostuff10k.py reads MATLAB files.
         "mat": ["h5py>=3.7", "scipy>=1.9"],
-        "dev": ["h5py>=3.7", "pytest>=7.4", "pytest-xdist>=3.3", "ruff>=0.6", "scipy>=1.9"],
+        # Only MODEL.CLASSIFIER.DISTILLATION needs timm: the teachers.
+        "distill": ["timm>=1.0"],
+        "dev": [
+            "h5py>=3.7",
+            "pytest>=7.4",
+            "pytest-xdist>=3.3",
+            "ruff>=0.6",
+            "scikit-learn>=1.2",
+            "scipy>=1.9",
+            "timm>=1.0",
+        ],
     },
 )

@@ -1,14 +1,17 @@
 """Detectron2 components made of the layers; importing this registers them."""
 
+from .image_classifier import ImageClassifier
 from .losses import SegmentationLoss
 from .padding_aware_segmentor import PaddingAwareSegmentor
 from .sem_seg_fpn_loss_head import SemSegFPNLossHead
+from .stochastic_depth import add_stochastic_depth
 from .unwarping_segmentor import UnwarpingSemanticSegmentor
 from .vt_fpn_backbone import VTFPNBackbone
 from .vt_fpn_head import VTFPNHead
 from .vt_resnet import VTResNet
 
 __all__ = [
+    "ImageClassifier",
     "PaddingAwareSegmentor",
     "SegmentationLoss",
     "SemSegFPNLossHead",
@@ -16,4 +19,5 @@ __all__ = [
     "VTFPNBackbone",
     "VTFPNHead",
     "VTResNet",
+    "add_stochastic_depth",
 ]

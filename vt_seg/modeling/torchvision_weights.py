@@ -13,6 +13,13 @@ _RENAMES = (
     (r"^fc\.", "linear."),
 )
 
+INPUT_CONVENTION = {
+    "FORMAT": "RGB",
+    "PIXEL_MEAN": [123.675, 116.28, 103.53],
+    "PIXEL_STD": [58.395, 57.12, 57.375],
+}
+"""The input that torchvision's weights expect, in the words of the config."""
+
 
 def is_torchvision_resnet(state_dict: dict[str, Any]) -> bool:
     """Whether the keys are those of a torchvision ResNet (``conv1``, ``layer1.0.conv1``, ...)."""

@@ -1,0 +1,46 @@
+"""Which numbers a network was shown for a colour: channel order, mean and deviation."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from detectron2.config import CfgNode
+
+_KEYS = {
+    "FORMAT": "INPUT.FORMAT",
+    "PIXEL_MEAN": "MODEL.PIXEL_MEAN",
+    "PIXEL_STD": "MODEL.PIXEL_STD",
+}
+
+
+def input_convention(cfg: CfgNode) -> dict[str, Any]:
+    """What a checkpoint records of the input that its weights expect.
+
+    Returns:
+        ``{"FORMAT": str, "PIXEL_MEAN": [float, ...], "PIXEL_STD": [float, ...]}``.
+    """
+    return {
+        "FORMAT": cfg.INPUT.FORMAT,
+        "PIXEL_MEAN": [float(x) for x in cfg.MODEL.PIXEL_MEAN],
+        "PIXEL_STD": [float(x) for x in cfg.MODEL.PIXEL_STD],
+    }
+
+
+def describe_difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What is different and how to set it as it was, in a sentence; "" where nothing is.
+
+    Args:
+        saved, now: of :func:`input_convention`.
+    """
+    names = [name for name in _KEYS if name in saved and not _same(saved[name], now[name])]
+    if not names:
+        return ""
+    differences = "; ".join(f"{_KEYS[name]} {saved[name]}, here {now[name]}" for name in names)
+    remedy = " ".join(f'{_KEYS[name]} "{saved[name]}"' for name in names)
+    return f"the weights were trained with {differences}. To show them what they know: {remedy}"
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, str) or isinstance(b, str):
+        return a == b
+    return len(a) == len(b) and np.allclose(a, b, rtol=1e-4, atol=1e-4)

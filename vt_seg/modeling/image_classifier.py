@@ -1,0 +1,193 @@
+"""Image classification as a Detectron2 meta-architecture: a backbone and a linear layer."""
+
+from collections.abc import Sequence
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
+from detectron2.structures import ImageList
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .distillation import Distillation, distillation
+from .stochastic_depth import add_stochastic_depth
+
+
+class ClassifierHead(nn.Module):
+    """Average over all positions, dropout, linear layer.
+
+    Of a feature map it averages the pixels, as a ResNet does, of visual tokens the tokens (v4
+    Sec. 4: "average pooling over the tokens and a fully-connected layer").
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0) -> None:
+        """
+        Args:
+            in_channels: C.
+            num_classes: K.
+            dropout: probability that a channel of the average is zeroed in training.
+        """
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(in_channels, num_classes)
+        # As Detectron2's ResNet (Goyal et al., arXiv 1706.02677, Sec. 5.1).
+        nn.init.normal_(self.linear.weight, std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, H, W)`` or ``(N, C, L)`` to logits ``(N, K)``."""
+        return self.linear(self.dropout(x.flatten(2).mean(dim=2)))
+
+
+@META_ARCH_REGISTRY.register()
+class ImageClassifier(nn.Module):
+    """Any Detectron2 backbone as an image classifier.
+
+    A checkpoint's names are ``backbone.*``, which a segmentation model takes over
+    (``vt_seg.engine.SegmentationCheckpointer``), and ``classifier.linear.*``.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        in_feature: str,
+        num_classes: int,
+        dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+        distillation: Distillation | None = None,
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+    ) -> None:
+        """
+        Args:
+            backbone: gives the feature.
+            in_feature: the name of its output that is averaged.
+            num_classes: K.
+            dropout: see :class:`ClassifierHead`.
+            label_smoothing: share of the target that is spread evenly over all classes.
+            distillation: a teacher to learn from; None for none.
+            pixel_mean, pixel_std: of each channel, to normalise images with.
+
+        Raises:
+            ValueError: the backbone has no such output, or a number is out of range.
+        """
+        super().__init__()
+        shapes = backbone.output_shape()
+        if in_feature not in shapes:
+            raise ValueError(
+                f'MODEL.CLASSIFIER.IN_FEATURE is "{in_feature}", but the backbone '
+                f"{type(backbone).__name__} gives {sorted(shapes)}: name one of these, or add "
+                f'"{in_feature}" to MODEL.RESNETS.OUT_FEATURES'
+            )
+        for key, value in {"DROPOUT": dropout, "LABEL_SMOOTHING": label_smoothing}.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"MODEL.CLASSIFIER.{key} is {value}, need 0 to 1")
+        if num_classes < 1:
+            raise ValueError(f"MODEL.CLASSIFIER.NUM_CLASSES is {num_classes}, need 1 or more")
+        self.backbone = backbone
+        self.classifier = ClassifierHead(shapes[in_feature].channels, num_classes, dropout)
+        self.in_feature = in_feature
+        self.num_classes = num_classes
+        self.label_smoothing = label_smoothing
+        self.distillation = distillation
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict:
+        """Arguments of ``__init__``: ``MODEL.CLASSIFIER``, on the backbone of ``MODEL.BACKBONE``
+        with its ``STOCHASTIC_DEPTH``."""
+        backbone = build_backbone(cfg)
+        add_stochastic_depth(backbone, cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH)
+        node = cfg.MODEL.CLASSIFIER
+        return {
+            "backbone": backbone,
+            "in_feature": node.IN_FEATURE,
+            "num_classes": node.NUM_CLASSES,
+            "dropout": node.DROPOUT,
+            "label_smoothing": node.LABEL_SMOOTHING,
+            "distillation": distillation(cfg),
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.pixel_mean.device
+
+    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """
+        Args:
+            batched_inputs: records with ``image`` (3, H, W), 0 to 255 in the order of
+                ``INPUT.FORMAT``; in training of one size, and with ``label``, an int.
+
+        Returns:
+            in training the losses: ``loss_cls``, and with distillation ``loss_distill``, each with
+            its weight; their sum is the paper's (v4 Sec. 5.2). Else ``{"logits": (K,)}`` for each
+            record.
+
+        Raises:
+            ValueError: in training, labels that are missing or no class, or images of several
+                sizes.
+        """
+        if not self.training:
+            return self._predict(batched_inputs)
+        targets = self._targets(batched_inputs)
+        sizes = {tuple(record["image"].shape[-2:]) for record in batched_inputs}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"a batch has images of {len(sizes)} sizes ({sorted(sizes)[:3]}, ...): a "
+                "classifier trains on one, INPUT.CLASSIFICATION.CROP_SIZE with vt_seg's mapper"
+            )
+        images = torch.stack([record["image"].to(self.device) for record in batched_inputs])
+        logits = self._logits(images)
+        loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        if self.distillation is None:
+            return {"loss_cls": loss}
+        weight = self.distillation.weight
+        return {
+            "loss_cls": (1 - weight) * loss,
+            "loss_distill": weight * self.distillation.loss(logits, images),
+        }
+
+    def _predict(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
+        """Each image's logits; those of several sizes one by one, as padding would be averaged."""
+        images = [record["image"].to(self.device) for record in batched_inputs]
+        if len({image.shape for image in images}) == 1:
+            logits = self._logits(torch.stack(images))
+        else:
+            logits = torch.cat([self._logits(image[None]) for image in images])
+        return [{"logits": row} for row in logits]
+
+    def _logits(self, images: Tensor) -> Tensor:
+        """``(N, 3, H, W)``, not normalised, to ``(N, K)``."""
+        normalised = (images - self.pixel_mean) / self.pixel_std
+        # Pads where the backbone asks for sizes that a stride divides, as an FPN does.
+        padded = ImageList.from_tensors(
+            list(normalised),
+            self.backbone.size_divisibility,
+            padding_constraints=self.backbone.padding_constraints,
+        )
+        return self.classifier(self.backbone(padded.tensor)[self.in_feature])
+
+    def _targets(self, batched_inputs: list[dict]) -> Tensor:
+        """Labels ``(N,)``, checked before they can crash a GPU kernel."""
+        labels = []
+        for record in batched_inputs:
+            name = record.get("file_name", "a record")
+            if "label" not in record:
+                raise ValueError(
+                    f"{name} has no label: DATASETS.TRAIN must be datasets for classification "
+                    "(DATASETS.CUSTOM with IMAGE_FOLDER registers one)"
+                )
+            label = int(record["label"])
+            if not 0 <= label < self.num_classes:
+                raise ValueError(
+                    f"{name} has label {label}, but MODEL.CLASSIFIER.NUM_CLASSES is "
+                    f"{self.num_classes}, so labels are 0 to {self.num_classes - 1}: set it to "
+                    "the number of classes of DATASETS.TRAIN"
+                )
+            labels.append(label)
+        return torch.tensor(labels, device=self.device)
