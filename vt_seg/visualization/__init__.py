@@ -1,4 +1,4 @@
-"""Pictures of predictions and labels."""
+"""Pictures of predictions, labels and visual tokens."""
 
 from .legend import draw_legend
 from .overlay import draw_sem_seg
@@ -6,17 +6,26 @@ from .panels import contact_sheet, side_by_side
 from .picture_files import spread_evenly
 from .predictions import draw_dataset, draw_files, find_images
 from .samples import Sample, View, draw_samples
+from .token_drawing import draw_tokens
+from .token_maps import TokenMaps, capture_tokens
+from .token_study import LevelMaps, TokenStudy, study_tokens
 
 __all__ = [
+    "LevelMaps",
     "Sample",
+    "TokenMaps",
+    "TokenStudy",
     "View",
+    "capture_tokens",
     "contact_sheet",
     "draw_dataset",
     "draw_files",
     "draw_legend",
     "draw_samples",
     "draw_sem_seg",
+    "draw_tokens",
     "find_images",
     "side_by_side",
     "spread_evenly",
+    "study_tokens",
 ]

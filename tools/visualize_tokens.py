@@ -1,0 +1,97 @@
+#!/usr/bin/env python
+"""Draw what a trained model's visual tokens look at, and which pixels read them.
+
+    python tools/visualize_tokens.py --config-file configs/vtfpn_R18_scenes.yaml --input a.jpg
+    ... --weights model.pth                       default: the final weights in OUTPUT_DIR
+
+For VT-FPN and VT-ResNet. Writes <name>_tokens.png and <name>_tokens.html; the latter answers when
+one points at pixels and tokens, in any browser, without a network. See docs/tokens.md.
+"""
+
+import argparse
+import os
+import sys
+
+import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
+
+# isort: split
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.modeling import build_model
+from torch import nn
+
+from vt_seg.engine import (
+    SegmentationCheckpointer,
+    adapt_to_machine,
+    check_datasets,
+    find_weights,
+    load_cfg,
+)
+from vt_seg.engine.data_loaders import build_mapper
+from vt_seg.engine.input_convention import input_convention
+from vt_seg.visualization import draw_tokens, find_images
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", required=True, metavar="FILE")
+    parser.add_argument("--weights", metavar="FILE", help="default: the final ones in OUTPUT_DIR")
+    parser.add_argument(
+        "--input", nargs="+", required=True, metavar="IMAGE", help="files, folders, patterns"
+    )
+    parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/tokens")
+    parser.add_argument(
+        "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
+    )
+    return parser.parse_args(arguments)
+
+
+def load_model(cfg: CfgNode) -> nn.Module:
+    model = build_model(cfg).eval()
+    checkpointer = SegmentationCheckpointer(model, input_convention=input_convention(cfg))
+    checkpointer.load(cfg.MODEL.WEIGHTS)
+    return model
+
+
+def main(args: argparse.Namespace) -> None:
+    cfg = load_cfg(args.config_file, args.opts)
+    try:
+        check_datasets(cfg, is_train=False)
+    except FileNotFoundError as error:
+        # A classifier's classes are named by its dataset's folders, which need not be here.
+        print(f"{error}\nSo classes have numbers in place of names.")
+    for note in adapt_to_machine(cfg, world_size=1):
+        print(note)
+    if args.weights:
+        if not os.path.isfile(args.weights):
+            raise FileNotFoundError(f"--weights {args.weights}: no such file")
+        cfg.MODEL.WEIGHTS = args.weights
+    elif "MODEL.WEIGHTS" not in args.opts[::2]:
+        # The config names the weights that training starts from.
+        cfg.MODEL.WEIGHTS = find_weights(cfg.OUTPUT_DIR)
+    weights = os.path.basename(cfg.MODEL.WEIGHTS) or "none: random numbers"
+    print(f"weights: {cfg.MODEL.WEIGHTS or weights}")
+    output = args.output or os.path.join(cfg.OUTPUT_DIR, "tokens")
+    paths = find_images(args.input)
+    mapper = build_mapper(cfg, is_train=False)
+    written = draw_tokens(
+        paths,
+        load_model(cfg),
+        # A classifier's mapper wants a label, which is not used.
+        lambda path: mapper({"file_name": path, "label": 0}),
+        MetadataCatalog.get(cfg.DATASETS.TEST[0]),
+        output,
+        image_format=cfg.INPUT.FORMAT,
+        config=os.path.basename(args.config_file),
+        weights=weights,
+    )
+    print(f"{len(written) // 2} pictures and as many pages in {output}")
+
+
+if __name__ == "__main__":
+    try:
+        main(parse_args())
+    except (OSError, ValueError) as error:  # a file, weights or a config that does not fit
+        sys.exit(f"error: {error}")
