@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vt_seg.analysis import ModelCost, count_cost, count_macs, format_costs
+from vt_seg.analysis.complexity import count_macs_within, num_parameters
 from vt_seg.engine import load_cfg
 
 COCO, LIP = (800, 1216), (473, 473)
@@ -41,23 +42,22 @@ def test_fvcore_counts_the_same():
     assert count_macs(lambda: network(x)) == FlopCountAnalysis(network, x).total()
 
 
-# Paper v1 Table 4: total and neck ("FPN"), in G. Its 473 x 473 counts FPN without padding.
-@pytest.mark.parametrize(
-    ("config", "size", "total", "neck"),
-    [
-        ("vtfpn_R50_cocostuff", COCO, (113, 1), (8.5, 0.1)),
-        ("vtfpn_R101_cocostuff", COCO, (185, 1), (8.5, 0.1)),
-        ("fpn_R50_cocostuff", COCO, (159, 1), (55.1, 0.05)),
-        ("fpn_R101_cocostuff", COCO, (231, 1), (55.1, 0.05)),
-        ("vtfpn_R50_lip", LIP, (26.4, 0.4), (2.0, 0.1)),
-        ("vtfpn_R101_lip", LIP, (43.6, 0.4), (2.0, 0.1)),
-    ],
-)
-def test_paper(config, size, total, neck):
-    cost = count_cost(load_cfg(f"configs/{config}.yaml"), size)
-    assert sum(cost.macs.values()) / 1e9 == pytest.approx(total[0], abs=total[1])
-    assert cost.macs["neck"] / 1e9 == pytest.approx(neck[0], abs=neck[1])
-    assert cost.counted_size == size
+def test_within_a_module():
+    inner, outer = nn.Linear(7, 5), nn.Linear(5, 3)
+    x = torch.randn(2, 7)
+    model = nn.Sequential(inner, outer)
+    assert count_macs_within(inner, lambda: model(x)) == (2 * 5 * 3, 2 * 7 * 5)
+    assert count_macs_within(model, lambda: model(x)) == (0, 2 * 5 * 3 + 2 * 7 * 5)
+    # Each of several passes counts, and the hooks are gone afterwards.
+    assert count_macs_within(inner, lambda: (inner(x), inner(x))) == (0, 2 * 2 * 7 * 5)
+    assert not inner._forward_hooks and not inner._forward_pre_hooks
+
+
+def test_parameters_without_norms():
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.GroupNorm(2, 8))
+    assert num_parameters(model) == 3 * 8 + 8 + 2 * 2 * 8
+    assert num_parameters(model, norms=False) == 3 * 8 + 8
+    assert num_parameters(None) == 0
 
 
 def test_fpn_by_hand():
@@ -96,6 +96,33 @@ def test_parameters_are_all_of_the_model():
     neck = sum(p.numel() for p in model.sem_seg_head.neck.parameters())
     assert cost.parameters["neck"] == neck
     assert cfg.MODEL.DEVICE == "cpu"
+
+
+def test_classifier():
+    """A backbone and a linear layer; no neck."""
+    cost = count_cost(load_cfg("configs/imagenet/resnet_R18_default.yaml"), (224, 224))
+    assert cost.macs["head"] == 512 * 1000 and cost.parameters["head"] == 512 * 1000 + 1000
+    # torchvision's documentation of resnet18: 11 689 512 parameters, 1.81 GFLOPS.
+    assert sum(cost.parameters.values()) == 11_689_512
+    assert sum(cost.macs.values()) / 1e9 == pytest.approx(1.81, abs=0.005)
+    assert [line.split()[0] for line in format_costs([cost]).splitlines()[2:]] == [
+        "backbone",
+        "head",
+        "total",
+    ]
+
+
+def test_neck_of_several_layers():
+    """MODEL.VT_FPN.NUM_LAYERS: without any the neck is its laterals."""
+    cfg = load_cfg("configs/vtfpn_R18_scenes.yaml")
+    costs = []
+    for cfg.MODEL.VT_FPN.NUM_LAYERS in (0, 1, 2):
+        costs.append(count_cost(cfg, (64, 96)).macs["neck"])
+    none, one, two = costs
+    channels = cfg.MODEL.FPN.OUT_CHANNELS
+    places = [16 * 24, 8 * 12, 4 * 6, 2 * 3]
+    assert none == sum(p * c * channels for p, c in zip(places, (64, 128, 256, 512), strict=True))
+    assert none < one < two
 
 
 def test_padding_is_told():

@@ -1,5 +1,14 @@
-"""What a model costs."""
+"""What a model costs, and what the paper says it costs."""
 
 from .complexity import ModelCost, count_cost, count_macs, format_costs
+from .paper_tables import TABLES, paper_document, paper_tables
 
-__all__ = ["ModelCost", "count_cost", "count_macs", "format_costs"]
+__all__ = [
+    "TABLES",
+    "ModelCost",
+    "count_cost",
+    "count_macs",
+    "format_costs",
+    "paper_document",
+    "paper_tables",
+]

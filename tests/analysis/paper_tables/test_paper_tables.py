@@ -1,0 +1,156 @@
+"""The paper's tables against what our configs cost: how near, and that no difference is hidden."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from torch.utils.flop_counter import FlopCounterMode
+
+from vt_seg.analysis.paper_tables import paper_document
+from vt_seg.analysis.paper_tables.notes import NOTES
+from vt_seg.analysis.paper_tables.numbers import V1_TABLE_1, V1_TABLE_3, V1_TABLE_4
+
+DEPTHS = (18, 34, 50, 101)
+DOCUMENT = Path(__file__).parents[3] / "docs" / "paper_tables.md"
+
+
+def column(table, name, group=""):
+    """Index of the first column ``name``, or of the first after the column ``group``."""
+    return table.columns.index(name, table.columns.index(group) if group else 0)
+
+
+def cells(table, *labels):
+    """The row with these labels, as a function of a column's name and group."""
+    (row,) = (row for row in table.rows if row.cells[: len(labels)] == labels)
+    return lambda name, group="": row.cells[column(table, name, group)]
+
+
+def percent(text):
+    return float(text.removesuffix(" %"))
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_resnets_are_torchvisions(models, depth):
+    ours = models.classifier(f"resnet_R{depth}_default")
+    with torch.device("meta"):
+        theirs = getattr(torchvision.models, f"resnet{depth}")().eval()
+        image = torch.empty(1, 3, 224, 224)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        theirs(image)
+    assert 2 * ours.macs == counter.get_total_flops()
+    assert ours.all_params == sum(p.numel() for p in theirs.parameters())
+    assert ours.stage5_params == sum(p.numel() for p in theirs.layer4.parameters() if p.dim() == 4)
+    # The paper counts parameters as we do for its tables, without norms.
+    printed = V1_TABLE_1[f"R-{depth}"]
+    assert ours.params / 1e6 == pytest.approx(float(printed.params), abs=0.011)
+    assert ours.macs / 1e9 == pytest.approx(float(printed.macs), abs=0.0011)
+
+
+# The reading that is within the tolerance, and all readings that the tables show.
+@pytest.mark.parametrize(
+    ("model", "reading", "params_within"),
+    [
+        ("VT-R-18", "L=16, as the counts say", 2),
+        ("VT-R-34", "L=8, as the text says", 2),
+        ("VT-R-34", "L=16, as Table 3 counts", 2),
+        ("VT-R-50", "L=8, as the text says", 12),
+        ("VT-R-50", "L=8, static, as the counts say", 2),
+        ("VT-R-101", "L=8, as the text says", 12),
+        ("VT-R-101", "L=8, static, as the counts say", 2),
+    ],
+)
+def test_v1_table_1(tables, model, reading, params_within):
+    table = tables["v1 Table 1"]
+    row = cells(table, model, reading)
+    assert row("MACs G: paper") == V1_TABLE_1[model].macs
+    assert abs(percent(row("difference"))) <= 3
+    assert abs(percent(row("difference", "params M: paper"))) <= params_within
+    assert float(row("ours")) / float(row("MACs G: paper")) == pytest.approx(1, abs=0.03)
+
+
+def test_v1_table_1_as_the_configs_are(models):
+    """The configs follow v1's text, L=8; only VT-R-18's MACs are then more than 3 % off."""
+    for depth, within in ((18, 0.05), (34, 0.03), (50, 0.03), (101, 0.03)):
+        cost = models.classifier(f"vtresnet_v1_R{depth}_default")
+        paper = float(V1_TABLE_1[f"VT-R-{depth}"].macs)
+        assert cost.macs / 1e9 == pytest.approx(paper, rel=within)
+
+
+def test_v1_table_2(tables):
+    """Stage 5 alone, in the first readings: fewer MACs by the paper's factor, within a sixth."""
+    for depth, factor in zip(DEPTHS, (2.4, 5.0, 6.1, 6.9), strict=True):
+        row = cells(tables["v1 Table 2"], "MACs, stage 5", f"R-{depth}")
+        assert row("paper") == f"{factor}x"
+        assert float(row("ours").removesuffix("x")) == pytest.approx(factor, rel=1 / 6)
+
+
+@pytest.mark.parametrize("model", ["VT-R-18", "VT-R-34"])
+@pytest.mark.parametrize("variant", ["-TF", "-PE", "-DT"])
+def test_v1_table_3(tables, model, variant):
+    row = cells(tables["v1 Table 3"], model, variant)
+    group = "from base, params M: paper"
+    paper, ours = float(row(group)), float(row("ours", group))
+    printed = V1_TABLE_3[int(model[-2:])]
+    assert paper == round(float(printed[variant].params) - float(printed["base"].params), 2)
+    # The paper's sign, and its size up to 5 % or the last digit.
+    assert paper < 0 and ours == pytest.approx(paper, rel=0.05, abs=0.011)
+    # MACs have the paper's sign but for -DT, which the notes tell.
+    group = "from base, MACs M: paper"
+    paper, ours = float(row(group)), float(row("ours", group))
+    assert (paper < 0) == (variant != "-DT") and ours < 0
+
+
+def test_v1_table_4(tables):
+    table = tables["v1 Table 4"]
+    for (dataset, model), printed in V1_TABLE_4.items():
+        counted = {"COCO-Stuff": "800x1216", "LIP": "473x473"}[dataset]
+        row = cells(table, dataset, model, counted)
+        assert float(row("ours")) == pytest.approx(float(printed.total), rel=0.01)
+        neck = float(row("ours", "neck, MACs G: paper"))
+        assert neck == pytest.approx(float(printed.neck), abs=0.1)
+    padded = [row.cells[1] for row in table.rows if row.cells[2] == "480x480"]
+    assert padded == ["R-50 FPN", "R-101 FPN"]
+
+
+def test_values_on_tokens_are_what_fits_table_4(tables):
+    """As printed, on all pixels, W_V would make the neck 8.86 G, not 8.5 G."""
+    row = cells(tables["v1 Table 4"], "COCO-Stuff", "R-50 VT-FPN", "800x1216")
+    neck, total, printed = (
+        float(text) for text in (row("ours", "neck, MACs G: paper"), row("ours"), row("as printed"))
+    )
+    assert neck + printed - total == pytest.approx(8.86, abs=0.011)
+
+
+def test_every_difference_has_a_note(tables):
+    for name, table in tables.items():
+        shares = [i for i, column in enumerate(table.columns) if column == "difference"]
+        assert shares, name
+        for row in table.rows:
+            off = max(abs(percent(row.cells[i])) for i in shares if row.cells[i] != "-")
+            assert off <= 1 or row.note, (name, row.cells)
+
+
+def test_every_note_has_a_row(tables):
+    rows = {
+        (name, *row.cells[: table.num_labels])
+        for name, table in tables.items()
+        for row in table.rows
+    }
+    assert set(NOTES) <= rows
+
+
+def test_all_tables_are_there(tables):
+    v1 = [f"v1 Table {i}" for i in range(1, 5)]
+    v4 = [f"v4 Table {i}" for i in range(1, 9)]
+    assert list(tables) == v1 + v4
+    assert "v4 Tables 9 and 10" in tables["v1 Table 4"].title
+    for table in tables.values():
+        assert all(len(row.cells) == len(table.columns) for row in table.rows)
+
+
+def test_the_document_is_current(tables):
+    committed = DOCUMENT.read_text(encoding="utf-8")
+    assert paper_document(list(tables.values())) == committed, (
+        "a config or the code changed what models cost: run tools/analyze_model.py --paper"
+    )

@@ -1,0 +1,89 @@
+"""Rows of an ablation: configs that inherit a base of their own folder and change a few keys."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class AblationRow:
+    """One config of an ablation.
+
+    Attributes:
+        config_file: its path.
+        base_file: the config of the same folder that it inherits, whose results its own are
+            compared with; None where it is a base itself.
+        changes: the keys that it sets itself, ``{"MODEL.VT_RESNET.MIXER": "none"}``.
+    """
+
+    config_file: str
+    base_file: str | None
+    changes: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The file's name, without ``.yaml``."""
+        return Path(self.config_file).stem
+
+    @property
+    def base(self) -> str | None:
+        """The base's name."""
+        return None if self.base_file is None else Path(self.base_file).stem
+
+
+def read_row(config_file: str) -> AblationRow:
+    """What a config is based on and changes.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is not a mapping of keys.
+    """
+    with open(config_file, encoding="utf-8") as file:
+        keys = yaml.safe_load(file)
+    if not isinstance(keys, dict):
+        raise ValueError(f"{config_file} is not a config: its YAML is no mapping of keys")
+    base = keys.pop("_BASE_", None)
+    folder = os.path.dirname(config_file)
+    is_sibling = isinstance(base, str) and not os.path.dirname(base)
+    return AblationRow(
+        config_file, os.path.join(folder, base) if is_sibling else None, dict(_flat(keys))
+    )
+
+
+def read_rows(config_files: Sequence[str]) -> list[AblationRow]:
+    """The rows of these configs and of the bases that they need: base by base, its rows after it.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`read_row`.
+        ValueError: a base has a base itself, or two files have one name.
+    """
+    rows: dict[str, AblationRow] = {}
+    for config_file in config_files:
+        row = read_row(config_file)
+        base = row if row.base_file is None else read_row(row.base_file)
+        if base.base_file is not None:
+            raise ValueError(
+                f"{row.config_file} inherits {base.config_file}, which inherits {base.base_file}: "
+                "let a row inherit the base that it is compared with"
+            )
+        for needed in (base, row):
+            known = rows.setdefault(needed.name, needed)
+            if not os.path.samefile(known.config_file, needed.config_file):
+                raise ValueError(
+                    f"{known.config_file} and {needed.config_file} have one name, and so one row "
+                    "and one folder: rename one"
+                )
+    bases = sorted((row for row in rows.values() if row.base is None), key=lambda row: row.name)
+    return [r for base in bases for r in (base, *(x for x in rows.values() if x.base == base.name))]
+
+
+def _flat(keys: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in keys.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

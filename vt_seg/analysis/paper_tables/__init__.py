@@ -1,0 +1,71 @@
+"""The paper's tables of costs with ours beside them, from configs alone: nothing is computed."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from ..report_table import ReportTable, document
+from .classification import (
+    v1_table_1,
+    v1_table_2,
+    v1_table_3,
+    v4_ablations,
+    v4_table_1,
+    v4_table_2,
+    v4_table_8,
+)
+from .models import PaperModels
+from .segmentation import v1_table_4
+
+__all__ = ["TABLES", "PaperModels", "paper_document", "paper_tables"]
+
+ABOUT = """\
+Written by `python tools/analyze_model.py --paper`; do not edit. Source: arXiv 2006.03677, v1 (June
+2020) and v4 (November 2020).
+
+- **paper**: as printed. The accuracies and mIoU are the paper's; ours are *not trained* on
+  ImageNet, COCO-Stuff or LIP.
+- **ours**: what the implementation executes for one image, classifiers at 224x224. MACs are those
+  of convolutions, linear layers and matrix products. Parameters of classifiers leave out norms, as
+  the paper's do: only so does its ResNet-101 have 44.44 M (44.55 M with them).
+- **difference**: of ours from the paper's. Above 1 % a note says why, or that nobody knows.
+- **as printed**: MACs with the VT modules counted by the paper's formulas as they are printed
+  (`vt_seg/analysis/literal_macs.py`). Ours differ where fewer MACs have the same result (the value
+  convolution of v1's static tokenizers runs on L tokens, not on HW pixels), and where a resize is a
+  matrix product (position code, pooling, clustering).
+- **stage 5**: what VT modules replace, alone."""
+
+
+TABLES: Mapping[str, Callable[[PaperModels], ReportTable]] = {
+    "v1-1": v1_table_1,
+    "v1-2": v1_table_2,
+    "v1-3": v1_table_3,
+    "v1-4": v1_table_4,
+    "v4-1": v4_table_1,
+    "v4-2": v4_table_2,
+    **{f"v4-{number}": partial(v4_ablations, number=number) for number in range(3, 8)},
+    "v4-8": v4_table_8,
+}
+"""Revision and number to the table; v4 Tables 9 and 10 repeat v1 Table 4."""
+
+
+def paper_tables(
+    configs: str | Path, names: Sequence[str] = tuple(TABLES)
+) -> Iterator[ReportTable]:
+    """Tables of the paper, one by one.
+
+    Args:
+        configs: the project's ``configs/``.
+        names: of ``TABLES``; default: all.
+
+    Raises:
+        FileNotFoundError: ``configs`` is not that folder.
+    """
+    models = PaperModels(configs)
+    for name in names:
+        yield TABLES[name](models)
+
+
+def paper_document(tables: Sequence[ReportTable]) -> str:
+    """The text of docs/paper_tables.md."""
+    return document("The paper's tables", ABOUT, tables)

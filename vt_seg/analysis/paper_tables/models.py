@@ -1,0 +1,139 @@
+"""The models behind the paper's tables, each from its config, and what they cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from detectron2.config import CfgNode, get_cfg
+
+from vt_seg.config import add_vt_seg_config
+from vt_seg.modeling.layer_arguments import visual_transformer_arguments
+from vt_seg.modeling.vt_resnet import VTResNet
+
+from ..complexity import ModelCost, build_on_meta, count_cost, count_macs_within, num_parameters
+from ..literal_macs import LiteralCost, vt_fpn_neck, vt_resnet_stage
+from ..unpadded_fpn import count_unpadded_fpn
+
+IMAGE_SIZE = (224, 224)
+"""(height, width) in pixels at which the paper counts classifiers."""
+
+Keys = tuple[tuple[str, Any], ...]
+"""Overrides of MODEL.VT_RESNET: ``(("NUM_TOKENS", 16), ...)``."""
+
+
+@dataclass(frozen=True)
+class ClassifierCost:
+    """Cost of a classifier for one image of ``IMAGE_SIZE``.
+
+    Attributes:
+        macs, stage5_macs: that the implementation executes, in the model and in its stage 5.
+        printed_macs: the same with stage 5 counted by the paper's formulas (``literal_macs``); for
+            a ResNet those executed.
+        params, stage5_params: of convolutions and linear layers, as the paper counts them.
+        all_params: those of norms too.
+        printed_stage5: terms of the formulas; None for a ResNet.
+    """
+
+    macs: int
+    stage5_macs: int
+    printed_macs: int
+    params: int
+    stage5_params: int
+    all_params: int
+    printed_stage5: LiteralCost | None
+
+
+class PaperModels:
+    """Counts the models of a folder of configs, each once."""
+
+    def __init__(self, configs: str | Path) -> None:
+        """
+        Args:
+            configs: the project's ``configs/``.
+        """
+        self.configs = Path(configs)
+        self.classifier = cache(self._classifier)
+        self.segmentation = cache(self._segmentation)
+
+    def _classifier(self, name: str, keys: Keys = (), ablation: str = "") -> ClassifierCost:
+        """Cost of a classifier.
+
+        Args:
+            name: of a config in ``imagenet/``.
+            keys: overrides of MODEL.VT_RESNET.
+            ablation: a config in ``ablations/`` whose own keys, without those that it inherits,
+                come on top.
+        """
+        cfg = self.config(f"imagenet/{name}")
+        cfg.MODEL.VT_RESNET.merge_from_list([part for pair in keys for part in pair])
+        if ablation:
+            cfg.merge_from_other_cfg(CfgNode(self.own_keys(f"ablations/{ablation}")))
+        return count_classifier(cfg)
+
+    def _segmentation(self, name: str, size: tuple[int, int], padded: bool = True) -> ModelCost:
+        """Cost of a segmentation model; ``padded=False`` counts an FPN that does not pad."""
+        cfg = self.config(name)
+        return count_cost(cfg, size) if padded else count_unpadded_fpn(cfg, size)
+
+    def printed_neck(self, name: str, size: tuple[int, int]) -> LiteralCost:
+        """The VT-FPN neck of a config, by the paper's formulas."""
+        cfg = self.config(name)
+        sizes = visual_transformer_arguments(cfg, "VT_FPN")
+        del sizes["norm"]
+        channels = [cfg.MODEL.RESNETS.RES2_OUT_CHANNELS * 2**level for level in range(4)]
+        pixels = [-(-size[0] // stride) * -(-size[1] // stride) for stride in (4, 8, 16, 32)]
+        return vt_fpn_neck(channels, cfg.MODEL.FPN.OUT_CHANNELS, pixels, **sizes)
+
+    def config(self, name: str) -> CfgNode:
+        """The config ``name`` (without .yaml) on Detectron2's and vt_seg's defaults."""
+        cfg = get_cfg()
+        add_vt_seg_config(cfg)
+        cfg.merge_from_file(str(self.configs / f"{name}.yaml"))
+        return cfg
+
+    def own_keys(self, name: str) -> Mapping[str, Any]:
+        """What the config ``name`` says itself, without ``_BASE_``."""
+        path = self.configs / f"{name}.yaml"
+        keys = yaml.safe_load(path.read_text(encoding="utf-8"))
+        keys.pop("_BASE_", None)
+        return keys
+
+
+def count_classifier(cfg: CfgNode) -> ClassifierCost:
+    """Cost of the ``ImageClassifier`` that ``cfg`` describes, with its stage 5 apart."""
+    model = build_on_meta(cfg)
+    backbone = model.backbone
+    image = torch.empty(1, 3, *IMAGE_SIZE, device="meta")
+    outside, stage5 = count_macs_within(
+        backbone.res5, lambda: model.classifier(backbone(image)[model.in_feature])
+    )
+    printed = None
+    if isinstance(backbone, VTResNet):
+        printed = _printed_stage5(cfg, backbone)
+    return ClassifierCost(
+        macs=outside + stage5,
+        stage5_macs=stage5,
+        printed_macs=outside + (stage5 if printed is None else printed.total_macs),
+        params=num_parameters(model, norms=False),
+        stage5_params=num_parameters(backbone.res5, norms=False),
+        all_params=num_parameters(model),
+        printed_stage5=printed,
+    )
+
+
+def _printed_stage5(cfg: CfgNode, backbone: VTResNet) -> LiteralCost:
+    sizes = visual_transformer_arguments(cfg, "VT_RESNET")
+    del sizes["norm"]
+    pixels = IMAGE_SIZE[0] // 16 * (IMAGE_SIZE[1] // 16)
+    return vt_resnet_stage(
+        4 * cfg.MODEL.RESNETS.RES2_OUT_CHANNELS,
+        cfg.MODEL.VT_RESNET.OUT_CHANNELS,
+        pixels,
+        len(backbone.res5.stack.blocks),
+        tokens_only="res5" not in cfg.MODEL.RESNETS.OUT_FEATURES,
+        **sizes,
+    )
