@@ -19,12 +19,19 @@ from pathlib import Path
 from rich.console import Console
 
 import vt_seg  # noqa: F401  (registers models and datasets)
-from vt_seg.analysis import TABLES, count_cost, format_costs, paper_document, paper_tables
+from vt_seg.analysis import (
+    TABLES,
+    count_cost,
+    format_costs,
+    paper_document,
+    paper_tables,
+    usual_image_size,
+)
 from vt_seg.data.atomic_files import write_atomically
 from vt_seg.engine import load_cfg
+from vt_seg.engine.data_loaders import is_classifier
 
 ROOT = Path(__file__).resolve().parents[1]
-CLASSIFIER_SIZES = [(224, 224)]
 SIZES = [(800, 1216), (473, 473)]
 
 
@@ -42,8 +49,8 @@ def image_size(text: str) -> tuple[int, int]:
 def print_costs(config_file: str, sizes: list[tuple[int, int]] | None, opts: list[str]) -> None:
     """The cost of one config's model; sizes None takes the paper's."""
     cfg = load_cfg(config_file, opts)
-    if cfg.MODEL.META_ARCHITECTURE == "ImageClassifier":
-        num_classes, default_sizes = cfg.MODEL.CLASSIFIER.NUM_CLASSES, CLASSIFIER_SIZES
+    if is_classifier(cfg):
+        num_classes, default_sizes = cfg.MODEL.CLASSIFIER.NUM_CLASSES, [usual_image_size(cfg)]
     else:
         num_classes, default_sizes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, SIZES
     print(f"{config_file}, {num_classes} classes, one image")

@@ -20,13 +20,13 @@ from pathlib import Path
 import torch
 from detectron2.config import CfgNode
 
-from vt_seg.analysis import count_cost
+from vt_seg.analysis import count_cost, usual_image_size
 from vt_seg.analysis.ablation_rows import AblationRow, read_rows
 from vt_seg.analysis.ablation_table import AblationResult, format_ablations, format_seeds
 from vt_seg.analysis.marked_section import marks, replace_section
 from vt_seg.data.atomic_files import write_atomically
 from vt_seg.engine import load_cfg
-from vt_seg.engine.data_loaders import is_classifier
+from vt_seg.engine.recipe import scale_recipe
 from vt_seg.engine.sweep import Run, budget_overrides, task_of, train_all
 
 ROWS = Path(__file__).resolve().parents[1] / "configs" / "ablations"
@@ -46,7 +46,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--iterations",
         type=int,
-        help="of every run; warm-up and steps scale with it. Default: what each config says",
+        help="of every run, in the recipe's own terms (SOLVER.REFERENCE_WORLD_SIZE scales them to "
+        "one process); warm-up and steps scale with it. Default: what each config says",
     )
     parser.add_argument("--output", default="output/ablations", help="folder of the runs")
     parser.add_argument("--table", default="docs/ablations.md", help="the file to write")
@@ -81,15 +82,6 @@ def make_run(row: AblationRow, seed: int, cfg: CfgNode, args: argparse.Namespace
     return Run(row.config_file, seed, folder, (*budget, *args.opts), task_of(cfg))
 
 
-def image_size(cfg: CfgNode) -> tuple[int, int]:
-    """(height, width) at which costs are counted: that of a square image in a test."""
-    if is_classifier(cfg):
-        return (cfg.INPUT.CLASSIFICATION.CROP_SIZE,) * 2
-    if cfg.INPUT.AFFINE.ENABLED:
-        return tuple(cfg.INPUT.AFFINE.SIZE)
-    return tuple(cfg.INPUT.FIXED_SIZE) or (cfg.INPUT.MIN_SIZE_TEST,) * 2
-
-
 def describe(args: argparse.Namespace, cfg: CfgNode) -> str:
     """What the numbers are, and how to get them."""
     solver = cfg.SOLVER
@@ -102,7 +94,7 @@ def describe(args: argparse.Namespace, cfg: CfgNode) -> str:
     command += [] if args.iterations is None else ["--iterations", str(args.iterations)]
     command += ["--parallel", str(args.parallel), "--threads", str(args.threads)]
     command += ["--opts", *args.opts] if args.opts else []
-    height, width = image_size(cfg)
+    height, width = usual_image_size(cfg)
     device = "GPU" if torch.cuda.is_available() else "CPU"
     return (
         f"{', '.join(cfg.DATASETS.TRAIN)}, tested on {', '.join(cfg.DATASETS.TEST)}: "
@@ -138,7 +130,7 @@ def main() -> None:
 
     results = []
     for row, cfg, runs in zip(rows, configs, groups, strict=True):
-        cost = count_cost(cfg, image_size(cfg))
+        cost = count_cost(cfg, usual_image_size(cfg))
         results.append(
             AblationResult(
                 row,
@@ -147,7 +139,7 @@ def main() -> None:
                 sum(cost.parameters.values()),
             )
         )
-    trained = load_cfg(rows[0].config_file, list(groups[0][0].overrides))
+    trained = scale_recipe(load_cfg(rows[0].config_file, list(groups[0][0].overrides)), 1)
     sections = (
         format_ablations(results),
         format_seeds(results, args.seeds),

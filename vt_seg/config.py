@@ -82,7 +82,10 @@ def add_vt_seg_config(cfg: CN) -> None:
 
 
 def _add_solver_keys(solver: CN) -> None:
-    """Keys of the optimizer, its schedules and what is averaged or frozen beside it."""
+    """Keys of the optimizer, its schedules and what is averaged or frozen beside it.
+
+    `vt_seg.engine.Trainer` reads them; Detectron2's `DefaultTrainer` does not.
+    """
     # "SGD" as Detectron2 builds it, "AdamW" or "RMSProp"; weight decay and bias keys hold for all,
     # MOMENTUM for SGD and RMSProp.
     solver.OPTIMIZER = "SGD"

@@ -200,7 +200,7 @@ def test_a_classifier_resumes_as_itself(tmp_path, log):
 
 
 def test_weights_for_another_input_are_a_warning(tmp_path, log):
-    trained = load_cfg("configs/imagenet/resnet_R18_default.yaml")
+    trained = load_cfg("configs/imagenet/resnet_R50_default.yaml")
     here = load_cfg("configs/vtfpn_R50_cocostuff.yaml")  # BGR, Detectron2's mean
     model = torch.nn.Linear(3, 2)
     SegmentationCheckpointer(model, str(tmp_path), input_convention=input_convention(trained)).save(
@@ -216,9 +216,10 @@ def test_weights_for_another_input_are_a_warning(tmp_path, log):
     message = (
         f"{path}: the weights were trained with INPUT.FORMAT RGB, here BGR; MODEL.PIXEL_MEAN "
         "[123.675, 116.28, 103.53], here [103.53, 116.28, 123.675]; MODEL.PIXEL_STD "
-        "[58.395, 57.12, 57.375], here [1.0, 1.0, 1.0]. To show them what they know: "
+        "[58.395, 57.12, 57.375], here [1.0, 1.0, 1.0]; MODEL.RESNETS.STRIDE_IN_1X1 False, here "
+        "True. To go on as they were trained: "
         'INPUT.FORMAT "RGB" MODEL.PIXEL_MEAN "[123.675, 116.28, 103.53]" '
-        'MODEL.PIXEL_STD "[58.395, 57.12, 57.375]"'
+        'MODEL.PIXEL_STD "[58.395, 57.12, 57.375]" MODEL.RESNETS.STRIDE_IN_1X1 "False"'
     )
     assert told(log) == [(logging.WARNING, message)]
     # The remedy, as it would be typed.
@@ -226,6 +227,7 @@ def test_weights_for_another_input_are_a_warning(tmp_path, log):
         [
             *("INPUT.FORMAT", "RGB", "MODEL.PIXEL_MEAN", "[123.675, 116.28, 103.53]"),
             *("MODEL.PIXEL_STD", "[58.395, 57.12, 57.375]"),
+            *("MODEL.RESNETS.STRIDE_IN_1X1", "False"),
         ]
     )
     log.clear()
@@ -242,3 +244,23 @@ def test_torchvisions_weights_expect_torchvisions_input(tmp_path, log):
     ((level, message),) = told(log)
     assert level == logging.WARNING
     assert "INPUT.FORMAT RGB, here BGR" in message
+    assert "MODEL.RESNETS.STRIDE_IN_1X1 False, here True" in message
+
+
+def test_where_basic_blocks_stride_is_no_question():
+    assert "STRIDE_IN_1X1" not in input_convention(load_cfg("configs/vtfpn_R18_scenes.yaml"))
+
+
+def test_a_classifiers_weights_fit_the_config_that_starts_from_them():
+    """The README's second command on ImageNet: every tensor but the last projector's is there."""
+    source, here = (
+        load_cfg(f"configs/{name}.yaml", ["MODEL.DEVICE", "meta"])
+        for name in ("imagenet/vtresnet_v4_R50_default", "vtfpn_VTR50v4_cocostuff")
+    )
+    assert f"{source.OUTPUT_DIR}/model_final.pth" == here.MODEL.WEIGHTS
+    assert input_convention(here) == input_convention(source)
+    with torch.device("meta"):
+        given, wanted = (build_model(cfg).backbone.state_dict() for cfg in (source, here))
+    missing = [k for k in wanted if k not in given and "num_batches_tracked" not in k]
+    assert missing and all(".blocks.2.projectors." in key for key in missing)
+    assert all(given[key].shape == wanted[key].shape for key in wanted if key in given)

@@ -3,9 +3,11 @@
 import json
 
 import pytest
+import yaml
 from detectron2.config import get_cfg
 
 from vt_seg import add_vt_seg_config
+from vt_seg.config_keys import flat_keys
 from vt_seg.engine import load_cfg
 from vt_seg.engine.sweep import (
     Run,
@@ -67,6 +69,7 @@ def test_a_run_is_finished_by_its_last_evaluation(tmp_path):
 
 def test_a_budget_scales_what_depends_on_it():
     cfg = get_cfg()
+    add_vt_seg_config(cfg)
     cfg.SOLVER.MAX_ITER = 90_000
     cfg.SOLVER.STEPS = (60_000, 80_000)
     cfg.SOLVER.WARMUP_ITERS = 1000
@@ -80,6 +83,14 @@ def test_a_budget_scales_what_depends_on_it():
     assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.CHECKPOINT_PERIOD) == (1, 1)
     with pytest.raises(ValueError, match="0 iterations: at least 1 is needed"):
         budget_overrides(cfg, 0)
+
+
+def test_a_budget_keeps_the_number_of_decays():
+    cfg = load_cfg("configs/imagenet/vtresnet_v4_R18_advanced.yaml")  # 250 228 / 626 = 399.7
+    cfg.merge_from_list(budget_overrides(cfg, 2000))
+    assert cfg.SOLVER.EXPONENTIAL_LR_PERIOD == 5
+    with pytest.raises(ValueError, match="100 iterations are too few .* take at least 400"):
+        budget_overrides(load_cfg("configs/imagenet/vtresnet_v4_R18_advanced.yaml"), 100)
 
 
 def test_the_task_follows_from_the_config():
@@ -100,12 +111,10 @@ def test_finished_runs_are_kept_if_their_settings_are_the_same(tmp_path):
     run = Run(config, 3, str(tmp_path), ("SOLVER.MAX_ITER", "20"))
     write_metrics(tmp_path, *TRAINED, FINAL)
     (tmp_path / "model_final.pth").touch()
-    cfg = load_cfg(config)
-    (tmp_path / "sweep_run.json").write_text(
-        json.dumps(
-            {"SEED": "3", "SOLVER.MAX_ITER": "20", "SOLVER.BASE_LR": str(cfg.SOLVER.BASE_LR)}
-        )
-    )
+    cfg = load_cfg(config, ["SEED", "3", *run.overrides])
+    settings = {k: str(v) for k, v in flat_keys(yaml.safe_load(cfg.dump())) if k != "OUTPUT_DIR"}
+    del settings["SOLVER.EMA.ENABLED"]  # a key that is new since then
+    (tmp_path / "sweep_run.json").write_text(json.dumps(settings))
     train_all([run])
     assert not (tmp_path / "stdout.txt").exists()  # nothing was started
 
@@ -115,6 +124,10 @@ def test_finished_runs_are_kept_if_their_settings_are_the_same(tmp_path):
     assert f"{tmp_path} has a run of other settings" in str(error.value)
     assert "SOLVER.MAX_ITER was 20 and is 30" in str(error.value)
     assert "SEED was 3 and is 4" in str(error.value)
+
+    averaged = Run(config, 3, str(tmp_path), (*run.overrides, "SOLVER.EMA.ENABLED", "True"))
+    with pytest.raises(ValueError, match="SOLVER.EMA.ENABLED was False and is True"):
+        train_all([averaged])
 
 
 def test_a_run_that_fails_is_named_with_its_log(tmp_path):

@@ -61,7 +61,7 @@ def test_a_head_is_a_run_of_channels():
 
 def test_uneven_splits_are_refused_by_name():
     check_divisible(groups=(12, 4), num_heads=(12, 3))
-    with pytest.raises(ValueError, match="num_heads: 12 channels cannot be split evenly into 5"):
+    with pytest.raises(ValueError, match="num_heads 5 does not divide 12 channels"):
         check_divisible(groups=(12, 4), num_heads=(12, 5))
-    with pytest.raises(ValueError, match="groups: 12 channels cannot be split evenly into 0"):
+    with pytest.raises(ValueError, match="groups 0 does not divide 12 channels"):
         check_divisible(groups=(12, 0))

@@ -78,9 +78,9 @@ def test_drop_path_takes_what_is_added(token_channels):
 
 
 def test_channels_that_heads_or_groups_do_not_divide_are_refused():
-    with pytest.raises(ValueError, match="num_heads: 10 channels cannot be split evenly into 4"):
+    with pytest.raises(ValueError, match="num_heads 4 does not divide 10 channels"):
         Projector(10, 12, num_heads=4, groups=2)
-    with pytest.raises(ValueError, match="groups: 10 channels cannot be split evenly into 4"):
+    with pytest.raises(ValueError, match="groups 4 does not divide 10 channels"):
         Projector(10, 12, num_heads=2, groups=4)
     with pytest.raises(ValueError, match="'v2'"):
         Projector(8, 12, num_heads=2, groups=2, revision="v2")

@@ -44,9 +44,9 @@ def test_v4_ignores_the_groups():
 def test_impossible_channels_are_refused():
     with pytest.raises(ValueError, match="token_channels 15 must be even"):
         TokenAttention(15)
-    with pytest.raises(ValueError, match="num_heads: 20 channels"):
+    with pytest.raises(ValueError, match="num_heads 16 does not divide 20 channels"):
         TokenAttention(40, num_heads=16)
-    with pytest.raises(ValueError, match="groups: 20 channels cannot be split evenly into 8"):
+    with pytest.raises(ValueError, match="groups 8 does not divide 20 channels"):
         TokenAttention(40, num_heads=4)
     with pytest.raises(ValueError, match="'v2'"):
         TokenAttention(16, revision="v2")

@@ -190,5 +190,5 @@ def test_what_cannot_be_is_refused():
         mixer(num_parallel=0)
     with pytest.raises(ValueError, match="'v2'"):
         mixer("none", revision="v2")
-    with pytest.raises(ValueError, match="num_heads: 8 channels"):
+    with pytest.raises(ValueError, match="num_heads 3 does not divide 8 channels"):
         mixer(num_heads=3)

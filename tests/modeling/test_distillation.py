@@ -11,6 +11,7 @@ import torch
 from detectron2.modeling import build_model
 
 from tests.modeling.test_image_classifier import classifier_cfg, records
+from vt_seg.modeling.distillation import Distillation
 
 timm = pytest.importorskip("timm")
 
@@ -177,3 +178,16 @@ def test_a_teacher_needs_colours():
     cfg.INPUT.FORMAT = "L"
     with pytest.raises(ValueError, match="INPUT.FORMAT is L, but a teacher"):
         build_model(cfg)
+
+
+def test_a_teacher_of_one_size_sees_images_of_that_size():
+    """Many transformers take one size only; the student's may be another."""
+    distillation = Distillation("vit_tiny_patch16_224", 7)
+    distillation._teacher = timm.create_model("vit_tiny_patch16_224", num_classes=7).eval()
+    sizes = []
+    distillation._teacher.register_forward_pre_hook(lambda _, x: sizes.append(x[0].shape))
+    images = torch.full((2, 3, 64, 64), 127.5)
+    small = distillation.teacher_logits(images)
+    even = distillation.teacher_logits(torch.full((2, 3, 224, 224), 127.5))
+    assert sizes == [(2, 3, 224, 224)] * 2
+    torch.testing.assert_close(small, even)  # an even picture is the same at any size

@@ -1,7 +1,5 @@
 """ImageClassifier: torchvision's ResNets to the digit, VT-ResNet's tokens, losses, refusals."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,6 @@ from torchvision.ops import StochasticDepth
 
 from tests.modeling.conftest import small_cfg, wake
 from vt_seg.engine import SegmentationCheckpointer, load_cfg
-from vt_seg.modeling import ImageClassifier
 
 RESNET, VT_RESNET = "build_resnet_backbone", "build_vt_resnet_backbone"
 
@@ -166,12 +163,11 @@ def test_an_fpn_level_can_be_classified():
     assert model.train()(records(0, 1, size=(50, 40)))["loss_cls"].isfinite()
 
 
-def test_a_copy_is_whole():
-    model = build_model(classifier_cfg(VT_RESNET, "tokens")).eval()
-    twin = copy.deepcopy(model)
-    assert isinstance(twin, ImageClassifier)
-    batch = records(0)
-    assert torch.equal(model(batch)[0]["logits"], twin(batch)[0]["logits"])
+def test_a_map_that_nothing_reads_is_refused():
+    cfg = classifier_cfg(VT_RESNET, "tokens")
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["res5", "tokens"]
+    with pytest.raises(ValueError, match=r'its projector would get no gradient.*\["tokens"\]'):
+        build_model(cfg)
 
 
 @pytest.mark.parametrize("label", [7, -1])

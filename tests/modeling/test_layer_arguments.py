@@ -166,8 +166,8 @@ def test_necks_of_all_kinds_train(kind, mixer):
         ([("TOKENIZER", "kmeans")], "tokenizer 'kmeans'.*clustering"),
         ([("REVISION", "v2")], "'v2'"),
         ([("PARALLEL_MIXERS", 0)], "0 parallel mixers"),
-        ([("PIXEL_GROUPS", 5)], "groups: 32 channels cannot be split evenly into 5"),
-        ([("NUM_HEADS", 5)], "num_heads: 32 channels cannot be split evenly into 5"),
+        ([("PIXEL_GROUPS", 5)], "pixel_groups 5 does not divide 32 channels"),
+        ([("NUM_HEADS", 5)], "num_heads 5 does not divide 32 channels"),
         ([("POSITION_SIZE", 7)], "position size 7"),
         ([("TOKENIZER", "clustering"), ("CLUSTERING_STEPS", -1)], "clustering steps -1"),
     ],
@@ -178,7 +178,7 @@ def test_what_cannot_be_is_refused_with_the_node_and_the_reason(node, settings, 
 
 
 def test_numbers_of_tokens_must_be_as_many_as_levels():
-    with pytest.raises(ValueError, match=r"MODEL.VT_FPN.*2 numbers of tokens .* for 3 levels"):
+    with pytest.raises(ValueError, match=r"MODEL.VT_FPN.*numbers of tokens .* for 3 levels"):
         stack_of("VT_FPN", ("TOKENS_PER_LEVEL", (2, 5)))
 
 

@@ -136,3 +136,12 @@ def test_what_cannot_be_is_refused():
     network.res3[1].conv2.activation = torch.nn.ReLU()
     with pytest.raises(ValueError, match="BasicBlock has an activation of its own"):
         add_stochastic_depth(network, 0.1)
+
+
+def test_frozen_blocks_are_never_dropped():
+    network = backbone()
+    network.freeze(2)  # stem and res2
+    add_stochastic_depth(network, 0.8)
+    dropped = drops(network)
+    assert not any(name.startswith("res2.") for name in dropped)
+    assert dropped["res3.0.conv2.activation"] == pytest.approx(0.8 * 3 / 8)

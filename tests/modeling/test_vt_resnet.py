@@ -267,3 +267,15 @@ def test_what_cannot_be_is_refused():
         build_backbone(cfg)
     with pytest.raises(ValueError, match=r"takes images \(N, C, H, W\), not \(3, 64, 64\)"):
         build_backbone(vt_resnet_cfg())(torch.zeros(3, 64, 64))
+
+
+@pytest.mark.parametrize("head", ["VTFPNHead", "SemSegFPNLossHead"])
+def test_tokens_are_no_feature_map_for_a_segmentation_head(head):
+    cfg = vt_resnet_cfg()
+    cfg.MODEL.SEM_SEG_HEAD.NAME = head
+    cfg.MODEL.RESNETS.OUT_FEATURES = [*RES, "tokens"]
+    cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = [*RES, "tokens"]
+    with pytest.raises(
+        ValueError, match=r"names \['tokens'\], which are visual tokens"
+    ):
+        build_model(cfg)

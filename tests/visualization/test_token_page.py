@@ -1,5 +1,6 @@
 """One file that needs nothing else, says what it shows, and trusts no name."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -87,8 +88,14 @@ def test_a_page_stays_below_5_mb(heads):
     # Noise, which does not compress, at the size of COCO's res2.
     random = np.random.default_rng(0)
     noise = random.random((heads, 8, 200, 304), dtype=np.float32)
-    page = token_page(study(level(tokens=8, heads=heads, attention=noise, reads=noise)), {})
-    assert 500_000 < len(page.encode()) < 5_000_000
+    one = level(tokens=8, heads=heads, attention=noise, reads=noise)
+    picture = random.integers(0, 256, (1000, 1000, 3), dtype=np.uint8)
+    noisy = dataclasses.replace(
+        study(one, dataclasses.replace(one, layer=2), prediction=Prediction(picture)),
+        image_rgb=picture,
+    )
+    for what in (study(one), noisy):
+        assert 500_000 < len(token_page(what, {}).encode()) < 5_000_000
 
 
 def test_an_installed_package_has_the_page(tmp_path):

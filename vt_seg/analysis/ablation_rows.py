@@ -1,12 +1,14 @@
 """Rows of an ablation: configs that inherit a base of their own folder and change a few keys."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from vt_seg.config_keys import flat_keys
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def read_row(config_file: str) -> AblationRow:
     folder = os.path.dirname(config_file)
     is_sibling = isinstance(base, str) and not os.path.dirname(base)
     return AblationRow(
-        config_file, os.path.join(folder, base) if is_sibling else None, dict(_flat(keys))
+        config_file, os.path.join(folder, base) if is_sibling else None, dict(flat_keys(keys))
     )
 
 
@@ -79,11 +81,3 @@ def read_rows(config_files: Sequence[str]) -> list[AblationRow]:
                 )
     bases = sorted((row for row in rows.values() if row.base is None), key=lambda row: row.name)
     return [r for base in bases for r in (base, *(x for x in rows.values() if x.base == base.name))]
-
-
-def _flat(keys: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in keys.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

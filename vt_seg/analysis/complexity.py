@@ -16,6 +16,7 @@ from tabulate import tabulate
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from vt_seg.engine.data_loaders import is_classifier
 from vt_seg.modeling.norm_layers import NORM_LAYERS
 
 PARTS = ("backbone", "neck", "head")
@@ -111,6 +112,15 @@ def count_cost(cfg: CfgNode, size: tuple[int, int]) -> ModelCost:
     if not parameters["neck"]:
         del macs["neck"], parameters["neck"]
     return ModelCost(tuple(size), counted_size, macs, parameters)
+
+
+def usual_image_size(cfg: CfgNode) -> tuple[int, int]:
+    """(height, width) that a config's model gets in a test: of a square image, if that matters."""
+    if is_classifier(cfg):
+        return (cfg.INPUT.CLASSIFICATION.CROP_SIZE,) * 2
+    if cfg.INPUT.AFFINE.ENABLED:
+        return tuple(cfg.INPUT.AFFINE.SIZE)
+    return tuple(cfg.INPUT.FIXED_SIZE) or (cfg.INPUT.MIN_SIZE_TEST,) * 2
 
 
 def format_costs(costs: Sequence[ModelCost]) -> str:

@@ -13,7 +13,7 @@ from vt_seg.modeling.classifier_weights import (
     backbone_prefix,
     counted,
     describe_transfer,
-    is_classifier,
+    is_classifier_checkpoint,
     move_backbone,
     under_classifier_names,
 )
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class SegmentationCheckpointer(DetectionCheckpointer):
-    """Detectron2's checkpointer, with additions.
+    """Detectron2's checkpointer for all models here, classifiers too, with additions.
 
     Files get their names only when they are complete. fvcore writes both the checkpoint and the
     file ``last_checkpoint`` in place: a kill while one is being overwritten would leave a run
@@ -111,7 +111,7 @@ class SegmentationCheckpointer(DetectionCheckpointer):
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         self._transfer_prefix = None
-        if is_classifier(checkpoint["model"]):
+        if is_classifier_checkpoint(checkpoint["model"]):
             prefix = backbone_prefix(self.model)
             checkpoint["model"] = move_backbone(checkpoint["model"], prefix)
             if not isinstance(self.model, ImageClassifier):

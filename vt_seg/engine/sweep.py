@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import yaml
 from detectron2.config import CfgNode
 from tqdm import tqdm
 
+from vt_seg.config_keys import flat_keys
 from vt_seg.data.atomic_files import write_atomically
 
 from .config_setup import load_cfg
@@ -59,7 +60,7 @@ def budget_overrides(cfg: CfgNode, iterations: int) -> list[str]:
     Warm-up, steps and checkpoints come after the same shares of the training as in ``cfg``.
 
     Raises:
-        ValueError: less than one iteration.
+        ValueError: less than one iteration, or less than one for each decay of the learning rate.
     """
     if iterations < 1:
         raise ValueError(f"{iterations} iterations: at least 1 is needed")
@@ -72,6 +73,15 @@ def budget_overrides(cfg: CfgNode, iterations: int) -> list[str]:
         "SOLVER.CHECKPOINT_PERIOD": max(1, round(solver.CHECKPOINT_PERIOD * share)),
         "TEST.EVAL_PERIOD": 0,
     }
+    if solver.EXPONENTIAL_LR_PERIOD:
+        period = round(solver.EXPONENTIAL_LR_PERIOD * share)
+        if period < 1 and solver.LR_SCHEDULER_NAME == "WarmupExponentialLR":
+            raise ValueError(
+                f"{iterations} iterations are too few for SOLVER.EXPONENTIAL_LR_PERIOD "
+                f"{solver.EXPONENTIAL_LR_PERIOD} of {solver.MAX_ITER}: it would be below one; take "
+                f"at least {-(-solver.MAX_ITER // solver.EXPONENTIAL_LR_PERIOD)}"
+            )
+        values["SOLVER.EXPONENTIAL_LR_PERIOD"] = max(1, period)
     return [str(text) for pair in values.items() for text in pair]
 
 
@@ -124,34 +134,27 @@ def _train(run: Run, threads: int) -> str | None:
 
 def _settings(run: Run) -> dict[str, Any]:
     """Every key of a run's config and its value, as text so that files compare."""
-    cfg = load_cfg(run.config_file, ["SEED", str(run.seed), *run.overrides])
-    return {
-        key: str(value) for key, value in _flat(yaml.safe_load(cfg.dump())) if key != "OUTPUT_DIR"
-    }
+    return _texts(load_cfg(run.config_file, ["SEED", str(run.seed), *run.overrides]))
 
 
-def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def _texts(cfg: CfgNode) -> dict[str, str]:
+    values = flat_keys(yaml.safe_load(cfg.dump()))
+    return {key: str(value) for key, value in values if key != "OUTPUT_DIR"}
 
 
 def _check_same_settings(run: Run, now: dict[str, Any]) -> None:
     """Refuse to take a run of another config or budget for this one.
 
-    Keys that are new since then do not count: their defaults keep what was.
+    Keys that are new since then had their defaults, which keep what was.
     """
     path = os.path.join(run.output_dir, SETTINGS_FILE)
     if not os.path.exists(path):
         return
     with open(path) as file:
         before = json.load(file)
+    before = {**_texts(load_cfg("")), **before}
     differing = [
-        f"{key} was {before[key]} and is {now[key]}"
-        for key in now
-        if key in before and before[key] != now[key]
+        f"{key} was {before[key]} and is {now[key]}" for key in now if before[key] != now[key]
     ]
     if differing:
         raise ValueError(

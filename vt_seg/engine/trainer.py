@@ -15,7 +15,7 @@ from detectron2.utils import comm
 
 from vt_seg.data.mapper import common_flip_pairs
 from vt_seg.evaluation import build_evaluator
-from vt_seg.modeling import add_stochastic_depth
+from vt_seg.modeling import ImageClassifier, add_stochastic_depth
 from vt_seg.modeling.test_time_augmentation import SemanticSegmentorWithTTA, at_original_size
 
 from .checkpointer import SegmentationCheckpointer
@@ -139,7 +139,8 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_model(cls, cfg: CfgNode) -> torch.nn.Module:
         model = super().build_model(cfg)
-        if cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH > 0:
+        # A classifier has done so itself.
+        if cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH > 0 and not isinstance(model, ImageClassifier):
             add_stochastic_depth(model.backbone, cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH)
         return model
 

@@ -62,4 +62,6 @@ def check_divisible(**pairs: tuple[int, int]) -> None:
     """Raise ValueError naming the argument unless each ``(value, divisor)`` divides evenly."""
     for name, (value, divisor) in pairs.items():
         if divisor < 1 or value % divisor:
-            raise ValueError(f"{name}: {value} channels cannot be split evenly into {divisor}")
+            raise ValueError(
+                f"{name} {divisor} does not divide {value} channels: use a divisor of {value}"
+            )

@@ -20,7 +20,7 @@ class Projector(nn.Module):
     a 1x1 convolution must still adjust the channels, and the function is v1's.
 
     The branch starts at zero: a fresh projector is the identity on ``X``. Where no weight stands in
-    the branch (v4, C_T = C, no norm) a scalar ``gain`` does it; the paper's formula has gain 1.
+    the branch (v4, C_T = C) a scalar ``gain`` does it; the paper's formula has gain 1.
 
     Attributes:
         token_softmax: a module, for hooks: its output says which tokens each pixel reads,

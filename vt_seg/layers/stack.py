@@ -55,8 +55,9 @@ class VisualTransformerStack(nn.Module):
         """
         super().__init__()
         numbers = tokens_per_level(num_tokens, num_levels)
-        if num_layers < tokens_only:  # 0 layers have no tokens to give
-            raise ValueError(f"{num_layers} VT layers: at least {int(tokens_only)} are needed")
+        fewest = 1 if tokens_only else 0  # 0 layers have no tokens to give
+        if num_layers < fewest:
+            raise ValueError(f"{num_layers} VT layers: at least {fewest} are needed")
         if tokenizer == "recurrent":
             raise ValueError(
                 "tokenizer 'recurrent' cannot be the first: it asks with the tokens of a layer "

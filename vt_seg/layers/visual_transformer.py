@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .pointwise import NormFactory
+from .pointwise import NormFactory, check_divisible
 from .position_encoding import PositionEncoder
 from .projector import Projector
 from .spatial_attention import resize_mask
@@ -87,6 +87,11 @@ class VisualTransformer(nn.Module):
             raise ValueError(f"tokenizer {tokenizer!r} is none of {TOKENIZERS}")
         if projector_reads not in PROJECTOR_READS:
             raise ValueError(f"projector_reads {projector_reads!r} is none of {PROJECTOR_READS}")
+        # Here under the names that a caller knows.
+        if revision == "v1" or projector:
+            check_divisible(pixel_groups=(in_channels, pixel_groups))
+        if revision == "v1" and mixer == "transformer":
+            check_divisible(token_groups=(token_channels // 2, token_groups))
         self.num_tokens = tokens_per_level(num_tokens, num_levels)
         self.projector_reads = projector_reads
         heads = RecurrentTokenizer.heads(num_heads, revision) if tokenizer == "recurrent" else 1
@@ -174,7 +179,9 @@ def tokens_per_level(num_tokens: int | Sequence[int], num_levels: int) -> list[i
     """
     numbers = [num_tokens] * num_levels if isinstance(num_tokens, int) else list(num_tokens)
     if len(numbers) != num_levels:
-        raise ValueError(f"{len(numbers)} numbers of tokens ({numbers}) for {num_levels} levels")
+        raise ValueError(
+            f"numbers of tokens {numbers} for {num_levels} levels: give one, or one per level"
+        )
     if min(numbers) < 1:
         raise ValueError(f"num_tokens {num_tokens}: a level needs at least 1")
     return numbers

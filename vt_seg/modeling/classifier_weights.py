@@ -11,7 +11,7 @@ HEAD = "classifier.linear."
 BACKBONE = "backbone."
 
 
-def is_classifier(state_dict: Mapping[str, Any]) -> bool:
+def is_classifier_checkpoint(state_dict: Mapping[str, Any]) -> bool:
     """Whether the keys are those of an ``ImageClassifier``."""
     return {HEAD + "weight", HEAD + "bias"} <= state_dict.keys()
 

@@ -94,7 +94,10 @@ class Distillation:
 
     @torch.no_grad()
     def teacher_logits(self, images: Tensor) -> Tensor:
-        """The teacher's ``(N, num_classes)`` for ``images`` as in :meth:`loss`."""
+        """The teacher's ``(N, num_classes)`` for ``images`` as in :meth:`loss`.
+
+        A teacher that takes one size only, as many transformers, is shown them resized to it.
+        """
         if self._teacher is None:
             self._teacher = load_teacher(self.teacher_name, self.num_classes, self.weights)
         teacher = self._teacher
@@ -104,7 +107,13 @@ class Distillation:
             torch.tensor(teacher.pretrained_cfg[key], device=images.device).view(-1, 1, 1)
             for key in ("mean", "std")
         )
-        return teacher((images[:, self.channel_order] / 255 - mean) / std).float()
+        images = images[:, self.channel_order].float()
+        size = tuple(teacher.pretrained_cfg["input_size"][1:])
+        if teacher.pretrained_cfg.get("fixed_input_size") and images.shape[-2:] != size:
+            images = F.interpolate(
+                images, size, mode="bilinear", align_corners=False, antialias=True
+            )
+        return teacher((images / 255 - mean) / std).float()
 
 
 def load_teacher(name: str, num_classes: int, weights: str = "") -> nn.Module:

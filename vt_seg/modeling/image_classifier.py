@@ -97,8 +97,19 @@ class ImageClassifier(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
         """Arguments of ``__init__``: ``MODEL.CLASSIFIER``, on the backbone of ``MODEL.BACKBONE``
-        with its ``STOCHASTIC_DEPTH``."""
+        with its ``STOCHASTIC_DEPTH``.
+
+        Raises:
+            ValueError: the backbone makes a map that nothing reads.
+        """
         backbone = build_backbone(cfg)
+        outputs = backbone.output_shape()
+        if cfg.MODEL.CLASSIFIER.IN_FEATURE == "tokens" and {"tokens", "res5"} <= outputs.keys():
+            raise ValueError(
+                f"MODEL.RESNETS.OUT_FEATURES is {sorted(outputs)}: nothing reads the map of a "
+                "VT-ResNet's last module where MODEL.CLASSIFIER.IN_FEATURE is tokens, and its "
+                'projector would get no gradient. Set OUT_FEATURES ["tokens"]'
+            )
         add_stochastic_depth(backbone, cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH)
         node = cfg.MODEL.CLASSIFIER
         return {

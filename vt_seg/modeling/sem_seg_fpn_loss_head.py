@@ -32,7 +32,18 @@ class SemSegFPNLossHead(SemSegFPNHead):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
-        """Arguments of ``__init__``."""
+        """Arguments of ``__init__``.
+
+        Raises:
+            ValueError: ``MODEL.SEM_SEG_HEAD.IN_FEATURES`` names tokens.
+        """
+        names = cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES
+        tokens = [name for name in names if name in input_shape and not input_shape[name].stride]
+        if tokens:
+            raise ValueError(
+                f"MODEL.SEM_SEG_HEAD.IN_FEATURES names {tokens}, which are visual tokens and no "
+                "feature maps: name maps, such as res2..res5"
+            )
         arguments = super().from_config(cfg, input_shape)
         del arguments["ignore_value"]
         return {**arguments, "loss": segmentation_loss(cfg)}

@@ -21,8 +21,8 @@ def add_stochastic_depth(backbone: nn.Module, probability: float) -> int:
     the expectation stays; the paper's "survival probability 0.9" (v1 Sec. 5.1, v4 Sec. 5.2) is a
     ``probability`` of 0.1. A block is a residual block of Detectron2 or a Visual Transformer; all
     branches of one (both steps of its mixer, its projector) have its probability and fall
-    independently. Evaluation drops nothing. Names of weights stay as they are, and calling it
-    again replaces the probability.
+    independently. Evaluation drops nothing, and frozen blocks are never dropped. Names of weights
+    stay as they are, and calling it again replaces the probability.
 
     Args:
         backbone: a network of such blocks, or one that has it as ``bottom_up`` (an FPN).
@@ -45,7 +45,9 @@ def add_stochastic_depth(backbone: nn.Module, probability: float) -> int:
             "no residual block of a ResNet and no Visual Transformer: set it to 0"
         )
     for number, block in enumerate(blocks, start=1):
-        _drop_branches(block, probability * number / len(blocks))
+        # A frozen branch cannot learn to do without the others.
+        is_frozen = not any(p.requires_grad for p in block.parameters())
+        _drop_branches(block, 0.0 if is_frozen else probability * number / len(blocks))
     return len(blocks)
 
 

@@ -17,8 +17,9 @@ INPUT_CONVENTION = {
     "FORMAT": "RGB",
     "PIXEL_MEAN": [123.675, 116.28, 103.53],
     "PIXEL_STD": [58.395, 57.12, 57.375],
+    "STRIDE_IN_1X1": False,
 }
-"""The input that torchvision's weights expect, in the words of the config."""
+"""What torchvision's weights expect, as :func:`vt_seg.engine.input_convention` has it."""
 
 
 def is_torchvision_resnet(state_dict: dict[str, Any]) -> bool:

@@ -14,8 +14,8 @@ from .token_colors import HEAT_PALETTES, heat_palette, token_palette
 from .token_packing import pack_layers
 from .token_study import LevelMaps, TokenStudy
 
-# Of the maps. With pictures of 1000 pixels a page stays below 5 MB.
-_MAX_MAP_BYTES = 3_500_000
+# Of pictures and maps; script and style are some 30 kB more. A page stays below 5 MB.
+_MAX_BYTES = 4_900_000
 _LONGEST_SIDE = 1000
 
 
@@ -33,17 +33,18 @@ def token_page(study: TokenStudy, facts: Mapping[str, str]) -> str:
         the HTML, in UTF-8's characters.
     """
     layers = study.layers
-    packed, described, labels = pack_layers(
-        list(layers.values()), study.prediction.labels, _MAX_MAP_BYTES
-    )
-    height, width = study.image_rgb.shape[:2]
     prediction = study.prediction
+    image = _data_url(study.image_rgb)
+    picture = None if prediction.picture is None else _data_url(prediction.picture)
+    for_maps = _MAX_BYTES - len(image) - len(picture or "")
+    packed, described, labels = pack_layers(list(layers.values()), prediction.labels, for_maps)
+    height, width = study.image_rgb.shape[:2]
     data = {
         "width": width,
         "height": height,
-        "image": _data_url(study.image_rgb),
+        "image": image,
         "prediction": {
-            "picture": None if prediction.picture is None else _data_url(prediction.picture),
+            "picture": picture,
             "labels": labels,
             "classes": prediction.classes,
             "top": prediction.top,

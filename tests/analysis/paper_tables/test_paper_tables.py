@@ -8,6 +8,7 @@ import torchvision
 from torch.utils.flop_counter import FlopCounterMode
 
 from vt_seg.analysis.paper_tables import paper_document
+from vt_seg.analysis.paper_tables.cells import FROM_BASE
 from vt_seg.analysis.paper_tables.notes import NOTES
 from vt_seg.analysis.paper_tables.numbers import V1_TABLE_1, V1_TABLE_3, V1_TABLE_4
 
@@ -129,6 +130,10 @@ def test_every_difference_has_a_note(tables):
         for row in table.rows:
             off = max(abs(percent(row.cells[i])) for i in shares if row.cells[i] != "-")
             assert off <= 1 or row.note, (name, row.cells)
+            for i, column in enumerate(table.columns):
+                if column in FROM_BASE[::2] and row.cells[i] not in ("", "-"):
+                    paper, ours = (float(row.cells[k]) for k in (i, i + 1))
+                    assert abs(ours - paper) <= 0.05 * abs(paper) or row.note, (name, row.cells)
 
 
 def test_every_note_has_a_row(tables):

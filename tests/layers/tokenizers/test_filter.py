@@ -54,7 +54,7 @@ def test_permuting_pixels_changes_no_token_without_position_code(revision):
 
 
 def test_channels_that_groups_do_not_divide_are_refused():
-    with pytest.raises(ValueError, match="groups: 10 channels"):
+    with pytest.raises(ValueError, match="groups 16 does not divide 10 channels"):
         FilterTokenizer(10, 4, 12, groups=16)
     with pytest.raises(ValueError, match="'v2'"):
         FilterTokenizer(16, 4, 12, revision="v2")

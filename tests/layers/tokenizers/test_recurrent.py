@@ -78,6 +78,6 @@ def test_recurrent_tokenizer_without_tokens_says_what_to_do():
 
 
 def test_channels_that_heads_do_not_divide_are_refused():
-    with pytest.raises(ValueError, match="num_heads: 24 channels"):
+    with pytest.raises(ValueError, match="num_heads 16 does not divide 24 channels"):
         RecurrentTokenizer(24, 12, groups=8, num_heads=16)
     RecurrentTokenizer(24, 12, groups=8, num_heads=16, revision="v4")  # which has one head
