@@ -275,7 +275,5 @@ def test_tokens_are_no_feature_map_for_a_segmentation_head(head):
     cfg.MODEL.SEM_SEG_HEAD.NAME = head
     cfg.MODEL.RESNETS.OUT_FEATURES = [*RES, "tokens"]
     cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = [*RES, "tokens"]
-    with pytest.raises(
-        ValueError, match=r"names \['tokens'\], which are visual tokens"
-    ):
+    with pytest.raises(ValueError, match=r"names \['tokens'\], which are visual tokens"):
         build_model(cfg)
