@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout too
 
 from vt_seg.data.datasets.registration import dataset_root  # noqa: E402
-from vt_seg.data.scenes.writer import OtherScenesError, SceneSet, write_scenes  # noqa: E402
+from vt_seg.data.scenes.writer import OtherImagesError, SceneSet, write_scenes  # noqa: E402
 
 
 def image_size(text: str) -> tuple[int, int]:
@@ -50,7 +50,7 @@ def main() -> int:
     start = time.perf_counter()
     try:
         written = write_scenes(folder, wanted, args.workers)
-    except OtherScenesError as error:
+    except OtherImagesError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     kept = args.train + args.val - written

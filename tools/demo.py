@@ -23,6 +23,7 @@ from vt_seg.engine import (
     check_datasets,
     find_weights,
     load_cfg,
+    require_segmentation,
 )
 from vt_seg.visualization import draw_dataset, draw_files, find_images
 
@@ -45,6 +46,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     cfg = load_cfg(args.config_file, args.opts)
+    require_segmentation(cfg)
     if args.dataset:
         cfg.DATASETS.TEST = (args.dataset,)
     check_datasets(cfg, is_train=False)

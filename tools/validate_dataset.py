@@ -31,7 +31,7 @@ from vt_seg.data.validation import (
     print_verdict,
     validate,
 )
-from vt_seg.engine import config_faults, load_cfg
+from vt_seg.engine import config_faults, load_cfg, require_segmentation
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -111,6 +111,10 @@ def _registered(args: argparse.Namespace) -> tuple[list[Source], list[Finding]]:
     cfg = load_cfg(args.config_file, args.opts)
     if not args.config_file:
         return [_source(name) for name in args.names], []
+    try:
+        require_segmentation(cfg)
+    except ValueError as error:
+        sys.exit(f"validate_dataset.py: {error}")
     train = [_source(name) for name in args.names or cfg.DATASETS.TRAIN]
     test = [] if args.names else [_source(name) for name in cfg.DATASETS.TEST]
     findings = [Finding(Level.ERROR, "config", fault) for fault in config_faults(cfg)]

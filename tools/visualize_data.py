@@ -13,6 +13,7 @@ go to OUTPUT_DIR/data, with overview.png of all.
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator
 
 import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
@@ -24,7 +25,7 @@ from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.utils.env import seed_all_rng
 
 from vt_seg.data import mask_loader, read_image
-from vt_seg.engine import check_datasets, load_cfg
+from vt_seg.engine import check_datasets, load_cfg, require_segmentation
 from vt_seg.engine.data_loaders import build_mapper, build_train_loader
 from vt_seg.visualization import Sample, View, draw_samples, spread_evenly
 
@@ -83,6 +84,7 @@ def seen_by_model(cfg: CfgNode, record: dict, labels=None) -> View:
 
 def main(args: argparse.Namespace) -> None:
     cfg = load_cfg(args.config_file, args.opts)
+    require_segmentation(cfg)
     check_datasets(cfg, is_train=args.split == "train")
     names = cfg.DATASETS.TRAIN if args.split == "train" else cfg.DATASETS.TEST
     if args.source == "dataset":
@@ -97,4 +99,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main(parse_args())
+    try:
+        main(parse_args())
+    except (OSError, ValueError) as error:  # a file or a config that does not fit
+        sys.exit(f"error: {error}")

@@ -30,8 +30,11 @@ def test_the_papers_table_and_the_rest_are_all_there():
     }
     assert expected | {
         "vtfpn_VTR50_cocostuff",
+        "vtfpn_VTR50v4_cocostuff",
         "mask_rcnn_vtfpn_R50",
         "panoptic_vtfpn_R50",
+        "resnet_R18_shapes",
+        "vtresnet_R18_shapes",
     } <= set(NAMES)
 
 
@@ -52,7 +55,7 @@ def test_config(name):
     head = getattr(model, "sem_seg_head", None)
     has_vt_fpn = isinstance(head, VTFPNHead) or isinstance(model.backbone, VTFPNBackbone)
     assert has_vt_fpn == ("vtfpn" in name)
-    assert isinstance(model.backbone, VTResNet) == ("VTR" in name)
+    assert isinstance(model.backbone, VTResNet) == ("VTR" in name or "vtresnet" in name)
 
 
 @pytest.mark.parametrize("neck", ["fpn", "vtfpn"])
@@ -110,3 +113,19 @@ def test_both_models_have_one_recipe(data):
         cfg.MODEL.SEM_SEG_HEAD.NAME = ""
         cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = []
     assert fpn == vtfpn
+
+
+def test_both_classifiers_have_one_recipe():
+    resnet, vtresnet = load("resnet_R18_shapes"), load("vtresnet_R18_shapes")
+    assert vtresnet.MODEL.CLASSIFIER.IN_FEATURE == "tokens"
+    assert (vtresnet.MODEL.VT_RESNET.NUM_TOKENS, vtresnet.MODEL.VT_RESNET.REVISION) == (16, "v4")
+    for cfg in (resnet, vtresnet):
+        cfg.OUTPUT_DIR = ""
+        cfg.MODEL.BACKBONE.NAME = ""
+        cfg.MODEL.RESNETS.OUT_FEATURES = []
+        cfg.MODEL.CLASSIFIER.IN_FEATURE = ""
+        cfg.MODEL.pop("VT_RESNET")
+    assert resnet == vtresnet
+    assert (
+        len(MetadataCatalog.get("vt_shapes_train").classes) == resnet.MODEL.CLASSIFIER.NUM_CLASSES
+    )

@@ -20,7 +20,7 @@ from vt_seg.data.scenes import (
 )
 from vt_seg.data.scenes.writer import (
     FIRST_INDEX,
-    OtherScenesError,
+    OtherImagesError,
     SceneSet,
     scene_files,
     write_scenes,
@@ -243,7 +243,7 @@ def test_other_scenes_are_never_mixed_in(tmp_path, change, says):
     base = {"train": 2, "val": 1, "height": 32, "width": 32}
     write_scenes(tmp_path, SceneSet(**base))
     before = contents(tmp_path)
-    with pytest.raises(OtherScenesError, match=f"{says}.*another --root.*nothing was changed"):
+    with pytest.raises(OtherImagesError, match=f"{says}.*another --root.*nothing was changed"):
         write_scenes(tmp_path, SceneSet(**{**base, **change}))
     assert contents(tmp_path) == before
 
@@ -252,7 +252,7 @@ def test_a_folder_of_unknown_files_is_left_alone(tmp_path):
     foreign = tmp_path / "images" / "train" / "000000000001.jpg"
     foreign.parent.mkdir(parents=True)
     foreign.write_bytes(b"mine")
-    with pytest.raises(OtherScenesError, match="no scenes.json"):
+    with pytest.raises(OtherImagesError, match="no scenes.json"):
         write_scenes(tmp_path, SceneSet(train=1, val=1, height=32, width=32))
     assert foreign.read_bytes() == b"mine"
 

@@ -3,13 +3,14 @@
 from itertools import islice
 
 import pytest
-from detectron2.data import DatasetMapper
+from detectron2.data import DatasetMapper, MetadataCatalog
 
-from vt_seg.data import SemSegMapper
+from vt_seg.data import ClassificationMapper, SemSegMapper
 from vt_seg.engine import load_cfg
 from vt_seg.engine.data_loaders import (
     SeededTrainingSampler,
     build_mapper,
+    build_test_loader,
     build_train_loader,
     continue_order_at,
 )
@@ -26,6 +27,7 @@ def file_names(loader, num_batches):
         ("fpn_R50_cocostuff", "detectron2", DatasetMapper),
         ("panoptic_vtfpn_R50", "auto", DatasetMapper),
         ("panoptic_vtfpn_R50", "vt_seg", SemSegMapper),
+        ("resnet_R18_shapes", "auto", ClassificationMapper),
     ],
 )
 def test_mapper(config, choice, expected):
@@ -45,6 +47,13 @@ def test_keys_that_detectron2s_mapper_would_pass_over_are_refused():
     with pytest.raises(
         ValueError, match="INPUT.COLOR_AUG_SSD, INPUT.PAD_TO: unknown .*PanopticFPN"
     ):
+        build_mapper(cfg, is_train=True)
+
+
+def test_keys_that_a_classifier_would_pass_over_are_refused():
+    keys = ["INPUT.FIXED_SIZE", "(8, 8)", "INPUT.CROP.ENABLED", "True"]
+    cfg = load_cfg("configs/resnet_R18_shapes.yaml", keys)
+    with pytest.raises(ValueError, match="INPUT.FIXED_SIZE, INPUT.CROP.ENABLED: unknown to the cl"):
         build_mapper(cfg, is_train=True)
 
 
@@ -84,3 +93,28 @@ def test_unseeded_runs_and_other_samplers_are_detectron2s(scenes_cfg):
     # No effect, and no error: there is no order to continue.
     continue_order_at(loader, 8)
     assert len(file_names(loader, 1)[0]) == 4
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_classifiers_get_batches_of_one_size_in_a_seeded_order(shapes_cfg, num_workers):
+    shapes_cfg.DATALOADER.NUM_WORKERS = num_workers
+    whole = list(islice(build_train_loader(shapes_cfg), 5))
+    assert {tuple(record["image"].shape) for batch in whole for record in batch} == {(3, 32, 32)}
+    names = [[record["file_name"] for record in batch] for batch in whole]
+    # An epoch has every image once, each with the label of its folder.
+    classes = MetadataCatalog.get("vt_shapes_train").classes
+    assert len({name for batch in names for name in batch}) == 20
+    assert all(f"/{classes[r['label']]}/" in r["file_name"] for batch in whole for r in batch)
+
+    loader = build_train_loader(shapes_cfg)
+    continue_order_at(loader, 3 * shapes_cfg.SOLVER.IMS_PER_BATCH)
+    assert file_names(loader, 2) == names[3:]
+    shapes_cfg.SEED = 2
+    assert file_names(build_train_loader(shapes_cfg), 5) != names
+
+
+def test_a_classifiers_test_loader_batches(shapes_cfg):
+    shapes_cfg.TEST.CLASSIFICATION.BATCH_SIZE = 4
+    batches = list(build_test_loader(shapes_cfg, "vt_shapes_val"))
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+    assert [record["label"] for batch in batches for record in batch] == list(range(10))

@@ -8,7 +8,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_sem_seg
 
 from vt_seg.data import register_sem_seg
-from vt_seg.engine import check_datasets, load_cfg, setup_cfg
+from vt_seg.engine import check_datasets, load_cfg, require_segmentation, setup_cfg
 from vt_seg.engine.data_loaders import build_test_loader, build_train_loader
 
 from ..data.image_files import gradient, write_png
@@ -145,3 +145,81 @@ def test_loaders_refuse_masks_of_other_names(custom, tmp_path, seed):
         build_train_loader(cfg)
     with pytest.raises(ValueError, match=says.format("val")):
         build_test_loader(cfg, "my_val")
+
+
+# Classification
+
+CLASS_FOLDERS = {"kind_train": "abc", "kind_val": "abc"}
+
+
+@pytest.fixture
+def kinds(tmp_path):
+    """``kinds(overrides, **folders)`` makes image folders and the classifier's config of them."""
+
+    def make(*overrides, **folders):
+        entries = []
+        for name, classes in {**CLASS_FOLDERS, **folders}.items():
+            for kind in classes:
+                write_png(tmp_path / name / kind / "1.png", gradient(8, 8))
+            entries.append({"NAME": name, "IMAGE_FOLDER": str(tmp_path / name)})
+        mine = ["DATASETS.TRAIN", "('kind_train',)", "DATASETS.TEST", "('kind_val',)"]
+        keys = [*mine, "DATASETS.CUSTOM", str(entries), "MODEL.CLASSIFIER.NUM_CLASSES", "3"]
+        return load_cfg("configs/resnet_R18_shapes.yaml", [*keys, *overrides])
+
+    yield make
+    for name in CLASS_FOLDERS:
+        if name in DatasetCatalog.list():
+            DatasetCatalog.remove(name)
+            MetadataCatalog.remove(name)
+
+
+def test_classification_that_fits_passes(kinds):
+    check_datasets(kinds(), is_train=True)
+
+
+def test_number_of_class_folders(kinds):
+    cfg = kinds("MODEL.CLASSIFIER.NUM_CLASSES", "1000")
+    with pytest.raises(ValueError) as error:
+        check_datasets(cfg, is_train=True)
+    assert str(error.value).splitlines() == [
+        f"MODEL.CLASSIFIER.NUM_CLASSES is 1000 but {name} has 3 classes: set "
+        "MODEL.CLASSIFIER.NUM_CLASSES 3"
+        for name in ("kind_train", "kind_val")
+    ]
+
+
+@pytest.mark.parametrize("is_train", [True, False])
+def test_class_folders_that_differ(kinds, tmp_path, is_train):
+    cfg = kinds(kind_val="abd")
+    with pytest.raises(ValueError) as error:
+        check_datasets(cfg, is_train=is_train)
+    assert f"kind_val ({tmp_path}/kind_val) has other classes than kind_train" in str(error.value)
+    assert "it lacks 1 (c) and adds 1 (d)" in str(error.value)
+
+
+def test_evaluation_needs_no_training_images(kinds, tmp_path):
+    cfg = kinds(kind_val="abd")
+    (tmp_path / "kind_train").rename(tmp_path / "elsewhere")
+    check_datasets(cfg, is_train=False)
+    with pytest.raises(FileNotFoundError, match=f"kind_train: no folder {tmp_path}/kind_train"):
+        check_datasets(cfg, is_train=True)
+
+
+def test_models_and_datasets_of_two_kinds(kinds):
+    cfg = kinds("DATASETS.TEST", "('vt_scenes_val',)")
+    with pytest.raises(ValueError, match="vt_scenes_val is no dataset for classification, which"):
+        check_datasets(cfg, is_train=True)
+    cfg = load_cfg(CONFIG, ["DATASETS.TEST", "('vt_shapes_val',)"])
+    with pytest.raises(ValueError, match="vt_shapes_val holds a folder of images per class and no"):
+        check_datasets(cfg, is_train=True)
+
+
+def test_an_image_folder_that_is_not_registered(kinds):
+    with pytest.raises(ValueError, match=r"registered as kind_vall \(near: kind_val.*IMAGE_FOLDER"):
+        check_datasets(kinds("DATASETS.TEST", "('kind_vall',)"), is_train=True)
+
+
+def test_tools_for_masks_refuse_classifiers(kinds):
+    require_segmentation(load_cfg(CONFIG))
+    with pytest.raises(ValueError, match="ImageClassifier classifies images; this tool is for sem"):
+        require_segmentation(kinds())

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from vt_seg.data.scenes.writer import SceneSet, write_scenes
+from vt_seg.data.shapes.writer import ShapeSet, write_shapes
 
 
 def write_blocks(
@@ -52,3 +53,8 @@ def write_lip(root: Path) -> None:
 def write_tiny_scenes(root: Path) -> None:
     """Eight scenes to train on and four to evaluate, 64 x 64."""
     write_scenes(root / "vt_scenes", SceneSet(train=8, val=4, height=64, width=64))
+
+
+def write_tiny_shapes(root: Path) -> None:
+    """Twenty shapes to train on and ten to evaluate, 32 x 32, two and one of each class."""
+    write_shapes(root / "vt_shapes", ShapeSet(train=20, val=10, side=32))

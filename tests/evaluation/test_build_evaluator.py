@@ -106,5 +106,7 @@ def test_an_unknown_kind(cfg, dataset, kind):
     del MetadataCatalog.get(dataset).evaluator_type
     if kind:
         MetadataCatalog.get(dataset).evaluator_type = kind
-    with pytest.raises(ValueError, match=r"known are sem_seg, coco, coco_panoptic_seg\. For"):
+    with pytest.raises(
+        ValueError, match=r"known are sem_seg, coco, coco_panoptic_seg, classification"
+    ):
         build_evaluator(cfg, dataset)

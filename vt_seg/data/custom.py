@@ -1,32 +1,20 @@
-"""Datasets of your own: a folder of images, a folder of masks, and a list of classes."""
+"""Datasets of your own: images with masks, or a folder of images per class; by call or config."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from .augmentations import LabelPairs, normalized_pairs
 from .datasets.registration import IGNORE_LABEL, distinct_colors, register_folders
+from .image_folder import register_image_folder
 from .metadata_check import class_faults, color_faults, flip_pair_faults
 from .name_lists import read_class_names, read_split_list
 from .pairing import Pairing, find_pairs, pair_images_and_masks
-
-# Keys of an entry of DATASETS.CUSTOM, and the arguments of `register_sem_seg` that they are.
-_YAML_KEYS = {
-    "NAME": "name",
-    "IMAGES": "image_dir",
-    "MASKS": "mask_dir",
-    "CLASSES": "classes",
-    "IGNORE_LABEL": "ignore_label",
-    "SPLIT_LIST": "split_list",
-    "MASK_SUFFIX": "mask_suffix",
-    "COLORS": "colors",
-    "FLIP_LABEL_PAIRS": "flip_label_pairs",
-}
-_NEEDED = ("NAME", "IMAGES", "MASKS", "CLASSES")
 
 
 @dataclass(frozen=True)
@@ -139,8 +127,40 @@ def register_sem_seg(
     )
 
 
+class _Form(NamedTuple):
+    """One form of an entry of DATASETS.CUSTOM: the function, and its arguments' names in YAML."""
+
+    register: Callable[..., None]
+    arguments: Mapping[str, str]
+    needed: tuple[str, ...]
+
+
+_WITH_MASKS = _Form(
+    register_sem_seg,
+    {
+        "NAME": "name",
+        "IMAGES": "image_dir",
+        "MASKS": "mask_dir",
+        "CLASSES": "classes",
+        "IGNORE_LABEL": "ignore_label",
+        "SPLIT_LIST": "split_list",
+        "MASK_SUFFIX": "mask_suffix",
+        "COLORS": "colors",
+        "FLIP_LABEL_PAIRS": "flip_label_pairs",
+    },
+    ("NAME", "IMAGES", "MASKS", "CLASSES"),
+)
+_WITH_CLASS_FOLDERS = _Form(
+    register_image_folder,
+    {"NAME": "name", "IMAGE_FOLDER": "folder", "CLASSES": "classes"},
+    ("NAME", "IMAGE_FOLDER"),
+)
+
+
 def register_from_config(entries: Sequence[Mapping[str, object]]) -> None:
-    """Registers the entries of ``DATASETS.CUSTOM``; see `register_sem_seg` for their meaning.
+    """Registers the entries of ``DATASETS.CUSTOM``: those with ``IMAGE_FOLDER`` for classification.
+
+    `register_sem_seg` and `register_image_folder` say what their keys mean.
 
     Raises:
         FileNotFoundError, TypeError, ValueError: an entry cannot be registered; says which and
@@ -149,14 +169,18 @@ def register_from_config(entries: Sequence[Mapping[str, object]]) -> None:
     for number, entry in enumerate(entries):
         where = f"DATASETS.CUSTOM[{number}]"
         if not isinstance(entry, Mapping):
-            raise ValueError(f"{where} is {entry!r}: give NAME, IMAGES, MASKS and CLASSES")
-        unknown = [key for key in entry if key not in _YAML_KEYS]
-        missing = [key for key in _NEEDED if key not in entry]
+            raise ValueError(
+                f"{where} is {entry!r}: give NAME, IMAGES, MASKS and CLASSES, or NAME and "
+                "IMAGE_FOLDER"
+            )
+        form = _WITH_CLASS_FOLDERS if "IMAGE_FOLDER" in entry else _WITH_MASKS
+        unknown = [key for key in entry if key not in form.arguments]
+        missing = [key for key in form.needed if key not in entry]
         if unknown or missing:
             what = f"has the unknown key {unknown[0]}" if unknown else f"lacks {missing[0]}"
-            raise ValueError(f"{where} {what}; its keys are {', '.join(_YAML_KEYS)}")
+            raise ValueError(f"{where} {what}; its keys are {', '.join(form.arguments)}")
         try:
-            register_sem_seg(**{_YAML_KEYS[key]: value for key, value in entry.items()})
+            form.register(**{form.arguments[key]: value for key, value in entry.items()})
         except (FileNotFoundError, ValueError, TypeError) as error:
             raise type(error)(f"{where}: {error}") from error
 

@@ -25,6 +25,11 @@ def metadata_faults(name: str) -> list[str]:
     if name not in DatasetCatalog.list():
         raise KeyError(unregistered(name))
     metadata = MetadataCatalog.get(name)
+    if metadata.get("evaluator_type") == "classification":
+        return [
+            f"{name} holds a folder of images per class and no masks: it is a dataset for "
+            "classification (MODEL.META_ARCHITECTURE ImageClassifier)"
+        ]
     classes = metadata.get("stuff_classes")
     setter = f'MetadataCatalog.get("{name}").set'
     if classes is None:
@@ -54,7 +59,8 @@ def unregistered(name: str) -> str:
     return (
         f"no dataset is registered as {name}"
         + (f" (near: {', '.join(near)})" if near else "")
-        + "; your own are named in DATASETS.CUSTOM or by vt_seg.data.register_sem_seg"
+        + "; your own are named in DATASETS.CUSTOM ({NAME, IMAGES, MASKS, CLASSES} or {NAME, "
+        "IMAGE_FOLDER}) or by vt_seg.data.register_sem_seg and register_image_folder"
     )
 
 

@@ -16,8 +16,9 @@ from detectron2.data.samplers import TrainingSampler
 from detectron2.modeling import META_ARCH_REGISTRY, SemanticSegmentor
 from detectron2.utils import comm
 
-from vt_seg.data import SemSegMapper
+from vt_seg.data import ClassificationMapper, SemSegMapper
 from vt_seg.data.record_check import check_records
+from vt_seg.modeling import ImageClassifier
 
 
 class SeededTrainingSampler(TrainingSampler):
@@ -48,25 +49,38 @@ def is_semantic_segmentor(cfg: CfgNode) -> bool:
     return issubclass(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), SemanticSegmentor)
 
 
+def is_classifier(cfg: CfgNode) -> bool:
+    """Whether the model classifies images: ``ImageClassifier``, or a class derived from it."""
+    return issubclass(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE), ImageClassifier)
+
+
 def build_mapper(cfg: CfgNode, is_train: bool) -> Callable[[dict], dict]:
-    """The mapper that ``INPUT.SEM_SEG_MAPPER`` names.
+    """The mapper of a classifier, or that which ``INPUT.SEM_SEG_MAPPER`` names.
 
     Raises:
-        ValueError: the name is unknown, or Detectron2's mapper would pass over a key of ``INPUT``.
+        ValueError: the name is unknown, or the mapper would pass over a key of ``INPUT``.
     """
+    if is_classifier(cfg):
+        _refuse_keys(cfg, "the classification mapper (its keys are INPUT.CLASSIFICATION)")
+        return ClassificationMapper(cfg, is_train=is_train)
     name = mapper_name(cfg)
     if name == "vt_seg":
         return SemSegMapper(cfg, is_train=is_train)
     if name == "detectron2":
-        _refuse_own_keys(cfg)
+        _refuse_keys(
+            cfg,
+            "Detectron2's DatasetMapper, which is what INPUT.SEM_SEG_MAPPER "
+            f"{cfg.INPUT.SEM_SEG_MAPPER} gives {cfg.MODEL.META_ARCHITECTURE}",
+        )
         return DatasetMapper(cfg, is_train=is_train)
     raise ValueError(f'INPUT.SEM_SEG_MAPPER is "{name}": use "auto", "vt_seg" or "detectron2"')
 
 
-def _refuse_own_keys(cfg: CfgNode) -> None:
+def _refuse_keys(cfg: CfgNode, mapper: str) -> None:
     keys = {
         "FIXED_SIZE": len(cfg.INPUT.FIXED_SIZE) > 0,
         "AFFINE.ENABLED": cfg.INPUT.AFFINE.ENABLED,
+        "CROP.ENABLED": cfg.INPUT.CROP.ENABLED and is_classifier(cfg),
         "CROP.AFTER_RESIZE": cfg.INPUT.CROP.AFTER_RESIZE,
         "CROP.SINGLE_CATEGORY_MAX_AREA": cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA < 1,
         "COLOR_AUG_SSD": cfg.INPUT.COLOR_AUG_SSD,
@@ -74,10 +88,7 @@ def _refuse_own_keys(cfg: CfgNode) -> None:
     }
     given = [f"INPUT.{key}" for key, is_set in keys.items() if is_set]
     if given:
-        raise ValueError(
-            f"{', '.join(given)}: unknown to Detectron2's DatasetMapper, which is what "
-            f"INPUT.SEM_SEG_MAPPER {cfg.INPUT.SEM_SEG_MAPPER} gives {cfg.MODEL.META_ARCHITECTURE}"
-        )
+        raise ValueError(f"{', '.join(given)}: unknown to {mapper}")
 
 
 def build_train_loader(cfg: CfgNode) -> Any:
@@ -98,10 +109,12 @@ def build_train_loader(cfg: CfgNode) -> Any:
         proposal_files=cfg.DATASETS.PROPOSAL_FILES_TRAIN if cfg.MODEL.LOAD_PROPOSALS else None,
     )
     check_records(dataset, cfg.DATASETS.TRAIN)
-    if cfg.SEED < 0 or cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
-        return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset)
-    sampler = SeededTrainingSampler(len(dataset), seed=cfg.SEED)
-    return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset, sampler=sampler)
+    options = {"mapper": mapper, "dataset": dataset}
+    if is_classifier(cfg):  # its images are of one size when they are batched
+        options["aspect_ratio_grouping"] = False
+    if cfg.SEED >= 0 and cfg.DATALOADER.SAMPLER_TRAIN == "TrainingSampler":
+        options["sampler"] = SeededTrainingSampler(len(dataset), seed=cfg.SEED)
+    return build_detection_train_loader(cfg, **options)
 
 
 def continue_order_at(loader: Any, num_images: int) -> None:
@@ -121,11 +134,13 @@ def continue_order_at(loader: Any, num_images: int) -> None:
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> Any:
-    """The test loader of one dataset: one image at a time, in order.
+    """The test loader of one dataset, in order; one image at a time, or a classifier's batches.
 
     Raises:
         ValueError: images are paired with masks of other names (see ``check_records``).
     """
     if is_semantic_segmentor(cfg):
         check_records(DatasetCatalog.get(dataset_name), (dataset_name,))
-    return build_detection_test_loader(cfg, dataset_name, mapper=build_mapper(cfg, is_train=False))
+    batch = cfg.TEST.CLASSIFICATION.BATCH_SIZE if is_classifier(cfg) else 1
+    mapper = build_mapper(cfg, is_train=False)
+    return build_detection_test_loader(cfg, dataset_name, mapper=mapper, batch_size=batch)

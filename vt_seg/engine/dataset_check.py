@@ -1,25 +1,34 @@
 """Whether a config and the datasets that it names fit, told before a model is built."""
 
+import contextlib
+
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from vt_seg.data.image_folder import class_names, different_classes
 from vt_seg.data.metadata_check import flip_faults, metadata_faults, unregistered
 
-from .data_loaders import is_semantic_segmentor, mapper_name
+from .data_loaders import is_classifier, is_semantic_segmentor, mapper_name
 
 
 def check_datasets(cfg: CfgNode, *, is_train: bool) -> None:
     """Refuse a config whose datasets cannot give what its model expects.
 
-    Models without a semantic segmentation head are Detectron2's business.
+    Models that neither classify images nor segment semantically are Detectron2's business.
 
     Args:
         is_train: check ``DATASETS.TRAIN`` too, not only ``DATASETS.TEST``.
 
     Raises:
+        FileNotFoundError: the folder of a classification dataset is missing.
         ValueError: a dataset is not registered, its metadata is not complete, or a key of the
             config contradicts it; says what to set.
     """
+    if is_classifier(cfg):
+        faults = classification_faults(cfg, is_train=is_train)
+        if faults:
+            raise ValueError("\n".join(faults))
+        return
     if not (is_semantic_segmentor(cfg) or cfg.MODEL.META_ARCHITECTURE == "PanopticFPN"):
         return
     faults = config_faults(cfg, is_train=is_train)
@@ -27,6 +36,20 @@ def check_datasets(cfg: CfgNode, *, is_train: bool) -> None:
         faults += metadata_faults(name)
     if faults:
         raise ValueError("\n".join(faults))
+
+
+def require_segmentation(cfg: CfgNode) -> None:
+    """Refuse an image classifier, for what works on masks.
+
+    Raises:
+        ValueError: the model is one.
+    """
+    if is_classifier(cfg):
+        raise ValueError(
+            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} classifies images; this tool "
+            "is for semantic segmentation, whose datasets have masks (tools/train_net.py trains "
+            "and evaluates both)"
+        )
 
 
 def config_faults(cfg: CfgNode, *, is_train: bool = True) -> list[str]:
@@ -59,6 +82,49 @@ def config_faults(cfg: CfgNode, *, is_train: bool = True) -> list[str]:
             if name in cfg.DATASETS.TEST:
                 faults += [f"{fault}, or TEST.AUG.FLIP False" for fault in flip_faults(name)]
     return faults
+
+
+def classification_faults(cfg: CfgNode, *, is_train: bool = True) -> list[str]:
+    """What in a classifier's ``cfg`` contradicts its datasets, one sentence each.
+
+    Looks at the names of class folders, not into them. Without training, the classes of a test set
+    are still compared with those of ``DATASETS.TRAIN`` where that is at hand.
+
+    Raises:
+        FileNotFoundError, ValueError: the class folders of a dataset cannot be right.
+    """
+    known = _registered(cfg, is_train)
+    faults = [unregistered(name) for name in _names(cfg, is_train) if name not in known]
+    others = [n for n in known if MetadataCatalog.get(n).get("evaluator_type") != "classification"]
+    faults += [
+        f"{name} is no dataset for classification, which MODEL.META_ARCHITECTURE "
+        f'{cfg.MODEL.META_ARCHITECTURE} needs (evaluator_type "classification" in its metadata): '
+        "name one, or register a folder of images per class in DATASETS.CUSTOM"
+        for name in others
+    ]
+    known = [name for name in known if name not in others]
+    expected = cfg.MODEL.CLASSIFIER.NUM_CLASSES
+    for name in known:
+        count = len(class_names(name))
+        if count != expected:
+            faults.append(
+                f"MODEL.CLASSIFIER.NUM_CLASSES is {expected} but {name} has {count} classes: set "
+                f"MODEL.CLASSIFIER.NUM_CLASSES {count}"
+            )
+    first, *rest = dict.fromkeys([*_classes_learned(cfg), *known]) or [""]
+    return faults + [fault for name in rest if (fault := different_classes(first, name))]
+
+
+def _classes_learned(cfg: CfgNode) -> list[str]:
+    """The classification datasets of ``DATASETS.TRAIN`` whose classes can be told."""
+    found = []
+    for name in _registered(cfg, is_train=True):
+        is_trained_on = name in cfg.DATASETS.TRAIN
+        if is_trained_on and MetadataCatalog.get(name).get("evaluator_type") == "classification":
+            with contextlib.suppress(FileNotFoundError):  # an evaluation does without its images
+                class_names(name)
+                found.append(name)
+    return found
 
 
 def _names(cfg: CfgNode, is_train: bool) -> list[str]:

@@ -11,12 +11,14 @@ from detectron2.evaluation import (
     DatasetEvaluators,
 )
 
+from .classification_evaluator import ClassificationEvaluator
 from .segmentation_evaluator import SegmentationEvaluator
 
 _PARTS = {
     "sem_seg": ("sem_seg",),
     "coco": ("coco",),
     "coco_panoptic_seg": ("sem_seg", "coco", "panoptic"),
+    "classification": ("classification",),
 }
 
 
@@ -51,6 +53,8 @@ def build_evaluator(
             return COCOEvaluator(dataset_name, output_dir=output_folder)
         if part == "panoptic":
             return COCOPanopticEvaluator(dataset_name, output_folder)
+        if part == "classification":
+            return ClassificationEvaluator(dataset_name, output_dir=output_folder)
         options = cfg.TEST.SEM_SEG
         return SegmentationEvaluator(
             dataset_name,

@@ -1,0 +1,198 @@
+"""Folders of images per class: labels, records, and what is refused."""
+
+import os
+import uuid
+
+import numpy as np
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from torchvision.datasets import ImageFolder as TorchvisionImageFolder
+
+from vt_seg.data import class_names, register_all_datasets, register_image_folder
+from vt_seg.data.custom import register_from_config
+from vt_seg.data.image_folder import different_classes
+
+from .image_files import write_png
+
+GREY = np.full((4, 4), 9, np.uint8)
+
+
+@pytest.fixture
+def register(tmp_path):
+    """``register(files, **arguments)`` writes images below a new folder and registers it."""
+    names = []
+
+    def register(files, **arguments):
+        name = f"folder_{uuid.uuid4().hex}"
+        folder = tmp_path / name
+        folder.mkdir()
+        for file in files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            if file.endswith("/"):
+                (folder / file).mkdir(exist_ok=True)
+            elif file.endswith(".txt"):
+                (folder / file).write_text("not an image")
+            else:
+                write_png(folder / file, GREY)
+        names.append(name)
+        register_image_folder(name, folder, **arguments)
+        return name
+
+    yield register
+    for name in names:
+        if name in DatasetCatalog.list():
+            DatasetCatalog.remove(name)
+            MetadataCatalog.remove(name)
+
+
+def root_of(name):
+    return MetadataCatalog.get(name).image_root
+
+
+def relative(name):
+    root = root_of(name)
+    return [(os.path.relpath(r["file_name"], root), r["label"]) for r in DatasetCatalog.get(name)]
+
+
+FILES = ["b/2.JPEG", "b/1.jpg", "a/x.PNG", "a/deep/y.webp", "c/z.Tiff", "c/notes.txt"]
+
+
+def test_labels_follow_the_sorted_folders_as_in_torchvision(register):
+    name = register(FILES)
+    theirs = TorchvisionImageFolder(root_of(name))
+    assert [(r["file_name"], r["label"]) for r in DatasetCatalog.get(name)] == theirs.samples
+    assert relative(name) == [
+        *(("a/x.PNG", 0), ("a/deep/y.webp", 0)),
+        *(("b/1.jpg", 1), ("b/2.JPEG", 1)),
+        ("c/z.Tiff", 2),
+    ]
+    metadata = MetadataCatalog.get(name)
+    assert (metadata.classes, metadata.evaluator_type) == (["a", "b", "c"], "classification")
+
+
+def test_nothing_is_read_before_use_and_no_image_ever(register):
+    name = register(["a/1.jpg", "b/2.jpg"])
+    folder = root_of(name)
+    assert MetadataCatalog.get(name).get("classes") is None
+    os.truncate(os.path.join(folder, "a/1.jpg"), 0)
+    assert class_names(name) == ["a", "b"]
+    assert len(DatasetCatalog.get(name)) == 2
+
+
+def test_hidden_files_and_folders_do_not_count(register):
+    assert relative(register(["a/1.jpg", "a/._1.jpg", "b/2.jpg", ".cache/3.jpg"])) == [
+        ("a/1.jpg", 0),
+        ("b/2.jpg", 1),
+    ]
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_a_list_chooses_classes_and_their_order(register, tmp_path, as_file):
+    classes = ["c", "a"]
+    if as_file:
+        classes = tmp_path / "classes.txt"
+        classes.write_text("c\na\n")
+    name = register(FILES, classes=classes)
+    assert MetadataCatalog.get(name).classes == ["c", "a"]
+    assert sorted(relative(name)) == [("a/deep/y.webp", 1), ("a/x.PNG", 1), ("c/z.Tiff", 0)]
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        (["1.JPEG", "2.JPEG"], r"holds 2 images and no class folders: sort .*ImageNet\(root, spli"),
+        (["a/1.jpg", "b/1.jpg", "3.jpg"], "holds 1 images beside its class folders: sort them"),
+        (["readme.txt"], "holds no class folders: it needs one per class"),
+        (["train/a/1.jpg", "val/a/1.jpg"], "holds the folders train, val, which does not look"),
+        (["a/1.jpg"], "holds the folder a, which does not look like classes"),
+        (["a/1.jpg", "b/", "c/x.txt"], r"2 of 3 class folders of .* hold no image \(b, c\): fetch"),
+    ],
+)
+def test_folders_that_cannot_be_right(register, files, says):
+    name = register(files)
+    with pytest.raises(ValueError, match=f"^{name}: .*{says}") as error:
+        DatasetCatalog.get(name)
+    assert root_of(name) in str(error.value)
+
+
+def test_a_class_of_the_list_that_is_missing(register):
+    name = register(FILES, classes=["a", "d", "e"])
+    with pytest.raises(ValueError, match=r"lacks 2 of the 3 listed classes \(d, e\): add"):
+        DatasetCatalog.get(name)
+
+
+@pytest.mark.parametrize(
+    ("classes", "says"),
+    [(["a", "a"], "holds a twice"), (["a"], "holds 1 class, need two"), ([1, 2], "1 is not text")],
+)
+def test_lists_that_cannot_be_right(register, classes, says):
+    with pytest.raises(ValueError, match=says):
+        register(FILES, classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "remedy"),
+    [
+        ("vt_imagenet_val", "imagenet/val", "datasets/README.md"),
+        ("vt_shapes_train", "vt_shapes/train", "python datasets/prepare_shapes.py --root"),
+    ],
+)
+def test_missing_folders_say_what_to_do(tmp_path, name, place, remedy):
+    register_all_datasets(str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=f"no folder {tmp_path}/{place}. .*{remedy}"):
+        DatasetCatalog.get(name)
+    register_all_datasets()
+
+
+def test_imagenets_layout(tmp_path):
+    for split in ("train", "val"):
+        for wnid in ("n01443537", "n01440764"):
+            write_png(tmp_path / f"imagenet/{split}/{wnid}/{wnid}_1.JPEG", GREY)
+    register_all_datasets(str(tmp_path))
+    assert [r["label"] for r in DatasetCatalog.get("vt_imagenet_val")] == [0, 1]
+    assert MetadataCatalog.get("vt_imagenet_val").classes == ["n01440764", "n01443537"]
+    assert class_names("vt_imagenet_train") == class_names("vt_imagenet_val")
+    register_all_datasets()
+
+
+def test_other_classes_are_told_with_both_folders(register):
+    train = register(["a/1.jpg", "b/1.jpg", "c/1.jpg"])
+    same = register(["a/2.jpg", "b/2.jpg", "c/2.jpg"])
+    other = register(["a/1.jpg", "c/1.jpg", "d/1.jpg"])
+    turned = register(["a/1.jpg", "b/1.jpg", "c/1.jpg"], classes=["c", "b", "a"])
+    assert different_classes(train, same) == ""
+    fault = different_classes(train, other)
+    assert f"{other} ({root_of(other)}) has other classes than {train} ({root_of(train)})" in fault
+    assert "it lacks 1 (b) and adds 1 (d)" in fault
+    assert "the same names in another order" in different_classes(train, turned)
+
+
+def test_registering_again(register, tmp_path):
+    name = register(FILES)
+    before = MetadataCatalog.get(name)
+    register_image_folder(name, root_of(name))
+    assert MetadataCatalog.get(name) is before
+    register_image_folder(name, tmp_path / "elsewhere")
+    assert root_of(name) == str(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="vt_lip_train is the name of another dataset"):
+        register_image_folder("vt_lip_train", tmp_path)
+
+
+def test_from_a_config(register):
+    folder = root_of(register(FILES))
+    name = register(FILES)  # replaced by the entry below, and removed after the test
+    register_from_config([{"NAME": name, "IMAGE_FOLDER": folder, "CLASSES": ["b", "c"]}])
+    assert (root_of(name), class_names(name)) == (folder, ["b", "c"])
+    with pytest.raises(ValueError, match="unknown key MASKS; its keys are NAME, IMAGE_FOLDER, CLA"):
+        register_from_config([{"NAME": name, "IMAGE_FOLDER": folder, "MASKS": "m"}])
+    with pytest.raises(ValueError, match="lacks NAME"):
+        register_from_config([{"IMAGE_FOLDER": folder}])
+
+
+def test_metadata_of_others_without_classes():
+    name = f"mine_{uuid.uuid4().hex}"
+    with pytest.raises(ValueError, match=rf'{name} has no classes .*"{name}"\).set\(classes'):
+        class_names(name)
+    MetadataCatalog.get(name).classes = ["x", "y"]
+    assert class_names(name) == ["x", "y"]
+    MetadataCatalog.remove(name)

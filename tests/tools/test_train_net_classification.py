@@ -1,0 +1,111 @@
+"""The life of a classifier on a tiny image folder: train, resume, evaluate, and what is refused."""
+
+import json
+import re
+import runpy
+import sys
+
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.engine import default_argument_parser
+
+import vt_seg
+from tools.train_net import main
+
+from ..data.image_files import gradient, write_png
+from ..engine.conftest import TINY_SHAPES
+from ..engine.tiny_datasets import write_tiny_shapes
+from .conftest import ROOT
+
+SLIM = ["MODEL.VT_RESNET.TOKEN_CHANNELS", "64", "MODEL.VT_RESNET.NUM_TOKENS", "4"]
+
+
+@pytest.fixture
+def here(tmp_path):
+    """Run train_net's ``main`` in this process on tiny vt_shapes."""
+    write_tiny_shapes(tmp_path / "datasets")
+    vt_seg.register_all_datasets(str(tmp_path / "datasets"))
+    parser = default_argument_parser()
+    yield lambda *arguments: main(parser.parse_args([str(a) for a in arguments]))
+    vt_seg.register_all_datasets()
+
+
+def last_scores(folder):
+    """The last evaluation in metrics.json, unrounded: raw and averaged weights."""
+    with open(folder / "metrics.json") as file:
+        lines = [json.loads(line) for line in file]
+    keys = [
+        f"{task}/{k}" for task in ("classification", "classification_EMA") for k in ("top1", "top5")
+    ]
+    return [[line[key] for key in keys] for line in lines if keys[0] in line][-1]
+
+
+def test_train_resume_and_evaluate(here, out):
+    config = ("--config-file", "configs/vtresnet_R18_shapes.yaml")
+    common = [*TINY_SHAPES, *SLIM, "OUTPUT_DIR", out]
+    here(*config, *common)
+    log = (out / "log.txt").read_text()
+    assert (
+        "[ClassificationMapper] Transforms used in training: [RandomResizedCrop(size=(32, 32)"
+        in log
+    )
+    assert "vt_shapes_val, 10 images, accuracy in percent:" in log
+    top1, top5, ema_top1, _ = last_scores(out)
+    # Ten images: shares in steps of ten, and a first choice is one of five.
+    assert top1 % 10 == top5 % 10 == 0 and 0 <= top1 <= top5 <= 100
+    assert (
+        f"Done: top-1 {top1:.2f} % (EMA {ema_top1:.2f} %), weights in {out}/model_final.pth" in log
+    )
+    table = (out / "inference" / "classification_per_class.csv").read_text().splitlines()
+    assert len(table) == 12 and table[-1].startswith(f"all images,10,{top1:.2f}")
+
+    here(*config, "--resume", *common, "SOLVER.MAX_ITER", 3)
+    log = (out / "log.txt").read_text()
+    assert f"Resuming from {out}/model_final.pth at iteration 2 of 3." in log
+    trained = last_scores(out)
+
+    again = here(*config, "--eval-only", "--resume", *common)
+    assert [again["classification"]["top1"], again["classification"]["top5"]] == trained[:2]
+
+
+def test_a_config_that_does_not_fit_its_folders(here, tmp_path, out):
+    config = ("--config-file", "configs/resnet_R18_shapes.yaml", "OUTPUT_DIR", out)
+    with pytest.raises(ValueError, match="NUM_CLASSES is 9 but vt_shapes_train has 10 classes"):
+        here(*config, "MODEL.CLASSIFIER.NUM_CLASSES", 9)
+    folder = tmp_path / "datasets/vt_shapes/val"
+    (folder / "heart").rename(folder / "hart")
+    with pytest.raises(ValueError, match=r"vt_shapes_val: .*lacks 1 of the 10 listed .*\(heart\)"):
+        here(*config)
+    assert not out.exists()
+
+
+def test_your_own_images_as_the_document_says(here, tmp_path, out, monkeypatch):
+    text = (ROOT / "docs" / "classification.md").read_text(encoding="utf-8")
+    config = re.search(r"^```yaml\n(.*?)^```$", text, re.S | re.M).group(1)
+    files = re.findall(r"my/\w+/\w+/\d\.\w+", text)
+    assert len(files) == 6
+    for file in files:
+        write_png(tmp_path / file, gradient(40, 50))
+    (tmp_path / "my_classes.yaml").write_text(config)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    here("--config-file", "my_classes.yaml", *TINY_SHAPES, *SLIM, "OUTPUT_DIR", out)
+    for name in ("my_train", "my_val"):
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    table = (out / "inference" / "classification_per_class.csv").read_text().splitlines()
+    assert table[0] == "class,images,top-1"
+    assert [line.split(",")[:2] for line in table[1:]] == [
+        *(["cat", "1"], ["dog", "1"], ["owl", "1"]),
+        ["all images", "3"],
+    ]
+
+
+@pytest.mark.parametrize("tool", ["validate_dataset.py", "visualize_data.py", "demo.py"])
+def test_tools_for_masks_say_what_they_are_for(monkeypatch, tool):
+    arguments = ["--config-file", str(ROOT / "configs/resnet_R18_shapes.yaml")]
+    if tool == "demo.py":
+        arguments += ["--dataset", "vt_shapes_val"]
+    monkeypatch.setattr(sys, "argv", [tool, *arguments])
+    with pytest.raises(SystemExit, match="ImageClassifier classifies images; this tool is for sem"):
+        runpy.run_path(str(ROOT / "tools" / tool), run_name="__main__")

@@ -1,0 +1,127 @@
+"""From a record with a label to what an image classifier reads, with torchvision's transforms."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from torch import Tensor
+from torchvision.transforms import AutoAugmentPolicy, v2
+
+from .readers import read_image
+
+_FLIPS = {"horizontal": v2.RandomHorizontalFlip, "vertical": v2.RandomVerticalFlip}
+
+
+class ClassificationMapper:
+    """The image pipelines that are usual on ImageNet, for Detectron2's loaders.
+
+    Training crops a part of random size and shape, test takes the middle of the resized image.
+    Transforms work on RGB; the model gets ``INPUT.FORMAT``.
+    """
+
+    @configurable
+    def __init__(
+        self, transforms: list[v2.Transform], *, image_format: str, mode: str = "training"
+    ) -> None:
+        """
+        Args:
+            transforms: applied in this order to a uint8 tensor (3, H, W), RGB.
+            image_format: "BGR" or "RGB".
+            mode: "training" or "inference", for the log.
+
+        Raises:
+            ValueError: another format.
+        """
+        if image_format not in ("BGR", "RGB"):
+            raise ValueError(f'INPUT.FORMAT is "{image_format}": classifiers take "RGB" or "BGR"')
+        self.transforms = v2.Compose(transforms)
+        self.image_format = image_format
+        logging.getLogger(__name__).info(
+            "[ClassificationMapper] Transforms used in %s: %s", mode, transforms
+        )
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict:
+        return {
+            "transforms": training_transforms(cfg) if is_train else inference_transforms(cfg),
+            "image_format": cfg.INPUT.FORMAT,
+            "mode": "training" if is_train else "inference",
+        }
+
+    def __call__(self, dataset_dict: dict) -> dict:
+        """
+        Args:
+            dataset_dict: ``file_name``, and ``label`` and whatever else; not modified.
+
+        Returns:
+            A copy with ``image`` (3, H', W') uint8 in the format's channel order; ``height`` and
+            ``width`` are those of the file, upright.
+
+        Raises:
+            FileNotFoundError, ValueError: the image cannot be read; see `read_image`.
+        """
+        # Pillow's arrays are read-only, which torch takes but warns of: those are copied.
+        pixels = np.require(read_image(dataset_dict["file_name"], "RGB"), requirements=("C", "W"))
+        height, width = pixels.shape[:2]
+        # (H, W, 3) seen as (3, H, W): the layout on which torch resizes bytes three times as fast.
+        image: Tensor = self.transforms(torch.from_numpy(pixels).permute(2, 0, 1))
+        if self.image_format == "BGR":
+            image = image.flip(0)
+        return {**dataset_dict, "image": image.contiguous(), "height": height, "width": width}
+
+
+def training_transforms(cfg: CfgNode) -> list[v2.Transform]:
+    """Random crop, flip, and what ``INPUT.CLASSIFICATION`` asks for in addition.
+
+    Raises:
+        ValueError: a key has a value that it cannot have.
+    """
+    keys = cfg.INPUT.CLASSIFICATION
+    low, high = keys.RANDOM_RESIZED_CROP_SCALE
+    if not 0 < low <= high <= 1:
+        raise ValueError(
+            f"INPUT.CLASSIFICATION.RANDOM_RESIZED_CROP_SCALE is {(low, high)}: give the smallest "
+            "and the largest share of the image's area, e.g. (0.08, 1.0)"
+        )
+    transforms = [v2.RandomResizedCrop(keys.CROP_SIZE, scale=(low, high), antialias=True)]
+    if cfg.INPUT.RANDOM_FLIP != "none":
+        if cfg.INPUT.RANDOM_FLIP not in _FLIPS:
+            raise ValueError(
+                f'INPUT.RANDOM_FLIP is "{cfg.INPUT.RANDOM_FLIP}": use "none", '
+                + ", ".join(f'"{flip}"' for flip in _FLIPS)
+            )
+        transforms.append(_FLIPS[cfg.INPUT.RANDOM_FLIP]())
+    if keys.AUTO_AUGMENT:
+        policies = [policy.value for policy in AutoAugmentPolicy]
+        if keys.AUTO_AUGMENT not in policies:
+            raise ValueError(
+                f'INPUT.CLASSIFICATION.AUTO_AUGMENT is "{keys.AUTO_AUGMENT}": use "" or one of '
+                f"{', '.join(policies)}"
+            )
+        transforms.append(v2.AutoAugment(AutoAugmentPolicy(keys.AUTO_AUGMENT)))
+    if keys.COLOR_JITTER:
+        if not 0 < keys.COLOR_JITTER <= 1:
+            raise ValueError(
+                f"INPUT.CLASSIFICATION.COLOR_JITTER is {keys.COLOR_JITTER}: give 0 to 1; 0.4 means "
+                "0.6 to 1.4 times the brightness, contrast and saturation"
+            )
+        transforms.append(v2.ColorJitter(*[keys.COLOR_JITTER] * 3))
+    return transforms
+
+
+def inference_transforms(cfg: CfgNode) -> list[v2.Transform]:
+    """The shorter side to ``RESIZE_SIZE``, then the middle of ``CROP_SIZE``.
+
+    Raises:
+        ValueError: the crop is larger than the image would be.
+    """
+    keys = cfg.INPUT.CLASSIFICATION
+    if keys.CROP_SIZE > keys.RESIZE_SIZE:
+        raise ValueError(
+            f"INPUT.CLASSIFICATION.CROP_SIZE {keys.CROP_SIZE} is more than RESIZE_SIZE "
+            f"{keys.RESIZE_SIZE}, the image's shorter side in a test: raise RESIZE_SIZE"
+        )
+    return [v2.Resize(keys.RESIZE_SIZE, antialias=True), v2.CenterCrop(keys.CROP_SIZE)]
