@@ -85,7 +85,7 @@ def test_a_row_of_the_neck_changes_one_key(name):
     assert differing(load(name), load("vtfpn_base")) == {f"MODEL.VT_FPN.{key}": value}
 
 
-@pytest.mark.parametrize("name", CONTROLS)
+@pytest.mark.parametrize("name", sorted(CONTROLS))
 def test_a_control_keeps_the_recipe_and_the_head(name):
     assert set(differing(load(name), load("v4_base"))) <= {
         "MODEL.BACKBONE.NAME",
