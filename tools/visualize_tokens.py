@@ -37,7 +37,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config-file", required=True, metavar="FILE")
-    parser.add_argument("--weights", metavar="FILE", help="default: the final ones in OUTPUT_DIR")
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="default: the final ones in OUTPUT_DIR, else its last checkpoint",
+    )
     parser.add_argument(
         "--input", nargs="+", required=True, metavar="IMAGE", help="files, folders, patterns"
     )
