@@ -7,10 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from detectron2.data import DatasetCatalog, MetadataCatalog
-
 from .augmentations import LabelPairs, normalized_pairs
-from .datasets.registration import IGNORE_LABEL, distinct_colors, register_folders
+from .datasets.registration import IGNORE_LABEL, distinct_colors, free_name, register_folders
 from .image_folder import register_image_folder
 from .metadata_check import class_faults, color_faults, flip_pair_faults
 from .name_lists import read_class_names, read_split_list
@@ -107,14 +105,8 @@ def register_sem_seg(
         colors=tuple(tuple(int(c) for c in color) for color in colors),
         flip_label_pairs=normalized_pairs(flip_label_pairs),
     )
-    if name in DatasetCatalog.list():
-        known = DatasetCatalog[name]
-        if known == dataset:
-            return
-        if not isinstance(known, CustomDataset):
-            raise ValueError(f"{name} is the name of another dataset: choose a name of your own")
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
+    if not free_name(name, dataset):
+        return
     register_folders(
         name,
         dataset.image_dir,

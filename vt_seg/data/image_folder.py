@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from torchvision.datasets.folder import find_classes, make_dataset
 
+from .datasets.registration import free_name
 from .name_lists import read_class_names
 from .pairing import IMAGE_EXTENSIONS
 
@@ -123,14 +124,8 @@ def register_image_folder(
         fault = f"{_some(twice)} twice" if twice else f"{len(listed)} class, need two at least"
         raise ValueError(f"{name}: the list of classes holds {fault}")
     dataset = ImageFolder(name, os.path.expanduser(folder), listed, remedy)
-    if name in DatasetCatalog.list():
-        known = DatasetCatalog[name]
-        if known == dataset:
-            return
-        if not isinstance(known, ImageFolder):
-            raise ValueError(f"{name} is the name of another dataset: choose a name of your own")
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
+    if not free_name(name, dataset):
+        return
     DatasetCatalog.register(name, dataset)
     metadata = MetadataCatalog.get(name)
     metadata.set(image_root=dataset.folder, evaluator_type="classification")

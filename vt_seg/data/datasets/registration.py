@@ -15,6 +15,29 @@ def dataset_root() -> str:
     return os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
 
 
+def free_name(name: str, dataset: object) -> bool:
+    """Make room in the catalogs for a dataset of the user's, unless the same is there already.
+
+    Args:
+        dataset: what is to be registered; datasets of its class may be replaced.
+
+    Returns:
+        False where an equal dataset has the name.
+
+    Raises:
+        ValueError: the name belongs to a dataset of another kind.
+    """
+    if name in DatasetCatalog.list():
+        known = DatasetCatalog[name]
+        if known == dataset:
+            return False
+        if not isinstance(known, type(dataset)):
+            raise ValueError(f"{name} is the name of another dataset: choose a name of your own")
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    return True
+
+
 def register_folders(
     name: str,
     image_root: str,
