@@ -36,14 +36,22 @@ def resize_mask(mask: Tensor | None, size: tuple[int, int]) -> Tensor | None:
     """
     if mask is None or mask.shape[-2:] == size:
         return mask
-    strides = [_stride(*sides) for sides in zip(mask.shape[-2:], size, strict=True)]
+    strides = [map_stride(*sides) for sides in zip(mask.shape[-2:], size, strict=True)]
     if None in strides:
         return F.interpolate(mask.float(), size=size, mode="nearest")
     return mask[..., :: strides[0], :: strides[1]]
 
 
-def _stride(pixels: int, cells: int) -> int | None:
-    """The smallest power of two that gives this many cells, rounded up; None if there is none."""
+def map_stride(pixels: int, cells: int) -> int | None:
+    """The stride of a map: the smallest power of two that gives this many cells, rounded up.
+
+    Args:
+        pixels: side of the image.
+        cells: side of the map.
+
+    Returns:
+        None if no power of two does.
+    """
     stride = 1
     while -(-pixels // stride) > cells:
         stride *= 2

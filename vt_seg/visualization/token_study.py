@@ -11,6 +11,8 @@ from detectron2.data import Metadata
 from detectron2.data.detection_utils import convert_image_to_rgb
 from torch import nn
 
+from vt_seg.layers.spatial_attention import map_stride
+
 from .token_maps import TokenMaps, capture_tokens
 from .token_predictions import Prediction, read_prediction
 
@@ -165,10 +167,7 @@ def level_maps(
 def cell_size(pixels: int, cells: int) -> float:
     """Side of a map's cell in the image: the stride, where ``cells = ceil(pixels / stride)``.
 
-    The smallest power of two that fits is the stride (as for masks in ``vt_seg.layers``): cell i
-    begins at pixel stride * i. Where none fits, the map is taken to be stretched over the image.
+    As for masks, cell i begins at pixel stride * i. Where no stride fits, the map is taken to be
+    stretched over the image.
     """
-    stride = 1
-    while math.ceil(pixels / stride) > cells:
-        stride *= 2
-    return stride if math.ceil(pixels / stride) == cells else pixels / cells
+    return map_stride(pixels, cells) or pixels / cells
