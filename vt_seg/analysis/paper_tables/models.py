@@ -1,19 +1,18 @@
 """The models behind the paper's tables, each from its config, and what they cost."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 
-from vt_seg.config import add_vt_seg_config
+from vt_seg.engine import load_cfg
 from vt_seg.modeling.layer_arguments import visual_transformer_arguments
 from vt_seg.modeling.vt_resnet import VTResNet
 
+from ..ablation_rows import read_row
 from ..complexity import ModelCost, build_on_meta, count_cost, count_macs_within, num_parameters
 from ..literal_macs import LiteralCost, vt_fpn_neck, vt_resnet_stage
 from ..unpadded_fpn import count_unpadded_fpn
@@ -71,7 +70,8 @@ class PaperModels:
         cfg = self.config(f"imagenet/{name}")
         cfg.MODEL.VT_RESNET.merge_from_list([part for pair in keys for part in pair])
         if ablation:
-            cfg.merge_from_other_cfg(CfgNode(self.own_keys(f"ablations/{ablation}")))
+            changes = read_row(self.file(f"ablations/{ablation}")).changes
+            cfg.merge_from_list([part for pair in changes.items() for part in pair])
         return count_classifier(cfg)
 
     def _segmentation(self, name: str, size: tuple[int, int], padded: bool = True) -> ModelCost:
@@ -90,17 +90,11 @@ class PaperModels:
 
     def config(self, name: str) -> CfgNode:
         """The config ``name`` (without .yaml) on Detectron2's and vt_seg's defaults."""
-        cfg = get_cfg()
-        add_vt_seg_config(cfg)
-        cfg.merge_from_file(str(self.configs / f"{name}.yaml"))
-        return cfg
+        return load_cfg(self.file(name))
 
-    def own_keys(self, name: str) -> Mapping[str, Any]:
-        """What the config ``name`` says itself, without ``_BASE_``."""
-        path = self.configs / f"{name}.yaml"
-        keys = yaml.safe_load(path.read_text(encoding="utf-8"))
-        keys.pop("_BASE_", None)
-        return keys
+    def file(self, name: str) -> str:
+        """The path of the config ``name``."""
+        return str(self.configs / f"{name}.yaml")
 
 
 def count_classifier(cfg: CfgNode) -> ClassifierCost:
