@@ -12,7 +12,7 @@ from vt_seg.layers import Projector
 @pytest.mark.parametrize("revision", ["v1", "v4"])
 @pytest.mark.parametrize("norm", [None, nn.BatchNorm2d])
 def test_projector_is_eq_4(heads, groups, revision, norm):
-    arguments = {"num_heads": heads, "groups": groups, "revision": revision, "norm": norm}
+    arguments = {"num_heads": heads, "pixel_groups": groups, "revision": revision, "norm": norm}
     projector = with_statistics(randomised(Projector(8, 12, **arguments)))
     x = torch.randn(3, 8, 5, 7, dtype=torch.float64)
     tokens = torch.randn(3, 12, 6, dtype=torch.float64)
@@ -29,7 +29,7 @@ def test_projector_is_eq_4(heads, groups, revision, norm):
 
 
 def test_v4_writes_the_tokens_themselves_where_channels_agree():
-    projector = randomised(Projector(8, 8, num_heads=2, groups=2, revision="v4"))
+    projector = randomised(Projector(8, 8, num_heads=2, pixel_groups=2, revision="v4"))
     assert projector.value is None
     with torch.no_grad():
         projector.gain.fill_(1.0)
@@ -50,7 +50,7 @@ def test_fresh_projector_is_the_identity(norm, token_channels, revision):
 
 
 def test_token_softmax_says_which_tokens_each_pixel_reads():
-    projector = randomised(Projector(8, 12, num_heads=2, groups=2))
+    projector = randomised(Projector(8, 12, num_heads=2, pixel_groups=2))
     seen = []
     projector.token_softmax.register_forward_hook(lambda layer, args, output: seen.append(output))
     x, tokens = torch.randn(1, 8, 5, 7).double(), torch.randn(1, 12, 6).double()
@@ -68,7 +68,9 @@ def test_token_softmax_says_which_tokens_each_pixel_reads():
 @pytest.mark.parametrize("token_channels", [8, 12])
 def test_drop_path_takes_what_is_added(token_channels):
     projector = randomised(
-        Projector(8, token_channels, num_heads=2, groups=2, revision="v4", norm=nn.BatchNorm2d)
+        Projector(
+            8, token_channels, num_heads=2, pixel_groups=2, revision="v4", norm=nn.BatchNorm2d
+        )
     )
     assert type(projector.drop_path) is nn.Identity
     x, tokens = torch.randn(2, 8, 5, 7).double(), torch.randn(2, token_channels, 6).double()
@@ -79,8 +81,8 @@ def test_drop_path_takes_what_is_added(token_channels):
 
 def test_channels_that_heads_or_groups_do_not_divide_are_refused():
     with pytest.raises(ValueError, match="num_heads 4 does not divide 10 channels"):
-        Projector(10, 12, num_heads=4, groups=2)
+        Projector(10, 12, num_heads=4, pixel_groups=2)
     with pytest.raises(ValueError, match="groups 4 does not divide 10 channels"):
-        Projector(10, 12, num_heads=2, groups=4)
+        Projector(10, 12, num_heads=2, pixel_groups=4)
     with pytest.raises(ValueError, match="'v2'"):
-        Projector(8, 12, num_heads=2, groups=2, revision="v2")
+        Projector(8, 12, num_heads=2, pixel_groups=2, revision="v2")

@@ -11,7 +11,7 @@ from vt_seg.layers import TokenAttention
 @pytest.mark.parametrize("norm", [None, nn.BatchNorm2d])
 @pytest.mark.parametrize(("heads", "groups"), [(1, 1), (2, 4), (4, 2)])
 def test_v1_is_listing_3(heads, groups, norm):
-    attention = randomised(TokenAttention(16, num_heads=heads, groups=groups, norm=norm))
+    attention = randomised(TokenAttention(16, num_heads=heads, token_groups=groups, norm=norm))
     attention = with_statistics(attention)
     tokens = torch.randn(3, 16, 5, dtype=torch.float64)
     weights = [affine(getattr(attention, name)) for name in ("query", "key", "value")]
@@ -37,7 +37,7 @@ def test_v4_is_eq_3(heads, norm):
 
 def test_v4_ignores_the_groups():
     """The equations have none: 1024 -> 512 twice is 1.05 M weights."""
-    count = sum(p.numel() for p in TokenAttention(1024, groups=8, revision="v4").parameters())
+    count = sum(p.numel() for p in TokenAttention(1024, token_groups=8, revision="v4").parameters())
     assert count == pytest.approx(2 * 1024 * 512, rel=0.001)
 
 

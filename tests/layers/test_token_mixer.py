@@ -13,7 +13,7 @@ KINDS = [(kind, revision) for kind in MIXERS for revision in REVISIONS]
 
 
 def mixer(kind="transformer", revision="v1", **more):
-    arguments = {"num_heads": 4, "groups": 2, **more}
+    arguments = {"num_heads": 4, "token_groups": 2, **more}
     return TokenMixer(16, 5, kind=kind, revision=revision, **arguments)
 
 
@@ -27,7 +27,7 @@ def parameters(module):
 
 @pytest.mark.parametrize(("heads", "groups"), [(1, 1), (2, 4), (4, 2)])
 def test_v1_transformer_is_listing_3(heads, groups):
-    transformer = randomised(mixer(num_heads=heads, groups=groups))
+    transformer = randomised(mixer(num_heads=heads, token_groups=groups))
     tokens = random_tokens()
     (attention,), (feed_forward,) = transformer.relate, transformer.feed_forward
     weights = [affine(getattr(attention, name)) for name in ("query", "key", "value")]
@@ -107,7 +107,7 @@ def test_permuting_tokens_permutes_the_output_alike(kind, revision, num_parallel
 
 def test_two_token_transformers_are_summed():
     """T' = T + a(T) + b(T), then T'' = T' + f(T') + g(T'), branch by branch."""
-    transformer = randomised(mixer(num_heads=2, groups=4, num_parallel=2))
+    transformer = randomised(mixer(num_heads=2, token_groups=4, num_parallel=2))
     tokens = random_tokens()
     attentions = [
         [affine(getattr(branch, name)) for name in ("query", "key", "value")]
@@ -142,7 +142,7 @@ def test_parameters_are_those_that_the_paper_counts():
     (three modules, 8 groups) and 4.19 M on VT-R-18 (two modules, ungrouped K/Q/V)."""
 
     def weights(kind, groups=8):
-        module = TokenMixer(1024, 16, kind=kind, groups=groups)
+        module = TokenMixer(1024, 16, kind=kind, token_groups=groups)
         return sum(p.numel() for name, p in module.named_parameters() if name.endswith("weight"))
 
     assert 3 * (weights("transformer", 8) - weights("none")) == pytest.approx(0.79e6, rel=0.01)

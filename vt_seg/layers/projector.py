@@ -34,7 +34,7 @@ class Projector(nn.Module):
         token_channels: int,
         *,
         num_heads: int = 16,
-        groups: int = 16,
+        pixel_groups: int = 16,
         revision: str = "v1",
         norm: NormFactory | None = None,
     ) -> None:
@@ -43,7 +43,7 @@ class Projector(nn.Module):
             in_channels: C.
             token_channels: C_T.
             num_heads: heads; must divide C.
-            groups: of the query convolution on pixels; must divide C.
+            pixel_groups: of the query convolution on pixels; must divide C.
             revision: "v1" or "v4".
             norm: makes the norms of keys and values; None for none.
 
@@ -52,11 +52,13 @@ class Projector(nn.Module):
         """
         super().__init__()
         check_revision(revision)
-        check_divisible(num_heads=(in_channels, num_heads), groups=(in_channels, groups))
+        check_divisible(
+            num_heads=(in_channels, num_heads), pixel_groups=(in_channels, pixel_groups)
+        )
         self.num_heads = num_heads
         # No norm after the query: X comes normalised from the lateral, and a norm there would be
         # another pass over every pixel.
-        self.query = nn.Conv2d(in_channels, in_channels, 1, groups=groups, bias=False)
+        self.query = nn.Conv2d(in_channels, in_channels, 1, groups=pixel_groups, bias=False)
         # What a bias adds to all tokens alike, the softmax over tokens takes away.
         self.key = TokenConv(token_channels, in_channels, norm=norm, bias=False)
         self.value = self.gain = None

@@ -33,7 +33,7 @@ class TokenAttention(nn.Module):
         token_channels: int,
         *,
         num_heads: int = 16,
-        groups: int = 8,
+        token_groups: int = 8,
         revision: str = "v1",
         norm: NormFactory | None = None,
     ) -> None:
@@ -41,7 +41,7 @@ class TokenAttention(nn.Module):
         Args:
             token_channels: C_T, even.
             num_heads: heads; must divide C_T / 2.
-            groups: of the key, query and value convolutions (v1 only).
+            token_groups: of the key, query and value convolutions (v1 only).
             revision: "v1" or "v4".
             norm: makes the norms; None for none.
 
@@ -57,10 +57,10 @@ class TokenAttention(nn.Module):
         self.num_heads = num_heads
         self.value = self.attention_norm = None
         if revision == "v1":
-            check_divisible(groups=(inner, groups))
-            self.query = TokenConv(token_channels, inner, groups=groups, norm=norm)
-            self.key = TokenConv(token_channels, inner, groups=groups, norm=norm, bias=False)
-            self.value = TokenConv(token_channels, token_channels, groups=groups, norm=norm)
+            check_divisible(token_groups=(inner, token_groups))
+            self.query = TokenConv(token_channels, inner, groups=token_groups, norm=norm)
+            self.key = TokenConv(token_channels, inner, groups=token_groups, norm=norm, bias=False)
+            self.value = TokenConv(token_channels, token_channels, groups=token_groups, norm=norm)
             self.value.zero_init()
         else:
             self.query = TokenConv(token_channels, inner, norm=norm)

@@ -42,7 +42,7 @@ class TokenMixer(nn.Module):
         kind: str = "transformer",
         num_parallel: int = 1,
         num_heads: int = 16,
-        groups: int = 8,
+        token_groups: int = 8,
         revision: str = "v1",
         norm: NormFactory | None = None,
     ) -> None:
@@ -52,7 +52,7 @@ class TokenMixer(nn.Module):
             num_tokens: L, of all levels together ("graph_conv" alone depends on it).
             kind: "transformer", "graph_conv" or "none".
             num_parallel: branches per step.
-            num_heads, groups: of the transformer, see :class:`TokenAttention`.
+            num_heads, token_groups: of the transformer, see :class:`TokenAttention`.
             revision: "v1" or "v4".
             norm: makes the norms; None for none.
 
@@ -70,7 +70,11 @@ class TokenMixer(nn.Module):
             if kind == "graph_conv":
                 return GraphConv(token_channels, num_tokens, norm=norm)
             return TokenAttention(
-                token_channels, num_heads=num_heads, groups=groups, revision=revision, norm=norm
+                token_channels,
+                num_heads=num_heads,
+                token_groups=token_groups,
+                revision=revision,
+                norm=norm,
             )
 
         def feed_forward() -> nn.Module:

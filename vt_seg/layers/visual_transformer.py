@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .pointwise import NormFactory, check_divisible
+from .pointwise import NormFactory
 from .position_encoding import PositionEncoder
 from .projector import Projector
 from .spatial_attention import resize_mask
@@ -87,18 +87,13 @@ class VisualTransformer(nn.Module):
             raise ValueError(f"tokenizer {tokenizer!r} is none of {TOKENIZERS}")
         if projector_reads not in PROJECTOR_READS:
             raise ValueError(f"projector_reads {projector_reads!r} is none of {PROJECTOR_READS}")
-        # Here under the names that a caller knows.
-        if revision == "v1" or projector:
-            check_divisible(pixel_groups=(in_channels, pixel_groups))
-        if revision == "v1" and mixer == "transformer":
-            check_divisible(token_groups=(token_channels // 2, token_groups))
         self.num_tokens = tokens_per_level(num_tokens, num_levels)
         self.projector_reads = projector_reads
         heads = RecurrentTokenizer.heads(num_heads, revision) if tokenizer == "recurrent" else 1
 
         def make_tokenizer(level_tokens: int) -> Tokenizer:
             shared = {
-                "groups": pixel_groups,
+                "pixel_groups": pixel_groups,
                 "revision": revision,
                 "position_encoder": PositionEncoder(heads, position_size, position_downsamples)
                 if position_code
@@ -123,7 +118,7 @@ class VisualTransformer(nn.Module):
             kind=mixer,
             num_parallel=parallel_mixers,
             num_heads=num_heads,
-            groups=token_groups,
+            token_groups=token_groups,
             revision=revision,
             norm=norm,
         )
@@ -134,7 +129,7 @@ class VisualTransformer(nn.Module):
                     in_channels,
                     token_channels,
                     num_heads=num_heads,
-                    groups=pixel_groups,
+                    pixel_groups=pixel_groups,
                     revision=revision,
                     norm=norm,
                 )

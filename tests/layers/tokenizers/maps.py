@@ -27,7 +27,7 @@ def tokenizer_of(kind: str, revision: str = "v1", position: bool = False, **more
     """4 tokens of 12 channels from maps of 8; the recurrent one has 4 heads."""
     heads = 4 if (kind, revision) == ("recurrent", "v1") else 1
     encoder = PositionEncoder(heads, 6, 1) if position else None
-    shared = {"groups": 2, "revision": revision, "position_encoder": encoder, **more}
+    shared = {"pixel_groups": 2, "revision": revision, "position_encoder": encoder, **more}
     if kind == "recurrent":
         return RecurrentTokenizer(8, 12, num_heads=4, **shared)
     kinds = {

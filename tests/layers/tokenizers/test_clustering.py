@@ -11,7 +11,7 @@ from vt_seg.layers.tokenizers import spherical_kmeans
 
 
 def clustering(revision="v1", **more):
-    return randomised(ClusteringTokenizer(8, 6, 12, groups=2, revision=revision, **more))
+    return randomised(ClusteringTokenizer(8, 6, 12, pixel_groups=2, revision=revision, **more))
 
 
 def unit_pixels(number=200, channels=5, batch=2):
@@ -98,7 +98,7 @@ def test_tokenizers_own_clusters_are_scikit_learns():
     x = (x + 0.1 * torch.randn_like(x)) * torch.rand(1, 1, 12, 16).add(0.5)
     points = literal.unit(pixels(x[0]))
     start = literal.unit(literal.cell_averages(pixels(x[0]), (12, 16), 2, 2))
-    ours = ClusteringTokenizer(8, 4, 12, groups=2, steps=10).centroids(x)[0]
+    ours = ClusteringTokenizer(8, 4, 12, pixel_groups=2, steps=10).centroids(x)[0]
     theirs = sklearns_kmeans(points, start, 300)
     assert np.array_equal(nearest(points, rows(ours)), theirs.labels_)
     assert sorted(np.bincount(theirs.labels_)) == [48] * 4
@@ -181,7 +181,7 @@ def test_no_gradient_passes_through_the_clusters_but_the_map_gets_one():
 
 def test_clusters_of_half_precision_maps_are_found_in_float32():
     x = torch.randn(1, 8, 64, 96).bfloat16()
-    tokenizer = ClusteringTokenizer(8, 6, 12, groups=2)
+    tokenizer = ClusteringTokenizer(8, 6, 12, pixel_groups=2)
     expected = tokenizer.centroids(x.float())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         got = tokenizer.centroids(x)

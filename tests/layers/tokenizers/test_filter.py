@@ -11,7 +11,7 @@ from vt_seg.layers import FilterTokenizer, PositionEncoder
 @pytest.mark.parametrize("revision", ["v1", "v4"])
 def test_filter_tokenizer_is_eq_1(revision):
     x, _ = map_and_tokens()
-    tokenizer = randomised(FilterTokenizer(8, 5, 12, groups=2, revision=revision))
+    tokenizer = randomised(FilterTokenizer(8, 5, 12, pixel_groups=2, revision=revision))
     tokens = tokenizer(x)
     assert tokens.shape == (3, 12, 5)
     w_v = dense(tokenizer.value.conv) if revision == "v1" else None
@@ -25,7 +25,7 @@ def test_filter_tokenizer_is_eq_1(revision):
 def test_filter_tokenizer_concatenates_the_position_code():
     x, _ = map_and_tokens(batch=1)
     tokenizer = randomised(
-        FilterTokenizer(8, 5, 12, groups=2, position_encoder=PositionEncoder(1, 4, 1))
+        FilterTokenizer(8, 5, 12, pixel_groups=2, position_encoder=PositionEncoder(1, 4, 1))
     )
     expected, attention = literal.filter_tokens(
         pixels(x[0]), dense(tokenizer.attention_filter), dense(tokenizer.value.conv)
@@ -43,11 +43,11 @@ def test_permuting_pixels_changes_no_token_without_position_code(revision):
     x, _ = map_and_tokens()
     order = torch.randperm(SIZE[0] * SIZE[1])
     shuffled = x.flatten(2)[:, :, order].unflatten(2, SIZE)
-    tokenizer = randomised(FilterTokenizer(8, 5, 12, groups=2, revision=revision))
+    tokenizer = randomised(FilterTokenizer(8, 5, 12, pixel_groups=2, revision=revision))
     torch.testing.assert_close(tokenizer(shuffled), tokenizer(x), rtol=0, atol=1e-12)
     tokenizer = randomised(
         FilterTokenizer(
-            8, 5, 12, groups=2, revision=revision, position_encoder=PositionEncoder(1, 4, 1)
+            8, 5, 12, pixel_groups=2, revision=revision, position_encoder=PositionEncoder(1, 4, 1)
         )
     )
     assert (tokenizer(shuffled) - tokenizer(x)).abs().max() > 1e-3
@@ -55,6 +55,6 @@ def test_permuting_pixels_changes_no_token_without_position_code(revision):
 
 def test_channels_that_groups_do_not_divide_are_refused():
     with pytest.raises(ValueError, match="groups 16 does not divide 10 channels"):
-        FilterTokenizer(10, 4, 12, groups=16)
+        FilterTokenizer(10, 4, 12, pixel_groups=16)
     with pytest.raises(ValueError, match="'v2'"):
         FilterTokenizer(16, 4, 12, revision="v2")

@@ -32,7 +32,7 @@ def test_a_token_is_the_average_of_its_cell(num_tokens, size):
 @pytest.mark.parametrize("size", [(5, 7), (1, 3)])
 def test_pooling_tokenizer_averages_values_and_sets_the_channels(revision, size):
     x = torch.randn(3, 8, *size, dtype=torch.float64)
-    tokenizer = randomised(PoolingTokenizer(8, 6, 12, groups=2, revision=revision))
+    tokenizer = randomised(PoolingTokenizer(8, 6, 12, pixel_groups=2, revision=revision))
     weight, bias = affine(tokenizer.to_token_channels)
     for image, got in zip(x, tokenizer(x), strict=True):
         expected = literal.cell_averages(pixels(image), size, 2, 3)

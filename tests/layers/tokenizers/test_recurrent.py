@@ -18,7 +18,7 @@ def query_with_bias(tokenizer, tokens):
 @pytest.mark.parametrize(("heads", "groups"), [(4, 2), (2, 4), (1, 1), (4, 4)])
 def test_recurrent_tokenizer_v1_replaces_the_first_half(heads, groups):
     x, tokens_in = map_and_tokens()
-    tokenizer = randomised(RecurrentTokenizer(8, 12, num_heads=heads, groups=groups))
+    tokenizer = randomised(RecurrentTokenizer(8, 12, num_heads=heads, pixel_groups=groups))
     tokens = tokenizer(x, tokens_in)
     weight, bias = affine(tokenizer.to_token_channels)
     for image, t_in, got in zip(x, tokens_in, tokens, strict=True):
@@ -51,7 +51,7 @@ def test_position_code_is_that_of_the_new_tokens_and_of_all_heads(revision, head
             8,
             12,
             num_heads=4,
-            groups=2,
+            pixel_groups=2,
             revision=revision,
             position_encoder=PositionEncoder(heads, 4, 1),
         )
@@ -79,5 +79,5 @@ def test_recurrent_tokenizer_without_tokens_says_what_to_do():
 
 def test_channels_that_heads_do_not_divide_are_refused():
     with pytest.raises(ValueError, match="num_heads 16 does not divide 24 channels"):
-        RecurrentTokenizer(24, 12, groups=8, num_heads=16)
-    RecurrentTokenizer(24, 12, groups=8, num_heads=16, revision="v4")  # which has one head
+        RecurrentTokenizer(24, 12, pixel_groups=8, num_heads=16)
+    RecurrentTokenizer(24, 12, pixel_groups=8, num_heads=16, revision="v4")  # which has one head

@@ -28,7 +28,7 @@ class RecurrentTokenizer(Tokenizer):
         token_channels: int,
         *,
         num_heads: int = 16,
-        groups: int = 16,
+        pixel_groups: int = 16,
         revision: str = "v1",
         norm: NormFactory | None = None,
         **shared: Any,
@@ -38,7 +38,7 @@ class RecurrentTokenizer(Tokenizer):
             in_channels: C.
             token_channels: C_T, of the tokens that come in and go out.
             num_heads: heads (v1 only; v4 has one).
-            groups: of the key and value convolutions on pixels (v1 only).
+            pixel_groups: of the key and value convolutions on pixels (v1 only).
             revision: "v1" or "v4".
             norm: makes the norm after the query and the last convolution; None for none.
             shared: of :class:`Tokenizer`; the position encoder for :meth:`heads` heads.
@@ -47,14 +47,19 @@ class RecurrentTokenizer(Tokenizer):
             ValueError: unknown revision, or heads or groups that do not divide the channels.
         """
         super().__init__(
-            in_channels, token_channels, groups=groups, revision=revision, norm=norm, **shared
+            in_channels,
+            token_channels,
+            pixel_groups=pixel_groups,
+            revision=revision,
+            norm=norm,
+            **shared,
         )
         self.num_heads = self.heads(num_heads, revision)
         check_divisible(num_heads=(in_channels, self.num_heads))
         self.query = TokenConv(token_channels, in_channels, norm=norm)
         self.key = None
         if revision == "v1":
-            self.key = nn.Conv2d(in_channels, in_channels, 1, groups=groups, bias=False)
+            self.key = nn.Conv2d(in_channels, in_channels, 1, groups=pixel_groups, bias=False)
         self.attention = SpatialSoftmax()
 
     @staticmethod

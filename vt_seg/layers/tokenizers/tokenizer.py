@@ -32,7 +32,7 @@ class Tokenizer(nn.Module):
         in_channels: int,
         token_channels: int,
         *,
-        groups: int = 16,
+        pixel_groups: int = 16,
         revision: str = "v1",
         position_encoder: PositionEncoder | None = None,
         norm: NormFactory | None = None,
@@ -41,7 +41,7 @@ class Tokenizer(nn.Module):
         Args:
             in_channels: C.
             token_channels: C_T.
-            groups: of the value convolution W_V (v1 only).
+            pixel_groups: of the value convolution W_V (v1 only).
             revision: "v1" or "v4".
             position_encoder: for the heads of the attention; None for no position code.
             norm: makes the norm after the last convolution; None for none.
@@ -54,8 +54,8 @@ class Tokenizer(nn.Module):
         self.revision = revision
         self.value = None
         if revision == "v1":
-            check_divisible(groups=(in_channels, groups))
-            self.value = self._value_conv(in_channels, groups)
+            check_divisible(pixel_groups=(in_channels, pixel_groups))
+            self.value = self._value_conv(in_channels, pixel_groups)
         self.position_encoder = position_encoder
         width = in_channels + (position_encoder.out_channels if position_encoder else 0)
         self.to_token_channels = TokenConv(width, token_channels, norm=norm)
