@@ -5,8 +5,14 @@ import math
 import torch
 from torch import Tensor, nn
 
+from .inference import is_plain_inference, owned_map
+from .pixel_products import pixel_logits, weight_into_filters
 from .pointwise import NormFactory, TokenConv, check_divisible, split_heads
 from .revisions import check_revision
+
+# Numbers of a map that inference works on at a time: the fastest on a CPU, whose caches hold them.
+AT_A_TIME = 2**23
+AT_A_TIME_CHANNELS_LAST = 3 * 2**18
 
 
 class Projector(nn.Module):
@@ -56,8 +62,7 @@ class Projector(nn.Module):
             num_heads=(in_channels, num_heads), pixel_groups=(in_channels, pixel_groups)
         )
         self.num_heads = num_heads
-        # No norm after the query: X comes normalised from the lateral, and a norm there would be
-        # another pass over every pixel.
+        # No norm after the query, so that `forward` can move it from the pixels to the keys.
         self.query = nn.Conv2d(in_channels, in_channels, 1, groups=pixel_groups, bias=False)
         # What a bias adds to all tokens alike, the softmax over tokens takes away.
         self.key = TokenConv(token_channels, in_channels, norm=norm, bias=False)
@@ -70,14 +75,68 @@ class Projector(nn.Module):
         self.token_softmax = nn.Softmax(dim=2)
         self.drop_path = nn.Identity()
 
-    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
-        """``(N, C, H, W)`` and ``(N, C_T, L)`` to ``(N, C, H, W)``."""
-        query = split_heads(self.query(x).flatten(2), self.num_heads)
+    def forward(self, x: Tensor, tokens: Tensor, in_place: bool = False) -> Tensor:
+        """``(N, C, H, W)`` and ``(N, C_T, L)`` to ``(N, C, H, W)``.
+
+        Args:
+            x: feature map.
+            tokens: what to write.
+            in_place: nobody else needs ``x``: inference may write into it.
+        """
         key = split_heads(self.key(tokens), self.num_heads)
+        filters = weight_into_filters(
+            self.query.weight, key / math.sqrt(key.shape[2]), self.query.groups
+        )
         value = split_heads(tokens if self.value is None else self.value(tokens), self.num_heads)
-        logits = key.transpose(2, 3) @ query / math.sqrt(query.shape[2])
-        attention = self.token_softmax(logits)  # (N, heads, L, HW), sums to 1 over L
-        written = (value @ attention.to(value.dtype)).reshape(x.shape)
         if self.gain is not None:
-            written = written * self.gain
-        return x + self.drop_path(written)
+            value = value * self.gain
+        if not is_plain_inference(self) or self.token_softmax._forward_hooks:
+            attention = self.token_softmax(pixel_logits(filters, x))  # sums to 1 over L
+            written = (value @ attention.to(value.dtype)).reshape(x.shape)
+            return x + self.drop_path(written)
+        x = owned_map(x, in_place)
+        write = _write_channels_last if x.stride(1) == 1 else _write_contiguous
+        for image, *of_tokens in zip(x.flatten(2), filters, value, strict=True):
+            write(image, *of_tokens, self.token_softmax)
+        return x
+
+
+def _write_contiguous(pixels: Tensor, filters: Tensor, value: Tensor, softmax: nn.Module) -> None:
+    """Add what is written to one image's map, in place, some heads at a time.
+
+    So the attention, which may be larger than the map, is never held as a whole.
+
+    Args:
+        pixels: ``(C, H * W)``.
+        filters: ``(heads, L, C / blocks)``.
+        value: ``(heads, C / heads, L)``.
+        softmax: over L, dimension 2 of ``(1, heads, L, H * W)``.
+    """
+    blocks, heads, num_tokens = len(pixels) // filters.shape[2], *filters.shape[:2]
+    maps = pixels.unflatten(0, (blocks, -1))
+    at_a_time = AT_A_TIME // maps[0].numel() or 1
+    # Per block: its channels, what its heads ask of them, and what they write.
+    parts = (
+        maps.split(at_a_time),
+        filters.to(pixels.dtype).reshape(blocks, -1, filters.shape[2]).split(at_a_time),
+        value.to(pixels.dtype).split(at_a_time * (heads // blocks)),
+    )
+    for x, f, v in zip(*parts, strict=True):
+        attention = softmax(torch.bmm(f, x).view(1, len(v), num_tokens, -1))[0]
+        x.view(*v.shape[:2], -1).baddbmm_(v, attention.to(v.dtype))
+
+
+def _write_channels_last(
+    pixels: Tensor, filters: Tensor, value: Tensor, softmax: nn.Module
+) -> None:
+    """:func:`_write_contiguous`, some pixels at a time: their channels lie together."""
+    # CPUs are up to a hundred times slower at strided products in half precision.
+    dtype = torch.float32 if pixels.itemsize < 4 else pixels.dtype
+    filters, value = filters.to(dtype), value.to(dtype)
+    for strip in pixels.split(AT_A_TIME_CHANNELS_LAST // len(pixels) or 1, dim=1):
+        x = strip.to(dtype)  # itself, if that is its type
+        attention = softmax(pixel_logits(filters[None], x[None, :, :, None]))[0].to(dtype)
+        heads = x.unflatten(0, value.shape[:2]).transpose(1, 2)
+        heads += torch.bmm(attention.transpose(1, 2), value.transpose(1, 2))
+        if x is not strip:
+            strip.copy_(x)

@@ -96,12 +96,13 @@ class VisualTransformerStack(nn.Module):
         )
 
     def forward(
-        self, maps: Sequence[Tensor], mask: Tensor | None = None
+        self, maps: Sequence[Tensor], mask: Tensor | None = None, *, in_place: bool = False
     ) -> tuple[list[Tensor], list[Tensor] | None]:
         """
         Args:
             maps: one feature map ``(N, C, H_i, W_i)`` per level.
             mask: ``(N, 1, h, w)`` at any resolution, nonzero where a pixel is real; None for all.
+            in_place: nobody else needs the maps: inference may write into them.
 
         Returns:
             The maps, as they came in size, and the last block's tokens ``(N, C_T, L_i)`` per level
@@ -109,5 +110,8 @@ class VisualTransformerStack(nn.Module):
         """
         maps, tokens = list(maps), None
         for block in self.blocks:
-            maps, tokens = block(maps, tokens, mask)
+            before = maps
+            maps, tokens = block(maps, tokens, mask, in_place=in_place)
+            # What a block has made is nobody else's; one without projectors makes no maps.
+            in_place = in_place or maps[0] is not before[0]
         return maps, tokens

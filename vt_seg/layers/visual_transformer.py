@@ -141,12 +141,15 @@ class VisualTransformer(nn.Module):
         maps: Sequence[Tensor],
         tokens: Sequence[Tensor] | None = None,
         mask: Tensor | None = None,
+        *,
+        in_place: bool = False,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """
         Args:
             maps: one feature map ``(N, C, H_i, W_i)`` per level, of any sizes.
             tokens: those of the block before, ``(N, C_T, L_i)`` per level; None in the first.
             mask: ``(N, 1, h, w)`` at any resolution, nonzero where a pixel is real; None for all.
+            in_place: nobody else needs the maps: inference may write into them.
 
         Returns:
             The maps ``(N, C, H_i, W_i)`` and the tokens ``(N, C_T, L_i)``, per level.
@@ -162,7 +165,8 @@ class VisualTransformer(nn.Module):
             return list(maps), tokens
         read = tokens if self.projector_reads == "own" else [together] * len(tokens)
         return [
-            projector(x, t) for projector, x, t in zip(self.projectors, maps, read, strict=True)
+            projector(x, t, in_place)
+            for projector, x, t in zip(self.projectors, maps, read, strict=True)
         ], tokens
 
 

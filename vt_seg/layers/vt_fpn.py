@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .inference import conv_and_norm
 from .pointwise import NormFactory
 from .stack import VisualTransformerStack
 
@@ -69,10 +70,11 @@ class VTFPN(nn.Module):
         """
         if len(features) != len(self.laterals):
             raise ValueError(f"{len(features)} feature maps for {len(self.laterals)} levels")
-        maps, _ = self.stack(
-            [lateral(x) for lateral, x in zip(self.laterals, features, strict=True)], mask
-        )
-        return maps
+        maps = [
+            conv_and_norm(conv, norm, x)
+            for (conv, norm), x in zip(self.laterals, features, strict=True)
+        ]
+        return self.stack(maps, mask, in_place=True)[0]
 
 
 def _lateral_conv(in_channels: int, out_channels: int, bias: bool) -> nn.Conv2d:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..pixel_products import pixel_logits
 from ..spatial_attention import SpatialSoftmax
 from .pooling import CellAttention
 from .tokenizer import Tokenizer
@@ -55,8 +56,8 @@ class ClusteringTokenizer(Tokenizer):
     ) -> Tensor:
         """``(N, C, H, W)`` to ``(N, C_T, L)``; ``tokens`` are not used."""
         centroids = self.centroids(x, mask)
-        logits = centroids.transpose(1, 2).to(x.dtype) @ x.flatten(2)
-        attention = self.attention(logits.unsqueeze(1), mask)
+        logits = pixel_logits(centroids.transpose(1, 2).unsqueeze(1).to(x.dtype), x)
+        attention = self.attention(logits, mask)
         return self.finish(self.average(x, attention), attention, x, mask)
 
     @torch.no_grad()

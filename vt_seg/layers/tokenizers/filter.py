@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..pixel_products import pixel_logits
 from ..spatial_attention import SpatialSoftmax
 from .tokenizer import Tokenizer
 
@@ -36,6 +37,7 @@ class FilterTokenizer(Tokenizer):
         self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """``(N, C, H, W)`` to ``(N, C_T, L)``; ``tokens`` are not used."""
-        logits = self.attention_filter(x) / math.sqrt(x.shape[1])
-        attention = self.attention(logits.flatten(2).unsqueeze(1), mask)
+        filters = self.attention_filter.weight.flatten(1) / math.sqrt(x.shape[1])
+        logits = pixel_logits(filters.expand(len(x), 1, -1, -1), x)
+        attention = self.attention(logits, mask)
         return self.finish(self.average(x, attention), attention, x, mask)

@@ -6,6 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..pixel_products import (
+    num_blocks,
+    pixel_averages,
+    pixel_logits,
+    weight_into_filters,
+    weight_onto_averages,
+)
 from ..pointwise import NormFactory, TokenConv, check_divisible, split_heads
 from ..spatial_attention import SpatialSoftmax
 from .tokenizer import Tokenizer
@@ -68,7 +75,7 @@ class RecurrentTokenizer(Tokenizer):
         return num_heads if revision == "v1" else 1
 
     def _value_conv(self, channels: int, groups: int) -> nn.Module:
-        # On pixels, as printed: each head has an attention of its own.
+        # Each head has an attention, and so averages, of its own: see `forward`.
         return nn.Conv2d(channels, channels, 1, groups=groups, bias=False)
 
     def forward(
@@ -89,11 +96,17 @@ class RecurrentTokenizer(Tokenizer):
             half = tokens.shape[2] // 2
             tokens, kept = tokens[:, :, :half], tokens[:, :, half:]
         heads = self.num_heads
-        query = split_heads(self.query(tokens), heads)
-        keys = split_heads((x if self.key is None else self.key(x)).flatten(2), heads)
-        values = split_heads((x if self.value is None else self.value(x)).flatten(2), heads)
-        logits = query.transpose(2, 3) @ keys / math.sqrt(x.shape[1] / heads)
-        attention = self.attention(logits, mask)
-        new = (values @ attention.transpose(2, 3).to(values.dtype)).flatten(1, 2)
+        query = split_heads(self.query(tokens), heads) / math.sqrt(x.shape[1] / heads)
+        if self.key is None:
+            filters, blocks = query.transpose(2, 3), heads
+        else:
+            filters = weight_into_filters(self.key.weight, query, self.key.groups)
+            blocks = num_blocks(heads, self.key.groups)
+        attention = self.attention(pixel_logits(filters, x), mask)
+        averages = pixel_averages(x, attention, blocks)
+        if self.value is None:
+            new = averages.transpose(2, 3).flatten(1, 2)
+        else:
+            new = weight_onto_averages(self.value.weight, averages, self.value.groups)
         new = self.finish(new, attention, x, mask)
         return new if kept is None else torch.cat((kept, new), dim=2)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ..pixel_products import pixel_averages
 from ..pointwise import NormFactory, TokenConv, check_divisible
 from ..position_encoding import PositionEncoder
 from ..revisions import check_revision
@@ -17,8 +18,7 @@ class Tokenizer(nn.Module):
     ``T = (W_V X) A`` in v1 (Eq. 1), ``T = X A`` in v4; then the position code is concatenated, and
     a 1x1 convolution on the tokens sets the channels: so C_T = 1024 comes from C = 256.
 
-    ``(W_V X) A = W_V (X A)``: the value convolution runs on L tokens and not on HW pixels, which is
-    the same function. Only so do VT-FPN's MACs fit v1 Table 4 (8.5 G).
+    The value convolution runs on averages, not on pixels (:mod:`..pixel_products`).
 
     Attributes:
         attention: a module, for hooks: its output is the attention ``(N, heads, L, H * W)`` of the
@@ -65,7 +65,7 @@ class Tokenizer(nn.Module):
 
     def average(self, x: Tensor, attention: Tensor) -> Tensor:
         """Tokens ``(N, C, L)``: averages of ``x`` under the attention ``(N, 1, L, H * W)``."""
-        tokens = x.flatten(2) @ attention[:, 0].transpose(1, 2).to(x.dtype)
+        tokens = pixel_averages(x, attention, 1)[:, 0].transpose(1, 2)
         return tokens if self.value is None else self.value(tokens)
 
     def finish(self, tokens: Tensor, attention: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:

@@ -1,0 +1,52 @@
+"""What inference may do that training may not: fold batch norms, write in place."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+
+def is_plain_inference(module: nn.Module) -> bool:
+    """Whether ``module`` runs in evaluation, and nobody will differentiate or record what it does.
+
+    A recorded graph (of ``torch.export``, ``torch.jit.trace``, ``torch.compile``) is to hold the
+    formulas, not loops over strips of one size of image.
+    """
+    return not (
+        module.training
+        or torch.is_grad_enabled()
+        or torch.jit.is_tracing()
+        or torch.compiler.is_compiling()
+    )
+
+
+def conv_and_norm(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
+    """``norm(conv(x))``; in plain inference a batch norm costs no pass over the map of its own.
+
+    Its scale and shift, which then are constants, go into the weight and bias of the convolution.
+    Any other norm runs as it is.
+    """
+    mean = getattr(norm, "running_mean", None)
+    if mean is None or norm.training or not is_plain_inference(conv):
+        return norm(conv(x))
+    weight, bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
+    return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+
+def owned_map(x: Tensor, in_place: bool) -> Tensor:
+    """A map that may be written into: ``x`` itself if ``in_place``, else a copy.
+
+    Args:
+        x: ``(N, C, H, W)``.
+        in_place: nobody else needs ``x``.
+
+    Returns:
+        ``(N, C, H, W)``, contiguous in one of the two memory formats.
+    """
+    formats = (torch.contiguous_format, torch.channels_last)
+    own = next((one for one in formats if x.is_contiguous(memory_format=one)), None)
+    if in_place and own is not None:
+        return x
+    return x.clone(memory_format=own or torch.contiguous_format)
