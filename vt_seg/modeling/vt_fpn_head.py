@@ -1,11 +1,13 @@
 """VT-FPN as a semantic segmentation head on the maps of any backbone."""
 
+import itertools
 from collections.abc import Callable
 
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import ShapeSpec
+from detectron2.layers import Conv2d, ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..layers import VTFPN
 from .losses import SegmentationLoss
@@ -60,6 +62,9 @@ class VTFPNHead(SemSegFPNLossHead):
             norm=norm,
             loss=loss,
         )
+        for conv in itertools.chain.from_iterable(self.scale_heads):
+            if isinstance(conv, Conv2d):
+                conv.activation = F.relu_  # nobody else needs what comes out of the norm
         self.neck = neck
         self.finest_stride = next(iter(levels.values())).stride
 
@@ -114,22 +119,36 @@ class VTFPNHead(SemSegFPNLossHead):
         """Logits ``(N, num_classes, H / common_stride, W / common_stride)``, rounded up."""
         maps = self.neck([features[name] for name in self.in_features], mask)
         size = tuple(side * self.finest_stride // self.common_stride for side in maps[0].shape[-2:])
-        return self.predictor(
-            sum(self._scale(head, x, size) for head, x in zip(self.scale_heads, maps, strict=True))
-        )
+        # Doubling, summing and the predictor are linear: levels that are doubled to `size` are
+        # summed before, and what is doubled are scores, where they have fewer channels.
+        fine, coarse = [], []
+        for head, x in zip(self.scale_heads, maps, strict=True):
+            (coarse if _doublings(head) else fine).append(_until_last_doubling(head, x, size))
+        if not coarse:
+            return self.predictor(sum(fine))
+        if not fine:
+            return upsample(self.predictor(sum(coarse)), 2, size)
+        if self.predictor.out_channels < self.predictor.in_channels:
+            without_bias = F.conv2d(sum(coarse), self.predictor.weight)
+            return upsample(without_bias, 2, size).add_(self.predictor(sum(fine)))
+        return self.predictor(upsample(sum(coarse), 2, size).add_(sum(fine)))
 
-    @staticmethod
-    def _scale(head: nn.Sequential, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """Run one of ``scale_heads``, cropping after each of its doublings; ends at ``size``."""
-        doublings = sum(isinstance(module, nn.Upsample) for module in head)
-        for module in head:
-            if isinstance(module, nn.Upsample):
-                doublings -= 1
-                due = tuple(-(-side // 2**doublings) for side in size)
-                x = upsample(x, 2, due)
-            else:
-                x = module(x)
-        return x
+
+def _doublings(head: nn.Sequential) -> int:
+    return sum(isinstance(module, nn.Upsample) for module in head)
+
+
+def _until_last_doubling(head: nn.Sequential, x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Run one of ``scale_heads``, cropping after each doubling; what the last, left out, is to
+    bring to ``size`` has half of it, rounded up."""
+    doublings = _doublings(head)
+    for module in head:
+        if not isinstance(module, nn.Upsample):
+            x = module(x)
+        elif doublings > 1:
+            doublings -= 1
+            x = upsample(x, 2, tuple(-(-side // 2**doublings) for side in size))
+    return x
 
 
 def ordered_by_stride(input_shape: dict[str, ShapeSpec]) -> dict[str, ShapeSpec]:
