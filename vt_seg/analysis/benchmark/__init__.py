@@ -1,0 +1,6 @@
+"""Time and memory of vt_seg's models beside Detectron2's and others."""
+
+from .parts import PARTS, PartResult
+from .settings import Precision, Settings
+
+__all__ = ["PARTS", "PartResult", "Precision", "Settings"]
