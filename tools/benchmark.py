@@ -12,6 +12,7 @@ glibc, each in a process of its own.
 """
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -19,10 +20,16 @@ import torch
 from rich.console import Console
 
 import vt_seg  # noqa: F401  (first, as it quiets Detectron2)
-from vt_seg.analysis.benchmark import PARTS, Settings
+from vt_seg.analysis.benchmark import PARTS, Settings, write_report
 
 ROOT = Path(__file__).resolve().parents[1]
-QUICK = {"size": (128, 160), "train_size": (96, 96), "rounds": 2}
+QUICK = {
+    "size": (128, 160),
+    "train_size": (96, 96),
+    "rounds": 2,
+    "scaling_sizes": (64, 128, 256),
+    "scaling_tokens": (4, 16),
+}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -42,6 +49,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--classes", type=int, nargs="+", default=(54, 171))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="small images, two rounds")
+    parser.add_argument(
+        "--report", default=ROOT / "docs/benchmarks.md", help='the file to write into, or ""'
+    )
     args = parser.parse_args(arguments)
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: PyTorch finds no GPU here")
@@ -65,13 +75,17 @@ def make_settings(args: argparse.Namespace) -> Settings:
     return Settings(ROOT / "configs", **{**chosen, **(QUICK if args.quick else {})})
 
 
-def main(args: argparse.Namespace) -> None:
+def main(args: argparse.Namespace, command: str) -> None:
     settings = make_settings(args)
     console = Console(width=None if sys.stdout.isatty() else 160)
     for name in args.parts:
-        for table in PARTS[name](settings).tables:
+        result = PARTS[name](settings)
+        for table in result.tables:
             table.print(console)
+        if args.report:  # part by part, so that nothing measured is lost
+            written = write_report(args.report, {name: result}, settings, command)
+            print(f"Written: {', '.join(map(str, written))}\n", flush=True)
 
 
 if __name__ == "__main__":
-    main(parse())
+    main(parse(), shlex.join(["python", "tools/benchmark.py", *sys.argv[1:]]))

@@ -1,18 +1,30 @@
 """The parts of the benchmark: what each compares, and the tables that come out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
+from vt_seg.analysis.paper_tables.models import PaperModels
 from vt_seg.analysis.report_table import ReportTable
 
 from .memory import peak_memory
 from .necks import LATERALS, head_forward, neck_forward, neck_training
+from .peers import PEERS, peer_label_maps
+from .pictures import scaling_picture
 from .processes import ALLOCATORS, compare
+from .roofline import measure_roofline
+from .scaling import CONTENDERS, over_sizes, over_tokens
 from .segmentors import DETECTRON2, VT_SEG, label_maps, training_step
 from .settings import Precision, Settings
-from .tables import memory_table, speed_table
+from .tables import (
+    macs_table,
+    memory_table,
+    peer_table,
+    roofline_table,
+    sizes_table,
+    speed_table,
+    tokens_table,
+)
 from .timing import Build, Comparison
 
 
@@ -22,13 +34,11 @@ class PartResult:
 
     Attributes:
         tables: in their order.
-        raw: the numbers behind them, for a JSON file.
-        picture: draws a picture into the file of a name, if there is one.
+        picture: a PNG that shows them, if there is one.
     """
 
     tables: list[ReportTable]
-    raw: dict[str, Any]
-    pictures: dict[str, Callable] = field(default_factory=dict)
+    picture: bytes | None = None
 
 
 def neck(settings: Settings) -> PartResult:
@@ -57,7 +67,22 @@ def neck(settings: Settings) -> PartResult:
                             compiled=True,
                         )
                         bounds[title] = _named(LATERALS, layout)
-    return _timed(settings, groups, 2 * settings.rounds, bounds=bounds)
+    timed = _timed(settings, groups, 2 * settings.rounds, bounds=bounds)
+    return PartResult([macs_table(neck_macs(settings)), *timed.tables])
+
+
+def neck_macs(settings: Settings) -> dict[str, int]:
+    """Multiply-adds of the necks for one image."""
+    models = PaperModels(settings.configs)
+    ours = models.printed_neck("vtfpn_R50_cocostuff", settings.size)
+    return {
+        "Detectron2's FPN": models.segmentation("fpn_R50_cocostuff", settings.size).macs["neck"],
+        "VT-FPN, as the paper prints it": ours.total_macs,
+        "VT-FPN, as it is computed": models.segmentation("vtfpn_R50_cocostuff", settings.size).macs[
+            "neck"
+        ],
+        LATERALS: ours.macs["laterals"],
+    }
 
 
 def head(settings: Settings) -> PartResult:
@@ -122,19 +147,54 @@ def training(settings: Settings) -> PartResult:
     timed = _timed(settings, {title: builds}, settings.slow_rounds)
     peaks = {name: peak_memory(build, settings) for name, build in builds.items()}
     table = memory_table(f"{title}: peak memory", peaks, next(iter(builds)))
-    return PartResult([*timed.tables, table], {**timed.raw, table.title: peaks})
+    return PartResult([*timed.tables, table])
 
 
 def memory(settings: Settings) -> PartResult:
     """Peak memory of a prediction above the model."""
-    tables, raw = [], {}
+    tables = []
     for classes in settings.classes:
         builds = model_builds(settings, classes, settings.precisions()[0])
         peaks = {name: peak_memory(build, settings) for name, build in builds.items()}
         title = f"Peak memory above the model, {classes} classes"
         tables.append(memory_table(title, peaks, next(iter(builds))))
-        raw[title] = peaks
-    return PartResult(tables, raw)
+    return PartResult(tables)
+
+
+def peers(settings: Settings) -> PartResult:
+    """What a user would pick instead, at the first number of classes."""
+    layout, precision = settings.layouts[-1], settings.precisions()[0]
+    ours = {
+        f"Detectron2's semantic FPN R-50, {_layout(settings.layouts[0])}": partial(
+            label_maps, settings, DETECTRON2, precision=precision, channels_last=settings.layouts[0]
+        ),
+        f"VT-FPN R-50 (vt_seg), {_layout(layout)}": partial(
+            label_maps, settings, VT_SEG, precision=precision, channels_last=layout
+        ),
+    }
+    installed = {
+        name: partial(peer_label_maps, settings, name)
+        for name, peer in PEERS.items()
+        if peer.is_installed
+    }
+    builds = {**ours, **installed}
+    timed = compare({"peers": builds}, settings, rounds=settings.slow_rounds)["peers"]
+    peaks = {name: peak_memory(build, settings) for name, build in builds.items()}
+    missing = {name: peer.install for name, peer in PEERS.items() if not peer.is_installed}
+    title = f"Other models, {settings.classes[0]} classes"
+    return PartResult([peer_table(title, timed, peaks, next(iter(builds)), missing)])
+
+
+def scaling(settings: Settings) -> PartResult:
+    """Cost over image size and tokens, and the machine's roofline, with their picture."""
+    sizes, tokens = over_sizes(settings), over_tokens(settings)
+    roofline = measure_roofline(settings)
+    tables = [
+        sizes_table(sizes, list(CONTENDERS)),
+        tokens_table(tokens, settings),
+        roofline_table(roofline, settings),
+    ]
+    return PartResult(tables, scaling_picture(sizes, tokens, roofline))
 
 
 PARTS: dict[str, Callable[[Settings], PartResult]] = {
@@ -143,6 +203,8 @@ PARTS: dict[str, Callable[[Settings], PartResult]] = {
     "model": model,
     "training": training,
     "memory": memory,
+    "peers": peers,
+    "scaling": scaling,
 }
 
 
@@ -159,7 +221,7 @@ def _timed(
         allocator: compare(groups, settings, rounds=rounds, allocator=allocator)
         for allocator in allocators
     }
-    tables, raw = [], {}
+    tables = []
     for title, builds in groups.items():
         comparisons = {allocator: found[allocator][title] for allocator in allocators}
         tables.append(
@@ -171,8 +233,7 @@ def _timed(
                 bounds=bounds,
             )
         )
-        raw[title] = {allocator: c.seconds for allocator, c in comparisons.items()}
-    return PartResult(tables, raw)
+    return PartResult(tables)
 
 
 def _compile_times(comparisons: dict[str, Comparison]) -> str:
@@ -187,7 +248,11 @@ def _low_precisions() -> list[Precision]:
 
 
 def _named(title: str, channels_last: bool, *more: str) -> str:
-    return ", ".join([title, *more, "channels-last" if channels_last else "NCHW"])
+    return ", ".join([title, *more, _layout(channels_last)])
+
+
+def _layout(channels_last: bool) -> str:
+    return "channels-last" if channels_last else "NCHW"
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -19,6 +19,7 @@ import torch
 from .settings import Settings
 from .timing import Build, Comparison, take_turns
 
+_QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}
 WARM = {
     "MALLOC_MMAP_THRESHOLD_": str(2**32),
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
@@ -87,10 +88,10 @@ def environment(allocator: str) -> Iterator[None]:
     before = dict(os.environ)
     for name in [name for name in before if name.startswith("MALLOC_")]:
         del os.environ[name]
-    os.environ.update(ALLOCATORS[allocator])
+    os.environ.update({**_QUIET, **ALLOCATORS[allocator]})
     try:
         yield
     finally:
-        for name in WARM:
+        for name in (*_QUIET, *WARM):
             os.environ.pop(name, None)
         os.environ.update(before)

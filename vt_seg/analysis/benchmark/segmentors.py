@@ -101,6 +101,18 @@ def _labels(output: Tensor) -> Tensor:
     return output if output.ndim == 2 else output.argmax(dim=0)
 
 
+def backbone_forward(settings: Settings) -> Work:
+    """Inference of the ResNet-50 on normalised images."""
+    model = build_segmentor(model_cfg(settings, VT_SEG)).eval()
+    images = torch.randn(settings.batch, 3, *settings.size).to(settings.device)
+
+    def work() -> dict[str, Tensor]:
+        with torch.no_grad():
+            return model.backbone(images)
+
+    return work
+
+
 def training_step(
     settings: Settings,
     library: str,
