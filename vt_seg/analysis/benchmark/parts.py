@@ -67,7 +67,7 @@ def neck(settings: Settings) -> PartResult:
                             compiled=True,
                         )
                         bounds[title] = _named(LATERALS, layout)
-    timed = _timed(settings, groups, 2 * settings.rounds, bounds=bounds)
+    timed = _timed(settings, groups, settings.rounds, bounds=bounds)
     return PartResult([macs_table(neck_macs(settings)), *timed.tables])
 
 
@@ -108,7 +108,7 @@ def model(settings: Settings) -> PartResult:
         for classes in settings.classes
         for precision in settings.precisions()
     }
-    return _timed(settings, groups, settings.rounds)
+    return _timed(settings, groups, settings.slow_rounds)
 
 
 def model_builds(settings: Settings, classes: int, precision: Precision) -> dict[str, Build]:

@@ -2,7 +2,8 @@
 
 import io
 
-import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .roofline import MATMUL, Roofline
 from .scaling import CONTENDERS, Cost, pixel_exponent
@@ -12,12 +13,8 @@ COLORS = dict(zip(CONTENDERS, ("tab:orange", "tab:blue", "tab:red", "tab:green")
 
 def scaling_picture(sizes: Cost, tokens: Cost, roofline: Roofline) -> bytes:
     """A PNG of four panels: time and memory over pixels, both over tokens, and the roofline."""
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, ((time_axes, memory_axes), (token_axes, roof_axes)) = plt.subplots(
-        2, 2, figsize=(13, 10), layout="constrained"
-    )
+    figure = Figure(figsize=(13, 10), layout="constrained")
+    (time_axes, memory_axes), (token_axes, roof_axes) = figure.subplots(2, 2)
     _over_pixels(time_axes, sizes, "seconds", "time, ms", 1e3)
     _bounds(time_axes, sizes, roofline)
     _over_pixels(memory_axes, sizes, "peaks", "peak memory above the model, MiB", 2**-20)
@@ -25,14 +22,13 @@ def scaling_picture(sizes: Cost, tokens: Cost, roofline: Roofline) -> bytes:
     _roofline(roof_axes, roofline)
     for axes in (time_axes, memory_axes, roof_axes):
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="upper left")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
-    plt.close(figure)
     return buffer.getvalue()
 
 
-def _over_pixels(axes, cost: Cost, kind: str, label: str, scale: float) -> None:
+def _over_pixels(axes: Axes, cost: Cost, kind: str, label: str, scale: float) -> None:
     for name in CONTENDERS:
         found = getattr(cost, kind)(name)
         axes.loglog(
@@ -43,9 +39,10 @@ def _over_pixels(axes, cost: Cost, kind: str, label: str, scale: float) -> None:
             label=f"{name}: pixels$^{{{pixel_exponent(found):.2f}}}$",
         )
     axes.set(xlabel="pixels of a square image", ylabel=label)
+    axes.margins(y=0.15)
 
 
-def _bounds(axes, sizes: Cost, roofline: Roofline) -> None:
+def _bounds(axes: Axes, sizes: Cost, roofline: Roofline) -> None:
     """What the VT-FPN neck would take if it only multiplied, or only moved its maps."""
     side = [size**2 for size in sizes.times]
     _, operations = roofline.parts["VT-FPN"]
@@ -60,7 +57,7 @@ def _bounds(axes, sizes: Cost, roofline: Roofline) -> None:
         )
 
 
-def _over_tokens(axes, tokens: Cost) -> None:
+def _over_tokens(axes: Axes, tokens: Cost) -> None:
     (name,) = next(iter(tokens.memory.values()))
     seconds, peaks = tokens.seconds(name), tokens.peaks(name)
     axes.plot(list(seconds), [1e3 * s for s in seconds.values()], "o-", color="tab:blue")
@@ -73,7 +70,7 @@ def _over_tokens(axes, tokens: Cost) -> None:
     right.set(ylabel="peak memory, MiB (purple)", ylim=0)
 
 
-def _roofline(axes, roofline: Roofline) -> None:
+def _roofline(axes: Axes, roofline: Roofline) -> None:
     bandwidth, rate = roofline.bandwidth, roofline.rate
     seconds, operations = roofline.machine[MATMUL]
     points = {name: (o.intensity, o.flops / s) for name, (s, o) in roofline.parts.items()}
@@ -93,5 +90,7 @@ def _roofline(axes, roofline: Roofline) -> None:
         label=f"matrix product {operations.flops / seconds / 1e9:.0f} GFLOP/s",
     )
     for name, (intensity, achieved) in points.items():
-        axes.plot(intensity, achieved / 1e9, "o", label=name)
-    axes.set(xlabel="operations per byte moved", ylabel="GFLOP/s")
+        marker = "s" if "Detectron2" in name else "o"
+        axes.plot(intensity, achieved / 1e9, marker, label=name)
+    # Room for the legend above the roof.
+    axes.set(xlabel="operations per byte moved", ylabel="GFLOP/s", ylim=(None, 12 * rate / 1e9))
