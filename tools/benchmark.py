@@ -14,6 +14,7 @@ glibc, each in a process of its own.
 import argparse
 import shlex
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -79,9 +80,11 @@ def main(args: argparse.Namespace, command: str) -> None:
     settings = make_settings(args)
     console = Console(width=None if sys.stdout.isatty() else 160)
     for name in args.parts:
+        start = time.perf_counter()
         result = PARTS[name](settings)
         for table in result.tables:
             table.print(console)
+        print(f"{name}: {time.perf_counter() - start:.0f} s\n", flush=True)
         if args.report:  # part by part, so that nothing measured is lost
             written = write_report(args.report, {name: result}, settings, command)
             print(f"Written: {', '.join(map(str, written))}\n", flush=True)
