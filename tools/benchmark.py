@@ -48,7 +48,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--train-size", type=int, nargs=2, default=(512, 512), metavar=("H", "W"))
     parser.add_argument("--train-batch", type=int, default=2)
     parser.add_argument("--classes", type=int, nargs="+", default=(54, 171))
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="of necks and heads; half as many of the rest"
+    )
     parser.add_argument("--quick", action="store_true", help="small images, two rounds")
     parser.add_argument(
         "--report", default=ROOT / "docs/benchmarks.md", help='the file to write into, or ""'

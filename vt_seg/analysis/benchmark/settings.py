@@ -84,5 +84,5 @@ class Settings:
 
     @property
     def slow_rounds(self) -> int:
-        """For parts whose rounds take long: fewer."""
-        return max(2, (self.rounds + 1) // 2)
+        """For parts whose rounds take long: half as many."""
+        return max(1, self.rounds // 2)
