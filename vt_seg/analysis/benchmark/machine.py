@@ -2,6 +2,7 @@
 
 import os
 import platform
+from importlib import metadata
 
 import torch
 
@@ -22,6 +23,11 @@ def describe_machine(settings: Settings) -> str:
     """Processor, cores, threads, versions: one line."""
     cores = f"{cpu_name()}, {os.cpu_count()} cores, {settings.threads} threads"
     versions = f"Python {platform.python_version()}, PyTorch {torch.__version__}"
+    for package in ("transformers", "segmentation-models-pytorch", "torchvision"):
+        try:
+            versions += f", {package} {metadata.version(package)}"
+        except metadata.PackageNotFoundError:
+            continue
     if settings.device.startswith("cuda"):
         cores = f"{torch.cuda.get_device_name()}; {cores}"
         versions += f", CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
