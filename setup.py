@@ -37,6 +37,8 @@ setup(
         "mat": ["h5py>=3.7", "scipy>=1.9"],
         # Only MODEL.CLASSIFIER.DISTILLATION needs timm: the teachers.
         "distill": ["timm>=1.0"],
+        # What tools/benchmark.py compares with, where it is installed.
+        "bench": ["segmentation-models-pytorch>=0.4", "transformers>=4.45"],
         "dev": [
             "h5py>=3.7",
             "pytest>=7.4",

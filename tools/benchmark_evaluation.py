@@ -13,9 +13,7 @@ import argparse
 import logging
 import multiprocessing
 import os
-import platform
 import resource
-import statistics
 import sys
 import tempfile
 import time
@@ -32,6 +30,8 @@ from detectron2.evaluation import SemSegEvaluator
 from PIL import Image
 from torch.nn import functional as F
 
+from vt_seg.analysis.benchmark.machine import cpu_name
+from vt_seg.analysis.benchmark.timing import spread
 from vt_seg.data.atomic_files import write_atomically
 from vt_seg.evaluation import SegmentationEvaluator
 
@@ -158,30 +158,14 @@ def measure(args: argparse.Namespace) -> str:
             memory = pool.apply(memory_growth, (name, args))
         rates = [args.images / t for t in times]
         ratios = [theirs / t for theirs, t in zip(seconds[REFERENCE], times, strict=True)]
-        beside = "1" if name == REFERENCE else f"{spread(ratios)} x"
-        lines.append(f"| {name} | {spread(rates)} | {beside} | {memory:.0f} MiB |")
+        beside = "1" if name == REFERENCE else f"{spread(ratios, 1)} x"
+        lines.append(f"| {name} | {spread(rates, 1)} | {beside} | {memory:.0f} MiB |")
     return "\n".join(lines)
-
-
-def spread(values: list[float]) -> str:
-    """Median and range."""
-    middle, low, high = statistics.median(values), min(values), max(values)
-    return f"{middle:.1f} ({low:.1f} to {high:.1f})"
 
 
 def quiet() -> None:
     """Silence what evaluators log."""
     logging.disable(logging.WARNING)
-
-
-def cpu_name() -> str:
-    """As the operating system names it."""
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def main() -> None:

@@ -29,6 +29,8 @@ from detectron2.data import DatasetMapper, detection_utils
 from detectron2.data import transforms as T
 
 from vt_seg import add_vt_seg_config
+from vt_seg.analysis.benchmark.machine import cpu_name
+from vt_seg.analysis.benchmark.timing import spread
 from vt_seg.data import SemSegMapper, read_image, read_mask
 from vt_seg.data.atomic_files import write_atomically
 from vt_seg.data.augmentations import FastResizeTransform
@@ -181,20 +183,6 @@ def differences(ours: Callable, theirs: Callable, records: list[dict]) -> tuple[
     return largest, statistics.mean(means), labels
 
 
-def spread(values: Sequence[float], digits: int) -> str:
-    low, high = min(values), max(values)
-    return f"{statistics.median(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
-def processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
-        return names[0]
-    except (OSError, IndexError):
-        return platform.processor() or platform.machine()
-
-
 def report(
     spent: dict[str, list],
     parts: dict[str, dict[str, list]],
@@ -218,7 +206,7 @@ def report(
         passes=passes,
         images=images,
         size=f"{WIDTH} x {HEIGHT}",
-        machine=f"{processor()}; Python {platform.python_version()}, OpenCV {cv2.__version__}, "
+        machine=f"{cpu_name()}; Python {platform.python_version()}, OpenCV {cv2.__version__}, "
         f"Pillow {PIL.__version__}, PyTorch {torch.__version__}",
         rows="\n".join(rows),
         largest=largest,

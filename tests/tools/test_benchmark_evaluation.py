@@ -22,7 +22,3 @@ def test_all_evaluators_see_the_same(outputs):
     assert len(found) == 5
     assert all(score == pytest.approx(found[tool.REFERENCE], abs=1e-9) for score in found.values())
     assert 30 < found[tool.REFERENCE] < 100
-
-
-def test_spread_is_median_and_range():
-    assert tool.spread([1.0, 7.26, 3.0]) == "3.0 (1.0 to 7.3)"

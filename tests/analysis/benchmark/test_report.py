@@ -1,0 +1,65 @@
+"""The document: sections between marks, all else kept."""
+
+from pathlib import Path
+
+import pytest
+
+from vt_seg.analysis.benchmark.memory import PeakMemory
+from vt_seg.analysis.benchmark.parts import PARTS, PartResult
+from vt_seg.analysis.benchmark.report import new_document, write_report
+from vt_seg.analysis.benchmark.settings import Settings
+from vt_seg.analysis.benchmark.tables import peer_table, speed_table
+from vt_seg.analysis.benchmark.timing import Comparison
+from vt_seg.analysis.report_table import ReportTable, Row
+
+SETTINGS = Settings(Path(), threads=2)
+
+
+def result(value, picture=None):
+    return PartResult([ReportTable("Necks", ("neck", "ms"), (Row(("FPN", value)),))], picture)
+
+
+def test_new_document_has_a_section_for_each_part():
+    text = new_document()
+    assert all(text.count(f"<!-- cpu-{part}: begin -->") == 1 for part in PARTS)
+    assert "no GPU was at hand" in text.partition("## On a GPU")[2]
+
+
+def test_rerun_keeps_what_people_wrote(tmp_path):
+    path = tmp_path / "docs" / "benchmarks.md"
+    write_report(path, {"neck": result("260")}, SETTINGS, "python tools/benchmark.py")
+    path.write_text(path.read_text().replace("# Benchmarks", "# Benchmarks\n\nBandwidth bounds."))
+    written = write_report(path, {"neck": result("65", b"png")}, SETTINGS, "again")
+    text = path.read_text()
+    assert "Bandwidth bounds." in text
+    assert "### Necks" in text and "65" in text and "260" not in text
+    assert "`again`" in text and "2 threads" in text
+    assert written == [path, tmp_path / "docs" / "benchmarks_neck.png"]
+    assert written[1].read_bytes() == b"png"
+
+
+def test_a_document_without_marks_is_left_alone(tmp_path):
+    path = tmp_path / "notes.md"
+    path.write_text("mine")
+    with pytest.raises(ValueError, match="cpu-neck: begin"):
+        write_report(path, {"neck": result("65")}, SETTINGS, "command")
+    assert path.read_text() == "mine"
+
+
+def test_speed_table():
+    comparison = Comparison({"FPN": [0.3, 0.6], "ours": [0.1, 0.1], "laterals": [0.05, 0.08]})
+    table = speed_table("Necks", {"warm": comparison}, "FPN", bounds={"ours": "laterals"})
+    assert [row.cells for row in table.rows] == [
+        ("FPN", "450.0 (300.0 to 600.0)", "1", ""),
+        ("ours", "100.0 (100.0 to 100.0)", "4.50 (3.00 to 6.00)", "1.62 (1.25 to 2.00)"),
+        ("laterals", "65.0 (50.0 to 80.0)", "6.75 (6.00 to 7.50)", ""),
+    ]
+
+
+def test_peers_that_are_not_installed_say_how():
+    timed, peaks = Comparison({"ours": [0.5]}), {"ours": PeakMemory(2**21, 2**20)}
+    table = peer_table("Peers", timed, peaks, "ours", {"SegFormer": "transformers"})
+    assert [row.cells for row in table.rows] == [
+        ("ours", "500 (500 to 500)", "1", "2", "1"),
+        ("SegFormer", "not installed: pip install transformers", "", "", ""),
+    ]

@@ -1,0 +1,28 @@
+"""Exponents and sizes of tokens by arithmetic."""
+
+from pathlib import Path
+
+import pytest
+
+from vt_seg.analysis.benchmark.scaling import exponent, pixel_exponent, token_bytes
+from vt_seg.analysis.benchmark.settings import Settings
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 1.7])
+def test_exponent_of_a_power(power):
+    sizes = [1.0, 10.0, 37.0, 500.0]
+    assert exponent(sizes, [3 * size**power for size in sizes]) == pytest.approx(power)
+
+
+def test_exponent_is_least_squares():
+    # In logarithms to base 2: (0, 0), (1, 2), (2, 1); slope = (-1 * -1 + 1 * 0) / 2.
+    assert exponent([1, 2, 4], [1, 4, 2]) == pytest.approx(0.5)
+
+
+def test_pixels_grow_with_the_square_of_the_side():
+    assert pixel_exponent({256: 1.0, 512: 4.0, 1024: 16.0}) == pytest.approx(1.0)
+
+
+def test_tokens_of_the_paper_take_128_kib():
+    assert token_bytes(Settings(Path()), 8) == 128 * 2**10
+    assert token_bytes(Settings(Path(), dtype="bfloat16"), 8) == 64 * 2**10

@@ -1,0 +1,7 @@
+"""Time and memory of vt_seg's models beside Detectron2's and others."""
+
+from .parts import PARTS, PartResult
+from .report import write_report
+from .settings import Precision, Settings
+
+__all__ = ["PARTS", "PartResult", "Precision", "Settings", "write_report"]

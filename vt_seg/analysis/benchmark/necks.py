@@ -1,0 +1,173 @@
+"""The necks and prediction heads on their own, on the maps of a ResNet-50."""
+
+from functools import partial
+
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import FPN, Backbone, build_sem_seg_head
+from detectron2.modeling.backbone.fpn import LastLevelMaxPool
+from torch import Tensor, nn
+
+from vt_seg.modeling.vt_fpn_neck import build_vt_fpn_neck
+
+from .segmentors import DETECTRON2, VT_SEG, model_cfg
+from .settings import Precision, Settings
+from .timing import Work
+
+LATERALS = "laterals alone"
+CHANNELS, STRIDES = (256, 512, 1024, 2048), (4, 8, 16, 32)  # res2 to res5 of a ResNet-50
+
+
+class GivenMaps(Backbone):
+    """A bottom-up network that has its maps already: those it is called with."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__()
+        self._out_features = names
+        self._out_feature_channels = dict(zip(names, CHANNELS, strict=True))
+        self._out_feature_strides = dict(zip(names, STRIDES, strict=True))
+
+    def forward(self, maps: list[Tensor]) -> dict[str, Tensor]:
+        return dict(zip(self._out_features, maps, strict=True))
+
+
+class FPNNeck(nn.Module):
+    """Detectron2's ``FPN`` from the maps on, with p6, as ``build_resnet_fpn_backbone`` has it."""
+
+    def __init__(self, out_channels: int, norm: str) -> None:
+        super().__init__()
+        names = ["res2", "res3", "res4", "res5"]
+        self.fpn = FPN(GivenMaps(names), names, out_channels, norm, LastLevelMaxPool())
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        return list(self.fpn(maps).values())[: len(maps)]
+
+
+class Laterals(nn.Module):
+    """The 1x1 convolutions that both necks begin with."""
+
+    def __init__(self, out_channels: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(channels, out_channels, 1) for channels in CHANNELS)
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        return [conv(x) for conv, x in zip(self.convs, maps, strict=True)]
+
+
+def build_neck(settings: Settings, name: str, num_tokens: int | None = None) -> nn.Module:
+    """:data:`VT_SEG`'s neck, :data:`DETECTRON2`'s, or the :data:`LATERALS`."""
+    torch.manual_seed(0)
+    cfg = model_cfg(settings, DETECTRON2 if name == LATERALS else name)
+    out_channels = cfg.MODEL.FPN.OUT_CHANNELS
+    if name == LATERALS:
+        return Laterals(out_channels).to(settings.device)
+    if name == DETECTRON2:
+        return FPNNeck(out_channels, cfg.MODEL.FPN.NORM).to(settings.device)
+    if num_tokens is not None:
+        cfg.MODEL.VT_FPN.NUM_TOKENS = num_tokens
+    shapes = [ShapeSpec(channels=channels) for channels in CHANNELS]
+    return build_vt_fpn_neck(cfg, shapes).to(settings.device)
+
+
+def neck_forward(
+    settings: Settings,
+    name: str,
+    *,
+    size: tuple[int, int] | None = None,
+    precision: Precision | None = None,
+    channels_last: bool = False,
+    compiled: bool = False,
+    num_tokens: int | None = None,
+) -> Work:
+    """Inference, of :func:`build_neck`; ``size`` is the image's."""
+    precision = precision or Precision()
+    neck = build_neck(settings, name, num_tokens).to(precision.weights).eval()
+    maps = random_maps(settings, CHANNELS, size, precision, channels_last)
+    if channels_last:
+        neck = neck.to(memory_format=torch.channels_last)
+    if compiled:
+        neck = torch.compile(neck)
+    return partial(_infer, neck, maps, precision)
+
+
+def neck_training(
+    settings: Settings,
+    name: str,
+    *,
+    precision: Precision | None = None,
+    channels_last: bool = False,
+) -> Work:
+    """Forward in training, and backward to the maps and all weights."""
+    precision = precision or Precision()
+    neck = build_neck(settings, name).to(precision.weights).train()
+    maps = random_maps(settings, CHANNELS, None, precision, channels_last)
+    if channels_last:
+        neck = neck.to(memory_format=torch.channels_last)
+    for x in maps:
+        x.requires_grad_()
+    with torch.no_grad(), precision.region(settings.device):
+        gradients = [torch.randn_like(y) for y in neck(maps)]
+
+    def step() -> None:
+        for x in (*maps, *neck.parameters()):
+            x.grad = None
+        with precision.region(settings.device):
+            outputs = neck(maps)
+        torch.autograd.backward(outputs, gradients)
+
+    return step
+
+
+class PassMaps(nn.Module):
+    """In a neck's place: gives back what it gets."""
+
+    def forward(self, maps: list[Tensor], mask: Tensor | None = None) -> list[Tensor]:
+        return list(maps)
+
+
+def head_forward(
+    settings: Settings,
+    library: str,
+    *,
+    precision: Precision | None = None,
+    channels_last: bool = False,
+) -> Work:
+    """Inference from the neck's maps to the logits at stride 4."""
+    precision = precision or Precision()
+    torch.manual_seed(0)
+    cfg = model_cfg(settings, library)
+    channels = (cfg.MODEL.FPN.OUT_CHANNELS,) * len(STRIDES)
+    names = cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES
+    shapes = [ShapeSpec(channels=c, stride=s) for c, s in zip(channels, STRIDES, strict=True)]
+    head = build_sem_seg_head(cfg, dict(zip(names, shapes, strict=True)))
+    if library == VT_SEG:
+        head.neck = PassMaps()
+    head = head.to(settings.device, precision.weights).eval()
+    maps = random_maps(settings, channels, None, precision, channels_last)
+    if channels_last:
+        head = head.to(memory_format=torch.channels_last)
+    return partial(_infer, head.layers, dict(zip(names, maps, strict=True)), precision)
+
+
+def random_maps(
+    settings: Settings,
+    channels: tuple[int, ...],
+    size: tuple[int, int] | None,
+    precision: Precision,
+    channels_last: bool,
+) -> list[Tensor]:
+    """Maps ``(N, C_i, H / stride_i, W / stride_i)`` of images of ``size``, rounded up."""
+    generator = torch.Generator().manual_seed(1)
+    height, width = size or settings.size
+    maps = [
+        torch.randn(settings.batch, c, -(-height // s), -(-width // s), generator=generator)
+        for c, s in zip(channels, STRIDES, strict=True)
+    ]
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return [x.to(settings.device, precision.inputs, memory_format=layout) for x in maps]
+
+
+def _infer(module: nn.Module, inputs: object, precision: Precision) -> object:
+    device = next(iter(inputs.values() if isinstance(inputs, dict) else inputs)).device.type
+    with torch.no_grad(), precision.region(device):
+        return module(inputs)

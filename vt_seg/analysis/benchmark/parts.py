@@ -1,0 +1,259 @@
+"""The parts of the benchmark: what each compares, and the tables that come out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from vt_seg.analysis.paper_tables.models import PaperModels
+from vt_seg.analysis.report_table import ReportTable
+
+from .memory import peak_memory
+from .necks import LATERALS, head_forward, neck_forward, neck_training
+from .peers import PEERS, peer_label_maps
+from .pictures import scaling_picture
+from .processes import ALLOCATORS, compare
+from .roofline import measure_roofline
+from .scaling import CONTENDERS, over_sizes, over_tokens
+from .segmentors import DETECTRON2, VT_SEG, label_maps, training_step
+from .settings import Precision, Settings
+from .tables import (
+    macs_table,
+    memory_table,
+    peer_table,
+    roofline_table,
+    sizes_table,
+    speed_table,
+    tokens_table,
+)
+from .timing import Build, Comparison
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """What a part found.
+
+    Attributes:
+        tables: in their order.
+        picture: a PNG that shows them, if there is one.
+    """
+
+    tables: list[ReportTable]
+    picture: bytes | None = None
+
+
+def neck(settings: Settings) -> PartResult:
+    """The necks on the same maps: inference and training."""
+    titles = {DETECTRON2: "Detectron2's FPN", VT_SEG: "VT-FPN", LATERALS: LATERALS}
+    groups, bounds = {}, {}
+    precisions = list(dict.fromkeys([*settings.precisions(), *_low_precisions()]))
+    for mode, build in (("forward", neck_forward), ("forward and backward", neck_training)):
+        for precision in precisions if mode == "forward" else settings.precisions():
+            builds = groups[f"Neck, {mode}, {precision.name}"] = {}
+            for layout in settings.layouts:
+                for name, title in titles.items():
+                    builds[_named(title, layout)] = partial(
+                        build, settings, name, precision=precision, channels_last=layout
+                    )
+                    bounds[_named(title, layout)] = _named(LATERALS, layout)
+                if settings.compile and mode == "forward":
+                    for name in (DETECTRON2, VT_SEG):
+                        title = _named(titles[name], layout, "compiled")
+                        builds[title] = partial(
+                            build,
+                            settings,
+                            name,
+                            precision=precision,
+                            channels_last=layout,
+                            compiled=True,
+                        )
+                        bounds[title] = _named(LATERALS, layout)
+    timed = _timed(settings, groups, settings.rounds, bounds=bounds)
+    return PartResult([macs_table(neck_macs(settings)), *timed.tables])
+
+
+def neck_macs(settings: Settings) -> dict[str, int]:
+    """Multiply-adds of the necks for one image."""
+    models = PaperModels(settings.configs)
+    ours = models.printed_neck("vtfpn_R50_cocostuff", settings.size)
+    return {
+        "Detectron2's FPN": models.segmentation("fpn_R50_cocostuff", settings.size).macs["neck"],
+        "VT-FPN, as the paper prints it": ours.total_macs,
+        "VT-FPN, as it is computed": models.segmentation("vtfpn_R50_cocostuff", settings.size).macs[
+            "neck"
+        ],
+        LATERALS: ours.macs["laterals"],
+    }
+
+
+def head(settings: Settings) -> PartResult:
+    """The prediction heads alone, up to the logits at stride 4."""
+    groups = {}
+    for precision in settings.precisions():
+        groups[f"Prediction head, {precision.name}, {settings.classes[0]} classes"] = {
+            _named(name, layout): partial(
+                head_forward, settings, name, precision=precision, channels_last=layout
+            )
+            for layout in settings.layouts
+            for name in (DETECTRON2, VT_SEG)
+        }
+    return _timed(settings, groups, settings.rounds)
+
+
+def model(settings: Settings) -> PartResult:
+    """Whole models, from a uint8 image to its label map."""
+    groups = {
+        f"Image to label map, {precision.name}, {classes} classes": model_builds(
+            settings, classes, precision
+        )
+        for classes in settings.classes
+        for precision in settings.precisions()
+    }
+    return _timed(settings, groups, settings.slow_rounds)
+
+
+def model_builds(settings: Settings, classes: int, precision: Precision) -> dict[str, Build]:
+    """Both libraries' models in all layouts; Detectron2's NCHW comes first, as the reference."""
+    builds = {}
+    for layout in settings.layouts:
+        work = partial(
+            label_maps, settings, classes=classes, precision=precision, channels_last=layout
+        )
+        builds[_named(DETECTRON2, layout, "argmax")] = partial(work, DETECTRON2)
+        builds[_named(VT_SEG, layout, "labels")] = partial(work, VT_SEG)
+        builds[_named(VT_SEG, layout, "logits, argmax")] = partial(work, VT_SEG, labels=False)
+        if settings.compile:
+            builds[_named(DETECTRON2, layout, "argmax, compiled")] = partial(
+                work, DETECTRON2, compiled=True
+            )
+            builds[_named(VT_SEG, layout, "labels, compiled")] = partial(
+                work, VT_SEG, compiled=True
+            )
+    return builds
+
+
+def training(settings: Settings) -> PartResult:
+    """A training step of both, and its memory."""
+    precision = settings.precisions()[0]
+    builds = {
+        _named(name, layout): partial(
+            training_step, settings, name, precision=precision, channels_last=layout
+        )
+        for layout in settings.layouts
+        for name in (DETECTRON2, VT_SEG)
+    }
+    title = (
+        f"Training step, {precision.name}, {settings.train_batch} x {_size(settings.train_size)}"
+    )
+    timed = _timed(settings, {title: builds}, settings.slow_rounds)
+    peaks = {name: peak_memory(build, settings) for name, build in builds.items()}
+    table = memory_table(f"{title}: peak memory", peaks, next(iter(builds)))
+    return PartResult([*timed.tables, table])
+
+
+def memory(settings: Settings) -> PartResult:
+    """Peak memory of a prediction above the model."""
+    tables = []
+    for classes in settings.classes:
+        builds = model_builds(settings, classes, settings.precisions()[0])
+        peaks = {name: peak_memory(build, settings) for name, build in builds.items()}
+        title = f"Peak memory above the model, {classes} classes"
+        tables.append(memory_table(title, peaks, next(iter(builds))))
+    return PartResult(tables)
+
+
+def peers(settings: Settings) -> PartResult:
+    """What a user would pick instead, at the first number of classes."""
+    layout, precision = settings.layouts[-1], settings.precisions()[0]
+    ours = {
+        f"Detectron2's semantic FPN R-50, {_layout(settings.layouts[0])}": partial(
+            label_maps, settings, DETECTRON2, precision=precision, channels_last=settings.layouts[0]
+        ),
+        f"VT-FPN R-50 (vt_seg), {_layout(layout)}": partial(
+            label_maps, settings, VT_SEG, precision=precision, channels_last=layout
+        ),
+    }
+    installed = {
+        name: partial(peer_label_maps, settings, name)
+        for name, peer in PEERS.items()
+        if peer.is_installed
+    }
+    builds = {**ours, **installed}
+    timed = compare({"peers": builds}, settings, rounds=settings.slow_rounds)["peers"]
+    peaks = {name: peak_memory(build, settings) for name, build in builds.items()}
+    missing = {name: peer.install for name, peer in PEERS.items() if not peer.is_installed}
+    title = f"Other models, {settings.classes[0]} classes"
+    return PartResult([peer_table(title, timed, peaks, next(iter(builds)), missing)])
+
+
+def scaling(settings: Settings) -> PartResult:
+    """Cost over image size and tokens, and the machine's roofline, with their picture."""
+    sizes, tokens = over_sizes(settings), over_tokens(settings)
+    roofline = measure_roofline(settings)
+    tables = [
+        sizes_table(sizes, list(CONTENDERS)),
+        tokens_table(tokens, settings),
+        roofline_table(roofline, settings),
+    ]
+    return PartResult(tables, scaling_picture(sizes, tokens, roofline))
+
+
+PARTS: dict[str, Callable[[Settings], PartResult]] = {
+    "neck": neck,
+    "head": head,
+    "model": model,
+    "training": training,
+    "memory": memory,
+    "peers": peers,
+    "scaling": scaling,
+}
+
+
+def _timed(
+    settings: Settings,
+    groups: dict[str, dict[str, Build]],
+    rounds: int,
+    *,
+    bounds: dict[str, str] | None = None,
+) -> PartResult:
+    """Each group with both allocators, where the device lets them matter; its first is 1.00."""
+    allocators = ["warm"] if settings.device.startswith("cuda") else list(ALLOCATORS)
+    found = {
+        allocator: compare(groups, settings, rounds=rounds, allocator=allocator)
+        for allocator in allocators
+    }
+    tables = []
+    for title, builds in groups.items():
+        comparisons = {allocator: found[allocator][title] for allocator in allocators}
+        tables.append(
+            speed_table(
+                title,
+                comparisons,
+                next(iter(builds)),
+                text=_compile_times(comparisons),
+                bounds=bounds,
+            )
+        )
+    return PartResult(tables)
+
+
+def _compile_times(comparisons: dict[str, Comparison]) -> str:
+    """A sentence, "" where nothing was compiled."""
+    first = next(iter(comparisons.values())).first_call
+    times = [f"{name} {s:.0f} s" for name, s in first.items() if "compiled" in name]
+    return f"The first call compiles: {', '.join(times)}." if times else ""
+
+
+def _low_precisions() -> list[Precision]:
+    return [Precision("bfloat16", autocast=True), Precision("bfloat16")]
+
+
+def _named(title: str, channels_last: bool, *more: str) -> str:
+    return ", ".join([title, *more, _layout(channels_last)])
+
+
+def _layout(channels_last: bool) -> str:
+    return "channels-last" if channels_last else "NCHW"
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
