@@ -65,6 +65,11 @@ def add_vt_seg_config(cfg: CN) -> None:
     # The loss of `VTFPNHead` and `SemSegFPNLossHead`. The defaults are plain cross-entropy.
     cfg.MODEL.SEM_SEG_HEAD.LOSS = _loss_keys()
 
+    # What `PaddingAwareSegmentor` and `UnwarpingSemanticSegmentor` predict as "sem_seg": "logits",
+    # (C, H, W) as Detectron2's evaluators need, or "labels", (H, W), in a fraction of time and
+    # memory (docs/light_inference.md).
+    cfg.MODEL.SEM_SEG_HEAD.OUTPUT = "logits"
+
     # What `vt_seg.evaluation` computes. mIoU and mACC average over the classes "present" in the
     # ground truth, as Detectron2 does, or over "all", absent ones as 0, as LIP's scripts do.
     cfg.TEST.SEM_SEG = CN()

@@ -5,11 +5,14 @@ import logging
 
 from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import default_setup
+from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from vt_seg.config import add_vt_seg_config
 from vt_seg.data import register_from_config
+from vt_seg.modeling import PaddingAwareSegmentor
+from vt_seg.modeling.padding_aware_segmentor import check_output
 
 from .dataset_check import check_datasets
 from .devices import adapt_to_machine
@@ -31,14 +34,28 @@ def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
 
     Raises:
         FileNotFoundError, TypeError, ValueError: an entry of ``DATASETS.CUSTOM`` is not right.
+        ValueError: the model cannot give ``MODEL.SEM_SEG_HEAD.OUTPUT``.
     """
     cfg = get_cfg()
     add_vt_seg_config(cfg)
     if config_file:
         cfg.merge_from_file(config_file)
     cfg.merge_from_list(overrides or [])
+    _check_output(cfg)
     register_from_config(cfg.DATASETS.CUSTOM)
     return cfg
+
+
+def _check_output(cfg: CfgNode) -> None:
+    """Refuse a ``MODEL.SEM_SEG_HEAD.OUTPUT`` that the model cannot give, or passes over."""
+    output, name = cfg.MODEL.SEM_SEG_HEAD.OUTPUT, cfg.MODEL.META_ARCHITECTURE
+    check_output(output)
+    if output != "logits" and not issubclass(META_ARCH_REGISTRY.get(name), PaddingAwareSegmentor):
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.OUTPUT {output} is for MODEL.META_ARCHITECTURE "
+            "PaddingAwareSegmentor or UnwarpingSemanticSegmentor, which read what "
+            f"SemanticSegmentor reads; {name} gives no labels"
+        )
 
 
 def setup_cfg(args: argparse.Namespace) -> CfgNode:

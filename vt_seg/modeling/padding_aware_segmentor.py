@@ -1,13 +1,19 @@
-"""Detectron2's SemanticSegmentor that tells its head which pixels of a batch are padding."""
+"""Detectron2's SemanticSegmentor that knows padding from image, and gives labels if asked."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, SemanticSegmentor
+from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
+from detectron2.structures import ImageList
 from torch import Tensor, nn
 
+from .logit_map import LogitMap
 from .vt_fpn_head import VTFPNHead
+
+OUTPUTS = ("logits", "labels")
 
 
 @META_ARCH_REGISTRY.register()
@@ -17,10 +23,37 @@ class PaddingAwareSegmentor(SemanticSegmentor):
     A batch is padded to its largest image. A tokenizer's softmax runs over the whole map, so under
     ``SemanticSegmentor`` a small image's tokens would depend on how large its batch mates are.
     Images of one size, and so a batch of one, and other heads take exactly its way.
+
+    With ``MODEL.SEM_SEG_HEAD.OUTPUT`` "labels", inference gives ``{"sem_seg": classes (height,
+    width)}``, an integer each, straight from the head's logits at its stride: see `LogitMap`.
+
+    Attributes:
+        output: "logits" or "labels"; may be changed at any time.
     """
+
+    @configurable
+    def __init__(self, *, output: str = "logits", **kwargs: Any) -> None:
+        """
+        Args:
+            output: what inference gives.
+            kwargs: of ``SemanticSegmentor``.
+
+        Raises:
+            ValueError: another output.
+        """
+        check_output(output)
+        super().__init__(**kwargs)
+        self.output = output
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Arguments of ``__init__``."""
+        return {**super().from_config(cfg), "output": cfg.MODEL.SEM_SEG_HEAD.OUTPUT}
 
     def forward(self, batched_inputs: list[dict]) -> Any:
         """See ``SemanticSegmentor.forward``."""
+        if self.output == "labels" and not self.training:
+            return [{"sem_seg": scores.labels()} for scores in self.logit_maps(batched_inputs)]
         mask = padding_mask([tuple(x["image"].shape[-2:]) for x in batched_inputs], self.device)
         if mask is None or not isinstance(self.sem_seg_head, VTFPNHead):
             return super().forward(batched_inputs)
@@ -34,6 +67,54 @@ class PaddingAwareSegmentor(SemanticSegmentor):
             return super().forward(batched_inputs)
         finally:
             handle.remove()
+
+    def logit_maps(self, batched_inputs: list[dict]) -> list[LogitMap]:
+        """Scores of each image, at the head's stride until they are read.
+
+        Args:
+            batched_inputs: as for ``SemanticSegmentor.forward`` in inference.
+        """
+        images = [x["image"].to(self.device) for x in batched_inputs]
+        images = ImageList.from_tensors(
+            [(image - self.pixel_mean) / self.pixel_std for image in images],
+            self.backbone.size_divisibility,
+            padding_constraints=self.backbone.padding_constraints,
+        )
+        mask = padding_mask(images.image_sizes, self.device)
+        logits, stride = _head_logits(self.sem_seg_head, self.backbone(images.tensor), mask)
+        return [
+            self._logit_map(record, scores, stride, tuple(size))
+            for record, scores, size in zip(batched_inputs, logits, images.image_sizes, strict=True)
+        ]
+
+    def _logit_map(
+        self, record: dict, logits: Tensor, stride: int, image_size: tuple[int, int]
+    ) -> LogitMap:
+        height, width = image_size
+        size = (record.get("height", height), record.get("width", width))
+        return LogitMap(logits, stride, image_size, size)
+
+
+def check_output(output: str) -> None:
+    """Refuse what ``MODEL.SEM_SEG_HEAD.OUTPUT`` cannot be.
+
+    Raises:
+        ValueError: it is that.
+    """
+    if output not in OUTPUTS:
+        raise ValueError(f'MODEL.SEM_SEG_HEAD.OUTPUT is "{output}": use "logits" or "labels"')
+
+
+def _head_logits(
+    head: nn.Module, features: dict[str, Tensor], mask: Tensor | None
+) -> tuple[Tensor, int]:
+    """Logits before the head's last upsampling, and their stride; of other heads at stride 1."""
+    forward = type(head).forward  # one that was overridden may do more than upsample `layers`
+    if forward is VTFPNHead.forward:
+        return head.layers(features, mask), head.common_stride
+    if forward is SemSegFPNHead.forward:
+        return head.layers(features), head.common_stride
+    return head(features)[0], 1
 
 
 def padding_mask(

@@ -1,11 +1,10 @@
 """Detectron2's semantic segmentor for images that lie on a larger canvas, perhaps turned."""
 
 import numpy as np
-import torch
 from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor
-from torch.nn import functional as F
 
+from .logit_map import LogitMap
 from .padding_aware_segmentor import PaddingAwareSegmentor
 
 
@@ -27,10 +26,10 @@ class UnwarpingSemanticSegmentor(PaddingAwareSegmentor):
                 and, where the image was warped, ``warp`` (2, 3): see ``vt_seg.data.model_input``.
 
         Returns:
-            in training the losses; in inference ``{"sem_seg": scores (K, height, width)}`` for
-            each record.
+            in training the losses; in inference ``{"sem_seg": scores (K, height, width)}``, or
+            labels, for each record.
         """
-        if self.training:
+        if self.training or self.output == "labels":
             return super().forward(batched_inputs)
         outputs = super().forward([_without_resize(record) for record in batched_inputs])
         for record, output in zip(batched_inputs, outputs, strict=True):
@@ -38,6 +37,14 @@ class UnwarpingSemanticSegmentor(PaddingAwareSegmentor):
                 size = (record["height"], record["width"])
                 output["sem_seg"] = unwarp(output["sem_seg"], record["warp"], size)
         return outputs
+
+    def _logit_map(
+        self, record: dict, logits: Tensor, stride: int, image_size: tuple[int, int]
+    ) -> LogitMap:
+        if "warp" not in record:
+            return super()._logit_map(record, logits, stride, image_size)
+        size = (record["height"], record["width"])
+        return LogitMap(logits, stride, image_size, size, record["warp"])
 
 
 def _without_resize(record: dict) -> dict:
@@ -59,14 +66,5 @@ def unwarp(scores: Tensor, warp: np.ndarray, size: tuple[int, int]) -> Tensor:
     Returns:
         (K, H, W). What the canvas does not hold gets the scores of its edge.
     """
-    height, width = size
-    matrix = torch.as_tensor(warp, dtype=torch.float32, device=scores.device)
-    xs = torch.arange(width, device=scores.device) + 0.5
-    ys = torch.arange(height, device=scores.device) + 0.5
-    # (H, W, 2): where on the canvas each pixel's centre lies.
-    points = xs[None, :, None] * matrix[:, 0] + ys[:, None, None] * matrix[:, 1] + matrix[:, 2]
-    canvas = torch.tensor(scores.shape[:0:-1], device=scores.device)  # (W', H')
-    grid = (2 * points / canvas - 1).to(scores.dtype)
-    return F.grid_sample(
-        scores[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False
-    )[0]
+    canvas = (scores.shape[1], scores.shape[2])
+    return LogitMap(scores, 1, canvas, size, warp).rows(0, size[0])
