@@ -5,11 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .first_maximum import STRIP_ELEMENTS, RunningMaximum, in_threads, winner_dtype
-
-# The scores that a strip of `strips` holds. A GPU needs many to be busy.
-_STRIP_BYTES = {"cpu": 8 * 2**20}
-_STRIP_BYTES_ELSEWHERE = 128 * 2**20
+from .first_maximum import first_maximum_of_strip, rows_of_a_strip
 
 
 class LogitMap:
@@ -49,7 +45,8 @@ class LogitMap:
         self.size = tuple(output_size or image_size)
         if warp is not None or covered != self.size:
             logits = logits[:, : -(-covered[0] // stride), : -(-covered[1] // stride)]
-        self.logits = logits.detach()
+        # Classes in planes, also where the model works channels-last.
+        self.logits = logits.detach().contiguous()
         self.stride = stride
         self.warp = warp
         # Cells per output pixel.
@@ -57,86 +54,89 @@ class LogitMap:
 
     def rows(self, top: int, bottom: int) -> Tensor:
         """Scores ``(C, bottom - top, W)`` of the output rows ``top`` to ``bottom - 1``."""
-        return self._rows(self.logits, top, bottom)
+        if self.warp is not None:
+            return self._warped_rows(top, bottom)
+        if self._factor():
+            return self._enlarged_rows(top, bottom)
+        return self._resized_rows(top, bottom)
 
     def strips(self) -> list[tuple[int, int]]:
         """``(top, bottom)`` of strips of rows, of some megabytes of scores, that cover the output."""
         height, width = self.size
-        limit = _STRIP_BYTES.get(self.logits.device.type, _STRIP_BYTES_ELSEWHERE)
-        rows = max(4, limit // max(1, 4 * len(self.logits) * width))
+        rows = rows_of_a_strip(self.logits, width)
         return [(top, min(top + rows, height)) for top in range(0, height, rows)]
 
     def labels(self) -> Tensor:
         """``(H, W)`` of an integer type: ``argmax`` of the scores, the first among equals."""
-        height, width = self.size
-        if self.logits.device.type != "cpu" or not self.logits.is_floating_point():
-            strips = [self.rows(*strip).argmax(dim=0) for strip in self.strips()]
-            return torch.cat(strips) if strips else self.logits.new_zeros(self.size).long()
-        winners = np.zeros(self.size, winner_dtype(len(self.logits)))
-        rows = max(1, STRIP_ELEMENTS // max(1, width))
+        if 0 in self.size:
+            return torch.zeros(self.size, dtype=torch.uint8, device=self.logits.device)
+        if self.warp is None and self._factor() > 1 and self.logits.device.type == "cpu":
+            return self._enlarged_labels(self._factor())
+        return torch.cat([first_maximum_of_strip(self.rows(*strip)) for strip in self.strips()])
 
-        def one_strip(top: int) -> None:
-            self._write_labels(winners[top : top + rows], top)
-
-        in_threads(one_strip, range(0, height, rows))
-        return torch.from_numpy(winners)
-
-    def _write_labels(self, winners: np.ndarray, top: int) -> None:
-        """Labels of the rows from ``top`` to ``winners``, which holds zeros; on the CPU."""
-        bottom = top + len(winners)
-        running = RunningMaximum(winners)
-        classes = range(len(self.logits))
-        step = self._classes_at_once(top, bottom)
-        for start in range(0, len(classes), step):
-            part = classes[start : start + step]
-            running.add(part, self._rows(self.logits[part.start : part.stop], top, bottom))
-        if running.has_nan():
-            winners[:] = self.rows(top, bottom).argmax(dim=0).numpy()
-
-    def _classes_at_once(self, top: int, bottom: int) -> int:
-        if self.warp is not None or not self._divides():
-            return 1
-        rows = (bottom - top) * self.scale[0] + 2
-        return max(1, int(STRIP_ELEMENTS // (rows * self.size[1])))
-
-    def _divides(self) -> bool:
-        """Whether rows of the output repeat in each cell."""
+    def _factor(self) -> int:
+        """Output pixels per cell and side, where that is a power of two, whose weights are exact
+        in floating point; else 0."""
         factor = 1 / self.scale[0]
-        return factor.is_integer() and (int(factor) & (int(factor) - 1)) == 0
+        if self.scale[0] != self.scale[1] or not factor.is_integer():
+            return 0
+        return int(factor) if int(factor) & (int(factor) - 1) == 0 else 0
 
-    def _rows(self, logits: Tensor, top: int, bottom: int) -> Tensor:
-        """`rows` for some of the classes."""
-        if self.warp is not None:
-            return self._warped_rows(logits, top, bottom)
-        if self.scale == (1.0, 1.0):
-            return logits[:, top:bottom, : self.size[1]]
-        first, second, upper, lower = _positions(top, bottom, self.scale[0], logits.shape[1])
-        start, stop = first[0], second[-1] + 1
+    def _enlarged_rows(self, top: int, bottom: int) -> Tensor:
+        """`rows` by ``F.interpolate``, of the cells that matter."""
+        factor = self._factor()
+        first = max(0, (2 * top + 1 - factor) // (2 * factor))
+        last = (2 * bottom - 1 - factor) // (2 * factor) + 1
+        cells = self.logits[None, :, first : last + 1]
+        if factor > 1:
+            cells = F.interpolate(cells, scale_factor=factor, mode="bilinear", align_corners=False)
+        above = first * factor
+        return cells[0, :, top - above : bottom - above, : self.size[1]]
+
+    def _enlarged_labels(self, factor: int) -> Tensor:
+        """`labels`, where the weights repeat in each cell: pixel i of all cells at a time.
+
+        The arithmetic is that of ATen's kernel to the last bit: along a row first, and of the two
+        products the second is rounded.
+        """
+        num_classes, height, width = self.logits.shape
+        dtype = self.logits.dtype  # halves are computed on in float32 and rounded once
+        exact = self.logits if dtype == torch.float64 else self.logits.float()
+        exact = F.pad(exact[None], (1, 1, 1, 1), mode="replicate")[0]
+        at_a_time = rows_of_a_strip(self.logits, width)
+        strips = []
+        for top in range(0, height, at_a_time):
+            cells = exact[:, top : top + at_a_time + 2]
+            rows = cells.shape[1] - 2
+            strip = None
+            for x in range(factor):
+                wide = _between(cells, x, factor, dim=2)
+                for y in range(factor):
+                    scores = _between(wide, y, factor, dim=1, at_edge=top == 0)
+                    labels = first_maximum_of_strip(scores.to(dtype))
+                    if strip is None:
+                        strip = labels.new_empty(rows, factor, width, factor)
+                    strip[:, y, :, x] = labels
+            strips.append(strip.view(rows * factor, width * factor))
+        return torch.cat(strips)[: self.size[0], : self.size[1]].contiguous()
+
+    def _resized_rows(self, top: int, bottom: int) -> Tensor:
+        logits = self.logits
+        first, second, upper, lower = (
+            torch.from_numpy(values).to(logits.device)
+            for values in _positions(top, bottom, self.scale[0], logits.shape[1])
+        )
+        start, stop = int(first[0]), int(second[-1]) + 1
         # Halves are computed on in float32 and rounded once, as F.interpolate does.
-        dtype = logits.dtype
-        cells = logits[:, start:stop].transpose(0, 1).contiguous()  # (rows, C, w)
-        cells = cells if dtype == torch.float64 else cells.float()
+        cells = logits[:, start:stop]
+        cells = cells if logits.dtype == torch.float64 else cells.float()
         wide = torch.ops.aten.upsample_linear1d(cells, [self.size[1]], False, 1 / self.scale[1])
-        if logits.device.type == "cpu" and self._divides():
-            # The same weights in each cell: ATen's kernel for channels last takes a row for a
-            # pixel of many channels, several times faster than the general one.
-            factor = round(1 / self.scale[0])
-            pixels = wide.flatten(1).T[None, :, :, None]  # (1, C * W, rows, 1)
-            tall = torch.ops.aten.upsample_bilinear2d(
-                pixels, [bottom - start * factor, 1], False, float(factor), 1.0
-            )
-            out = tall[0, :, :, 0].T[top - start * factor :].unflatten(1, wide.shape[1:])
-        else:
-            device = logits.device
-            first, second = (torch.as_tensor(i - start, device=device) for i in (first, second))
-            upper, lower = (
-                torch.as_tensor(i, device=device)[:, None, None] for i in (upper, lower)
-            )
-            out = wide[second].mul_(lower)
-            out.add_(wide[first].mul_(upper))
-        return out.to(dtype).transpose(0, 1)
+        out = wide.index_select(1, second - start).mul_(lower[:, None])
+        out.addcmul_(wide.index_select(1, first - start), upper[:, None])
+        return out.to(logits.dtype)
 
-    def _warped_rows(self, logits: Tensor, top: int, bottom: int) -> Tensor:
+    def _warped_rows(self, top: int, bottom: int) -> Tensor:
+        logits = self.logits
         device = logits.device
         matrix = torch.as_tensor(self.warp, dtype=torch.float32, device=device)
         xs = torch.arange(self.size[1], device=device) + 0.5
@@ -148,6 +148,27 @@ class LogitMap:
         return F.grid_sample(
             logits[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False
         )[0]
+
+
+def _between(padded: Tensor, index: int, factor: int, dim: int, at_edge: bool = True) -> Tensor:
+    """Pixel ``index`` of each cell, interpolated along ``dim``, from cells with one more around.
+
+    Args:
+        padded: ``(C, h, w)``; ``dim`` has a cell before the first and one after the last.
+        index: of ``factor`` pixels per cell.
+        factor: pixels per cell.
+        dim: 1 or 2.
+        at_edge: the cell before the first repeats it: nothing is interpolated there.
+    """
+    offset = (index + 0.5) / factor - 0.5  # from the cell's centre
+    before = int(offset >= 0)
+    share = offset % 1
+    length = padded.shape[dim] - 2
+    first, second = (padded.narrow(dim, before + i, length) for i in range(2))
+    between = torch.add(second * share, first, alpha=1 - share)
+    if at_edge and not before:
+        between.select(dim, 0).copy_(padded.select(dim, 1))
+    return between
 
 
 def _positions(top: int, bottom: int, scale: float, cells: int) -> tuple[np.ndarray, ...]:
