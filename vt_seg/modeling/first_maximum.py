@@ -32,7 +32,7 @@ def first_maximum(scores: Tensor) -> Tensor:
 
 
 def rows_of_a_strip(scores: Tensor, width: int) -> int:
-    """Rows of ``width`` pixels to work on at a time, with as many scores each as ``len(scores)``."""
+    """Rows of ``width`` pixels to work on at a time, with ``len(scores)`` scores each."""
     limit = STRIP_SCORES.get(scores.device.type, STRIP_SCORES_ELSEWHERE)
     return max(1, limit // max(1, len(scores) * width))
 

@@ -61,7 +61,7 @@ class LogitMap:
         return self._resized_rows(top, bottom)
 
     def strips(self) -> list[tuple[int, int]]:
-        """``(top, bottom)`` of strips of rows, of some megabytes of scores, that cover the output."""
+        """``(top, bottom)`` of strips that cover the output, of some megabytes of scores."""
         height, width = self.size
         rows = rows_of_a_strip(self.logits, width)
         return [(top, min(top + rows, height)) for top in range(0, height, rows)]

@@ -1,9 +1,10 @@
 """Cross-entropy for imbalanced classes: class weights, hard examples, smoothed labels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
@@ -92,6 +93,32 @@ class SegmentationLoss(nn.Module):
         kept = self._hard(logits, losses, targets, counted)
         return (losses * kept).sum() / self._weight(targets, kept)
 
+    def of_enlarged(
+        self, logits: Tensor, targets: Tensor, enlarge: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """The loss of ``enlarge(logits)``, which is never held for more than one image.
+
+        Full-size scores, their softmax and gradients are the largest tensors of a training step.
+        The gradient at the size of ``logits`` is computed along with the loss, image by image, and
+        kept instead. (OHEM compares the pixels of a whole batch and so goes the ordinary way.)
+
+        Args:
+            logits: ``(N, C, h, w)``.
+            targets: labels ``(N, H, W)``.
+            enlarge: from ``(n, C, h, w)`` to ``(n, C, H, W)``, each image by itself.
+
+        Returns, Raises:
+            as :meth:`forward`.
+        """
+        if self.missing_rule or self.ohem_threshold < 1 or not logits.requires_grad:
+            return self(enlarge(logits), targets)
+
+        def of_image(one: Tensor, target: Tensor) -> Tensor:
+            return self._cross_entropy(enlarge(one), target, "sum")
+
+        total = _SumOverImages.apply(logits, targets, of_image)
+        return total / self._weight(targets, targets != self.ignore_value)
+
     def _cross_entropy(self, logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
         return F.cross_entropy(
             logits,
@@ -125,6 +152,32 @@ class SegmentationLoss(nn.Module):
         if least == 0 or hard.sum() >= least:
             return hard
         return labelled & (probability <= of_labelled.kthvalue(least).values)
+
+
+class _SumOverImages(torch.autograd.Function):
+    """``sum(loss(logits[i], targets[i]))`` whose gradient is computed in the forward pass."""
+
+    @staticmethod
+    def forward(
+        ctx, logits: Tensor, targets: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        total, gradients = logits.new_zeros(()), torch.empty_like(logits)
+        for image, target, gradient in zip(
+            logits.split(1), targets.split(1), gradients.split(1), strict=True
+        ):
+            with torch.enable_grad():
+                image = image.detach().requires_grad_()
+                value = loss(image, target)
+            gradient.copy_(torch.autograd.grad(value, image)[0])
+            total += value.detach()
+        ctx.save_for_backward(gradients)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, by_total: Tensor) -> tuple[Tensor, None, None]:
+        (gradients,) = ctx.saved_tensors
+        return gradients * by_total, None, None
 
 
 def segmentation_loss(cfg) -> SegmentationLoss:

@@ -32,10 +32,13 @@ class PaddingAwareSegmentor(SemanticSegmentor):
     """
 
     @configurable
-    def __init__(self, *, output: str = "logits", **kwargs: Any) -> None:
+    def __init__(
+        self, *, output: str = "logits", channels_last: bool = False, **kwargs: Any
+    ) -> None:
         """
         Args:
             output: what inference gives.
+            channels_last: keep weights, and so feature maps, in that memory format.
             kwargs: of ``SemanticSegmentor``.
 
         Raises:
@@ -44,11 +47,17 @@ class PaddingAwareSegmentor(SemanticSegmentor):
         check_output(output)
         super().__init__(**kwargs)
         self.output = output
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Arguments of ``__init__``."""
-        return {**super().from_config(cfg), "output": cfg.MODEL.SEM_SEG_HEAD.OUTPUT}
+        return {
+            **super().from_config(cfg),
+            "output": cfg.MODEL.SEM_SEG_HEAD.OUTPUT,
+            "channels_last": cfg.MODEL.CHANNELS_LAST,
+        }
 
     def forward(self, batched_inputs: list[dict]) -> Any:
         """See ``SemanticSegmentor.forward``."""

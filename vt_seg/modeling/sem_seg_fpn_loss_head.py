@@ -55,5 +55,9 @@ class SemSegFPNLossHead(SemSegFPNHead):
             predictions: logits at the common stride.
             targets: labels ``(N, H, W)``.
         """
-        predictions = upsample(predictions.float(), self.common_stride, targets.shape[-2:])
-        return {"loss_sem_seg": self.loss(predictions, targets) * self.loss_weight}
+
+        def to_labels_size(x: Tensor) -> Tensor:
+            return upsample(x, self.common_stride, targets.shape[-2:])
+
+        loss = self.loss.of_enlarged(predictions.float(), targets, to_labels_size)
+        return {"loss_sem_seg": loss * self.loss_weight}
