@@ -1,13 +1,21 @@
 """The paper's formulas in code: its own worked example, by hand, and against the counter."""
 
+import logging
+import math
+
 import pytest
 import torch
+from detectron2.layers import ShapeSpec
+from fvcore.nn import FlopCountAnalysis
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from vt_seg.analysis import count_macs
 from vt_seg.analysis.complexity import num_parameters
 from vt_seg.analysis.literal_macs import LiteralCost, vt_fpn_neck, vt_resnet_stage, vt_stack
+from vt_seg.analysis.paper_tables import PaperModels
 from vt_seg.layers import VTFPN, VisualTransformerStack
+from vt_seg.modeling.vt_fpn_neck import build_vt_fpn_neck
 
 C, C_T, H, W, HEADS, GROUPS, TOKEN_GROUPS = 32, 64, 14, 18, 4, 4, 2
 HW = H * W
@@ -110,27 +118,57 @@ def test_stage_and_neck_add_their_convolutions():
     assert every.macs["projector products"] == 2 * neck.macs["projector products"]
 
 
-def executed_beside_printed(sizes, num_layers):
-    """MACs by which the implementation differs from the formulas, and why."""
-    tokens, kinds = sizes["num_tokens"], []
-    for layer in range(num_layers):
-        kinds.append("recurrent" if layer and sizes["recurrent"] else sizes["tokenizer"])
-    total = 0
+def test_values_on_tokens():
+    """A static tokenizer's W_V leaves the pixels; a recurrent one's, and all else, stays."""
+    pixels = stack_cost(2)
+    tokens = stack_cost(2, values_on_tokens=True)
+    assert pixels.macs - tokens.macs == {"tokenizer W_V": C * C // 4 * (HW - 6)}
+    assert tokens.weights == pixels.weights
+    v4 = {"revision": "v4"}
+    assert stack_cost(2, **v4, values_on_tokens=True) == stack_cost(2, **v4)
+
+
+def executed_beside_printed(sizes, height, width, kinds, num_projectors):
+    """MACs by which the implementation differs on one map from the formulas, and why.
+
+    Args:
+        sizes: those of ``BASE``.
+        height: of the map.
+        width: of the map.
+        kinds: the tokenizer of each layer.
+        num_projectors: of the map's layers.
+    """
+    pixels, num_heads = height * width, sizes["num_heads"]
+    # Neither a head nor a group of channels crosses these.
+    blocks = math.gcd(num_heads, GROUPS)
+
+    def moved(tokens):
+        """A weight that is printed on pixels, before a product of tokens with pixels."""
+        printed = C * C // GROUPS * pixels
+        # On tokens each head reads its whole block, and has its share of the channels to say of it:
+        folded = num_heads * (C // num_heads) * (C // blocks) * tokens
+        # so does the product, in which a head would have its own channels alone.
+        wider = num_heads * tokens * pixels * (C // blocks - C // num_heads)
+        return folded - printed + wider
+
+    total = num_projectors * moved(sizes["num_tokens"])  # W_Q
     for kind in kinds:
-        v1_recurrent = kind == "recurrent" and sizes["revision"] == "v1"
-        heads, new = (HEADS, tokens // 2) if v1_recurrent else (1, tokens)
-        if sizes["revision"] == "v1" and kind != "recurrent":
-            # (W_V X) A = W_V (X A): on tokens, not on pixels.
-            total -= C * C // GROUPS * (HW - tokens)
+        heads, new = 1, sizes["num_tokens"]
+        if kind == "recurrent" and sizes["revision"] == "v1":
+            heads, new = num_heads, new // 2
+            total += 2 * moved(new)  # keys and values
+        elif sizes["revision"] == "v1":
+            # One attention for all heads: W_V is a convolution on tokens, no wider than on pixels.
+            total -= C * C // GROUPS * (pixels - new)
         if sizes["position_code"]:
             # The resize to a square is a product over rows and one over columns.
             side = sizes["position_size"]
-            total += heads * new * (side * H * W + side * W * side)
+            total += heads * new * (side * pixels + side * width * side)
         if kind == "pooling":
-            total += tokens * HW * C  # an average is a product here
+            total += new * pixels * C  # an average is a product here
         if kind == "clustering":
             # The first centroids, and the average of every cluster in each step, are products.
-            total += (1 + sizes["clustering_steps"]) * tokens * HW * C
+            total += (1 + sizes["clustering_steps"]) * new * pixels * C
     return total
 
 
@@ -147,6 +185,8 @@ def executed_beside_printed(sizes, num_layers):
         {"parallel_mixers": 2},
         {"projector": False},
         {"position_size": 8, "position_downsamples": 2, "num_tokens": 5},
+        {"num_heads": 2},
+        {"num_heads": 8},
     ],
     ids=str,
 )
@@ -159,8 +199,15 @@ def test_the_counter_agrees(changes, revision, tokens_only):
         x = torch.empty(1, C, H, W)
     printed = stack_cost(3, **sizes, tokens_only=tokens_only)
     assert num_parameters(stack, norms=False) == printed.total_weights
-    executed = count_macs(lambda: stack([x]))
-    assert executed == printed.total_macs + executed_beside_printed(sizes, 3)
+    later = "recurrent" if sizes["recurrent"] else sizes["tokenizer"]
+    kinds = (sizes["tokenizer"], later, later)
+    num_projectors = (2 if sizes["projector"] else 0) + (not tokens_only)
+    beside = executed_beside_printed(sizes, H, W, kinds, num_projectors)
+    assert count_macs(lambda: stack([x])) == printed.total_macs + beside
+    # What inference writes in place is counted: with gradients, where nothing is, it is as much.
+    with FlopCounterMode(display=False) as counter:
+        stack([x])
+    assert counter.get_total_flops() == 2 * (printed.total_macs + beside)
 
 
 def test_the_counter_agrees_on_a_neck():
@@ -169,7 +216,35 @@ def test_the_counter_agrees_on_a_neck():
         maps = [torch.empty(1, 8, H, W), torch.empty(1, 16, H // 2, W // 2)]
     printed = vt_fpn_neck([8, 16], C, [HW, HW // 4], **BASE)
     assert num_parameters(neck, norms=False) == printed.total_weights
-    tokens = BASE["num_tokens"]
-    on_tokens = C * C // GROUPS * (HW - tokens + HW // 4 - tokens)
-    resize = tokens * (12 * HW + 12 * W * 12 + 12 * HW // 4 + 12 * W // 2 * 12)
-    assert count_macs(lambda: neck(maps)) == printed.total_macs - on_tokens + resize
+    beside = sum(executed_beside_printed(BASE, *x.shape[2:], ("filter",), 1) for x in maps)
+    assert count_macs(lambda: neck(maps)) == printed.total_macs + beside
+
+
+def test_the_papers_neck():
+    """v1 Table 4, VT-FPN on R-50 at 800 x 1216: 8.5 G by the formulas; fewer are executed."""
+    models, name = PaperModels("configs"), "vtfpn_R50_cocostuff"
+    literal = models.printed_neck(name, (800, 1216))
+    assert literal.macs["laterals"] / 1e9 == pytest.approx(7.47, abs=0.005)
+    assert literal.total_macs / 1e9 == pytest.approx(8.53, abs=0.005)
+
+    maps = [torch.zeros(1, 256 * 2**i, 200 >> i, 304 >> i) for i in range(4)]
+    shapes = [ShapeSpec(channels=x.shape[1]) for x in maps]
+    neck = build_vt_fpn_neck(models.config(name), shapes).eval()
+    pixels, tokens = sum(x[0, 0].numel() for x in maps), 4 * 8
+    executed = literal.total_macs - 256 * 256 // 16 * (pixels - tokens)  # W_Q
+    resize = 8 * 12 * (pixels + 12 * sum(x.shape[3] for x in maps))
+    in_model = models.segmentation(name, (800, 1216)).macs["neck"]
+    assert count_macs(lambda: neck(maps)) == in_model == executed + resize <= 8.25e9
+
+    logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
+    analysis = FlopCountAnalysis(neck, (maps,))
+    counted = analysis.by_operator()
+    products = sum(counted[name] for name in ("conv", "matmul", "bmm", "linear", "einsum"))
+    assert analysis.total() == products + counted["batch_norm"] <= 8.25e9
+    # Of the resize's first product, whose first factor all tokens share, fvcore counts one token's.
+    assert products == pytest.approx(executed + resize - 7 * 12 * pixels, abs=100)
+    element_wise = {"add", "div", "maximum", "minimum", "mul", "softmax", "sub", "sum"}
+    assert {name.removeprefix("aten::") for name in analysis.unsupported_ops()} <= {
+        *element_wise,
+        "unflatten",
+    }

@@ -5,6 +5,7 @@ addition: what papers count (and often call FLOPs). Norms, activations, softmax,
 other element-wise work are not.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,14 @@ from vt_seg.engine.data_loaders import is_classifier
 from vt_seg.modeling.norm_layers import NORM_LAYERS
 
 PARTS = ("backbone", "neck", "head")
+
+
+def _baddbmm_flops(_: torch.Size, a: torch.Size, b: torch.Size, **__: object) -> int:
+    return 2 * math.prod(a) * b[-1]
+
+
+IN_PLACE_PRODUCTS = {torch.ops.aten.baddbmm_: _baddbmm_flops}
+"""Products that PyTorch's counter overlooks, as they are written in place; with their FLOPs."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class ModelCost:
 
 def count_macs(run: Callable[[], object]) -> int:
     """MACs of whatever ``run`` computes: convolutions, linear layers and matrix products."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), _counter() as counter:
         run()
     # PyTorch counts a multiplication and its addition as two.
     return counter.get_total_flops() // 2
@@ -155,7 +164,7 @@ def count_macs_within(module: nn.Module, run: Callable[[], object]) -> tuple[int
     ``run`` may be ``module`` itself.
     """
     inside = 0
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), _counter() as counter:
 
         def subtract(*_: object) -> None:
             nonlocal inside
@@ -190,6 +199,10 @@ def num_parameters(module: nn.Module | None, *, norms: bool = True) -> int:
             for p in layer.parameters()
         )
     return total
+
+
+def _counter() -> FlopCounterMode:
+    return FlopCounterMode(display=False, custom_mapping=IN_PLACE_PRODUCTS)
 
 
 def _identity(x: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,10 @@ Plain arithmetic on sizes; no layer is built. It stands beside what the implemen
 Formulas: v1 as App. A lists them, v4 as Eqs. 1-5 and App. C. One MAC is a multiplication with its
 addition; weights are those of convolutions and linear layers, without norms. Resizing, pooling,
 averaging a cluster and softmax cost nothing.
+
+One formula has two costs: Eq. 1 of v1 prints ``T = (W_V X) A`` with ``W_V`` on HW pixels, but
+``W_V (X A)`` has it on L tokens. v1 Table 4 (a neck of 8.5 G) and its VT-ResNets of depth 50 and
+101 fit the latter alone: ``values_on_tokens``.
 """
 
 from collections import Counter
@@ -103,10 +107,13 @@ def vt_stack(
     position_code: bool,
     position_size: int,
     position_downsamples: int,
+    values_on_tokens: bool = False,
 ) -> None:
     """Add VT layers on maps of ``channels`` channels and ``pixels[i]`` pixels to ``cost``.
 
-    The arguments are those of :class:`vt_seg.layers.VisualTransformerStack`.
+    The arguments are those of :class:`vt_seg.layers.VisualTransformerStack`, and
+    ``values_on_tokens``: the reading of v1's Eq. 1, for static tokenizers. Recurrent ones (App. A)
+    have heads and ``W_V`` on pixels in both.
     """
     all_tokens = num_tokens * len(pixels)
     for layer in range(num_layers):
@@ -124,7 +131,8 @@ def vt_stack(
                 groups=pixel_groups,
             )
             if revision == "v1":
-                cost.conv("tokenizer W_V", (channels, channels), level_pixels, groups=pixel_groups)
+                places = new if values_on_tokens and kind != "recurrent" else level_pixels
+                cost.conv("tokenizer W_V", (channels, channels), places, groups=pixel_groups)
             if kind != "pooling":
                 cost.product("tokenizer A^T V", level_pixels * channels * new)
             width = channels

@@ -16,7 +16,8 @@ class VTFPN(nn.Module):
     A 1x1 lateral convolution takes each map to ``out_channels``; a filter-based tokenizer takes L
     tokens from each; the tokens of all levels go, concatenated, through one transformer; each
     level's projector writes tokens back to its map. With the defaults, res2..res5 of a ResNet-50 at
-    800 x 1216 cost 8.5 G MACs, 7.47 G of which are the laterals (v1 Table 4).
+    800 x 1216 cost 8.21 G MACs, 7.47 G of which are the laterals; by the paper's formulas 8.53 G
+    (v1 Table 4: 8.5 G), see :mod:`.pixel_products`.
 
     Attributes:
         laterals: one per level.

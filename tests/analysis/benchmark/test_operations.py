@@ -19,5 +19,11 @@ def test_convolution_and_product():
     assert count_operations(work) == Operations(flops, 4 * values)
 
 
+def test_product_in_place():
+    x, a, b = torch.zeros(2, 3, 5), torch.zeros(2, 3, 7), torch.zeros(2, 7, 5)
+    values = 2 * 3 * 5 + 2 * 3 * 7 + 2 * 7 * 5 + 2 * 3 * 5  # read, and written back
+    assert count_operations(lambda: x.baddbmm_(a, b)) == Operations(2 * 2 * 105, 4 * values)
+
+
 def test_intensity():
     assert Operations(flops=60, moved=4).intensity == 15

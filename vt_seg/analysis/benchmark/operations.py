@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from ..complexity import count_macs
+from ..complexity import IN_PLACE_PRODUCTS, count_macs
 from .timing import Build, Work
 
 
@@ -37,7 +37,7 @@ class _CountBytes(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Callable, types, args=(), kwargs=None):  # noqa: ANN001
         result = func(*args, **(kwargs or {}))
-        if func._overloadpacket in flop_registry:
+        if func._overloadpacket in flop_registry or func._overloadpacket in IN_PLACE_PRODUCTS:
             tensors = [x for x in tree_leaves((args, kwargs, result)) if isinstance(x, Tensor)]
             self.total += sum(x.numel() * x.element_size() for x in tensors)
         return result

@@ -77,7 +77,7 @@ def neck_macs(settings: Settings) -> dict[str, int]:
     ours = models.printed_neck("vtfpn_R50_cocostuff", settings.size)
     return {
         "Detectron2's FPN": models.segmentation("fpn_R50_cocostuff", settings.size).macs["neck"],
-        "VT-FPN, as the paper prints it": ours.total_macs,
+        "VT-FPN, as the paper counts it": ours.total_macs,
         "VT-FPN, as it is computed": models.segmentation("vtfpn_R50_cocostuff", settings.size).macs[
             "neck"
         ],

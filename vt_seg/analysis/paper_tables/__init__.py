@@ -25,14 +25,21 @@ Written by `python tools/analyze_model.py --paper`; do not edit. Source: arXiv 2
 
 - **paper**: as printed. The accuracies and mIoU are the paper's; ours are *not trained* on
   ImageNet, COCO-Stuff or LIP.
-- **ours**: what the implementation executes for one image, classifiers at 224x224. MACs are those
-  of convolutions, linear layers and matrix products. Parameters of classifiers leave out norms, as
-  the paper's do: only so does its ResNet-101 have 44.44 M (44.55 M with them).
-- **difference**: of ours from the paper's. Above 1 % a note says why, or that nobody knows.
-- **as printed**: MACs with the VT modules counted by the paper's formulas as they are printed
-  (`vt_seg/analysis/literal_macs.py`). Ours differ where fewer MACs have the same result (the value
-  convolution of v1's static tokenizers runs on L tokens, not on HW pixels), and where a resize is a
-  matrix product (position code, pooling, clustering).
+- **ours**: of our models. Parameters of classifiers leave out norms, as the paper's do: only so
+  does its ResNet-101 have 44.44 M (44.55 M with them).
+- **formulas**: MACs of our models for one image, classifiers at 224x224, as the paper counts its
+  own: VT modules by its formulas (`vt_seg/analysis/literal_macs.py`), all else by the convolutions,
+  linear layers and matrix products that run. v1's Eq. 1, T = (W_V X) A, is taken as W_V (X A), the
+  same function with W_V on L tokens: of the two readings this one fits VT-FPN's 8.5 G (v1 Table 4)
+  and the MACs of VT-R-50 and VT-R-101.
+- **difference**: of the formulas' MACs, or our parameters, from the paper's. Above 1 % a note says
+  why, or that nobody knows.
+- **W_V on pixels**: the formulas strictly as printed, with W_V of Eq. 1 on HW pixels. Recurrent
+  tokenizers have theirs on pixels in both columns; v4 has none.
+- **executed**: MACs that the implementation needs for the same result. Every weight that the
+  formulas put on pixels (W_V, the recurrent tokenizers' keys and values, the projector's W_Q) is
+  moved onto the tokens. Some MACs come on top: a resize that is a matrix product (position code,
+  pooling, the start of clustering) and the averages of clustering, which the formulas do not count.
 - **stage 5**: what VT modules replace, alone."""
 
 

@@ -1,36 +1,42 @@
 """Cells and rows that several tables have."""
 
+from collections.abc import Sequence
+
 from ..report_table import Row
 from .models import ClassifierCost
 from .notes import NOTES
 from .numbers import ClassifierRow
 
 TOP1 = "top-1 %: paper"
-STAGE_5 = ("stage 5, MACs M: ours", "stage 5, params M: ours")
-FROM_BASE = ("from base, MACs M: paper", "ours", "from base, params M: paper", "ours")
+STAGE_5 = ("stage 5, MACs M: formulas", "executed", "stage 5, params M: ours")
+FROM_BASE = ("from base, MACs M: paper", "formulas", "from base, params M: paper", "ours")
 SCALES = {"G": 1e9, "M": 1e6}
 
 
-def cost_columns(unit: str) -> tuple[str, ...]:
+def macs_columns(table: str) -> tuple[str, ...]:
+    """The columns of ours after the paper's MACs; v4's formulas have no ``W_V``."""
+    strict = ("W_V on pixels",) if table.startswith("v1") else ()
+    return ("formulas", "difference", *strict, "executed")
+
+
+def cost_columns(table: str, unit: str) -> tuple[str, ...]:
     """The columns that :func:`classifier_row` fills, with MACs in ``unit``, "G" or "M"."""
-    costs = ("ours", "difference")
-    return (TOP1, f"MACs {unit}: paper", *costs, "as printed", "params M: paper", *costs)
+    macs = (f"MACs {unit}: paper", *macs_columns(table))
+    return (TOP1, *macs, "params M: paper", "ours", "difference")
 
 
 def classifier_row(
     table: str, labels: tuple[str, ...], printed: ClassifierRow, cost: ClassifierCost, unit: str
 ) -> Row:
     """A row of :func:`cost_columns` after its labels, with the note on it."""
-    scale = SCALES[unit]
     digits = len(printed.macs.partition(".")[2])
-    macs, params = cost.macs / scale, cost.params / 1e6
+    counts = (cost.macs, cost.strict_macs, cost.executed_macs)
+    params = cost.params / 1e6
     cells = (
         *labels,
         printed.top1,
         printed.macs,
-        f"{macs:.{digits}f}",
-        percent(macs, printed.macs),
-        f"{cost.printed_macs / scale:.{digits}f}",
+        *macs_cells(table, printed.macs, [count / SCALES[unit] for count in counts], digits),
         printed.params or "-",
         f"{params:.2f}",
         percent(params, printed.params) if printed.params else "-",
@@ -38,9 +44,18 @@ def classifier_row(
     return Row(cells, note(table, labels))
 
 
-def stage_5_cells(cost: ClassifierCost) -> tuple[str, str]:
+def macs_cells(table: str, printed: str, macs: Sequence[float], digits: int) -> tuple[str, ...]:
+    """Cells of :func:`macs_columns`: MACs by the formulas, strictly as printed, and executed."""
+    formulas, *others = (f"{count:.{digits}f}" for count in macs)
+    if not table.startswith("v1"):
+        del others[0]
+    return (formulas, percent(macs[0], printed), *others)
+
+
+def stage_5_cells(cost: ClassifierCost) -> tuple[str, str, str]:
     """Cells of ``STAGE_5``."""
-    return f"{cost.stage5_macs / 1e6:.1f}", f"{cost.stage5_params / 1e6:.2f}"
+    macs = (f"{count / 1e6:.1f}" for count in (cost.stage5_macs, cost.executed_stage5_macs))
+    return (*macs, f"{cost.stage5_params / 1e6:.2f}")
 
 
 def from_base_cells(

@@ -44,7 +44,7 @@ def v1_table_1(models: PaperModels) -> ReportTable:
 
     return ReportTable(
         f"{table}: ResNets and VT-ResNets",
-        ("model", "reading", *cost_columns("G"), *STAGE_5),
+        ("model", "reading", *cost_columns(table, "G"), *STAGE_5),
         tuple(rows()),
         "The paper's text and its counts do not say the same. Each reading is a row, the one that "
         "fits the counts first. Configs: `configs/imagenet/resnet_R*_default.yaml` and, with the "
@@ -62,8 +62,9 @@ def v1_table_2(models: PaperModels) -> ReportTable:
         "v1",
         "v1 Table 1",
         numbers.V1_TABLE_1,
-        "Ours are the first readings of each model in v1 Table 1. The last column is what the "
-        "totals that the paper prints in its Table 1 make of it, all but stage 5 being known.",
+        "Ours are the first readings of each model in v1 Table 1, their MACs by the formulas. Next "
+        "to them is what the totals that the paper prints in its Table 1 make of it, all but "
+        "stage 5 being known.",
     )
 
 
@@ -76,7 +77,8 @@ def v4_table_1(models: PaperModels) -> ReportTable:
         "v4 Table 8",
         numbers.V4_TABLE_8,
         "The paper reprints v1 Table 2, although v4's models have twice the tokens and VT-R-18 and "
-        "VT-R-34 half the channels. Ours are v4's models, as its text describes them.",
+        "VT-R-34 half the channels. Ours are v4's models, as its text describes them, their MACs "
+        "by the formulas.",
     )
 
 
@@ -88,37 +90,49 @@ def _reductions(
     own: Mapping[str, ClassifierRow],
     text: str,
 ) -> ReportTable:
-    def ratios(depth: int) -> Iterator[tuple[float, float]]:
-        """Ours, and by the paper's own totals, in the order of ``numbers.REDUCTIONS``."""
+    def ratios(depth: int) -> Iterator[tuple[float, ...]]:
+        """Ours, by the paper's own totals, and executed, in the order of ``numbers.REDUCTIONS``."""
         resnet = models.classifier(f"resnet_R{depth}_default")
         vt = models.classifier(
             f"vtresnet_{revision}_R{depth}_default", fitting_keys(revision, depth)
         )
         printed = own[f"VT-R-{depth}"]
-        for whole, total, before, after, stage5 in (
-            (float(printed.macs) * 1e9, vt.macs, resnet.macs, resnet.stage5_macs, vt.stage5_macs),
-            (
-                float(printed.params) * 1e6,
-                vt.params,
-                resnet.params,
-                resnet.stage5_params,
-                vt.stage5_params,
-            ),
-        ):
-            yield before / total, before / whole
-            yield after / stage5, after / (whole - total + stage5)
+        whole = float(printed.macs) * 1e9
+        outside = vt.macs - vt.stage5_macs
+        yield resnet.macs / vt.macs, resnet.macs / whole, resnet.macs / vt.executed_macs
+        before = resnet.stage5_macs
+        yield before / vt.stage5_macs, before / (whole - outside), before / vt.executed_stage5_macs
+        whole = float(printed.params) * 1e6
+        outside = vt.params - vt.stage5_params
+        yield resnet.params / vt.params, resnet.params / whole
+        before = resnet.stage5_params
+        yield before / vt.stage5_params, before / (whole - outside)
 
     by_depth = {depth: list(ratios(depth)) for depth in DEPTHS}
     rows = []
     for i, (quantity, printed) in enumerate(numbers.REDUCTIONS.items()):
         for depth, number in zip(DEPTHS, printed, strict=True):
-            ours, by_own_table = by_depth[depth][i]
+            ours, by_own_table, *executed = by_depth[depth][i]
             labels = (quantity, f"R-{depth}")
-            cells = (f"{number}x", f"{ours:.2f}x", percent(ours, number), f"{by_own_table:.2f}x")
+            cells = (
+                f"{number}x",
+                f"{ours:.2f}x",
+                percent(ours, number),
+                f"{by_own_table:.2f}x",
+                f"{executed[0]:.2f}x" if executed else "-",
+            )
             rows.append(Row((*labels, *cells), note(table, labels)))
     return ReportTable(
         f"{table}: times fewer MACs and parameters than the ResNet",
-        ("reduction of", "model", "paper", "ours", "difference", f"by the totals of {own_table}"),
+        (
+            "reduction of",
+            "model",
+            "paper",
+            "ours",
+            "difference",
+            f"by the totals of {own_table}",
+            "executed",
+        ),
         tuple(rows),
         text,
         num_labels=2,
@@ -181,7 +195,7 @@ def _ablations(
     )
     return ReportTable(
         f"{table}: {title}",
-        ("model", "variant", *cost_columns(unit), *FROM_BASE),
+        ("model", "variant", *cost_columns(table, unit), *FROM_BASE),
         tuple(rows()),
         f"Base: `configs/imagenet/vtresnet_{revision}_R*_default.yaml`"
         + (" with 16 tokens" if revision == "v1" else "")
@@ -210,7 +224,7 @@ def v4_table_2(models: PaperModels) -> ReportTable:
     )
     return ReportTable(
         f"{table}: VT-ResNets, default recipe",
-        ("model", "reading", *cost_columns("M"), *STAGE_5),
+        ("model", "reading", *cost_columns(table, "M"), *STAGE_5),
         tuple(rows()),
         f"Configs: `configs/imagenet/vtresnet_v4_R*_default.yaml`. {saved}",
         num_labels=2,
@@ -230,7 +244,7 @@ def v4_table_8(models: PaperModels) -> ReportTable:
 
     return ReportTable(
         f"{table}: VT-ResNets, advanced recipe",
-        ("model", *cost_columns("G"), *STAGE_5),
+        ("model", *cost_columns(table, "G"), *STAGE_5),
         tuple(rows()),
         "Configs: `configs/imagenet/vtresnet_v4_R*_advanced.yaml`.",
     )

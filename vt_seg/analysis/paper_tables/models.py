@@ -29,21 +29,22 @@ class ClassifierCost:
     """Cost of a classifier for one image of ``IMAGE_SIZE``.
 
     Attributes:
-        macs, stage5_macs: that the implementation executes, in the model and in its stage 5.
-        printed_macs: the same with stage 5 counted by the paper's formulas (``literal_macs``); for
-            a ResNet those executed.
+        macs, stage5_macs: in the model and in its stage 5, which is counted by the paper's formulas
+            with ``values_on_tokens`` (``literal_macs``); for a ResNet those executed.
+        strict_macs: ``macs`` without ``values_on_tokens``.
+        executed_macs, executed_stage5_macs: that the implementation executes.
         params, stage5_params: of convolutions and linear layers, as the paper counts them.
         all_params: those of norms too.
-        printed_stage5: terms of the formulas; None for a ResNet.
     """
 
     macs: int
     stage5_macs: int
-    printed_macs: int
+    strict_macs: int
+    executed_macs: int
+    executed_stage5_macs: int
     params: int
     stage5_params: int
     all_params: int
-    printed_stage5: LiteralCost | None
 
 
 class PaperModels:
@@ -79,14 +80,22 @@ class PaperModels:
         cfg = self.config(name)
         return count_cost(cfg, size) if padded else count_unpadded_fpn(cfg, size)
 
-    def printed_neck(self, name: str, size: tuple[int, int]) -> LiteralCost:
-        """The VT-FPN neck of a config, by the paper's formulas."""
+    def printed_neck(
+        self, name: str, size: tuple[int, int], *, values_on_tokens: bool = True
+    ) -> LiteralCost:
+        """The VT-FPN neck of a config, by the paper's formulas (see ``literal_macs``)."""
         cfg = self.config(name)
         sizes = visual_transformer_arguments(cfg, "VT_FPN")
         del sizes["norm"]
         channels = [cfg.MODEL.RESNETS.RES2_OUT_CHANNELS * 2**level for level in range(4)]
         pixels = [-(-size[0] // stride) * -(-size[1] // stride) for stride in (4, 8, 16, 32)]
-        return vt_fpn_neck(channels, cfg.MODEL.FPN.OUT_CHANNELS, pixels, **sizes)
+        return vt_fpn_neck(
+            channels,
+            cfg.MODEL.FPN.OUT_CHANNELS,
+            pixels,
+            **sizes,
+            values_on_tokens=values_on_tokens,
+        )
 
     def config(self, name: str) -> CfgNode:
         """The config ``name`` (without .yaml) on Detectron2's and vt_seg's defaults."""
@@ -105,21 +114,25 @@ def count_classifier(cfg: CfgNode) -> ClassifierCost:
     outside, stage5 = count_macs_within(
         backbone.res5, lambda: model.classifier(backbone(image)[model.in_feature])
     )
-    printed = None
+    formulas = strict = stage5
     if isinstance(backbone, VTResNet):
-        printed = _printed_stage5(cfg, backbone)
+        formulas, strict = (
+            _printed_stage5(cfg, backbone, values_on_tokens).total_macs
+            for values_on_tokens in (True, False)
+        )
     return ClassifierCost(
-        macs=outside + stage5,
-        stage5_macs=stage5,
-        printed_macs=outside + (stage5 if printed is None else printed.total_macs),
+        macs=outside + formulas,
+        stage5_macs=formulas,
+        strict_macs=outside + strict,
+        executed_macs=outside + stage5,
+        executed_stage5_macs=stage5,
         params=num_parameters(model, norms=False),
         stage5_params=num_parameters(backbone.res5, norms=False),
         all_params=num_parameters(model),
-        printed_stage5=printed,
     )
 
 
-def _printed_stage5(cfg: CfgNode, backbone: VTResNet) -> LiteralCost:
+def _printed_stage5(cfg: CfgNode, backbone: VTResNet, values_on_tokens: bool) -> LiteralCost:
     sizes = visual_transformer_arguments(cfg, "VT_RESNET")
     del sizes["norm"]
     pixels = IMAGE_SIZE[0] // 16 * (IMAGE_SIZE[1] // 16)
@@ -130,4 +143,5 @@ def _printed_stage5(cfg: CfgNode, backbone: VTResNet) -> LiteralCost:
         len(backbone.res5.stack.blocks),
         tokens_only="res5" not in cfg.MODEL.RESNETS.OUT_FEATURES,
         **sizes,
+        values_on_tokens=values_on_tokens,
     )

@@ -8,27 +8,27 @@ _V1_PARAMS = (
     "paper does not describe every layer of a VT module (one 512 x 512 layer would be 0.26 M)."
 )
 _V1_PE = _V1_PARAMS + (
-    " The paper's -1 M MACs is a last digit; here the resize of the attention is a product and is "
-    "counted, as printed it is not."
+    " The paper's -1 M MACs is a last digit, 0 to 2 M: VT-R-18's 1.6 M here are within it, "
+    "VT-R-34's 2.6 M are not."
 )
 _V1_MORE_TOKENS = "Twice the tokens of the text, and further from the paper's counts."
 _V1_DYNAMIC = (
     "Dynamic tokenizers in the later modules, as the text says, are what the paper's count lacks: "
-    "48 M MACs and 2.2 M parameters, see the row of static ones."
+    "47 M MACs and 2.2 M parameters, see the row of static ones."
 )
 _V1_STATIC = "Fits MACs and parameters but not the text, in which the later modules are dynamic."
 _V1_STAGE_5 = (
     "Printed with two digits, and not what Table 1's totals leave for stage 5: 184 M MACs in "
-    "VT-R-18 (2.24x), 128 M in VT-R-34 (5.00x). VT-R-34 has 115 M here with the text's 8 tokens, "
-    "185 M (3.48x) with the 16 that Table 3 counts."
+    "VT-R-18 (2.24x), 128 M in VT-R-34 (5.00x). VT-R-34 has 114 M here with the text's 8 tokens, "
+    "183 M (3.50x) with the 16 that Table 3 counts."
 )
 _V1_DEEP_STAGE_5 = (
     "R-50 and R-101 have the same stage 5, before and after: 6.1x and 6.9x cannot both be right."
 )
 _V1_DT = (
     "MACs rise in the paper, by 21 M for one more static tokenizer and 29 M for two, which do not "
-    "fit each other either. By its formulas (as printed) they fall: query and key convolutions "
-    "cost more than the other half of the tokens. The changes of parameters agree."
+    "fit each other either. By its formulas, in both readings of W_V, they fall: query and key "
+    "convolutions cost more than the other half of the tokens. The changes of parameters agree."
 )
 _BASE = "The base's difference, see v4 Table 2."
 _V4_RATIO = "v1's ratio, reprinted: it belongs to v1's models. See v1 Table 2."
