@@ -62,7 +62,7 @@ def add_vt_seg_config(cfg: CN) -> None:
     # all), or of {NAME, IMAGE_FOLDER} with a subfolder per class. Paths start where you do.
     cfg.DATASETS.CUSTOM = []
 
-    # Keep weights and feature maps of `PaddingAwareSegmentor` in the channels-last memory format: the
+    # Keep weights and maps of `PaddingAwareSegmentor` in the channels-last memory format: the
     # same results up to rounding, in other time and memory (docs/benchmarks.md).
     cfg.MODEL.CHANNELS_LAST = False
 
