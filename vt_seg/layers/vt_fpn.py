@@ -1,6 +1,6 @@
 """The VT-FPN neck: feature maps exchange what they know through visual tokens (v1 Sec. 4.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Sized
 from typing import Any
 
 from torch import Tensor, nn
@@ -57,10 +57,11 @@ class VTFPN(nn.Module):
             out_channels, num_layers, num_levels=len(in_channels), norm=norm, **stack
         )
 
-    def forward(self, features: Sequence[Tensor], mask: Tensor | None = None) -> list[Tensor]:
+    def forward(self, features: Iterable[Tensor], mask: Tensor | None = None) -> list[Tensor]:
         """
         Args:
-            features: one map ``(N, C_i, H_i, W_i)`` per level, of any sizes.
+            features: one map ``(N, C_i, H_i, W_i)`` per level, of any sizes. An iterator that gives
+                them away lets inference free each one after its lateral.
             mask: ``(N, 1, h, w)`` at any resolution, nonzero where a pixel is real; None for all.
 
         Returns:
@@ -69,7 +70,7 @@ class VTFPN(nn.Module):
         Raises:
             ValueError: if the number of maps is not that of ``in_channels``.
         """
-        if len(features) != len(self.laterals):
+        if isinstance(features, Sized) and len(features) != len(self.laterals):
             raise ValueError(f"{len(features)} feature maps for {len(self.laterals)} levels")
         maps = [
             conv_and_norm(conv, norm, x)

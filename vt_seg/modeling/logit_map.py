@@ -144,10 +144,13 @@ class LogitMap:
         # (rows, W, 2): where in the image each pixel's centre lies.
         points = xs[None, :, None] * matrix[:, 0] + ys[:, None, None] * matrix[:, 1] + matrix[:, 2]
         image = torch.tensor(logits.shape[:0:-1], device=device) * self.stride  # (W', H')
-        grid = (2 * points / image - 1).to(logits.dtype)
-        return F.grid_sample(
-            logits[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False
+        # In half precision, places on a large canvas would be pixels off.
+        exact = logits if logits.dtype == torch.float64 else logits.float()
+        grid = (2 * points / image - 1).to(exact.dtype)
+        scores = F.grid_sample(
+            exact[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False
         )[0]
+        return scores.to(logits.dtype)
 
 
 def _between(padded: Tensor, index: int, factor: int, dim: int, at_edge: bool = True) -> Tensor:

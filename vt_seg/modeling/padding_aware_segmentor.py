@@ -120,7 +120,7 @@ def _head_logits(
     """Logits before the head's last upsampling, and their stride; of other heads at stride 1."""
     forward = type(head).forward  # one that was overridden may do more than upsample `layers`
     if forward is VTFPNHead.forward:
-        return head.layers(features, mask), head.common_stride
+        return head.layers(features, mask, consume=True), head.common_stride
     if forward is SemSegFPNHead.forward:
         return head.layers(features), head.common_stride
     return head(features)[0], 1

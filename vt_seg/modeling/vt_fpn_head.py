@@ -115,15 +115,27 @@ class VTFPNHead(SemSegFPNLossHead):
             image_size = tuple(side * self.common_stride for side in x.shape[-2:])
         return upsample(x, self.common_stride, image_size), {}
 
-    def layers(self, features: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """Logits ``(N, num_classes, H / common_stride, W / common_stride)``, rounded up."""
-        maps = self.neck([features[name] for name in self.in_features], mask)
+    def layers(
+        self, features: dict[str, Tensor], mask: Tensor | None = None, *, consume: bool = False
+    ) -> Tensor:
+        """
+        Args:
+            features, mask: as :meth:`forward`.
+            consume: take the maps out of ``features``, so that inference can free them on its way.
+
+        Returns:
+            Logits ``(N, num_classes, H / common_stride, W / common_stride)``, rounded up.
+        """
+        take = features.pop if consume else features.__getitem__
+        maps = self.neck((take(name) for name in self.in_features), mask)
         size = tuple(side * self.finest_stride // self.common_stride for side in maps[0].shape[-2:])
         # Doubling, summing and the predictor are linear: levels that are doubled to `size` are
         # summed before, and what is doubled are scores, where they have fewer channels.
         fine, coarse = [], []
-        for head, x in zip(self.scale_heads, maps, strict=True):
-            (coarse if _doublings(head) else fine).append(_until_last_doubling(head, x, size))
+        for head in reversed(self.scale_heads):  # and each map is freed once it is read
+            x = _until_last_doubling(head, maps.pop(), size)
+            (coarse if _doublings(head) else fine).append(x)
+        del x
         if not coarse:
             return self.predictor(sum(fine))
         if not fine:

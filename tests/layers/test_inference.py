@@ -1,0 +1,138 @@
+"""What inference does otherwise than training gives the same, and leaves alone what is not its."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.layers import literal
+from tests.layers.conftest import affine, dense, pixels, randomised, with_statistics
+from vt_seg.layers import VTFPN, Projector, projector
+from vt_seg.layers.inference import conv_and_norm
+
+FORMATS = (torch.contiguous_format, torch.channels_last)
+
+
+@pytest.fixture(params=[8, 2**23], ids=["parts", "whole"])
+def at_a_time(request, monkeypatch):
+    """Numbers of a map at a time: a few pixels or one block, or all."""
+    monkeypatch.setattr(projector, "AT_A_TIME", request.param)
+    monkeypatch.setattr(projector, "AT_A_TIME_CHANNELS_LAST", request.param * 3)
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize(("heads", "groups"), [(4, 4), (2, 4), (4, 2), (6, 4), (1, 3), (3, 1)])
+def test_projector_writes_eq_4_in_place(heads, groups, memory_format, at_a_time):
+    layer = randomised(Projector(12, 8, num_heads=heads, pixel_groups=groups, norm=nn.BatchNorm2d))
+    layer = with_statistics(layer)
+    x = torch.randn(3, 12, 5, 7, dtype=torch.float64).contiguous(memory_format=memory_format)
+    tokens, before = torch.randn(3, 8, 6, dtype=torch.float64), x.clone()
+    with torch.no_grad():
+        copied = layer(x, tokens)
+        assert torch.equal(x, before)
+        written = layer(x, tokens, in_place=True)
+    assert written is x and torch.equal(written, copied)
+    for image, t, got in zip(before, tokens, written, strict=True):
+        weights = (dense(layer.query), affine(layer.key), affine(layer.value))
+        expected = literal.project(pixels(image), t.numpy().T, *weights, heads)
+        np.testing.assert_allclose(pixels(got), expected, rtol=0, atol=1e-10)
+
+
+def test_a_map_that_lies_otherwise_in_memory_is_copied(at_a_time):
+    layer = randomised(Projector(8, 8, num_heads=4, pixel_groups=2)).eval()
+    x, tokens = torch.randn(2, 8, 7, 5).double().transpose(2, 3), torch.randn(2, 8, 3).double()
+    expected, before = layer(x, tokens), x.clone()
+    with torch.no_grad():
+        result = layer(x, tokens, in_place=True)
+    assert torch.equal(x, before)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_half_precision_is_near_float32(memory_format, at_a_time):
+    layer = randomised(Projector(16, 8, num_heads=4, pixel_groups=4), std=0.3).float().eval()
+    x = torch.randn(2, 16, 6, 9).contiguous(memory_format=memory_format)
+    tokens = torch.randn(2, 8, 4)
+    with torch.no_grad():
+        expected = layer(x, tokens)
+        result = layer.bfloat16()(x.bfloat16(), tokens.bfloat16())
+    assert result.dtype == torch.bfloat16
+    # bfloat16 has 8 bits.
+    assert (result.float() - expected).abs().max() < 2**-6 * expected.abs().max()
+    assert (result.float() - expected).abs().max() < 0.05 * (expected - x).abs().max()
+
+
+def test_who_listens_to_the_attention_gets_all_pixels():
+    layer = randomised(Projector(8, 8, num_heads=4, pixel_groups=2)).eval()
+    seen = []
+    layer.token_softmax.register_forward_hook(lambda module, args, output: seen.append(output))
+    x, tokens = torch.randn(2, 8, 5, 7).double(), torch.randn(2, 8, 3).double()
+    with torch.no_grad():
+        layer(x, tokens, in_place=True)
+    assert [tuple(one.shape) for one in seen] == [(2, 4, 3, 35)]
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("affine", [False, True])
+def test_batch_norm_is_folded_into_the_convolution(affine, bias):
+    conv = nn.Conv2d(6, 4, 3, stride=2, padding=1, groups=2, bias=bias)
+    norm = nn.BatchNorm2d(4, affine=affine)
+    layers = with_statistics(randomised(nn.Sequential(conv, norm)))
+    x = torch.randn(2, 6, 7, 9, dtype=torch.float64)
+    expected, calls = layers(x), []
+    norm.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        folded = conv_and_norm(conv, norm, x)
+    assert not calls
+    torch.testing.assert_close(folded, expected, rtol=0, atol=1e-12)
+    assert conv_and_norm(conv, norm, x).requires_grad and len(calls) == 1
+    norm.train()
+    with torch.no_grad():  # its statistics are to be taken and updated
+        conv_and_norm(conv, norm, x)
+    assert len(calls) == 2
+
+
+def test_other_norms_run():
+    conv, norm = nn.Conv2d(6, 4, 1).eval(), nn.GroupNorm(2, 4).eval()
+    x = torch.randn(2, 6, 5, 5)
+    with torch.no_grad():
+        assert torch.equal(conv_and_norm(conv, norm, x), norm(conv(x)))
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("more", [{}, {"num_layers": 2}, {"num_layers": 2, "projector": False}])
+def test_neck_infers_what_it_trains(more, batch, memory_format, at_a_time):
+    neck = VTFPN([4, 6], 16, num_tokens=4, token_channels=16, num_heads=4, pixel_groups=2,
+                 token_groups=2, position_size=4, norm=nn.BatchNorm2d, **more)  # fmt: skip
+    neck = with_statistics(randomised(neck, std=0.3))
+    maps = [torch.randn(batch, 4, 16, 12), torch.randn(batch, 6, 8, 6)]
+    maps = [x.double().contiguous(memory_format=memory_format) for x in maps]
+    before = copy.deepcopy(maps)
+    expected = neck(maps)
+    with torch.no_grad():
+        result = neck(maps)
+    assert all(torch.equal(x, y) for x, y in zip(maps, before, strict=True))
+    for got, want in zip(result, expected, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
+    neck, maps = neck.float(), [x.float() for x in maps]
+    with torch.no_grad():
+        for got, want in zip(neck(maps), expected, strict=True):
+            assert (got - want).abs().max() < 1e-5 * want.abs().max()
+
+
+def test_an_iterator_of_maps_is_used_up_one_by_one():
+    neck = VTFPN([4, 6], 16, num_layers=0).eval()
+    maps = [torch.randn(1, 4, 4, 4), torch.randn(1, 6, 2, 2)]
+    expected = neck(maps)
+    with torch.no_grad():
+        result = neck(maps.pop(0) for _ in range(2))
+    assert not maps
+    for got, want in zip(result, expected, strict=True):
+        torch.testing.assert_close(got, want)
+    with pytest.raises(ValueError, match="1 feature maps for 2 levels"):
+        neck([torch.randn(1, 4, 4, 4)])
+    with pytest.raises(ValueError, match="shorter"):
+        neck(iter([torch.randn(1, 4, 4, 4)]))
