@@ -74,7 +74,13 @@ class LogitMap:
             return torch.zeros(self.size, dtype=torch.uint8, device=self.logits.device)
         if self.warp is None and self._factor() > 1 and self._in_general_kernel():
             return self._enlarged_labels(self._factor())
-        return torch.cat([first_maximum_of_strip(self.rows(*strip)) for strip in self.strips()])
+        labels = None
+        for top, bottom in self.strips():
+            strip = first_maximum_of_strip(self.rows(top, bottom))
+            # Small tensors that stay would fragment the memory that the strips' scores leave.
+            labels = strip.new_empty(self.size) if labels is None else labels
+            labels[top:bottom] = strip
+        return labels
 
     def _factor(self) -> int:
         """Output pixels per cell and side, where that is a power of two, whose weights are exact
@@ -117,21 +123,20 @@ class LogitMap:
         exact = self.logits if dtype == torch.float64 else self.logits.float()
         exact = F.pad(exact[None], (1, 1, 1, 1), mode="replicate")[0]
         at_a_time = rows_of_a_strip(self.logits, width)
-        strips = []
+        out = None  # see `labels`
         for top in range(0, height, at_a_time):
             cells = exact[:, top : top + at_a_time + 2]
             rows = cells.shape[1] - 2
-            strip = None
             for x in range(factor):
                 wide = _between(cells, x, factor, dim=2)
                 for y in range(factor):
                     scores = _between(wide, y, factor, dim=1, at_edge=top == 0)
                     labels = first_maximum_of_strip(scores.to(dtype))
-                    if strip is None:
-                        strip = labels.new_empty(rows, factor, width, factor)
-                    strip[:, y, :, x] = labels
-            strips.append(strip.view(rows * factor, width * factor))
-        return torch.cat(strips)[: self.size[0], : self.size[1]].contiguous()
+                    if out is None:
+                        out = labels.new_empty(height, factor, width, factor)
+                    out[top : top + rows, y, :, x] = labels
+        out = out.view(height * factor, width * factor)
+        return out[: self.size[0], : self.size[1]].contiguous()
 
     def _resized_rows(self, top: int, bottom: int) -> Tensor:
         logits = self.logits
