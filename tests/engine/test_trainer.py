@@ -3,8 +3,10 @@
 import json
 import os
 
+import numpy as np
 import pytest
 import torch
+from detectron2.evaluation import SemSegEvaluator
 
 from vt_seg.data import read_image
 from vt_seg.engine import (
@@ -16,6 +18,8 @@ from vt_seg.engine import (
     load_cfg,
 )
 from vt_seg.engine.trainer import headline, with_tta
+from vt_seg.evaluation import SegmentationEvaluator
+from vt_seg.modeling.label_output import label_output, labels_of
 
 
 def train(cfg, resume=False):
@@ -166,11 +170,15 @@ def test_predictor_sees_what_the_test_loader_gives(scenes_cfg, fixed_size, canva
     height, width = fixed_size or canvas or (48, 48)
     assert record["image"].shape == (3, height, width)
     with torch.no_grad():
-        expected = predictor.model([record])[0]["sem_seg"].argmax(dim=0).numpy()
+        scores = predictor.model([record])[0]["sem_seg"].argmax(dim=0).numpy()
+        with label_output(predictor.model):
+            expected = labels_of(predictor.model([record])[0]["sem_seg"]).numpy()
 
     labels = predictor.predict_labels(read_image(record["file_name"], format="BGR"))
     assert labels.shape == (64, 64)
     assert (labels == expected).all()
+    # Logits are interpolated once for labels, and twice for Detectron2's scores.
+    assert (labels == scores).mean() > 0.8
 
 
 def test_another_solver(slim_cfg, log):
@@ -200,3 +208,85 @@ def test_the_headline_of_either_task():
     classification["classification_EMA"] = {"top1": 93.5, "top5": 99.5}
     assert headline(classification) == "top-1 93.20 % (EMA 93.50 %)"
     assert headline({"vt_lip_val": {}, "vt_scenes_val": {}}) == headline({}) == ""
+
+
+@pytest.fixture
+def aware_cfg(slim_cfg):
+    slim_cfg.MODEL.META_ARCHITECTURE = "PaddingAwareSegmentor"
+    return slim_cfg
+
+
+@pytest.fixture
+def outputs_of():
+    """From a model to the list of the numbers of dimensions of all that it gives."""
+
+    def listen(model):
+        seen = []
+        model.register_forward_hook(
+            lambda _, args, outputs: seen.extend(output["sem_seg"].ndim for output in outputs)
+        )
+        return seen
+
+    return listen
+
+
+@pytest.mark.parametrize("output", ["logits", "labels"])
+def test_evaluation_asks_for_labels(aware_cfg, outputs_of, output):
+    """Whatever the key says; scores are those of full logits, as here no image is resized."""
+    aware_cfg.MODEL.SEM_SEG_HEAD.OUTPUT = output
+    model = Trainer.build_model(aware_cfg)
+    seen = outputs_of(model)
+    scores = Trainer.test(aware_cfg, model)["sem_seg"]
+    assert set(seen) == {2} and model.output == output
+    aware_cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
+    stock = Trainer.build_model(aware_cfg)
+    stock.load_state_dict(model.state_dict())
+    seen = outputs_of(stock)
+    expected = Trainer.test(aware_cfg, stock)["sem_seg"]
+    assert set(seen) == {3}
+    assert scores == pytest.approx(expected, nan_ok=True, abs=0)
+
+
+def test_other_evaluators_get_scores(aware_cfg, outputs_of):
+    """Detectron2's takes their maximum, and a user's does whatever it does."""
+    aware_cfg.DATASETS.TEST = ("vt_scenes_val",)
+    model = Trainer.build_model(aware_cfg)
+    seen = outputs_of(model)
+    ours = Trainer.test(aware_cfg, model)["sem_seg"]["mIoU"]
+    assert set(seen) == {2}
+    seen.clear()
+    theirs = Trainer.test(aware_cfg, model, SemSegEvaluator("vt_scenes_val", False))
+    assert set(seen) == {3}
+    assert theirs["sem_seg"]["mIoU"] == pytest.approx(ours, abs=1e-9)
+    seen.clear()
+
+    class MaximumOfScores(SegmentationEvaluator):
+        def process(self, inputs, outputs):
+            classes = [{"sem_seg": output["sem_seg"].argmax(0)} for output in outputs]
+            super().process(inputs, classes)
+
+    again = Trainer.test(aware_cfg, model, [MaximumOfScores("vt_scenes_val", False)])
+    assert set(seen) == {3}
+    assert again["sem_seg"]["mIoU"] == ours
+
+
+def test_an_error_in_an_evaluation_puts_logits_back(aware_cfg):
+    class Broken(SegmentationEvaluator):
+        def evaluate(self):
+            raise ArithmeticError
+
+    aware_cfg.DATASETS.TEST = ("vt_scenes_val",)
+    model = Trainer.build_model(aware_cfg)
+    with pytest.raises(ArithmeticError):
+        Trainer.test(aware_cfg, model, [Broken("vt_scenes_val", False)])
+    assert model.output == "logits"
+
+
+def test_predict_labels_without_scores(aware_cfg, outputs_of):
+    """The same labels as the argmax of the scores, where the image is not resized."""
+    predictor = SemSegPredictor(aware_cfg)
+    seen = outputs_of(predictor.model)
+    image = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
+    labels = predictor.predict_labels(image)
+    assert (labels == predictor(image)["sem_seg"].argmax(0).numpy()).all()
+    assert labels.shape == (64, 80) and seen == [2, 3]

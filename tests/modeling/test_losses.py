@@ -221,3 +221,61 @@ def test_both_heads_apply_the_loss_to_upsampled_logits(head):
     weights = torch.tensor([1.0, 2.0, 0.5, 4.0, 0.1])
     expected = 0.5 * F.cross_entropy(full, targets, weight=weights, label_smoothing=0.1)
     torch.testing.assert_close(module.losses(logits, targets)["loss_sem_seg"], expected)
+
+
+ENLARGED = [
+    {},
+    {"class_weights": WEIGHTS},
+    {"label_smoothing": 0.1},
+    {"class_weights": WEIGHTS, "label_smoothing": 0.1},
+    {"ohem_threshold": 0.3, "ohem_min_kept": 10},
+]
+
+
+@pytest.mark.parametrize("options", ENLARGED)
+@pytest.mark.parametrize("ignored_share", [0.3, 1.0])
+def test_image_by_image_is_the_loss_of_the_whole(options, ignored_share):
+    """Value and gradient, in double precision, also where another factor follows."""
+    logits, _ = batch()
+    targets = torch.randint(CLASSES, (2, 23, 27))
+    targets[torch.rand(targets.shape) < ignored_share] = IGNORED
+    targets[1, :20] = IGNORED  # images count by their labelled pixels
+    loss = SegmentationLoss(CLASSES, IGNORED, **options).double()
+
+    def enlarge(x):
+        return F.interpolate(x, scale_factor=4, mode="bilinear")[..., :23, :27]
+
+    expected = loss(enlarge(logits), targets)
+    got = loss.of_enlarged(logits, targets, enlarge)
+    assert got.shape == () and got.requires_grad
+    torch.testing.assert_close(got, expected, rtol=1e-12, atol=0)
+    (expected_gradient,) = torch.autograd.grad(expected * 1024.5, logits)
+    (gradient,) = torch.autograd.grad(got * 1024.5, logits)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-10, atol=1e-13)
+    if ignored_share == 1:
+        assert got == 0 and not gradient.any()
+    else:
+        assert gradient.any()
+
+
+def test_image_by_image_holds_one_image():
+    sizes = []
+
+    def enlarge(x):
+        sizes.append(len(x))
+        return F.interpolate(x, scale_factor=4, mode="bilinear")
+
+    loss, targets = SegmentationLoss(CLASSES, IGNORED), torch.randint(CLASSES, (2, 24, 28))
+    logits = batch()[0].float()
+    loss.of_enlarged(logits, targets, enlarge)
+    assert sizes == [1, 1]
+    # Without a gradient there is nothing to save; a value all the same.
+    value = loss.of_enlarged(logits.detach(), targets, enlarge)
+    torch.testing.assert_close(value, loss.of_enlarged(logits, targets, enlarge).detach())
+    assert not value.requires_grad
+
+
+def test_image_by_image_refuses_weights_that_were_not_computed():
+    loss = SegmentationLoss(CLASSES, IGNORED, class_weight_rule="median_frequency")
+    with pytest.raises(RuntimeError, match="weights were not computed"):
+        loss.of_enlarged(*batch(), lambda x: x)

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 from detectron2.data import transforms as T
-from detectron2.modeling import build_model
+from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from torch.nn import functional as F
 
-from vt_seg.data.augmentations import LabelSwapFlipTransform
+from vt_seg.data.augmentations import LabelSwapFlipTransform, swapped_order
 from vt_seg.data.datasets.lip_labels import LIP_FLIP_LABEL_PAIRS
-from vt_seg.modeling import UnwarpingSemanticSegmentor
+from vt_seg.data.mapper import model_input
+from vt_seg.modeling import UnwarpingSemanticSegmentor, first_maximum
+from vt_seg.modeling.label_output import label_output
 from vt_seg.modeling.test_time_augmentation import (
     SemanticSegmentorWithTTA,
     at_original_size,
@@ -217,3 +219,84 @@ def test_refusals():
         SemanticSegmentorWithTTA(make_cfg(()), model)
     with pytest.raises(ValueError, match="labels 3 and 4, there are 4"):
         SemanticSegmentorWithTTA(make_cfg(), model, ((3, 4),))
+
+
+def in_the_old_way(cfg, model, record, pairs):
+    """The softmax of each view at full size, as the model gives its scores, averaged."""
+    total, count = 0, 0
+    image = record["image"].permute(1, 2, 0).numpy()
+    size = {"height": record["height"], "width": record["width"]}
+    order = swapped_order(pairs, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
+    for augmentations in SemanticSegmentorWithTTA(cfg, model, pairs).augmentations:
+        for mirrored in (False, True):
+            view = np.ascontiguousarray(image[:, ::-1]) if mirrored else image
+            with torch.no_grad():
+                scores = model([model_input(view, augmentations) | size])[0]["sem_seg"]
+            view_probabilities = scores.softmax(0)
+            if mirrored:
+                view_probabilities = view_probabilities.flip(-1)[order]
+            total, count = total + view_probabilities, count + 1
+    return total / count
+
+
+@pytest.mark.parametrize("kind", ["PaddingAwareSegmentor", "UnwarpingSemanticSegmentor"])
+@pytest.mark.parametrize("sizes", [(64,), (48, 80)])
+def test_views_at_the_heads_stride(kind, sizes, monkeypatch):
+    """At the output's size the same probabilities. Views of other sizes are interpolated once here
+    and twice by Detectron2, so that their probabilities differ a little."""
+    monkeypatch.setitem(first_maximum.STRIP_SCORES, "cpu", 5 * 90 * 7)  # strips of seven rows
+    cfg = make_cfg(sizes, classes=5)
+    cfg.MODEL.META_ARCHITECTURE = kind
+    pairs = ((1, 2), (3, 4))
+    model = build_model(cfg).eval()
+    tta = SemanticSegmentorWithTTA(cfg, model, pairs).eval()
+    record = {"image": image_of(64, 90), "height": 64, "width": 90}
+    expected = in_the_old_way(cfg, model, record, pairs)
+    with torch.no_grad():
+        (result,) = tta([record])
+    difference = (result["sem_seg"] - expected).abs()
+    if sizes == (64,):
+        assert difference.max() < 1e-5
+    else:
+        assert 1e-5 < difference.mean() < 0.01
+
+    with label_output(tta), torch.no_grad():
+        assert tta.output == "labels" and model.output == "logits"
+        (labels,) = tta([record])
+    assert tta.output == "logits"
+    assert labels["sem_seg"].shape == (64, 90)
+    assert torch.equal(labels["sem_seg"].long(), result["sem_seg"].argmax(0))
+
+
+@pytest.mark.parametrize("kind", ["SemanticSegmentor", "PaddingAwareSegmentor"])
+def test_labels_of_any_model(kind):
+    """A stock one has scores at full size only; a head without a stride gives no others."""
+    cls = META_ARCH_REGISTRY.get(kind)
+    segmentor = pixelwise_segmentor(torch.randn(4, 5), cls)
+    tta = SemanticSegmentorWithTTA(make_cfg((12, 36)), segmentor, PAIRS).eval()
+    probabilities = predict(tta, image_of(), height=13, width=17)
+    tta.output = "labels"
+    labels = predict(tta, image_of(), height=13, width=17)
+    assert torch.equal(labels.long(), probabilities.argmax(0))
+
+
+def test_the_models_output_is_taken_over():
+    segmentor = pixelwise_segmentor(torch.randn(4, 5), UnwarpingSemanticSegmentor)
+    segmentor.output = "labels"
+    assert SemanticSegmentorWithTTA(make_cfg(), segmentor).output == "labels"
+
+
+def test_labels_for_a_while():
+    """Put back after an error, too; other models are let alone."""
+    segmentor = pixelwise_segmentor(torch.randn(4, 5), UnwarpingSemanticSegmentor)
+    with pytest.raises(ZeroDivisionError), label_output(segmentor):
+        assert segmentor.output == "labels"
+        raise ZeroDivisionError
+    assert segmentor.output == "logits"
+    segmentor.output = "labels"
+    with label_output(segmentor):
+        pass
+    assert segmentor.output == "labels"
+    stock = pixelwise_segmentor(torch.randn(4, 5))
+    with label_output(stock):
+        assert not hasattr(stock, "output")

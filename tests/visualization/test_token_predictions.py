@@ -17,6 +17,9 @@ def test_semantic_segmentation():
     metadata = Metadata(stuff_classes=["sea", "sand"], stuff_colors=[(0, 0, 255), (255, 200, 0)])
     got = read_prediction({"sem_seg": scores}, IMAGE, metadata)
     assert (got.labels[:, :40] == 0).all() and (got.labels[:, 40:] == 1).all()
+    from_labels = read_prediction({"sem_seg": scores.argmax(0).byte()}, IMAGE, metadata)
+    assert (from_labels.labels == got.labels).all()
+    assert (from_labels.picture == got.picture).all()
     assert got.classes == ("sea", "sand") and got.top == ()
     left, right = np.split(got.picture.reshape(-1, got.picture.shape[1], 3), 2, axis=1)
     assert left[..., 2].mean() > left[..., 0].mean() + 50

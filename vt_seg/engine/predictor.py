@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import DefaultPredictor
 
 from vt_seg.data import build_augmentations, model_input
+from vt_seg.modeling.label_output import label_output, labels_of
 
 
 class SemSegPredictor(DefaultPredictor):
@@ -37,13 +38,14 @@ class SemSegPredictor(DefaultPredictor):
         Raises:
             ValueError: the model does not segment semantically.
         """
-        outputs = self(image_bgr)
+        with label_output(self.model):
+            outputs = self(image_bgr)
         if "sem_seg" not in outputs:
             raise ValueError(
                 f"MODEL.META_ARCHITECTURE {self.cfg.MODEL.META_ARCHITECTURE} predicts "
                 f"{sorted(outputs)}, no semantic segmentation"
             )
-        return outputs["sem_seg"].argmax(dim=0).cpu().numpy()
+        return labels_of(outputs["sem_seg"]).cpu().numpy()
 
 
 def find_weights(output_dir: str) -> str:

@@ -14,8 +14,9 @@ from detectron2.evaluation import DatasetEvaluator, verify_results
 from detectron2.utils import comm
 
 from vt_seg.data.mapper import common_flip_pairs
-from vt_seg.evaluation import build_evaluator
+from vt_seg.evaluation import SegmentationEvaluator, build_evaluator
 from vt_seg.modeling import ImageClassifier, add_stochastic_depth
+from vt_seg.modeling.label_output import label_output
 from vt_seg.modeling.test_time_augmentation import SemanticSegmentorWithTTA, at_original_size
 
 from .checkpointer import SegmentationCheckpointer
@@ -177,12 +178,25 @@ class Trainer(DefaultTrainer):
         model: torch.nn.Module,
         evaluators: list[DatasetEvaluator] | None = None,
     ) -> OrderedDict:
-        """As Detectron2's; says whether scores are those of one view or an average."""
+        """As Detectron2's; says whether scores are those of one view or an average.
+
+        Where all evaluators are `SegmentationEvaluator`, a model that can give labels is asked for
+        them, whatever ``MODEL.SEM_SEG_HEAD.OUTPUT``: time and memory are saved. Another evaluator
+        gets what the model gives.
+        """
         if isinstance(model, SemanticSegmentorWithTTA):
             logger.info(model.description)
         else:
             logger.info("Evaluation without test-time augmentation: one scale, no flip.")
-        return super().test(cfg, model, evaluators)
+        if evaluators is None:
+            try:
+                evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
+            except NotImplementedError:  # of a subclass: Detectron2 says so and goes on
+                return super().test(cfg, model)
+        if not _read_labels(evaluators):
+            return super().test(cfg, model, evaluators)
+        with label_output(model):
+            return super().test(cfg, model, evaluators)
 
     @classmethod
     def test_with_TTA(cls, cfg: CfgNode, model: torch.nn.Module) -> OrderedDict:
@@ -223,6 +237,18 @@ class Trainer(DefaultTrainer):
             cls.build_evaluator(cfg, name, os.path.join(folder, name) if names[1:] else folder)
             for name in names
         ]
+
+
+def _read_labels(evaluators: DatasetEvaluator | list[DatasetEvaluator]) -> bool:
+    """Whether they have use for labels alone: all those of this project are."""
+    if isinstance(evaluators, DatasetEvaluator):
+        evaluators = [evaluators]
+    # A subclass that processes outputs itself may want scores.
+    return all(
+        isinstance(evaluator, SegmentationEvaluator)
+        and type(evaluator).process is SegmentationEvaluator.process
+        for evaluator in evaluators
+    )
 
 
 def headline(results: dict[str, Any]) -> str:

@@ -50,7 +50,9 @@ class LogitMap:
         self.stride = stride
         self.warp = warp
         # Cells per output pixel.
-        self.scale = tuple(a / (b * stride) for a, b in zip(covered, self.size, strict=True))
+        self.scale = tuple(
+            a / (max(b, 1) * stride) for a, b in zip(covered, self.size, strict=True)
+        )
 
     def rows(self, top: int, bottom: int) -> Tensor:
         """Scores ``(C, bottom - top, W)`` of the output rows ``top`` to ``bottom - 1``."""
@@ -70,9 +72,15 @@ class LogitMap:
         """``(H, W)`` of an integer type: ``argmax`` of the scores, the first among equals."""
         if 0 in self.size:
             return torch.zeros(self.size, dtype=torch.uint8, device=self.logits.device)
-        if self.warp is None and self._factor() > 1 and self.logits.device.type == "cpu":
+        if self.warp is None and self._factor() > 1 and self._in_general_kernel():
             return self._enlarged_labels(self._factor())
-        return torch.cat([first_maximum_of_strip(self.rows(*strip)) for strip in self.strips()])
+        labels = None
+        for top, bottom in self.strips():
+            strip = first_maximum_of_strip(self.rows(top, bottom))
+            # Small tensors that stay would fragment the memory that the strips' scores leave.
+            labels = strip.new_empty(self.size) if labels is None else labels
+            labels[top:bottom] = strip
+        return labels
 
     def _factor(self) -> int:
         """Output pixels per cell and side, where that is a power of two, whose weights are exact
@@ -82,11 +90,22 @@ class LogitMap:
             return 0
         return int(factor) if int(factor) & (int(factor) - 1) == 0 else 0
 
+    def _small(self) -> bool:
+        """Whether ATen enlarges the map by its CPU kernel for small ones."""
+        return sum(self.logits.shape[1:]) * self._factor() <= 128
+
+    def _in_general_kernel(self) -> bool:
+        """Whether ATen enlarges the map by the kernel that `_enlarged_labels` follows."""
+        on_cpu = self.logits.device.type == "cpu"
+        return on_cpu and len(self.logits) > 3 and not self._small()
+
     def _enlarged_rows(self, top: int, bottom: int) -> Tensor:
         """`rows` by ``F.interpolate``, of the cells that matter."""
         factor = self._factor()
         first = max(0, (2 * top + 1 - factor) // (2 * factor))
         last = (2 * bottom - 1 - factor) // (2 * factor) + 1
+        if self._small():  # the last bit of a part could differ
+            first, last = 0, self.logits.shape[1]
         cells = self.logits[None, :, first : last + 1]
         if factor > 1:
             cells = F.interpolate(cells, scale_factor=factor, mode="bilinear", align_corners=False)
@@ -96,29 +115,28 @@ class LogitMap:
     def _enlarged_labels(self, factor: int) -> Tensor:
         """`labels`, where the weights repeat in each cell: pixel i of all cells at a time.
 
-        The arithmetic is that of ATen's kernel to the last bit: along a row first, and of the two
-        products the second is rounded.
+        The arithmetic is that of ATen's general kernel to the last bit: along a row first, and of
+        the two products the second is rounded.
         """
         num_classes, height, width = self.logits.shape
         dtype = self.logits.dtype  # halves are computed on in float32 and rounded once
         exact = self.logits if dtype == torch.float64 else self.logits.float()
         exact = F.pad(exact[None], (1, 1, 1, 1), mode="replicate")[0]
         at_a_time = rows_of_a_strip(self.logits, width)
-        strips = []
+        out = None  # see `labels`
         for top in range(0, height, at_a_time):
             cells = exact[:, top : top + at_a_time + 2]
             rows = cells.shape[1] - 2
-            strip = None
             for x in range(factor):
                 wide = _between(cells, x, factor, dim=2)
                 for y in range(factor):
                     scores = _between(wide, y, factor, dim=1, at_edge=top == 0)
                     labels = first_maximum_of_strip(scores.to(dtype))
-                    if strip is None:
-                        strip = labels.new_empty(rows, factor, width, factor)
-                    strip[:, y, :, x] = labels
-            strips.append(strip.view(rows * factor, width * factor))
-        return torch.cat(strips)[: self.size[0], : self.size[1]].contiguous()
+                    if out is None:
+                        out = labels.new_empty(height, factor, width, factor)
+                    out[top : top + rows, y, :, x] = labels
+        out = out.view(height * factor, width * factor)
+        return out[: self.size[0], : self.size[1]].contiguous()
 
     def _resized_rows(self, top: int, bottom: int) -> Tensor:
         logits = self.logits

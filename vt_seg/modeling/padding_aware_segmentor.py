@@ -123,7 +123,8 @@ def _head_logits(
         return head.layers(features, mask, consume=True), head.common_stride
     if forward is SemSegFPNHead.forward:
         return head.layers(features), head.common_stride
-    return head(features)[0], 1
+    masked = {"mask": mask} if mask is not None and isinstance(head, VTFPNHead) else {}
+    return head(features, **masked)[0], 1
 
 
 def padding_mask(

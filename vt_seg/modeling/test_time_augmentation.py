@@ -1,5 +1,8 @@
 """Test-time augmentation for semantic segmentation: several scales, flips, one average."""
 
+from collections.abc import Iterator
+from itertools import chain
+
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
@@ -9,6 +12,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vt_seg.data import build_augmentations, model_input
 from vt_seg.data.augmentations import LabelPairs, height_and_width, swapped_order
+
+from .first_maximum import first_maximum
+from .logit_map import LogitMap
 
 
 class SemanticSegmentorWithTTA(nn.Module):
@@ -20,8 +26,15 @@ class SemanticSegmentorWithTTA(nn.Module):
     are mirrored back, and the channels of left and right classes change places. What is averaged is
     the softmax over the classes, at the image's own size.
 
+    Views of a model with ``logit_maps`` (`PaddingAwareSegmentor`) are kept as logits at its head's
+    stride, interpolated once, and averaged in strips of rows.
+
     Images should come at their own size, which `at_original_size` has a test loader do: those that
     were resized before are resized twice.
+
+    Attributes:
+        output: "logits", which here gives probabilities, or "labels", as `PaddingAwareSegmentor`
+            has it; at first that of the model. May be changed at any time.
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module, flip_label_pairs: LabelPairs = ()) -> None:
@@ -45,6 +58,7 @@ class SemanticSegmentorWithTTA(nn.Module):
         if not len(cfg.TEST.AUG.MIN_SIZES):
             raise ValueError("TEST.AUG.MIN_SIZES is empty: give one size or more")
         self.model = model
+        self.output = getattr(model, "output", "logits")
         self.train(model.training)  # Detectron2 puts a model back into the mode it found it in
         self.augmentations = [
             T.AugmentationList(build_augmentations(_at_size(cfg, size), is_train=False))
@@ -62,31 +76,53 @@ class SemanticSegmentorWithTTA(nn.Module):
                 predictions are to have another size.
 
         Returns:
-            ``{"sem_seg": probabilities (K, height, width)}`` for each record.
+            ``{"sem_seg": probabilities (K, height, width)}`` for each record, or with `output`
+            "labels" ``{"sem_seg": classes (height, width)}``, integers.
         """
         return [{"sem_seg": self._predict(record)} for record in batched_inputs]
 
     def _predict(self, record: dict) -> Tensor:
-        image = record["image"].permute(1, 2, 0).cpu().numpy()
-        size = {
-            "height": record.get("height", image.shape[0]),
-            "width": record.get("width", image.shape[1]),
-        }
+        views = self._views(record)
+        first = next(views)
+        if self.output == "labels" and first[0].stride > 1:
+            views = [first, *views]  # all at once: together about as large as one at full size
+            labels = None
+            for top, bottom in first[0].strips():
+                total = sum(self._probabilities(*view, top, bottom) for view in views)
+                strip = first_maximum(total.div_(len(views)))
+                labels = strip.new_empty(first[0].size) if labels is None else labels
+                labels[top:bottom] = strip
+            return labels
         total, count = None, 0
+        for view in chain([first], views):
+            for top, bottom in view[0].strips():
+                strip = self._probabilities(*view, top, bottom)
+                if total is None:
+                    total = strip.new_zeros(len(strip), *view[0].size)
+                total[:, top:bottom] += strip
+            count += 1
+        total.div_(count)
+        return first_maximum(total) if self.output == "labels" else total
+
+    def _views(self, record: dict) -> Iterator[tuple[LogitMap, bool]]:
+        """Scores at the output's size of each view, and whether it is mirrored."""
+        image = record["image"].permute(1, 2, 0).cpu().numpy()
+        height = record.get("height", image.shape[0])
+        width = record.get("width", image.shape[1])
         for augmentations in self.augmentations:
             for mirrored in (False, True) if self.flip else (False,):
-                probabilities = self._probabilities(image, augmentations, mirrored, size)
-                total = probabilities if total is None else total.add_(probabilities)
-                count += 1
-        return total.div_(count)
+                view = np.ascontiguousarray(image[:, ::-1]) if mirrored else image
+                inputs = [model_input(view, augmentations) | {"height": height, "width": width}]
+                if hasattr(self.model, "logit_maps"):
+                    (scores,) = self.model.logit_maps(inputs)
+                else:
+                    (output,) = self.model(inputs)
+                    scores = LogitMap(output["sem_seg"], 1, (height, width))
+                yield scores, mirrored
 
-    def _probabilities(
-        self, image: np.ndarray, augmentations: T.Augmentation, mirrored: bool, size: dict
-    ) -> Tensor:
-        """Of one view, (K, height, width), as the image is, not as the view shows it."""
-        view = np.ascontiguousarray(image[:, ::-1]) if mirrored else image
-        (output,) = self.model([model_input(view, augmentations) | size])
-        probabilities = output["sem_seg"].float().softmax(dim=0)
+    def _probabilities(self, scores: LogitMap, mirrored: bool, top: int, bottom: int) -> Tensor:
+        """Rows of one view, (K, bottom - top, width), as the image is, not as the view shows it."""
+        probabilities = scores.rows(top, bottom).float().softmax(dim=0)
         return probabilities.flip(-1)[self.swapped] if mirrored else probabilities
 
 

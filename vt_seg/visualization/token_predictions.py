@@ -6,6 +6,8 @@ import numpy as np
 from detectron2.data import Metadata
 from detectron2.utils.visualizer import Visualizer
 
+from vt_seg.modeling.label_output import labels_of
+
 from .overlay import draw_sem_seg
 
 
@@ -32,7 +34,8 @@ def read_prediction(
     """From a Detectron2 model's output for one image, at the size of ``image_rgb``.
 
     Args:
-        output: with ``panoptic_seg``, ``sem_seg`` (K, H, W), ``instances`` or ``logits`` (K,).
+        output: with ``panoptic_seg``, ``sem_seg``, scores (K, H, W) or labels (H, W),
+            ``instances`` or ``logits`` (K,).
         image_rgb: ``(H, W, 3)``, uint8.
         metadata: names of the classes.
         num_top: classes of a classifier to name.
@@ -51,7 +54,7 @@ def read_prediction(
         drawn = Visualizer(image_rgb, metadata).draw_panoptic_seg(segments.cpu(), infos)
         return Prediction(picture=drawn.get_image().copy())
     if "sem_seg" in output:
-        labels = output["sem_seg"].argmax(dim=0).cpu().numpy()
+        labels = labels_of(output["sem_seg"]).cpu().numpy()
         picture = draw_sem_seg(image_rgb, labels, metadata)
         return Prediction(picture, labels, tuple(metadata.stuff_classes))
     if "instances" in output:

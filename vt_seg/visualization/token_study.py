@@ -12,6 +12,7 @@ from detectron2.data.detection_utils import convert_image_to_rgb
 from torch import nn
 
 from vt_seg.layers.spatial_attention import map_stride
+from vt_seg.modeling.label_output import label_output
 
 from .token_maps import TokenMaps, capture_tokens
 from .token_predictions import Prediction, read_prediction
@@ -92,7 +93,12 @@ def study_tokens(
         ValueError: no VT layer, or attention that is not finite.
     """
     image = record["image"]
-    with torch.no_grad(), capture_tokens(model) as captured, _padded_size(model) as padded:
+    with (
+        torch.no_grad(),
+        capture_tokens(model) as captured,
+        _padded_size(model) as padded,
+        label_output(model),
+    ):
         (output,) = model([{"image": image}])
     size = tuple(image.shape[-2:])
     image_rgb = convert_image_to_rgb(image.permute(1, 2, 0), image_format)
