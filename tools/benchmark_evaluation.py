@@ -185,6 +185,7 @@ the same images, are given the same predictions and find the same mIoU to 1e-9. 
 `(C, H, W)` logits that a Detectron2 model gives; *label maps* are `(H, W)` classes, from which no
 maximum has to be taken. Detectron2 also encodes every prediction in COCO's run lengths, written or
 not; vt_seg does so on request (`TEST.SEM_SEG.PREDICTIONS_JSON`).
+Models of vt_seg are asked for label maps: see [light_inference.md](light_inference.md).
 
 {table}
 

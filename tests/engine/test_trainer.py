@@ -17,7 +17,7 @@ from vt_seg.engine import (
     find_weights,
     load_cfg,
 )
-from vt_seg.engine.trainer import headline, with_tta
+from vt_seg.engine.trainer import headline, tta_model, with_tta
 from vt_seg.evaluation import SegmentationEvaluator
 from vt_seg.modeling.label_output import label_output, labels_of
 
@@ -245,6 +245,21 @@ def test_evaluation_asks_for_labels(aware_cfg, outputs_of, output):
     expected = Trainer.test(aware_cfg, stock)["sem_seg"]
     assert set(seen) == {3}
     assert scores == pytest.approx(expected, nan_ok=True, abs=0)
+
+
+def test_averages_are_asked_for_labels_too(aware_cfg, outputs_of, monkeypatch):
+    """EMA's model and that with test-time augmentation, which reads logits at their stride."""
+    aware_cfg.TEST.AUG.MIN_SIZES = (48, 64)
+    model = Trainer.build_model(aware_cfg)
+    seen = outputs_of(model)
+    assert Trainer.test_with_EMA(aware_cfg, model)["sem_seg_EMA"]
+    assert set(seen) == {2}
+    seen.clear()
+    tta = tta_model(aware_cfg, model)
+    seen_of_tta = outputs_of(tta)
+    monkeypatch.setattr("vt_seg.engine.trainer.tta_model", lambda *_: tta)
+    assert Trainer.test_with_TTA(aware_cfg, model)["sem_seg_TTA"]
+    assert not seen and set(seen_of_tta) == {2}
 
 
 def test_other_evaluators_get_scores(aware_cfg, outputs_of):

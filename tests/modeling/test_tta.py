@@ -5,7 +5,9 @@ import pytest
 import torch
 from detectron2.data import transforms as T
 from detectron2.modeling import META_ARCH_REGISTRY, build_model
+from torch import nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from vt_seg.data.augmentations import LabelSwapFlipTransform, swapped_order
 from vt_seg.data.datasets.lip_labels import LIP_FLIP_LABEL_PAIRS
@@ -292,6 +294,12 @@ def test_labels_for_a_while():
     with pytest.raises(ZeroDivisionError), label_output(segmentor):
         assert segmentor.output == "labels"
         raise ZeroDivisionError
+    assert segmentor.output == "logits"
+    parallel = DistributedDataParallel.__new__(DistributedDataParallel)  # without processes
+    nn.Module.__init__(parallel)
+    parallel.module = segmentor
+    with label_output(parallel):
+        assert segmentor.output == "labels"
     assert segmentor.output == "logits"
     segmentor.output = "labels"
     with label_output(segmentor):
