@@ -1,6 +1,7 @@
 """What inference does otherwise than training gives the same, and leaves alone what is not its."""
 
 import copy
+import weakref
 
 import numpy as np
 import pytest
@@ -82,7 +83,8 @@ def test_batch_norm_is_folded_into_the_convolution(affine, bias):
     layers = with_statistics(randomised(nn.Sequential(conv, norm)))
     x = torch.randn(2, 6, 7, 9, dtype=torch.float64)
     expected, calls = layers(x), []
-    norm.register_forward_hook(lambda *_: calls.append(1))
+    run = norm.forward
+    norm.forward = lambda x: calls.append(1) or run(x)
     with torch.no_grad():
         folded = conv_and_norm(conv, norm, x)
     assert not calls
@@ -92,6 +94,10 @@ def test_batch_norm_is_folded_into_the_convolution(affine, bias):
     with torch.no_grad():  # its statistics are to be taken and updated
         conv_and_norm(conv, norm, x)
     assert len(calls) == 2
+    norm.eval().register_forward_hook(lambda *_: None)
+    with torch.no_grad():  # somebody wants what comes out of it
+        conv_and_norm(conv, norm, x)
+    assert len(calls) == 3
 
 
 def test_other_norms_run():
@@ -126,13 +132,96 @@ def test_neck_infers_what_it_trains(more, batch, memory_format, at_a_time):
 def test_an_iterator_of_maps_is_used_up_one_by_one():
     neck = VTFPN([4, 6], 16, num_layers=0).eval()
     maps = [torch.randn(1, 4, 4, 4), torch.randn(1, 6, 2, 2)]
-    expected = neck(maps)
+    with torch.no_grad():  # a graph would hold the maps
+        expected, gone = neck(maps), []
+
+    def give_away():
+        while maps:
+            x = maps.pop(0)
+            gone.append(weakref.ref(x))
+            yield x
+            del x
+            assert all(ref() is None for ref in gone[:-1])
+
     with torch.no_grad():
-        result = neck(maps.pop(0) for _ in range(2))
-    assert not maps
+        result = neck(give_away())
+    assert not maps and len(gone) == 2
     for got, want in zip(result, expected, strict=True):
         torch.testing.assert_close(got, want)
     with pytest.raises(ValueError, match="1 feature maps for 2 levels"):
         neck([torch.randn(1, 4, 4, 4)])
     with pytest.raises(ValueError, match="shorter"):
         neck(iter([torch.randn(1, 4, 4, 4)]))
+
+
+def recorded_neck():
+    neck = VTFPN([4, 6], 16, num_tokens=4, token_channels=16, num_heads=4, pixel_groups=2,
+                 token_groups=2, position_size=4, norm=nn.BatchNorm2d)  # fmt: skip
+    return with_statistics(randomised(neck, std=0.3)).float()
+
+
+class OfTwoMaps(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.neck = recorded_neck()
+
+    def forward(self, a, b):
+        return tuple(self.neck([a, b]))
+
+
+def test_a_traced_neck_serves_other_batches():
+    module = OfTwoMaps().eval()
+    example = (torch.randn(1, 4, 16, 12), torch.randn(1, 6, 8, 6))
+    with torch.no_grad():
+        traced = torch.jit.trace(module, example)
+        inputs = [torch.randn(3, 4, 16, 12), torch.randn(3, 6, 8, 6)]
+        for got, want in zip(traced(*inputs), module(*inputs), strict=True):
+            torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_an_exported_neck_has_a_dynamic_batch():
+    module = OfTwoMaps().eval()
+    inputs = (torch.randn(2, 4, 16, 12), torch.randn(2, 6, 8, 6))
+    batch = torch.export.Dim("batch", min=1, max=8)
+    with torch.no_grad():
+        program = torch.export.export(module, inputs, dynamic_shapes=({0: batch}, {0: batch}))
+        inputs = [torch.randn(5, 4, 16, 12), torch.randn(5, 6, 8, 6)]
+        for got, want in zip(program.module()(*inputs), module(*inputs), strict=True):
+            torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_no_image_gives_no_map(grad):
+    neck = recorded_neck()
+    with torch.set_grad_enabled(grad):
+        maps = neck([torch.randn(0, 4, 16, 12), torch.randn(0, 6, 8, 6)])
+    assert [tuple(x.shape) for x in maps] == [(0, 16, 16, 12), (0, 16, 8, 6)]
+
+
+def test_what_a_hook_has_kept_is_not_written_over():
+    neck = VTFPN([4], 16, num_tokens=4, token_channels=16, num_heads=4, pixel_groups=2,
+                 token_groups=2, position_size=4)  # fmt: skip
+    neck = randomised(neck).eval()
+    kept = []
+    neck.laterals[0][0].register_forward_hook(lambda layer, args, out: kept.append((out, out + 0)))
+    with torch.no_grad():
+        (result,) = neck([torch.randn(1, 4, 8, 6).double()])
+    ((now, then),) = kept
+    assert torch.equal(now, then) and not torch.equal(now, result)
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_autocast_does_not_reach_into_the_strips(memory_format):
+    """The map is written in its own precision: a float32 one in float32."""
+    layer = randomised(Projector(16, 8, num_heads=4, pixel_groups=4)).float().eval()
+    x = torch.randn(1, 16, 6, 9).contiguous(memory_format=memory_format)
+    seen = []
+
+    def softmax(logits):
+        seen.append(logits.dtype)
+        return logits.softmax(2)
+
+    layer.token_softmax.forward = softmax
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        result = layer(x, torch.randn(1, 8, 4))
+    assert result.dtype == torch.float32 and set(seen) == {torch.float32}

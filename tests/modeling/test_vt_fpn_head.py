@@ -135,3 +135,33 @@ def test_a_backbone_without_the_maps_is_refused_with_the_remedy():
     cfg = small_cfg()
     with pytest.raises(ValueError, match=r"\['res2'.*SemSegFPNHead"):
         VTFPNHead(cfg, {"p2": ShapeSpec(channels=8, stride=4)})
+
+
+@pytest.mark.parametrize("num_classes", [5, 40])  # fewer and more than the 32 channels before
+@pytest.mark.parametrize("sizes", [(20, 10, 5, 3), (19, 9, 4, 2)], ids=["ceil", "floor"])
+def test_sums_before_the_last_doubling_are_sums_after_it(sizes, num_classes):
+    """Each level by itself to the finest size, then summed, then scored: Detectron2's order. Maps
+    of a backbone that rounds down are stretched."""
+    cfg = small_cfg()
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = num_classes
+    module = wake(SEM_SEG_HEADS_REGISTRY.get("VTFPNHead")(cfg, SHAPES)).double().eval()
+    features = {
+        name: torch.randn(2, shape.channels, side, side + 1, dtype=torch.float64)
+        for (name, shape), side in zip(SHAPES.items(), sizes, strict=True)
+    }
+    total = 0
+    written = module.neck([features[name] for name in RES])
+    for level, (scale, x) in enumerate(zip(module.scale_heads, written, strict=True)):
+        for doublings_left, conv in zip(range(max(level, 1) - 1, -1, -1), scale[::2], strict=True):
+            x = conv(x)
+            if level:
+                size = [-(-side // 2**doublings_left) for side in written[0].shape[-2:]]
+                x = upsample(x, 2, size)
+        total = total + x
+    expected = module.predictor(total)
+    torch.testing.assert_close(module.layers(features), expected, rtol=0, atol=1e-10)
+    with torch.no_grad():
+        taken = dict(features)
+        result = module.layers(taken, consume=True)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-10)
+    assert not taken

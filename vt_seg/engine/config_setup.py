@@ -47,14 +47,20 @@ def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
 
 
 def _check_output(cfg: CfgNode) -> None:
-    """Refuse a ``MODEL.SEM_SEG_HEAD.OUTPUT`` that the model cannot give, or passes over."""
+    """Refuse ``SEM_SEG_HEAD.OUTPUT`` and ``CHANNELS_LAST`` where the model passes over them."""
     output, name = cfg.MODEL.SEM_SEG_HEAD.OUTPUT, cfg.MODEL.META_ARCHITECTURE
     check_output(output)
-    if output != "logits" and not issubclass(META_ARCH_REGISTRY.get(name), PaddingAwareSegmentor):
+    asked = f"MODEL.SEM_SEG_HEAD.OUTPUT {output}" if output != "logits" else ""
+    if cfg.MODEL.CHANNELS_LAST:
+        asked = asked or "MODEL.CHANNELS_LAST True"
+    if not asked or name not in META_ARCH_REGISTRY:  # of an unknown name Detectron2 says so
+        return
+    model = META_ARCH_REGISTRY.get(name)
+    if not (isinstance(model, type) and issubclass(model, PaddingAwareSegmentor)):
         raise ValueError(
-            f"MODEL.SEM_SEG_HEAD.OUTPUT {output} is for MODEL.META_ARCHITECTURE "
+            f"{asked} is for MODEL.META_ARCHITECTURE "
             "PaddingAwareSegmentor or UnwarpingSemanticSegmentor, which read what "
-            f"SemanticSegmentor reads; {name} gives no labels"
+            f"SemanticSegmentor reads; {name} passes over it"
         )
 
 

@@ -6,18 +6,22 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
-def is_plain_inference(module: nn.Module) -> bool:
-    """Whether ``module`` runs in evaluation, and nobody will differentiate or record what it does.
+def is_recorded() -> bool:
+    """Whether ``torch.export``, ``torch.jit.trace`` or ``torch.compile`` records what runs.
 
-    A recorded graph (of ``torch.export``, ``torch.jit.trace``, ``torch.compile``) is to hold the
-    formulas, not loops over strips of one size of image.
+    Their graph is to hold the formulas, for any batch and size, and no choice made for one of them.
     """
-    return not (
-        module.training
-        or torch.is_grad_enabled()
-        or torch.jit.is_tracing()
-        or torch.compiler.is_compiling()
-    )
+    return torch.jit.is_tracing() or torch.compiler.is_compiling()
+
+
+def is_plain_inference(module: nn.Module) -> bool:
+    """Whether ``module`` is in evaluation, and nobody will differentiate or record what it does."""
+    return not (module.training or torch.is_grad_enabled() or is_recorded())
+
+
+def has_hooks(*modules: nn.Module) -> bool:
+    """Whether somebody listens to one of the modules, whose calls and results then stay as are."""
+    return any(module._forward_hooks or module._forward_pre_hooks for module in modules)
 
 
 def conv_and_norm(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
@@ -27,7 +31,7 @@ def conv_and_norm(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
     Any other norm runs as it is.
     """
     mean = getattr(norm, "running_mean", None)
-    if mean is None or norm.training or not is_plain_inference(conv):
+    if mean is None or norm.training or not is_plain_inference(conv) or has_hooks(conv, norm):
         return norm(conv(x))
     weight, bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, mean, norm.running_var, norm.eps, norm.weight, norm.bias

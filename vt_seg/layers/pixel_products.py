@@ -18,6 +18,8 @@ import math
 import torch
 from torch import Tensor
 
+from .inference import is_recorded
+
 
 def num_blocks(num_heads: int, groups: int) -> int:
     """Blocks of channels that neither a head nor a group of a convolution crosses."""
@@ -37,11 +39,16 @@ def pixel_logits(filters: Tensor, x: Tensor) -> Tensor:
     """
     heads, blocks = filters.shape[1], x.shape[1] // filters.shape[3]
     together = filters.unflatten(1, (blocks, -1)).flatten(2, 3)
-    if blocks == 1 and len(x) == 1:
-        logits = _few_rows(together[0, 0], x[0].flatten(1))
+    if _is_one_product(x, blocks):
+        logits = _few_rows(together[0, 0], x[0].flatten(1))[None, None]
     else:
         logits = together @ in_blocks(x, blocks)
-    return logits.reshape(len(x), heads, filters.shape[2], -1)
+    return logits.unflatten(2, (heads // blocks, filters.shape[2])).flatten(1, 2)
+
+
+def _is_one_product(x: Tensor, blocks: int) -> bool:
+    """Whether the product is one of two matrices, for which there are quicker shapes."""
+    return blocks == 1 and not is_recorded() and x.shape[0] == 1 and x.numel() > 0
 
 
 def _few_rows(filters: Tensor, pixels: Tensor) -> Tensor:
@@ -67,9 +74,9 @@ def _long_sums(attention: Tensor, pixels: Tensor) -> Tensor:
     return torch.bmm(shares, batch.transpose(1, 2)).sum(0)
 
 
-def _batch_of_pixels(pixels: Tensor, most: int) -> Tensor | None:
+def _batch_of_pixels(pixels: Tensor, max_parts: int) -> Tensor | None:
     """``(C, HW)`` as ``(parts, C, HW / parts)``; None where it is not quicker."""
-    parts = math.gcd(pixels.shape[1], most)
+    parts = math.gcd(pixels.shape[1], max_parts)
     if parts == 1 or pixels.device.type != "cpu" or pixels.dtype != torch.float32:
         return None
     return pixels.unflatten(1, (parts, -1)).transpose(0, 1)
@@ -88,11 +95,11 @@ def pixel_averages(x: Tensor, attention: Tensor, blocks: int) -> Tensor:
     """
     heads, num_tokens = attention.shape[1:3]
     together = attention.to(x.dtype).unflatten(1, (blocks, -1)).flatten(2, 3)
-    if blocks == 1 and len(x) == 1:
-        sums = _long_sums(together[0, 0], x[0].flatten(1))
+    if _is_one_product(x, blocks):
+        sums = _long_sums(together[0, 0], x[0].flatten(1))[None, None]
     else:
         sums = together @ in_blocks(x, blocks).transpose(2, 3)
-    return sums.reshape(len(x), heads, num_tokens, -1)
+    return sums.unflatten(2, (heads // blocks, num_tokens)).flatten(1, 2)
 
 
 def in_blocks(x: Tensor, blocks: int) -> Tensor:

@@ -1,11 +1,12 @@
 """Projector: writes tokens back to the pixels of a feature map (v1 Sec. 3.3, Eq. 4; v4 Eq. 5)."""
 
 import math
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
-from .inference import is_plain_inference, owned_map
+from .inference import has_hooks, is_plain_inference, owned_map
 from .pixel_products import pixel_logits, weight_into_filters
 from .pointwise import NormFactory, TokenConv, check_divisible, split_heads
 from .revisions import check_revision
@@ -13,6 +14,7 @@ from .revisions import check_revision
 # Numbers of a map that inference works on at a time: the fastest on a CPU, whose caches hold them.
 AT_A_TIME = 2**23
 AT_A_TIME_CHANNELS_LAST = 3 * 2**18
+AT_A_TIME_ELSEWHERE = 2**28  # a GPU is to be busy
 
 
 class Projector(nn.Module):
@@ -90,15 +92,22 @@ class Projector(nn.Module):
         value = split_heads(tokens if self.value is None else self.value(tokens), self.num_heads)
         if self.gain is not None:
             value = value * self.gain
-        if not is_plain_inference(self) or self.token_softmax._forward_hooks:
+        listened = has_hooks(self.token_softmax, self.drop_path)
+        if not is_plain_inference(self) or listened or x.numel() == 0:
             attention = self.token_softmax(pixel_logits(filters, x))  # sums to 1 over L
             written = (value @ attention.to(value.dtype)).reshape(x.shape)
             return x + self.drop_path(written)
         x = owned_map(x, in_place)
         write = _write_channels_last if x.stride(1) == 1 else _write_contiguous
-        for image, *of_tokens in zip(x.flatten(2), filters, value, strict=True):
-            write(image, *of_tokens, self.token_softmax)
+        # The types are chosen there; the meta device, on which costs are counted, has no autocast.
+        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
+            for image, *of_tokens in zip(x.flatten(2), filters, value, strict=True):
+                write(image, *of_tokens, self.token_softmax)
         return x
+
+
+def _at_a_time(on_cpu: int, pixels: Tensor) -> int:
+    return on_cpu if pixels.device.type == "cpu" else AT_A_TIME_ELSEWHERE
 
 
 def _write_contiguous(pixels: Tensor, filters: Tensor, value: Tensor, softmax: nn.Module) -> None:
@@ -114,7 +123,7 @@ def _write_contiguous(pixels: Tensor, filters: Tensor, value: Tensor, softmax: n
     """
     blocks, heads, num_tokens = len(pixels) // filters.shape[2], *filters.shape[:2]
     maps = pixels.unflatten(0, (blocks, -1))
-    at_a_time = AT_A_TIME // maps[0].numel() or 1
+    at_a_time = _at_a_time(AT_A_TIME, pixels) // maps[0].numel() or 1
     # Per block: its channels, what its heads ask of them, and what they write.
     parts = (
         maps.split(at_a_time),
@@ -133,7 +142,9 @@ def _write_channels_last(
     # CPUs are up to a hundred times slower at strided products in half precision.
     dtype = torch.float32 if pixels.itemsize < 4 else pixels.dtype
     filters, value = filters.to(dtype), value.to(dtype)
-    for strip in pixels.split(AT_A_TIME_CHANNELS_LAST // len(pixels) or 1, dim=1):
+    for strip in pixels.split(
+        _at_a_time(AT_A_TIME_CHANNELS_LAST, pixels) // len(pixels) or 1, dim=1
+    ):
         x = strip.to(dtype)  # itself, if that is its type
         attention = softmax(pixel_logits(filters[None], x[None, :, :, None]))[0].to(dtype)
         heads = x.unflatten(0, value.shape[:2]).transpose(1, 2)

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .inference import conv_and_norm
+from .inference import conv_and_norm, has_hooks
 from .pointwise import NormFactory
 from .stack import VisualTransformerStack
 
@@ -76,7 +76,7 @@ class VTFPN(nn.Module):
             conv_and_norm(conv, norm, x)
             for (conv, norm), x in zip(self.laterals, features, strict=True)
         ]
-        return self.stack(maps, mask, in_place=True)[0]
+        return self.stack(maps, mask, in_place=not has_hooks(*self.laterals.modules()))[0]
 
 
 def _lateral_conv(in_channels: int, out_channels: int, bias: bool) -> nn.Conv2d:

@@ -14,9 +14,10 @@ class LogitMap:
     Detectron2 upsamples by the stride, crops to the image and resizes to the output. Here the two
     interpolations are one, bilinear, ``align_corners=False``: output pixel i lies at
     ``(i + 0.5) * image / (output * stride) - 0.5`` cells. Where image and output have one size
-    Detectron2's second interpolation does nothing, and the scores are its scores bit for bit, what
-    it reads of the padding beside the image included. At other sizes no cell is read that lies
-    wholly in the padding.
+    Detectron2's second interpolation does nothing, and the scores are its scores, what it reads of
+    the padding beside the image included: bit for bit, if the stride is a power of two and it
+    enlarges contiguous maps (of channels-last ones ATen rounds otherwise; `VTFPNHead` makes them
+    contiguous). At other sizes no cell is read that lies wholly in the padding.
     """
 
     def __init__(

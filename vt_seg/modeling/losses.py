@@ -100,7 +100,8 @@ class SegmentationLoss(nn.Module):
 
         Full-size scores, their softmax and gradients are the largest tensors of a training step.
         The gradient at the size of ``logits`` is computed along with the loss, image by image, and
-        kept instead. (OHEM compares the pixels of a whole batch and so goes the ordinary way.)
+        kept instead, so that there is no second derivative. (OHEM compares the pixels of a whole
+        batch and so goes the ordinary way.)
 
         Args:
             logits: ``(N, C, h, w)``.

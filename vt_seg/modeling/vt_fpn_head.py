@@ -1,6 +1,8 @@
 """VT-FPN as a semantic segmentation head on the maps of any backbone."""
 
+import functools
 import itertools
+import operator
 from collections.abc import Callable
 
 from detectron2.config import CfgNode, configurable
@@ -113,7 +115,9 @@ class VTFPNHead(SemSegFPNLossHead):
             return None, self.losses(x, targets)
         if image_size is None:
             image_size = tuple(side * self.common_stride for side in x.shape[-2:])
-        return upsample(x, self.common_stride, image_size), {}
+        # Channels-last maps are enlarged several times slower on CPUs, by a kernel that rounds
+        # otherwise than the one that `LogitMap` follows.
+        return upsample(x.contiguous(), self.common_stride, image_size), {}
 
     def layers(
         self, features: dict[str, Tensor], mask: Tensor | None = None, *, consume: bool = False
@@ -136,14 +140,21 @@ class VTFPNHead(SemSegFPNLossHead):
             x = _until_last_doubling(head, maps.pop(), size)
             (coarse if _doublings(head) else fine).append(x)
         del x
+        if len({x.shape[-2:] for x in coarse}) > 1:  # of a backbone that rounds down
+            fine, coarse = fine + [upsample(x, 2, size) for x in coarse], []
         if not coarse:
-            return self.predictor(sum(fine))
+            return self.predictor(_sum(fine))
         if not fine:
-            return upsample(self.predictor(sum(coarse)), 2, size)
+            return upsample(self.predictor(_sum(coarse)), 2, size)
         if self.predictor.out_channels < self.predictor.in_channels:
-            without_bias = F.conv2d(sum(coarse), self.predictor.weight)
-            return upsample(without_bias, 2, size).add_(self.predictor(sum(fine)))
-        return self.predictor(upsample(sum(coarse), 2, size).add_(sum(fine)))
+            without_bias = F.conv2d(_sum(coarse), self.predictor.weight)
+            return upsample(without_bias, 2, size).add_(self.predictor(_sum(fine)))
+        return self.predictor(upsample(_sum(coarse), 2, size).add_(_sum(fine)))
+
+
+def _sum(maps: list[Tensor]) -> Tensor:
+    """Python's ``sum`` begins with ``0 + x``, a copy."""
+    return functools.reduce(operator.add, maps)
 
 
 def _doublings(head: nn.Sequential) -> int:

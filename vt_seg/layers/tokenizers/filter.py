@@ -38,6 +38,6 @@ class FilterTokenizer(Tokenizer):
     ) -> Tensor:
         """``(N, C, H, W)`` to ``(N, C_T, L)``; ``tokens`` are not used."""
         filters = self.attention_filter.weight.flatten(1) / math.sqrt(x.shape[1])
-        logits = pixel_logits(filters.expand(len(x), 1, -1, -1), x)
+        logits = pixel_logits(filters.expand(x.shape[0], 1, -1, -1), x)
         attention = self.attention(logits, mask)
         return self.finish(self.average(x, attention), attention, x, mask)
