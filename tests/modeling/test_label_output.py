@@ -115,10 +115,12 @@ def test_keys_that_cannot_be_are_refused_early():
     key, architecture = "MODEL.SEM_SEG_HEAD.OUTPUT", "MODEL.META_ARCHITECTURE"
     with pytest.raises(ValueError, match='OUTPUT is "classes": use "logits" or "labels"'):
         load_cfg("", [key, "classes"])
-    with pytest.raises(ValueError, match="SemanticSegmentor gives no labels"):
+    with pytest.raises(ValueError, match="OUTPUT labels .* SemanticSegmentor passes over it"):
         load_cfg("", [key, "labels", architecture, "SemanticSegmentor"])
-    with pytest.raises(ValueError, match="GeneralizedRCNN gives no labels"):
+    with pytest.raises(ValueError, match="GeneralizedRCNN passes over it"):
         load_cfg("", [key, "labels"])
+    with pytest.raises(ValueError, match="CHANNELS_LAST True .* GeneralizedRCNN passes over it"):
+        load_cfg("", ["MODEL.CHANNELS_LAST", "True"])
     for kind in KINDS:
         assert load_cfg("", [key, "labels", architecture, kind]).MODEL.SEM_SEG_HEAD.OUTPUT
     with pytest.raises(ValueError, match='OUTPUT is "classes"'):
