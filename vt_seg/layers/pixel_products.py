@@ -21,11 +21,6 @@ from torch import Tensor
 from .inference import is_recorded
 
 
-def num_blocks(num_heads: int, groups: int) -> int:
-    """Blocks of channels that neither a head nor a group of a convolution crosses."""
-    return math.gcd(num_heads, groups)
-
-
 def pixel_logits(filters: Tensor, x: Tensor) -> Tensor:
     """Each filter on each pixel.
 
@@ -139,7 +134,7 @@ def weight_onto_averages(weight: Tensor, averages: Tensor, groups: int) -> Tenso
 
 def _by_head(weight: Tensor, heads: int, groups: int) -> Tensor:
     """From its block of channels to each head's own, ``(heads, C / heads, C / blocks)``."""
-    blocks = num_blocks(heads, groups)
+    blocks = math.gcd(heads, groups)
     per_block = groups // blocks
     matrices = weight.flatten(1).unflatten(0, (blocks, per_block, -1))
     if per_block > 1:  # small groups: zeros between them

@@ -1,11 +1,11 @@
 """Projector: writes tokens back to the pixels of a feature map (v1 Sec. 3.3, Eq. 4; v4 Eq. 5)."""
 
 import math
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
+from .autocast import without_autocast
 from .inference import has_hooks, is_plain_inference, owned_map
 from .pixel_products import pixel_logits, weight_into_filters
 from .pointwise import NormFactory, TokenConv, check_divisible, split_heads
@@ -99,8 +99,7 @@ class Projector(nn.Module):
             return x + self.drop_path(written)
         x = owned_map(x, in_place)
         write = _write_channels_last if x.stride(1) == 1 else _write_contiguous
-        # The types are chosen there; the meta device, on which costs are counted, has no autocast.
-        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             for image, *of_tokens in zip(x.flatten(2), filters, value, strict=True):
                 write(image, *of_tokens, self.token_softmax)
         return x

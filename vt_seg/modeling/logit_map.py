@@ -120,9 +120,8 @@ class LogitMap:
         the two products the second is rounded.
         """
         num_classes, height, width = self.logits.shape
-        dtype = self.logits.dtype  # halves are computed on in float32 and rounded once
-        exact = self.logits if dtype == torch.float64 else self.logits.float()
-        exact = F.pad(exact[None], (1, 1, 1, 1), mode="replicate")[0]
+        dtype = self.logits.dtype
+        exact = F.pad(_exact(self.logits)[None], (1, 1, 1, 1), mode="replicate")[0]
         at_a_time = rows_of_a_strip(self.logits, width)
         out = None  # see `labels`
         for top in range(0, height, at_a_time):
@@ -146,9 +145,7 @@ class LogitMap:
             for values in _positions(top, bottom, self.scale[0], logits.shape[1])
         )
         start, stop = int(first[0]), int(second[-1]) + 1
-        # Halves are computed on in float32 and rounded once, as F.interpolate does.
-        cells = logits[:, start:stop]
-        cells = cells if logits.dtype == torch.float64 else cells.float()
+        cells = _exact(logits[:, start:stop])
         wide = torch.ops.aten.upsample_linear1d(cells, [self.size[1]], False, 1 / self.scale[1])
         out = wide.index_select(1, second - start).mul_(lower[:, None])
         out.addcmul_(wide.index_select(1, first - start), upper[:, None])
@@ -163,13 +160,17 @@ class LogitMap:
         # (rows, W, 2): where in the image each pixel's centre lies.
         points = xs[None, :, None] * matrix[:, 0] + ys[:, None, None] * matrix[:, 1] + matrix[:, 2]
         image = torch.tensor(logits.shape[:0:-1], device=device) * self.stride  # (W', H')
-        # In half precision, places on a large canvas would be pixels off.
-        exact = logits if logits.dtype == torch.float64 else logits.float()
+        exact = _exact(logits)  # in half precision, places on a large canvas would be pixels off
         grid = (2 * points / image - 1).to(exact.dtype)
         scores = F.grid_sample(
             exact[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False
         )[0]
         return scores.to(logits.dtype)
+
+
+def _exact(logits: Tensor) -> Tensor:
+    """Halves are computed on in float32 and rounded once, as ``F.interpolate`` does."""
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def _between(padded: Tensor, index: int, factor: int, dim: int, at_edge: bool = True) -> Tensor:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from vt_seg.modeling.vt_fpn_neck import build_vt_fpn_neck
 
-from .segmentors import DETECTRON2, VT_SEG, model_cfg
-from .settings import Precision, Settings
+from .segmentors import DETECTRON2, VT_SEG, in_layout, model_cfg
+from .settings import FLOAT32, Precision, Settings
 from .timing import Work
 
 LATERALS = "laterals alone"
@@ -74,17 +74,15 @@ def neck_forward(
     name: str,
     *,
     size: tuple[int, int] | None = None,
-    precision: Precision | None = None,
+    precision: Precision = FLOAT32,
     channels_last: bool = False,
     compiled: bool = False,
     num_tokens: int | None = None,
 ) -> Work:
     """Inference, of :func:`build_neck`; ``size`` is the image's."""
-    precision = precision or Precision()
     neck = build_neck(settings, name, num_tokens).to(precision.weights).eval()
+    neck = in_layout(neck, channels_last)
     maps = random_maps(settings, CHANNELS, size, precision, channels_last)
-    if channels_last:
-        neck = neck.to(memory_format=torch.channels_last)
     if compiled:
         neck = torch.compile(neck)
     return partial(_infer, neck, maps, precision)
@@ -94,15 +92,12 @@ def neck_training(
     settings: Settings,
     name: str,
     *,
-    precision: Precision | None = None,
+    precision: Precision = FLOAT32,
     channels_last: bool = False,
 ) -> Work:
     """Forward in training, and backward to the maps and all weights."""
-    precision = precision or Precision()
-    neck = build_neck(settings, name).to(precision.weights).train()
+    neck = in_layout(build_neck(settings, name).to(precision.weights).train(), channels_last)
     maps = random_maps(settings, CHANNELS, None, precision, channels_last)
-    if channels_last:
-        neck = neck.to(memory_format=torch.channels_last)
     for x in maps:
         x.requires_grad_()
     with torch.no_grad(), precision.region(settings.device):
@@ -129,11 +124,10 @@ def head_forward(
     settings: Settings,
     library: str,
     *,
-    precision: Precision | None = None,
+    precision: Precision = FLOAT32,
     channels_last: bool = False,
 ) -> Work:
     """Inference from the neck's maps to the logits at stride 4."""
-    precision = precision or Precision()
     torch.manual_seed(0)
     cfg = model_cfg(settings, library)
     channels = (cfg.MODEL.FPN.OUT_CHANNELS,) * len(STRIDES)
@@ -142,10 +136,8 @@ def head_forward(
     head = build_sem_seg_head(cfg, dict(zip(names, shapes, strict=True)))
     if library == VT_SEG:
         head.neck = PassMaps()
-    head = head.to(settings.device, precision.weights).eval()
+    head = in_layout(head.to(settings.device, precision.weights).eval(), channels_last)
     maps = random_maps(settings, channels, None, precision, channels_last)
-    if channels_last:
-        head = head.to(memory_format=torch.channels_last)
     return partial(_infer, head.layers, dict(zip(names, maps, strict=True)), precision)
 
 

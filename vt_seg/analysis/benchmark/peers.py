@@ -39,16 +39,13 @@ class Peer:
         return importlib.util.find_spec(self.package) is not None
 
 
-def peer_label_maps(settings: Settings, name: str, channels_last: bool = False) -> Work:
+def peer_label_maps(settings: Settings, name: str) -> Work:
     """Predict with :data:`PEERS` ``[name]``: normalised images to labels ``(N, H, W)``."""
     torch.manual_seed(0)
     precision = settings.precisions()[0]
     model, predict = PEERS[name].build(settings.classes[0])
     model = model.to(settings.device, precision.weights).eval()
     images = torch.randn(settings.batch, 3, *settings.size).to(settings.device, precision.weights)
-    if channels_last:
-        model = model.to(memory_format=torch.channels_last)
-        images = images.contiguous(memory_format=torch.channels_last)
     return partial(_run, predict, model, images, precision)
 
 
@@ -76,30 +73,16 @@ def _upernet(classes: int):
     return UperNetForSemanticSegmentation(config), _resized_argmax
 
 
-def _maskformer(classes: int):
-    from transformers import (
-        MaskFormerConfig,
-        MaskFormerForInstanceSegmentation,
-        MaskFormerImageProcessor,
-    )
+def _masks(family: str, model: str, classes: int):
+    """A model that classifies masks: ``family`` as the library's class names begin, ``model`` as
+    that of the model ends."""
+    import transformers
 
-    config = MaskFormerConfig(backbone_config=_resnet50(), num_labels=classes)
-    return MaskFormerForInstanceSegmentation(config), partial(
-        _postprocessed, MaskFormerImageProcessor()
-    )
+    def of_family(ending: str) -> type:
+        return getattr(transformers, family + ending)
 
-
-def _mask2former(classes: int):
-    from transformers import (
-        Mask2FormerConfig,
-        Mask2FormerForUniversalSegmentation,
-        Mask2FormerImageProcessor,
-    )
-
-    config = Mask2FormerConfig(backbone_config=_resnet50(), num_labels=classes)
-    return Mask2FormerForUniversalSegmentation(config), partial(
-        _postprocessed, Mask2FormerImageProcessor()
-    )
+    config = of_family("Config")(backbone_config=_resnet50(), num_labels=classes)
+    return of_family(model)(config), partial(_postprocessed, of_family("ImageProcessor")())
 
 
 def _resnet50():
@@ -150,8 +133,12 @@ PEERS = {
     "SegFormer-B2": Peer(
         *_TRANSFORMERS, partial(_segformer, [64, 128, 320, 512], [3, 4, 6, 3], 768)
     ),
-    "MaskFormer R-50": Peer(*_TRANSFORMERS, _maskformer),
-    "Mask2Former R-50": Peer(*_TRANSFORMERS, _mask2former),
+    "MaskFormer R-50": Peer(
+        *_TRANSFORMERS, partial(_masks, "MaskFormer", "ForInstanceSegmentation")
+    ),
+    "Mask2Former R-50": Peer(
+        *_TRANSFORMERS, partial(_masks, "Mask2Former", "ForUniversalSegmentation")
+    ),
     "UPerNet R-50": Peer(*_TRANSFORMERS, _upernet),
     "DeepLabV3 R-50 (torchvision)": Peer(
         *_TORCHVISION, partial(_torchvision, "deeplabv3_resnet50")

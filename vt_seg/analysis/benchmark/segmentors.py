@@ -15,7 +15,7 @@ from vt_seg.engine import load_cfg
 from vt_seg.engine.devices import adapt_to_machine
 from vt_seg.engine.optimizer import build_optimizer
 
-from .settings import Precision, Settings
+from .settings import FLOAT32, Precision, Settings
 from .timing import Work
 
 VT_SEG, DETECTRON2 = "vt_seg", "Detectron2"
@@ -38,7 +38,7 @@ def model_cfg(
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = classes or settings.classes[0]
     if library == DETECTRON2:
         cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
-    elif labels and "OUTPUT" in cfg.MODEL.SEM_SEG_HEAD:
+    elif labels:
         cfg.MODEL.SEM_SEG_HEAD.OUTPUT = "labels"
     adapt_to_machine(cfg, world_size=1, wants_gpu=settings.device != "cpu")
     return cfg
@@ -49,10 +49,12 @@ def build_segmentor(
 ) -> nn.Module:
     """With random weights that are the same each time."""
     torch.manual_seed(0)
-    if "CHANNELS_LAST" in cfg.MODEL:
-        cfg.MODEL.CHANNELS_LAST = channels_last
-    model = build_model(cfg).to(dtype)
-    return model.to(memory_format=torch.channels_last) if channels_last else model
+    return in_layout(build_model(cfg).to(dtype), channels_last)
+
+
+def in_layout(module: nn.Module, channels_last: bool) -> nn.Module:
+    """The module with its weights in that memory format, as ``MODEL.CHANNELS_LAST`` has them."""
+    return module.to(memory_format=torch.channels_last) if channels_last else module
 
 
 def random_image(size: tuple[int, int], device: str) -> Tensor:
@@ -67,7 +69,7 @@ def label_maps(
     *,
     classes: int | None = None,
     size: tuple[int, int] | None = None,
-    precision: Precision | None = None,
+    precision: Precision = FLOAT32,
     channels_last: bool = False,
     labels: bool = True,
     compiled: bool = False,
@@ -78,11 +80,9 @@ def label_maps(
         settings, library, classes, labels: see :func:`model_cfg`. Of logits, the work takes the
             maximum itself.
         size: of the images; None takes the settings'.
-        precision: None is float32.
         channels_last: of the weights, which the maps follow.
         compiled: by ``torch.compile``.
     """
-    precision = precision or Precision()
     cfg = model_cfg(settings, library, classes, labels=labels)
     model = build_segmentor(cfg, channels_last=channels_last, dtype=precision.weights).eval()
     if compiled:
@@ -117,11 +117,10 @@ def training_step(
     settings: Settings,
     library: str,
     *,
-    precision: Precision | None = None,
+    precision: Precision = FLOAT32,
     channels_last: bool = False,
 ) -> Work:
     """Forward, backward and SGD, on noise; the learning rate is too small to change anything."""
-    precision = precision or Precision()
     cfg = model_cfg(settings, library)
     cfg.SOLVER.BASE_LR = 1e-9
     model = build_segmentor(cfg, channels_last=channels_last, dtype=precision.weights).train()

@@ -42,6 +42,9 @@ class Precision:
         return torch.autocast(torch.device(device).type, self.inputs)
 
 
+FLOAT32 = Precision()
+
+
 @dataclass(frozen=True)
 class Settings:
     """Of all parts of a benchmark; sizes are (height, width) in pixels.

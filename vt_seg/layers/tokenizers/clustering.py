@@ -1,12 +1,12 @@
 """Clustering-based tokenizer: k-means finds each image's own groups of pixels."""
 
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..autocast import without_autocast
 from ..pixel_products import pixel_logits
 from ..spatial_attention import SpatialSoftmax
 from .pooling import CellAttention
@@ -65,8 +65,7 @@ class ClusteringTokenizer(Tokenizer):
         """The clusters of each image: ``(N, C, H, W)`` to unit vectors ``(N, C, L)``."""
         # With half precision, sums over a large map would lose pixels.
         x = x if x.dtype == torch.float64 else x.float()
-        # The meta device, on which costs are counted, knows no autocast.
-        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             cells = self.initial_cells(x, mask)[:, 0]
             initial = F.normalize(x.flatten(2) @ cells.transpose(1, 2), dim=1)
             inside = None if mask is None else mask.flatten(1) != 0

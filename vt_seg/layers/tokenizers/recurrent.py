@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from ..pixel_products import (
-    num_blocks,
     pixel_averages,
     pixel_logits,
     weight_into_filters,
@@ -98,12 +97,11 @@ class RecurrentTokenizer(Tokenizer):
         heads = self.num_heads
         query = split_heads(self.query(tokens), heads) / math.sqrt(x.shape[1] / heads)
         if self.key is None:
-            filters, blocks = query.transpose(2, 3), heads
+            filters = query.transpose(2, 3)
         else:
             filters = weight_into_filters(self.key.weight, query, self.key.groups)
-            blocks = num_blocks(heads, self.key.groups)
         attention = self.attention(pixel_logits(filters, x), mask)
-        averages = pixel_averages(x, attention, blocks)
+        averages = pixel_averages(x, attention, x.shape[1] // filters.shape[3])
         if self.value is None:
             new = averages.transpose(2, 3).flatten(1, 2)
         else:
