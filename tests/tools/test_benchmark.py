@@ -13,7 +13,7 @@ def test_quick_head(tools, tmp_path):
     said = tools.run("benchmark.py", *flags)
     assert f"Written: {report}" in said
     text = report.read_text()
-    assert "### Prediction head, float32, 5 classes" in text
+    assert "### Prediction head, float32, 5 classes, 1 x 128 x 160" in text
     rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
     assert rows == ["contender", "Detectron2, NCHW", "vt_seg, NCHW"]
     assert "`python tools/benchmark.py --quick --parts head --threads 1" in text

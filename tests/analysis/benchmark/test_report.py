@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from vt_seg.analysis.benchmark.memory import PeakMemory
-from vt_seg.analysis.benchmark.parts import PARTS, PartResult
+from vt_seg.analysis.benchmark.parts import PartResult
 from vt_seg.analysis.benchmark.report import new_document, write_report
 from vt_seg.analysis.benchmark.settings import Settings
 from vt_seg.analysis.benchmark.tables import peer_table, speed_table
 from vt_seg.analysis.benchmark.timing import Comparison
+from vt_seg.analysis.marked_section import read_section
 from vt_seg.analysis.report_table import ReportTable, Row
 
 SETTINGS = Settings(Path(), threads=2)
@@ -19,10 +20,24 @@ def result(value, picture=None):
     return PartResult([ReportTable("Necks", ("neck", "ms"), (Row(("FPN", value)),))], picture)
 
 
-def test_new_document_has_a_section_for_each_part():
-    text = new_document()
-    assert all(text.count(f"<!-- cpu-{part}: begin -->") == 1 for part in PARTS)
-    assert "no GPU was at hand" in text.partition("## On a GPU")[2]
+def test_new_document_has_a_chapter_for_each_device():
+    before, _, after = new_document().partition("## On a GPU")
+    assert "## On a CPU" in before and read_section(before, "cpu") == "Not measured yet."
+    assert read_section(after, "cuda") == "The figures are missing: no GPU was at hand."
+
+
+def test_each_size_of_images_has_its_section(tmp_path):
+    path = tmp_path / "benchmarks.md"
+    wide = Settings(Path(), batch=4, size=(512, 1024))
+    write_report(path, {"neck": result("260")}, SETTINGS, "command")
+    write_report(path, {"neck": result("1000"), "head": result("30")}, wide, "command")
+    text = path.read_text()
+    cpu = read_section(text, "cpu")
+    assert "Not measured" not in cpu
+    assert "260" in read_section(cpu, "cpu-1x800x1216-neck")
+    assert "1000" in read_section(cpu, "cpu-4x512x1024-neck")
+    assert "30" in read_section(cpu, "cpu-4x512x1024-head")
+    assert "no GPU was at hand" in read_section(text, "cuda")
 
 
 def test_rerun_keeps_what_people_wrote(tmp_path):
@@ -34,14 +49,14 @@ def test_rerun_keeps_what_people_wrote(tmp_path):
     assert "Bandwidth bounds." in text
     assert "### Necks" in text and "65" in text and "260" not in text
     assert "`again`" in text and "2 threads" in text
-    assert written == [path, tmp_path / "docs" / "benchmarks_neck.png"]
+    assert written == [path, tmp_path / "docs" / "benchmarks_cpu-1x800x1216-neck.png"]
     assert written[1].read_bytes() == b"png"
 
 
 def test_a_document_without_marks_is_left_alone(tmp_path):
     path = tmp_path / "notes.md"
     path.write_text("mine")
-    with pytest.raises(ValueError, match="cpu-neck: begin"):
+    with pytest.raises(ValueError, match="cpu: begin"):
         write_report(path, {"neck": result("65")}, SETTINGS, "command")
     assert path.read_text() == "mine"
 

@@ -13,9 +13,9 @@ from .peers import PEERS, peer_label_maps
 from .pictures import scaling_picture
 from .processes import ALLOCATORS, compare
 from .roofline import measure_roofline
-from .scaling import CONTENDERS, over_sizes, over_tokens
+from .scaling import over_sizes, over_tokens
 from .segmentors import DETECTRON2, VT_SEG, label_maps, training_step
-from .settings import Precision, Settings
+from .settings import Precision, Settings, in_words, named
 from .tables import (
     macs_table,
     memory_table,
@@ -48,16 +48,16 @@ def neck(settings: Settings) -> PartResult:
     precisions = list(dict.fromkeys([*settings.precisions(), *_low_precisions()]))
     for mode, build in (("forward", neck_forward), ("forward and backward", neck_training)):
         for precision in precisions if mode == "forward" else settings.precisions():
-            builds = groups[f"Neck, {mode}, {precision.name}"] = {}
+            builds = groups[f"Neck, {mode}, {precision.name}, {settings.images}"] = {}
             for layout in settings.layouts:
                 for name, title in titles.items():
-                    builds[_named(title, layout)] = partial(
+                    builds[named(title, layout)] = partial(
                         build, settings, name, precision=precision, channels_last=layout
                     )
-                    bounds[_named(title, layout)] = _named(LATERALS, layout)
+                    bounds[named(title, layout)] = named(LATERALS, layout)
                 if settings.compile and mode == "forward":
                     for name in (DETECTRON2, VT_SEG):
-                        title = _named(titles[name], layout, "compiled")
+                        title = named(titles[name], layout, "compiled")
                         builds[title] = partial(
                             build,
                             settings,
@@ -66,9 +66,9 @@ def neck(settings: Settings) -> PartResult:
                             channels_last=layout,
                             compiled=True,
                         )
-                        bounds[title] = _named(LATERALS, layout)
+                        bounds[title] = named(LATERALS, layout)
     timed = _timed(settings, groups, settings.rounds, bounds=bounds)
-    return PartResult([macs_table(neck_macs(settings)), *timed.tables])
+    return PartResult([macs_table(neck_macs(settings), settings), *timed.tables])
 
 
 def neck_macs(settings: Settings) -> dict[str, int]:
@@ -89,8 +89,9 @@ def head(settings: Settings) -> PartResult:
     """The prediction heads alone, up to the logits at stride 4."""
     groups = {}
     for precision in settings.precisions():
-        groups[f"Prediction head, {precision.name}, {settings.classes[0]} classes"] = {
-            _named(name, layout): partial(
+        title = f"Prediction head, {precision.name}, {settings.classes[0]} classes"
+        groups[f"{title}, {settings.images}"] = {
+            named(name, layout): partial(
                 head_forward, settings, name, precision=precision, channels_last=layout
             )
             for layout in settings.layouts
@@ -102,8 +103,8 @@ def head(settings: Settings) -> PartResult:
 def model(settings: Settings) -> PartResult:
     """Whole models, from a uint8 image to its label map."""
     groups = {
-        f"Image to label map, {precision.name}, {classes} classes": model_builds(
-            settings, classes, precision
+        f"Image to label map, {precision.name}, {classes} classes, {settings.images}": (
+            model_builds(settings, classes, precision)
         )
         for classes in settings.classes
         for precision in settings.precisions()
@@ -118,16 +119,14 @@ def model_builds(settings: Settings, classes: int, precision: Precision) -> dict
         work = partial(
             label_maps, settings, classes=classes, precision=precision, channels_last=layout
         )
-        builds[_named(DETECTRON2, layout, "argmax")] = partial(work, DETECTRON2)
-        builds[_named(VT_SEG, layout, "labels")] = partial(work, VT_SEG)
-        builds[_named(VT_SEG, layout, "logits, argmax")] = partial(work, VT_SEG, labels=False)
+        builds[named(DETECTRON2, layout, "argmax")] = partial(work, DETECTRON2)
+        builds[named(VT_SEG, layout, "labels")] = partial(work, VT_SEG)
+        builds[named(VT_SEG, layout, "logits, argmax")] = partial(work, VT_SEG, labels=False)
         if settings.compile:
-            builds[_named(DETECTRON2, layout, "argmax, compiled")] = partial(
+            builds[named(DETECTRON2, layout, "argmax, compiled")] = partial(
                 work, DETECTRON2, compiled=True
             )
-            builds[_named(VT_SEG, layout, "labels, compiled")] = partial(
-                work, VT_SEG, compiled=True
-            )
+            builds[named(VT_SEG, layout, "labels, compiled")] = partial(work, VT_SEG, compiled=True)
     return builds
 
 
@@ -135,14 +134,14 @@ def training(settings: Settings) -> PartResult:
     """A training step of both, and its memory."""
     precision = settings.precisions()[0]
     builds = {
-        _named(name, layout): partial(
+        named(name, layout): partial(
             training_step, settings, name, precision=precision, channels_last=layout
         )
         for layout in settings.layouts
         for name in (DETECTRON2, VT_SEG)
     }
     title = (
-        f"Training step, {precision.name}, {settings.train_batch} x {_size(settings.train_size)}"
+        f"Training step, {precision.name}, {settings.train_batch} x {in_words(settings.train_size)}"
     )
     timed = _timed(settings, {title: builds}, settings.slow_rounds)
     peaks = {name: peak_memory(build, settings) for name, build in builds.items()}
@@ -156,7 +155,7 @@ def memory(settings: Settings) -> PartResult:
     for classes in settings.classes:
         builds = model_builds(settings, classes, settings.precisions()[0])
         peaks = {name: peak_memory(build, settings) for name, build in builds.items()}
-        title = f"Peak memory above the model, {classes} classes"
+        title = f"Peak memory above the model, {classes} classes, {settings.images}"
         tables.append(memory_table(title, peaks, next(iter(builds))))
     return PartResult(tables)
 
@@ -165,10 +164,10 @@ def peers(settings: Settings) -> PartResult:
     """What a user would pick instead, at the first number of classes."""
     layout, precision = settings.layouts[-1], settings.precisions()[0]
     ours = {
-        f"Detectron2's semantic FPN R-50, {_layout(settings.layouts[0])}": partial(
-            label_maps, settings, DETECTRON2, precision=precision, channels_last=settings.layouts[0]
+        named("Detectron2's semantic FPN R-50", settings.layout): partial(
+            label_maps, settings, DETECTRON2, precision=precision, channels_last=settings.layout
         ),
-        f"VT-FPN R-50 (vt_seg), {_layout(layout)}": partial(
+        named("VT-FPN R-50 (vt_seg)", layout): partial(
             label_maps, settings, VT_SEG, precision=precision, channels_last=layout
         ),
     }
@@ -181,7 +180,7 @@ def peers(settings: Settings) -> PartResult:
     timed = compare({"peers": builds}, settings, rounds=settings.slow_rounds)["peers"]
     peaks = {name: peak_memory(build, settings) for name, build in builds.items()}
     missing = {name: peer.install for name, peer in PEERS.items() if not peer.is_installed}
-    title = f"Other models, {settings.classes[0]} classes"
+    title = f"Other models, {settings.classes[0]} classes, {settings.images}"
     return PartResult([peer_table(title, timed, peaks, next(iter(builds)), missing)])
 
 
@@ -190,11 +189,11 @@ def scaling(settings: Settings) -> PartResult:
     sizes, tokens = over_sizes(settings), over_tokens(settings)
     roofline = measure_roofline(settings)
     tables = [
-        sizes_table(sizes, list(CONTENDERS)),
+        sizes_table(sizes, settings),
         tokens_table(tokens, settings),
         roofline_table(roofline, settings),
     ]
-    return PartResult(tables, scaling_picture(sizes, tokens, roofline))
+    return PartResult(tables, scaling_picture(sizes, tokens, roofline, settings))
 
 
 PARTS: dict[str, Callable[[Settings], PartResult]] = {
@@ -245,15 +244,3 @@ def _compile_times(comparisons: dict[str, Comparison]) -> str:
 
 def _low_precisions() -> list[Precision]:
     return [Precision("bfloat16", autocast=True), Precision("bfloat16")]
-
-
-def _named(title: str, channels_last: bool, *more: str) -> str:
-    return ", ".join([title, *more, _layout(channels_last)])
-
-
-def _layout(channels_last: bool) -> str:
-    return "channels-last" if channels_last else "NCHW"
-
-
-def _size(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from vt_seg.analysis.marked_section import marks, replace_section
+from vt_seg.analysis.marked_section import marks, read_section, replace_section
 from vt_seg.data.atomic_files import write_atomically
 
 from .machine import describe_machine
-from .parts import PARTS, PartResult
+from .parts import PartResult
 from .settings import Settings
 
 DEVICES = {"cpu": "On a CPU", "cuda": "On a GPU"}
@@ -19,7 +19,8 @@ def write_report(
 ) -> list[Path]:
     """Put each part into its section of the document, which is begun if there is none.
 
-    Everything outside the marked sections is kept, as are the sections of parts not measured now.
+    A device has a chapter, and in it each part a section for each size of images that it is
+    measured on; new ones are put last. All else in the document is kept.
 
     Args:
         path: the document; pictures come beside it.
@@ -31,20 +32,19 @@ def write_report(
         the files written.
 
     Raises:
-        ValueError: the document lacks a section's marks.
+        ValueError: the document lacks the marks of the device's chapter.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = path.read_text(encoding="utf-8") if path.exists() else new_document()
-    device = settings.device
     written = []
     for part, result in results.items():
-        picture = path.with_name(f"{path.stem}_{part}{'' if device == 'cpu' else f'_{device}'}.png")
-        text = replace_section(
-            text,
-            section_name(device, part),
-            section(result, picture.name, f"{describe_machine(settings)}; `{command}`"),
-        )
+        name = section_name(settings, part)
+        picture = path.with_name(f"{path.stem}_{name}.png")
+        content = section(result, picture.name, f"{describe_machine(settings)}; `{command}`")
+        if marks(name)[0] not in text:
+            text = _with_new_section(text, settings.device, name)
+        text = replace_section(text, name, content)
         if result.picture is not None:
             write_atomically(picture, result.picture)
             written.append(picture)
@@ -60,17 +60,24 @@ def section(result: PartResult, picture: str, source: str) -> str:
     return "\n\n".join([*parts, f"{source}."])
 
 
-def section_name(device: str, part: str) -> str:
-    """Of the marks around a part's section."""
-    return f"{device}-{part}"
+def section_name(settings: Settings, part: str) -> str:
+    """Of the marks around a part's section: ``"cpu-1x800x1216-neck"``."""
+    return f"{settings.device}-{settings.images.replace(' ', '')}-{part}"
+
+
+def _with_new_section(text: str, chapter: str, name: str) -> str:
+    """The document with an empty section at the chapter's end."""
+    before = read_section(text, chapter)
+    begin, end = marks(name)
+    if before == MISSING[chapter]:
+        before = ""
+    return replace_section(text, chapter, f"{before}\n\n{begin}\n\n{end}")
 
 
 def new_document() -> str:
     """The document without figures."""
     lines = ["# Benchmarks", ""]
     for device, title in DEVICES.items():
-        lines += [f"## {title}", ""]
-        for part in PARTS:
-            begin, end = marks(section_name(device, part))
-            lines += [begin, MISSING[device] if part == next(iter(PARTS)) else "", end, ""]
+        begin, end = marks(device)
+        lines += [f"## {title}", "", begin, MISSING[device], end, ""]
     return "\n".join(lines)

@@ -46,16 +46,20 @@ class Roofline:
 
 
 def measure_roofline(settings: Settings) -> Roofline:
-    """The machine's rates, and the parts of both models, NCHW."""
+    """The machine's rates, and the parts of both models."""
+    builds = {
+        "laterals": partial(neck_forward, name=LATERALS),
+        "VT-FPN": partial(neck_forward, name=VT_SEG),
+        "Detectron2's FPN": partial(neck_forward, name=DETECTRON2),
+        "ResNet-50": backbone_forward,
+        "vt_seg's head": partial(head_forward, library=VT_SEG),
+        "Detectron2's head": partial(head_forward, library=DETECTRON2),
+        "vt_seg, whole": partial(label_maps, library=VT_SEG),
+        "Detectron2, whole": partial(label_maps, library=DETECTRON2),
+    }
     parts = {
-        "laterals": partial(neck_forward, settings, LATERALS),
-        "VT-FPN": partial(neck_forward, settings, VT_SEG),
-        "Detectron2's FPN": partial(neck_forward, settings, DETECTRON2),
-        "ResNet-50": partial(backbone_forward, settings),
-        "vt_seg's head": partial(head_forward, settings, VT_SEG),
-        "Detectron2's head": partial(head_forward, settings, DETECTRON2),
-        "vt_seg, whole": partial(label_maps, settings, VT_SEG),
-        "Detectron2, whole": partial(label_maps, settings, DETECTRON2),
+        name: partial(build, settings, channels_last=settings.layout)
+        for name, build in builds.items()
     }
     works = machine_works(settings)
     # The machine's rates are its best, the parts' times their usual ones.

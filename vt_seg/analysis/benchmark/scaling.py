@@ -51,16 +51,10 @@ def pixel_exponent(by_side: Mapping[int, float]) -> float:
 
 
 def over_sizes(settings: Settings) -> Cost:
-    """:data:`CONTENDERS` on square images."""
-    layout = {"channels_last": settings.layouts[-1]}
+    """:data:`CONTENDERS` on square images, in one memory format."""
     builds = {
         side: {
-            name: partial(
-                build,
-                settings,
-                size=(side, side),
-                **(layout if name.startswith("vt_seg") else {}),
-            )
+            name: partial(build, settings, size=(side, side), channels_last=settings.layout)
             for name, build in CONTENDERS.items()
         }
         for side in settings.scaling_sizes
@@ -71,7 +65,15 @@ def over_sizes(settings: Settings) -> Cost:
 def over_tokens(settings: Settings) -> Cost:
     """The VT-FPN neck with more and more tokens per level."""
     builds = {
-        number: {NECK: partial(neck_forward, settings, VT_SEG, num_tokens=number)}
+        number: {
+            NECK: partial(
+                neck_forward,
+                settings,
+                VT_SEG,
+                num_tokens=number,
+                channels_last=settings.layout,
+            )
+        }
         for number in settings.scaling_tokens
     }
     return _cost(settings, builds)

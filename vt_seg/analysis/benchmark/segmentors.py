@@ -101,9 +101,9 @@ def _labels(output: Tensor) -> Tensor:
     return output if output.ndim == 2 else output.argmax(dim=0)
 
 
-def backbone_forward(settings: Settings) -> Work:
+def backbone_forward(settings: Settings, *, channels_last: bool = False) -> Work:
     """Inference of the ResNet-50 on normalised images."""
-    model = build_segmentor(model_cfg(settings, VT_SEG)).eval()
+    model = build_segmentor(model_cfg(settings, VT_SEG), channels_last=channels_last).eval()
     images = torch.randn(settings.batch, 3, *settings.size).to(settings.device)
 
     def work() -> dict[str, Tensor]:

@@ -86,6 +86,26 @@ class Settings:
         return [Precision(self.dtype, autocast=True), Precision(self.dtype)]
 
     @property
+    def layout(self) -> bool:
+        """The first of ``layouts``, where one is enough."""
+        return self.layouts[0]
+
+    @property
+    def images(self) -> str:
+        """Batch, height and width of the images, in words."""
+        return f"{self.batch} x {in_words(self.size)}"
+
+    @property
     def slow_rounds(self) -> int:
         """For parts whose rounds take long: half as many."""
         return max(1, self.rounds // 2)
+
+
+def named(title: str, channels_last: bool, *more: str) -> str:
+    """A contender's name, which ends in its memory format."""
+    return ", ".join([title, *more, "channels-last" if channels_last else "NCHW"])
+
+
+def in_words(size: tuple[int, int]) -> str:
+    """``"800 x 1216"``."""
+    return f"{size[0]} x {size[1]}"

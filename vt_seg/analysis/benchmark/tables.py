@@ -1,13 +1,13 @@
 """Tables of a benchmark's measurements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from vt_seg.analysis.report_table import ReportTable, Row
 
 from .memory import PeakMemory
 from .roofline import Roofline
-from .scaling import NECK, Cost, pixel_exponent, token_bytes
-from .settings import Settings
+from .scaling import CONTENDERS, NECK, Cost, pixel_exponent, token_bytes
+from .settings import Settings, in_words, named
 from .timing import Comparison, spread
 
 _ALLOCATOR_TITLES = {"warm": "pages kept", "plain": "plain glibc"}
@@ -69,10 +69,11 @@ def memory_table(
     return ReportTable(title, columns, tuple(rows), text)
 
 
-def macs_table(macs: Mapping[str, int]) -> ReportTable:
-    """Multiply-adds of the necks."""
+def macs_table(macs: Mapping[str, int], settings: Settings) -> ReportTable:
+    """Multiply-adds of the necks for one image."""
     rows = [Row((name, f"{count / 1e9:.2f}")) for name, count in macs.items()]
-    return ReportTable("Neck, multiply-adds", ("neck", "GMACs"), tuple(rows))
+    title = f"Neck, multiply-adds, {in_words(settings.size)}"
+    return ReportTable(title, ("neck", "GMACs"), tuple(rows))
 
 
 def peer_table(
@@ -103,18 +104,18 @@ def peer_table(
     return ReportTable(title, columns, tuple(rows))
 
 
-def sizes_table(cost: Cost, names: Sequence[str]) -> ReportTable:
+def sizes_table(cost: Cost, settings: Settings) -> ReportTable:
     """Time and memory on square images, and the exponents of their growth."""
     sides = list(cost.times)
     rows = []
-    for name in names:
+    for name in CONTENDERS:
         seconds, peaks = cost.seconds(name), cost.peaks(name)
         times = [f"{1e3 * s:.0f}" for s in seconds.values()]
         rows.append(Row((f"{name}, ms", *times, f"{pixel_exponent(seconds):.2f}")))
         sizes = [mebibytes(p) for p in peaks.values()]
         rows.append(Row((f"{name}, MiB", *sizes, f"{pixel_exponent(peaks):.2f}")))
     columns = ("", *(f"{side} x {side}" for side in sides), "exponent in pixels")
-    return ReportTable("Over the size of the image", columns, tuple(rows))
+    return ReportTable(named("Over the size of the image", settings.layout), columns, tuple(rows))
 
 
 def tokens_table(cost: Cost, settings: Settings) -> ReportTable:
@@ -130,13 +131,14 @@ def tokens_table(cost: Cost, settings: Settings) -> ReportTable:
         )
         for number in cost.times
     ]
+    title = f"Over the number of tokens, {settings.images}"
     columns = ("tokens per level", "VT-FPN neck, ms", "MiB", "of them tokens, KiB")
     text = "The tokens take as much at every size of the image: 4 levels, 1024 channels."
-    return ReportTable("Over the number of tokens", columns, tuple(rows), text)
+    return ReportTable(named(title, settings.layout), columns, tuple(rows), text)
 
 
 def roofline_table(roofline: Roofline, settings: Settings) -> ReportTable:
-    """Operations, bytes and rates of the parts, NCHW."""
+    """Operations, bytes and rates of the parts."""
     bandwidth, rate = roofline.bandwidth, roofline.rate
     rows = []
     for name, (seconds, operations) in {**roofline.machine, **roofline.parts}.items():
@@ -155,6 +157,7 @@ def roofline_table(roofline: Roofline, settings: Settings) -> ReportTable:
                 )
             )
         )
+    title = f"Beside what the machine can do, {settings.images}"
     columns = ("", "ms", "GFLOP", "MB", "FLOP/byte", "GFLOP/s", "GB/s", "of the roofline")
     text = (
         "Operations are those of convolutions and matrix products, two per multiply-add; bytes "
@@ -162,7 +165,7 @@ def roofline_table(roofline: Roofline, settings: Settings) -> ReportTable:
         "3x3 convolution (256 channels, 128 x 128) multiplies and the copy (256 MiB) moves in a "
         "second."
     )
-    return ReportTable("Beside what the machine can do", columns, tuple(rows), text)
+    return ReportTable(named(title, settings.layout), columns, tuple(rows), text)
 
 
 def mebibytes(count: int) -> str:
