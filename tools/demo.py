@@ -21,9 +21,9 @@ from vt_seg.engine import (
     SemSegPredictor,
     adapt_to_machine,
     check_datasets,
-    find_weights,
     load_cfg,
     require_segmentation,
+    use_trained_weights,
 )
 from vt_seg.visualization import draw_dataset, draw_files, find_images
 
@@ -52,9 +52,7 @@ def main(args: argparse.Namespace) -> None:
     check_datasets(cfg, is_train=False)
     for note in adapt_to_machine(cfg, world_size=1):
         print(note)
-    if "MODEL.WEIGHTS" not in args.opts[::2]:
-        # The config names the weights that training starts from.
-        cfg.MODEL.WEIGHTS = find_weights(cfg.OUTPUT_DIR)
+    use_trained_weights(cfg, args.opts)
     print(f"weights: {cfg.MODEL.WEIGHTS}")
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "predictions")
 

@@ -24,8 +24,8 @@ from vt_seg.engine import (
     SegmentationCheckpointer,
     adapt_to_machine,
     check_datasets,
-    find_weights,
     load_cfg,
+    use_trained_weights,
 )
 from vt_seg.engine.data_loaders import build_mapper
 from vt_seg.engine.input_convention import input_convention
@@ -72,9 +72,8 @@ def main(args: argparse.Namespace) -> None:
         if not os.path.isfile(args.weights):
             raise FileNotFoundError(f"--weights {args.weights}: no such file")
         cfg.MODEL.WEIGHTS = args.weights
-    elif "MODEL.WEIGHTS" not in args.opts[::2]:
-        # The config names the weights that training starts from.
-        cfg.MODEL.WEIGHTS = find_weights(cfg.OUTPUT_DIR)
+    else:
+        use_trained_weights(cfg, args.opts)
     weights = os.path.basename(cfg.MODEL.WEIGHTS) or "none: random numbers"
     print(f"weights: {cfg.MODEL.WEIGHTS or weights}")
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "tokens")

@@ -5,6 +5,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from vt_seg.data import register_from_config, register_sem_seg
+from vt_seg.data.datasets.registration import unregister
 from vt_seg.engine import load_cfg
 
 from .image_files import gradient, write_png
@@ -21,9 +22,7 @@ def folders(tmp_path):
     for name in ("a.png", "b.bmp", "sub/c.PNG"):
         write_png(tmp_path / "masks" / name, np.zeros((4, 6), np.uint8))
     yield str(tmp_path / "images"), str(tmp_path / "masks")
-    if NAME in DatasetCatalog.list():
-        DatasetCatalog.remove(NAME)
-        MetadataCatalog.remove(NAME)
+    unregister(NAME)
 
 
 def names(records):

@@ -10,6 +10,7 @@ from torchvision.datasets import ImageFolder as TorchvisionImageFolder
 
 from vt_seg.data import class_names, register_all_datasets, register_image_folder
 from vt_seg.data.custom import register_from_config
+from vt_seg.data.datasets.registration import unregister
 from vt_seg.data.image_folder import different_classes
 
 from .image_files import write_png
@@ -39,10 +40,7 @@ def register(tmp_path):
         return name
 
     yield register
-    for name in names:
-        if name in DatasetCatalog.list():
-            DatasetCatalog.remove(name)
-            MetadataCatalog.remove(name)
+    unregister(*names)
 
 
 def root_of(name):

@@ -8,6 +8,7 @@ from detectron2.evaluation import SemSegEvaluator
 from PIL import Image, ImageOps
 
 from vt_seg.data import check_labels, mask_loader, read_image, read_mask
+from vt_seg.data.datasets.registration import unregister
 
 from .image_files import EXIF_ORIENTATION, gradient, write_grey_png, write_png
 
@@ -228,8 +229,7 @@ def test_detectron2_evaluator_with_our_loader(tmp_path):
         evaluator.process([{"file_name": "a"}], [{"sem_seg": scores}])
         result = evaluator.evaluate()["sem_seg"]
     finally:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
+        unregister(name)
     assert result["IoU-a"] == pytest.approx(100)
     assert result["IoU-b"] == pytest.approx(100 / 2)
     assert result["IoU-c"] == pytest.approx(100 * 3 / 4)

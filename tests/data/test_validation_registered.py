@@ -10,6 +10,7 @@ from detectron2.data.datasets import load_sem_seg
 import vt_seg
 from vt_seg.data import register_sem_seg
 from vt_seg.data.datasets.lip_labels import LIP_LABELS
+from vt_seg.data.datasets.registration import unregister
 from vt_seg.data.validation import from_name, overlap_findings, validate
 
 from .dataset_variants import write_lip
@@ -39,9 +40,7 @@ def registered(folders):
         MetadataCatalog.get(NAME).set(image_root=images, sem_seg_root=masks, **metadata)
 
     yield register
-    if NAME in DatasetCatalog.list():
-        DatasetCatalog.remove(NAME)
-        MetadataCatalog.remove(NAME)
+    unregister(NAME)
 
 
 def lines():
@@ -150,6 +149,4 @@ def test_images_that_are_trained_and_tested_on(folders):
         assert str(finding).startswith(f"WARN 1 of 2 images of {names[1]} are trained on in ")
         assert str(folders / "images/b.png") in str(finding)
     finally:
-        for name in names:
-            DatasetCatalog.remove(name)
-            MetadataCatalog.remove(name)
+        unregister(*names)

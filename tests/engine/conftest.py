@@ -6,14 +6,22 @@ from vt_seg.engine import load_cfg
 from .tiny_datasets import write_tiny_scenes, write_tiny_shapes
 
 
-@pytest.fixture(scope="module")
-def scenes_root(tmp_path_factory):
-    """Tiny vt_scenes, registered while the tests of a module run."""
-    root = tmp_path_factory.mktemp("datasets")
-    write_tiny_scenes(root)
-    vt_seg.register_all_datasets(str(root))
-    yield root
-    vt_seg.register_all_datasets()
+def registered_root(write):
+    """A root with what ``write`` puts there, registered while the tests of a module run."""
+
+    @pytest.fixture(scope="module")
+    def root(tmp_path_factory):
+        root = tmp_path_factory.mktemp("datasets")
+        write(root)
+        vt_seg.register_all_datasets(str(root))
+        yield root
+        vt_seg.register_all_datasets()
+
+    return root
+
+
+scenes_root = registered_root(write_tiny_scenes)
+shapes_root = registered_root(write_tiny_shapes)
 
 
 @pytest.fixture
@@ -32,16 +40,6 @@ def slim_cfg(scenes_root, tmp_path):
     cfg.OUTPUT_DIR = str(tmp_path / "out")
     cfg.MODEL.DEVICE = "cpu"
     return cfg
-
-
-@pytest.fixture(scope="module")
-def shapes_root(tmp_path_factory):
-    """Tiny vt_shapes, registered while the tests of a module run."""
-    root = tmp_path_factory.mktemp("datasets")
-    write_tiny_shapes(root)
-    vt_seg.register_all_datasets(str(root))
-    yield root
-    vt_seg.register_all_datasets()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_sem_seg
 
 from vt_seg.data import register_sem_seg
+from vt_seg.data.datasets.registration import unregister
 from vt_seg.engine import check_datasets, load_cfg, require_segmentation, setup_cfg
 from vt_seg.engine.data_loaders import build_test_loader, build_train_loader
 
@@ -32,10 +33,7 @@ def custom(tmp_path):
         return load_cfg(CONFIG, [*mine, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", "3", *overrides])
 
     yield make
-    for name in ("my_train", "my_val"):
-        if name in DatasetCatalog.list():
-            DatasetCatalog.remove(name)
-            MetadataCatalog.remove(name)
+    unregister("my_train", "my_val")
 
 
 def test_what_fits_passes(custom):
@@ -167,10 +165,7 @@ def kinds(tmp_path):
         return load_cfg("configs/resnet_R18_shapes.yaml", [*keys, *overrides])
 
     yield make
-    for name in CLASS_FOLDERS:
-        if name in DatasetCatalog.list():
-            DatasetCatalog.remove(name)
-            MetadataCatalog.remove(name)
+    unregister(*CLASS_FOLDERS)
 
 
 def test_classification_that_fits_passes(kinds):

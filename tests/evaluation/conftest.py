@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from vt_seg.data.datasets.registration import unregister
+
 
 @pytest.fixture
 def register(tmp_path) -> Callable[..., tuple[str, list[dict]]]:
@@ -28,6 +30,4 @@ def register(tmp_path) -> Callable[..., tuple[str, list[dict]]]:
         return name, records
 
     yield register
-    for name in names:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
+    unregister(*names)

@@ -8,6 +8,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator, COCOPanopticEvaluator, DatasetEvaluators
 
 from vt_seg.data import read_mask
+from vt_seg.data.datasets.registration import unregister
 from vt_seg.engine import load_cfg
 from vt_seg.evaluation import SegmentationEvaluator, build_evaluator
 
@@ -33,8 +34,7 @@ def dataset(tmp_path):
         stuff_classes=["w", "x", "y", "z"], ignore_label=255, evaluator_type="sem_seg"
     )
     yield name
-    DatasetCatalog.remove(name)
-    MetadataCatalog.remove(name)
+    unregister(name)
 
 
 @pytest.fixture

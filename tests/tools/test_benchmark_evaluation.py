@@ -3,17 +3,16 @@
 import argparse
 
 import pytest
-from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from tools import benchmark_evaluation as tool
+from vt_seg.data.datasets.registration import unregister
 
 
 @pytest.fixture
 def outputs(tmp_path):
     args = argparse.Namespace(classes=7, size=[48, 64], images=2)
     yield tool.paint(str(tmp_path), args)
-    DatasetCatalog.remove("benchmark")
-    MetadataCatalog.remove("benchmark")
+    unregister("benchmark")
 
 
 def test_all_evaluators_see_the_same(outputs):

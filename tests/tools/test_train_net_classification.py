@@ -6,11 +6,11 @@ import runpy
 import sys
 
 import pytest
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import default_argument_parser
 
 import vt_seg
 from tools.train_net import main
+from vt_seg.data.datasets.registration import unregister
 
 from ..data.image_files import gradient, write_png
 from ..engine.conftest import TINY_SHAPES
@@ -90,9 +90,7 @@ def test_your_own_images_as_the_document_says(here, tmp_path, out, monkeypatch):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
     here("--config-file", "my_classes.yaml", *TINY_SHAPES, *SLIM, "OUTPUT_DIR", out)
-    for name in ("my_train", "my_val"):
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
+    unregister("my_train", "my_val")
     table = (out / "inference" / "classification_per_class.csv").read_text().splitlines()
     assert table[0] == "class,images,top-1"
     assert [line.split(",")[:2] for line in table[1:]] == [

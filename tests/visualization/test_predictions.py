@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
+from vt_seg.data.datasets.registration import unregister
 from vt_seg.visualization import draw_dataset, draw_files, find_images
 
 from ..engine.tiny_datasets import write_blocks
@@ -78,8 +79,7 @@ def test_draw_dataset(folder):
     try:
         written, overview = draw_dataset(name, 2, all_of_class_c, str(folder / "out"))
     finally:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
+        unregister(name)
     # The first and the last of three.
     assert [os.path.basename(path) for path in written] == [
         "x1_comparison.jpg",

@@ -8,7 +8,7 @@ from .devices import adapt_to_machine, processes_per_machine
 from .ema import WeightEMA
 from .lr_schedule import build_lr_scheduler
 from .optimizer import build_optimizer
-from .predictor import SemSegPredictor, find_weights
+from .predictor import SemSegPredictor, find_weights, use_trained_weights
 from .trainable import freeze_all_but
 from .trainer import Trainer, evaluate
 
@@ -28,6 +28,7 @@ __all__ = [
     "load_cfg",
     "processes_per_machine",
     "require_segmentation",
-    "with_class_weights",
     "setup_cfg",
+    "use_trained_weights",
+    "with_class_weights",
 ]

@@ -1,6 +1,7 @@
 """One image in, one prediction out, with the preprocessing of the test set."""
 
 import os
+from collections.abc import Sequence
 
 import detectron2.data.transforms as T
 import numpy as np
@@ -46,6 +47,20 @@ class SemSegPredictor(DefaultPredictor):
                 f"{sorted(outputs)}, no semantic segmentation"
             )
         return labels_of(outputs["sem_seg"]).cpu().numpy()
+
+
+def use_trained_weights(cfg: CfgNode, overrides: Sequence[str] = ()) -> None:
+    """Set ``MODEL.WEIGHTS`` to what training left in ``OUTPUT_DIR``, unless the user named a file.
+
+    Args:
+        cfg: its ``MODEL.WEIGHTS`` are those that training starts from.
+        overrides: ``KEY VALUE ...`` of the command line, merged into it already.
+
+    Raises:
+        FileNotFoundError: see :func:`find_weights`.
+    """
+    if "MODEL.WEIGHTS" not in overrides[::2]:
+        cfg.MODEL.WEIGHTS = find_weights(cfg.OUTPUT_DIR)
 
 
 def find_weights(output_dir: str) -> str:

@@ -33,8 +33,7 @@ def free_name(name: str, dataset: object) -> bool:
             return False
         if not isinstance(known, type(dataset)):
             raise ValueError(f"{name} is the name of another dataset: choose a name of your own")
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
+        unregister(name)
     return True
 
 
@@ -63,8 +62,7 @@ def register_folders(
         known = MetadataCatalog.get(name)
         if (known.get("image_root"), known.get("sem_seg_root")) == (image_root, sem_seg_root):
             return
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
+        unregister(name)
     DatasetCatalog.register(name, load)
     MetadataCatalog.get(name).set(
         stuff_classes=list(classes),
@@ -91,3 +89,11 @@ def distinct_colors(count: int) -> list[tuple[int, int, int]]:
                 channels[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
         colors.append(tuple(channels))
     return colors
+
+
+def unregister(*names: str) -> None:
+    """Take datasets out of Detectron2's catalogs, where they are in them."""
+    for name in names:
+        if name in DatasetCatalog.list():
+            DatasetCatalog.remove(name)
+            MetadataCatalog.remove(name)
