@@ -6,7 +6,10 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from detectron2.layers import FrozenBatchNorm2d, NaiveSyncBatchNorm
 from torch import nn
+from torch.nn import functional as F
+from torchvision.ops import StochasticDepth
 
 from tests.layers import literal
 from tests.layers.conftest import affine, dense, pixels, randomised, with_statistics
@@ -77,14 +80,14 @@ def test_who_listens_to_the_attention_gets_all_pixels():
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("affine", [False, True])
-def test_batch_norm_is_folded_into_the_convolution(affine, bias):
+def test_batch_norm_is_folded_into_the_convolution(affine, bias, monkeypatch):
     conv = nn.Conv2d(6, 4, 3, stride=2, padding=1, groups=2, bias=bias)
     norm = nn.BatchNorm2d(4, affine=affine)
     layers = with_statistics(randomised(nn.Sequential(conv, norm)))
     x = torch.randn(2, 6, 7, 9, dtype=torch.float64)
     expected, calls = layers(x), []
-    run = norm.forward
-    norm.forward = lambda x: calls.append(1) or run(x)
+    run = F.batch_norm
+    monkeypatch.setattr(F, "batch_norm", lambda *args: calls.append(1) or run(*args))
     with torch.no_grad():
         folded = conv_and_norm(conv, norm, x)
     assert not calls
@@ -98,6 +101,70 @@ def test_batch_norm_is_folded_into_the_convolution(affine, bias):
     with torch.no_grad():  # somebody wants what comes out of it
         conv_and_norm(conv, norm, x)
     assert len(calls) == 3
+
+
+class Doubled:
+    """Overrides what a layer computes."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class DoubledConv(Doubled, nn.Conv2d):
+    pass
+
+
+class DoubledNorm(Doubled, nn.BatchNorm2d):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("conv", "norm"), [(DoubledConv, nn.BatchNorm2d), (nn.Conv2d, DoubledNorm)]
+)
+def test_layers_that_compute_something_else_are_not_folded(conv, norm):
+    layers = with_statistics(randomised(nn.Sequential(conv(6, 4, 1), norm(4))))
+    x = torch.randn(2, 6, 7, 9, dtype=torch.float64)
+    with torch.no_grad():
+        assert torch.equal(conv_and_norm(*layers, x), layers(x))
+
+
+def test_patched_layers_are_not_folded():
+    conv, norm = nn.Conv2d(6, 4, 1).eval(), nn.BatchNorm2d(4).eval()
+    norm.forward = torch.tanh
+    x = torch.randn(2, 6, 5, 5)
+    with torch.no_grad():
+        assert torch.equal(conv_and_norm(conv, norm, x), torch.tanh(conv(x)))
+
+
+@pytest.mark.parametrize("norm", [FrozenBatchNorm2d, NaiveSyncBatchNorm, nn.SyncBatchNorm])
+def test_batch_norms_of_detectron2_are_folded(norm):
+    conv, norm = nn.Conv2d(6, 4, 1, bias=False).double().eval(), norm(4).double().eval()
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    x = torch.randn(2, 6, 5, 5).double()
+    expected = F.batch_norm(
+        conv(x), norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(conv_and_norm(conv, norm, x), expected, rtol=0, atol=1e-12)
+
+
+class Tenth(nn.Module):
+    def forward(self, x):
+        return x / 10
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_what_stands_in_place_of_drop_path_is_called(memory_format):
+    layer = randomised(Projector(8, 8, num_heads=4, pixel_groups=2)).eval()
+    x, tokens = torch.randn(2, 8, 5, 7).double(), torch.randn(2, 8, 3).double()
+    x = x.contiguous(memory_format=memory_format)
+    with torch.no_grad():
+        written = layer(x, tokens) - x
+        layer.drop_path = StochasticDepth(0.5, "row").eval()
+        torch.testing.assert_close(layer(x, tokens) - x, written, rtol=0, atol=1e-12)
+        layer.drop_path = Tenth()
+        torch.testing.assert_close(layer(x, tokens) - x, written / 10, rtol=0, atol=1e-12)
 
 
 def test_other_norms_run():
@@ -196,6 +263,20 @@ def test_no_image_gives_no_map(grad):
     with torch.set_grad_enabled(grad):
         maps = neck([torch.randn(0, 4, 16, 12), torch.randn(0, 6, 8, 6)])
     assert [tuple(x.shape) for x in maps] == [(0, 16, 16, 12), (0, 16, 8, 6)]
+
+
+def test_the_laterals_maps_are_written_into():
+    """As nobody else needs them: without memory of its own for the result."""
+    neck, places = recorded_neck().eval(), []
+    neck.stack.register_forward_hook(
+        lambda stack, args, out: places.append(
+            [[x.data_ptr() for x in maps] for maps in (args[0], out[0])]
+        )
+    )
+    with torch.no_grad():
+        neck([torch.randn(1, 4, 16, 12), torch.randn(1, 6, 8, 6)])
+    ((before, after),) = places
+    assert before == after
 
 
 def test_what_a_hook_has_kept_is_not_written_over():

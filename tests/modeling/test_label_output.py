@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
@@ -44,7 +45,14 @@ def make_model(kind="PaddingAwareSegmentor", head="VTFPNHead", *keys):
         cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = PYRAMID
     cfg.merge_from_list(keys)
     torch.manual_seed(0)
-    return wake(build_model(cfg)).eval()
+    model = wake(build_model(cfg)).eval()
+    # One class would have all pixels: some of each instead.
+    (scores,) = predict(model, sem_seg_batch((64, 96)), "logits")
+    with torch.no_grad():
+        shift = -0.5 if head.startswith("Twice") else 1
+        model.sem_seg_head.predictor.bias -= shift * scores.mean(dim=(1, 2))
+    model.output = cfg.MODEL.SEM_SEG_HEAD.OUTPUT
+    return model
 
 
 def predict(model, batch, output):
@@ -66,11 +74,28 @@ def test_labels_are_the_argmax_of_the_scores(kind, head):
         del record["height"], record["width"]
     for part in (batch, batch[:1], batch[1:2], sem_seg_batch((47, 61), (47, 61))):
         scores = predict(model, part, "logits")
+        assert all(is_varied(image_scores) for image_scores in scores)
         labels = predict(model, part, "labels")
         for record, image_scores, image_labels in zip(part, scores, labels, strict=True):
             assert image_labels.shape == record["image"].shape[1:]
             assert not image_labels.is_floating_point()
             assert torch.equal(image_labels.long(), image_scores.argmax(dim=0))
+
+
+def test_channels_last_labels_are_the_argmax_of_the_scores():
+    """Bit for bit, too, as `VTFPNHead` enlarges contiguous maps."""
+    model = make_model("PaddingAwareSegmentor", "VTFPNHead", "MODEL.CHANNELS_LAST", "True")
+    batch = sem_seg_batch((64, 96), (64, 96))
+    with torch.no_grad():
+        maps = model.logit_maps(batch)
+    for image_scores, scores in zip(predict(model, batch, "logits"), maps, strict=True):
+        assert is_varied(image_scores) and torch.equal(scores.rows(0, 64), image_scores)
+        assert torch.equal(scores.labels().long(), image_scores.argmax(dim=0))
+
+
+def is_varied(scores):
+    """Whether no class has nearly all pixels: labels that are read elsewhere would differ."""
+    return scores.argmax(dim=0).flatten().bincount().max() < 0.9 * scores[0].numel()
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -97,6 +122,54 @@ def test_a_warped_image_is_read_where_the_warp_puts_it():
     assert labels[0].shape == (40, 50)
     assert (labels[0] == scores[0].argmax(dim=0)).double().mean() > 0.93
     assert torch.equal(labels[1].long(), scores[1].argmax(dim=0))
+
+
+@pytest.mark.parametrize("head", ["VTFPNHead", "SemSegFPNHead"])
+def test_hooks_on_the_head_count(head):
+    """Also such as change what goes in or comes out."""
+    model, batch = make_model("PaddingAwareSegmentor", head), sem_seg_batch((64, 96), (50, 70))
+    before = predict(model, batch, "labels")
+
+    def negated(head, args):
+        return ({name: -x for name, x in args[0].items()},)
+
+    def reversed_classes(head, args, output):
+        return output[0].flip(1), output[1]
+
+    model.sem_seg_head.register_forward_pre_hook(negated)
+    model.sem_seg_head.register_forward_hook(reversed_classes)
+    scores, labels = predict(model, batch, "logits"), predict(model, batch, "labels")
+    for one, image_scores, image_labels in zip(before, scores, labels, strict=True):
+        assert torch.equal(image_labels.long(), image_scores.argmax(dim=0))
+        assert not torch.equal(4 - one, image_labels) and not torch.equal(one, image_labels)
+
+
+def test_the_backbones_maps_are_freed_before_the_head_predicts():
+    model, alive = make_model(), []
+    model.backbone.register_forward_hook(
+        lambda backbone, args, out: alive.extend(weakref.ref(x) for x in out.values())
+    )
+    counts = []
+    model.sem_seg_head.scale_heads[0].get_submodule("0").register_forward_pre_hook(
+        lambda *_: counts.append(sum(ref() is not None for ref in alive))
+    )
+    predict(model, sem_seg_batch((64, 96)), "labels")
+    assert len(alive) == 4 and counts == [0]
+
+
+def test_compiled_labels():
+    model, batch = make_model(), sem_seg_batch((64, 96))
+    (expected,) = predict(model, batch, "labels")
+    (labels,) = predict(torch.compile(model, backend="aot_eager"), batch, "labels")
+    # What is computed in another order may round otherwise.
+    assert (labels == expected).double().mean() > 0.999
+
+
+def test_another_output_is_refused_at_once():
+    model = make_model()
+    with pytest.raises(ValueError, match='OUTPUT is "label": use "logits" or "labels"'):
+        model.output = "label"
+    assert model.output == "logits"
 
 
 def test_training_does_not_know_the_key():

@@ -59,8 +59,8 @@ def test_scores_by_hand(cells, stride, image, output):
     expected = by_hand(logits.numpy(), stride, image, output)
     rows = LogitMap(logits, stride, image, output).rows(0, output[0])
     assert rows.shape == (3, *output)
-    # Positions are computed in single precision, as torch's kernels do.
-    np.testing.assert_allclose(rows, expected, atol=2e-5)
+    np.testing.assert_allclose(rows, expected, atol=1e-12)
+    # Positions are then computed in single precision, as torch's kernels do.
     single = LogitMap(logits.float(), stride, image, output).rows(0, output[0])
     assert single.dtype == torch.float32
     np.testing.assert_allclose(single, expected, atol=2e-5)
@@ -154,7 +154,7 @@ def test_a_warp_by_hand():
     by_column = matrix(x.ravel() / 4 - 0.5, 12)
     expected = np.einsum("ph,chw,pw->cp", by_row, logits.numpy(), by_column).reshape(3, 25, 37)
     scores = LogitMap(logits, 4, (32, 48), (25, 37), WARP)
-    np.testing.assert_allclose(scores.rows(0, 25), expected, atol=1e-4)
+    np.testing.assert_allclose(scores.rows(0, 25), expected, atol=1e-12)
     assert torch.equal(scores.labels().long(), scores.rows(0, 25).argmax(dim=0))
     # Cells beyond the image are not read: they may hold anything.
     padded = F.pad(logits, (0, 3, 0, 2), value=1e6)
@@ -192,6 +192,26 @@ def test_a_map_that_does_not_cover_the_image_is_stretched():
     theirs = F.interpolate(logits[None], (23, 27), mode="bilinear", align_corners=False)[0]
     torch.testing.assert_close(scores.rows(0, 23), theirs)
     assert torch.equal(scores.labels().long(), scores.rows(0, 23).argmax(dim=0))
+
+
+@pytest.mark.parametrize("output", [(32, 48), (20, 33)])
+def test_rows_that_are_not_there(output):
+    scores = LogitMap(torch.randn(3, 8, 12), 4, (32, 48), output)
+    for rows in ((5, 5), (-1, 3), (0, output[0] + 1), (9, 4)):
+        with pytest.raises(ValueError, match=f"rows {rows[0]} to {rows[1]} of an output of "):
+            scores.rows(*rows)
+
+
+@pytest.mark.parametrize("output", [(64, 96), (50, 70)])
+def test_compiled_labels(output):
+    """With the decompositions of compilers, without their code generation."""
+    logits = torch.randn(6, 16, 24)
+
+    def labels(logits):
+        return LogitMap(logits, 4, (64, 96), output).labels()
+
+    compiled = torch.compile(labels, backend="aot_eager")
+    assert torch.equal(compiled(logits), labels(logits))
 
 
 def test_an_empty_output():

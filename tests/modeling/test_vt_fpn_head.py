@@ -3,6 +3,7 @@ import torch
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_model
 from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
+from torch import nn
 from torch.nn import functional as F
 
 from tests.modeling.conftest import RES, sem_seg_batch, small_cfg, wake
@@ -165,3 +166,52 @@ def test_sums_before_the_last_doubling_are_sums_after_it(sizes, num_classes):
         result = module.layers(taken, consume=True)
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-10)
     assert not taken
+
+
+class Noted(nn.Module):
+    """Notes what it is given, which no sum may be taken apart for."""
+
+    def __init__(self, predictor):
+        super().__init__()
+        self.predictor, self.seen = predictor, []
+
+    def forward(self, x):
+        self.seen.append(x)
+        return self.predictor(x).relu()
+
+
+def test_a_predictor_that_is_more_than_a_convolution_gets_the_sum():
+    module = head().double().eval()
+    features = {name: x.double() for name, x in maps(32, 48).items()}
+    expected = module.layers(features)
+    assert expected.min() < 0
+    module.predictor = Noted(module.predictor)
+    torch.testing.assert_close(module.layers(features), expected.relu(), rtol=0, atol=1e-10)
+    (seen,) = module.predictor.seen
+    assert seen.shape == (1, 64, 8, 12)
+
+
+def test_who_listens_to_the_predictor_gets_the_sum_and_the_logits():
+    module, seen = head().double().eval(), []
+    features = {name: x.double() for name, x in maps(32, 48).items()}
+    expected = module.layers(features)
+    module.predictor.register_forward_hook(lambda layer, args, out: seen.append((args[0], out)))
+    torch.testing.assert_close(module.layers(features), expected, rtol=0, atol=1e-10)
+    ((given, logits),) = seen
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-10)
+    torch.testing.assert_close(module.predictor(given), expected, rtol=0, atol=1e-10)
+
+
+def test_a_wider_predictor_sees_neighbours():
+    module = head().double().eval()
+    features = {name: x.double() for name, x in maps(32, 48).items()}
+    narrow = module.predictor
+    module.predictor = nn.Conv2d(64, 5, 3, padding=1).double()
+    nn.init.zeros_(module.predictor.weight)
+    with torch.no_grad():  # each pixel predicts its left neighbour's class
+        module.predictor.weight[:, :, 1, 0] = narrow.weight[:, :, 0, 0]
+        module.predictor.bias.copy_(narrow.bias)
+        shifted = module.layers(features)
+        module.predictor = narrow
+        expected = module.layers(features)
+    torch.testing.assert_close(shifted[..., 1:], expected[..., :-1], rtol=0, atol=1e-10)

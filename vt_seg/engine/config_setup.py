@@ -12,7 +12,7 @@ from detectron2.utils.logger import setup_logger
 from vt_seg.config import add_vt_seg_config
 from vt_seg.data import register_from_config
 from vt_seg.modeling import PaddingAwareSegmentor
-from vt_seg.modeling.padding_aware_segmentor import check_output
+from vt_seg.modeling.output_choice import check_output
 
 from .dataset_check import check_datasets
 from .devices import adapt_to_machine

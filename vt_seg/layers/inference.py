@@ -21,17 +21,35 @@ def is_plain_inference(module: nn.Module) -> bool:
 
 def has_hooks(*modules: nn.Module) -> bool:
     """Whether somebody listens to one of the modules, whose calls and results then stay as are."""
-    return any(module._forward_hooks or module._forward_pre_hooks for module in modules)
+    return any(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        for module in modules
+    )
+
+
+CONVOLUTIONS = ("torch.nn.modules.conv", "detectron2.layers.wrappers")
+BATCH_NORMS = ("torch.nn.modules.batchnorm", "detectron2.layers.batch_norm", "torchvision.ops.misc")
+
+
+def is_stock(module: nn.Module, sources: tuple[str, ...]) -> bool:
+    """Whether a module does just what its weights say: nobody listens, and its ``forward`` is that
+    of one of these Python modules, not one that a subclass or a patch put in its place."""
+    return getattr(module.forward, "__module__", None) in sources and not has_hooks(module)
 
 
 def conv_and_norm(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
     """``norm(conv(x))``; in plain inference a batch norm costs no pass over the map of its own.
 
     Its scale and shift, which then are constants, go into the weight and bias of the convolution.
-    Any other norm runs as it is.
+    Any other norm runs as it is, and so does anything with an own ``forward`` or hooks.
     """
     mean = getattr(norm, "running_mean", None)
-    if mean is None or norm.training or not is_plain_inference(conv) or has_hooks(conv, norm):
+    if mean is None or norm.training or not is_plain_inference(conv):
+        return norm(conv(x))
+    if not (is_stock(conv, CONVOLUTIONS) and is_stock(norm, BATCH_NORMS)):
         return norm(conv(x))
     weight, bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, mean, norm.running_var, norm.eps, norm.weight, norm.bias

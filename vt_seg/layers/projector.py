@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from .autocast import without_autocast
 from .inference import has_hooks, is_plain_inference, owned_map
@@ -15,6 +16,8 @@ from .revisions import check_revision
 AT_A_TIME = 2**23
 AT_A_TIME_CHANNELS_LAST = 3 * 2**18
 AT_A_TIME_ELSEWHERE = 2**28  # a GPU is to be busy
+
+IDENTITY_IN_EVALUATION = (nn.Identity, StochasticDepth)
 
 
 class Projector(nn.Module):
@@ -92,8 +95,8 @@ class Projector(nn.Module):
         value = split_heads(tokens if self.value is None else self.value(tokens), self.num_heads)
         if self.gain is not None:
             value = value * self.gain
-        listened = has_hooks(self.token_softmax, self.drop_path)
-        if not is_plain_inference(self) or listened or x.numel() == 0:
+        plain = is_plain_inference(self) and isinstance(self.drop_path, IDENTITY_IN_EVALUATION)
+        if not plain or has_hooks(self.token_softmax, self.drop_path) or x.numel() == 0:
             attention = self.token_softmax(pixel_logits(filters, x))  # sums to 1 over L
             written = (value @ attention.to(value.dtype)).reshape(x.shape)
             return x + self.drop_path(written)

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .first_maximum import first_maximum
-from .padding_aware_segmentor import PaddingAwareSegmentor
-from .test_time_augmentation import SemanticSegmentorWithTTA
+from .output_choice import OutputChoice
 
 
 @contextmanager
@@ -21,7 +20,7 @@ def label_output(model: nn.Module) -> Iterator[None]:
     """
     if isinstance(model, DistributedDataParallel):
         model = model.module
-    if not isinstance(model, PaddingAwareSegmentor | SemanticSegmentorWithTTA):
+    if not isinstance(model, OutputChoice):
         yield
         return
     before = model.output

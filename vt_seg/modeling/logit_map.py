@@ -1,5 +1,7 @@
 """Scores of a map at a stride, read at any size in strips of rows: labels in little memory."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -56,7 +58,13 @@ class LogitMap:
         )
 
     def rows(self, top: int, bottom: int) -> Tensor:
-        """Scores ``(C, bottom - top, W)`` of the output rows ``top`` to ``bottom - 1``."""
+        """Scores ``(C, bottom - top, W)`` of the output rows ``top`` to ``bottom - 1``.
+
+        Raises:
+            ValueError: the output has no such rows, or they are none.
+        """
+        if not 0 <= top < bottom <= self.size[0]:
+            raise ValueError(f"rows {top} to {bottom} of an output of {self.size[0]} rows")
         if self.warp is not None:
             return self._warped_rows(top, bottom)
         if self._factor():
@@ -142,7 +150,7 @@ class LogitMap:
         logits = self.logits
         first, second, upper, lower = (
             torch.from_numpy(values).to(logits.device)
-            for values in _positions(top, bottom, self.scale[0], logits.shape[1])
+            for values in _positions(top, bottom, self.scale[0], logits.shape[1], logits.dtype)
         )
         start, stop = int(first[0]), int(second[-1]) + 1
         cells = _exact(logits[:, start:stop])
@@ -154,14 +162,14 @@ class LogitMap:
     def _warped_rows(self, top: int, bottom: int) -> Tensor:
         logits = self.logits
         device = logits.device
-        matrix = torch.as_tensor(self.warp, dtype=torch.float32, device=device)
+        exact = _exact(logits)  # in half precision, places on a large canvas would be pixels off
+        matrix = torch.as_tensor(self.warp, dtype=exact.dtype, device=device)
         xs = torch.arange(self.size[1], device=device) + 0.5
         ys = torch.arange(top, bottom, device=device) + 0.5
         # (rows, W, 2): where in the image each pixel's centre lies.
         points = xs[None, :, None] * matrix[:, 0] + ys[:, None, None] * matrix[:, 1] + matrix[:, 2]
         image = torch.tensor(logits.shape[:0:-1], device=device) * self.stride  # (W', H')
-        exact = _exact(logits)  # in half precision, places on a large canvas would be pixels off
-        grid = (2 * points / image - 1).to(exact.dtype)
+        grid = 2 * points / image - 1
         scores = F.grid_sample(
             exact[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False
         )[0]
@@ -185,7 +193,7 @@ def _between(padded: Tensor, index: int, factor: int, dim: int, at_edge: bool = 
     """
     offset = (index + 0.5) / factor - 0.5  # from the cell's centre
     before = int(offset >= 0)
-    share = offset % 1
+    share = offset - math.floor(offset)
     length = padded.shape[dim] - 2
     first, second = (padded.narrow(dim, before + i, length) for i in range(2))
     between = torch.add(second * share, first, alpha=1 - share)
@@ -194,16 +202,20 @@ def _between(padded: Tensor, index: int, factor: int, dim: int, at_edge: bool = 
     return between
 
 
-def _positions(top: int, bottom: int, scale: float, cells: int) -> tuple[np.ndarray, ...]:
-    """Where output rows ``top`` to ``bottom - 1`` are read, as ATen's kernels compute it.
+def _positions(
+    top: int, bottom: int, scale: float, cells: int, dtype: torch.dtype
+) -> tuple[np.ndarray, ...]:
+    """Where output rows ``top`` to ``bottom - 1`` are read, as ATen's kernels compute it for logits
+    of that type.
 
     Returns:
         the cells above and those below, ``(bottom - top,)``, and the weights of both.
     """
+    real = np.float64 if dtype == torch.float64 else np.float32
     # A product and a sum in single precision with one rounding: exact in double precision.
-    at = (np.arange(top, bottom) + 0.5) * float(np.float32(scale)) - 0.5
-    at = np.maximum(at, 0).astype(np.float32)
+    at = (np.arange(top, bottom) + 0.5) * float(real(scale)) - 0.5
+    at = np.maximum(at, 0).astype(real)
     first = np.minimum(at.astype(np.int64), cells - 1)
     second = np.minimum(first + 1, cells - 1)
-    lower = np.clip(at - first.astype(np.float32), 0, 1).astype(np.float32)
-    return first, second, np.float32(1) - lower, lower
+    lower = np.clip(at - first.astype(real), 0, 1).astype(real)
+    return first, second, real(1) - lower, lower

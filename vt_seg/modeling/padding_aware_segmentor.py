@@ -10,14 +10,14 @@ from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
+from ..layers.inference import has_hooks
 from .logit_map import LogitMap
+from .output_choice import OutputChoice
 from .vt_fpn_head import VTFPNHead
-
-OUTPUTS = ("logits", "labels")
 
 
 @META_ARCH_REGISTRY.register()
-class PaddingAwareSegmentor(SemanticSegmentor):
+class PaddingAwareSegmentor(OutputChoice, SemanticSegmentor):
     """``SemanticSegmentor`` that keeps padding out of the tokens of a :class:`VTFPNHead`.
 
     A batch is padded to its largest image. A tokenizer's softmax runs over the whole map, so under
@@ -26,9 +26,6 @@ class PaddingAwareSegmentor(SemanticSegmentor):
 
     With ``MODEL.SEM_SEG_HEAD.OUTPUT`` "labels", inference gives ``{"sem_seg": classes (height,
     width)}``, an integer each, straight from the head's logits at its stride: see `LogitMap`.
-
-    Attributes:
-        output: "logits" or "labels"; may be changed at any time.
     """
 
     @configurable
@@ -44,7 +41,6 @@ class PaddingAwareSegmentor(SemanticSegmentor):
         Raises:
             ValueError: another output.
         """
-        check_output(output)
         super().__init__(**kwargs)
         self.output = output
         if channels_last:
@@ -104,21 +100,15 @@ class PaddingAwareSegmentor(SemanticSegmentor):
         return LogitMap(logits, stride, image_size, size)
 
 
-def check_output(output: str) -> None:
-    """Refuse what ``MODEL.SEM_SEG_HEAD.OUTPUT`` cannot be.
-
-    Raises:
-        ValueError: it is that.
-    """
-    if output not in OUTPUTS:
-        raise ValueError(f'MODEL.SEM_SEG_HEAD.OUTPUT is "{output}": use "logits" or "labels"')
-
-
 def _head_logits(
     head: nn.Module, features: dict[str, Tensor], mask: Tensor | None
 ) -> tuple[Tensor, int]:
-    """Logits before the head's last upsampling, and their stride; of other heads at stride 1."""
-    forward = type(head).forward  # one that was overridden may do more than upsample `layers`
+    """Logits before the head's last upsampling, and their stride; of other heads at stride 1.
+
+    So of one with hooks, or whose ``forward`` was overridden: it may do more than upsample
+    ``layers``.
+    """
+    forward = None if has_hooks(head) else getattr(head.forward, "__func__", None)
     if forward is VTFPNHead.forward:
         return head.layers(features, mask, consume=True), head.common_stride
     if forward is SemSegFPNHead.forward:

@@ -15,9 +15,10 @@ from vt_seg.data.augmentations import LabelPairs, height_and_width, swapped_orde
 
 from .first_maximum import first_maximum
 from .logit_map import LogitMap
+from .output_choice import OutputChoice
 
 
-class SemanticSegmentorWithTTA(nn.Module):
+class SemanticSegmentorWithTTA(OutputChoice, nn.Module):
     """A ``SemanticSegmentor`` that sees every image several times and averages.
 
     The interface is that of ``SemanticSegmentor`` in inference, as Detectron2's

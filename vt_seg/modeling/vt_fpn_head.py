@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers import VTFPN
+from ..layers.inference import CONVOLUTIONS, is_stock
 from .losses import SegmentationLoss
 from .sem_seg_fpn_loss_head import SemSegFPNLossHead
 from .upsampling import upsample
@@ -142,19 +143,31 @@ class VTFPNHead(SemSegFPNLossHead):
         del x
         if len({x.shape[-2:] for x in coarse}) > 1:  # of a backbone that rounds down
             fine, coarse = fine + [upsample(x, 2, size) for x in coarse], []
-        if not coarse:
-            return self.predictor(_sum(fine))
-        if not fine:
-            return upsample(self.predictor(_sum(coarse)), 2, size)
-        if self.predictor.out_channels < self.predictor.in_channels:
+        if coarse and fine and _is_plain_predictor(self.predictor):
             without_bias = F.conv2d(_sum(coarse), self.predictor.weight)
             return upsample(without_bias, 2, size).add_(self.predictor(_sum(fine)))
-        return self.predictor(upsample(_sum(coarse), 2, size).add_(_sum(fine)))
+        if coarse:
+            x = upsample(_sum(coarse), 2, size)
+            fine = [x.add_(_sum(fine)) if fine else x]
+        return self.predictor(_sum(fine))
 
 
 def _sum(maps: list[Tensor]) -> Tensor:
     """Python's ``sum`` begins with ``0 + x``, a copy."""
     return functools.reduce(operator.add, maps)
+
+
+def _is_plain_predictor(predictor: nn.Module) -> bool:
+    """Whether it may be applied to parts of its input, and is quicker so: Detectron2's 1x1
+    convolution to fewer channels, and nobody put anything else there, or listens."""
+    return (
+        is_stock(predictor, CONVOLUTIONS)
+        and predictor.kernel_size == (1, 1)
+        and predictor.groups == 1
+        and getattr(predictor, "norm", None) is None
+        and getattr(predictor, "activation", None) is None
+        and predictor.out_channels < predictor.in_channels
+    )
 
 
 def _doublings(head: nn.Sequential) -> int:

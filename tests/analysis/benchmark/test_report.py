@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from vt_seg.analysis.benchmark.memory import PeakMemory
+from vt_seg.analysis.benchmark.operations import Operations
 from vt_seg.analysis.benchmark.parts import PartResult
 from vt_seg.analysis.benchmark.report import new_document, write_report
+from vt_seg.analysis.benchmark.roofline import CONV, COPY, Roofline
 from vt_seg.analysis.benchmark.settings import Settings
-from vt_seg.analysis.benchmark.tables import peer_table, speed_table
+from vt_seg.analysis.benchmark.tables import peer_table, roofline_table, speed_table
 from vt_seg.analysis.benchmark.timing import Comparison
 from vt_seg.analysis.marked_section import read_section
 from vt_seg.analysis.report_table import ReportTable, Row
@@ -34,10 +36,20 @@ def test_each_size_of_images_has_its_section(tmp_path):
     text = path.read_text()
     cpu = read_section(text, "cpu")
     assert "Not measured" not in cpu
-    assert "260" in read_section(cpu, "cpu-1x800x1216-neck")
-    assert "1000" in read_section(cpu, "cpu-4x512x1024-neck")
-    assert "30" in read_section(cpu, "cpu-4x512x1024-head")
+    assert "260" in read_section(cpu, "cpu-float32-1x800x1216-neck")
+    assert "1000" in read_section(cpu, "cpu-float32-4x512x1024-neck")
+    assert "30" in read_section(cpu, "cpu-float32-4x512x1024-head")
     assert "no GPU was at hand" in read_section(text, "cuda")
+
+
+def test_each_number_format_has_its_section(tmp_path):
+    path = tmp_path / "benchmarks.md"
+    half = Settings(Path(), dtype="bfloat16")
+    write_report(path, {"head": result("30")}, SETTINGS, "command")
+    write_report(path, {"head": result("20")}, half, "command")
+    text = path.read_text()
+    assert "30" in read_section(text, "cpu-float32-1x800x1216-head")
+    assert "20" in read_section(text, "cpu-bfloat16-1x800x1216-head")
 
 
 def test_rerun_keeps_what_people_wrote(tmp_path):
@@ -49,7 +61,8 @@ def test_rerun_keeps_what_people_wrote(tmp_path):
     assert "Bandwidth bounds." in text
     assert "### Necks" in text and "65" in text and "260" not in text
     assert "`again`" in text and "2 threads" in text
-    assert written == [path, tmp_path / "docs" / "benchmarks_cpu-1x800x1216-neck.png"]
+    assert "7 rounds of necks and heads, 3 of the rest" in text
+    assert written == [path, tmp_path / "docs" / "benchmarks_cpu-float32-1x800x1216-neck.png"]
     assert written[1].read_bytes() == b"png"
 
 
@@ -78,3 +91,16 @@ def test_peers_that_are_not_installed_say_how():
         ("ours", "500 (500 to 500)", "1", "2", "1"),
         ("SegFormer", "not installed: pip install transformers", "", "", ""),
     ]
+
+
+def test_a_part_can_be_no_faster_than_both_rates():
+    """10 GB/s, 100 GFLOP/s: 50 GFLOP take 0.5 s or more, 8 GB 0.8 s or more."""
+    machine = {COPY: (0.1, Operations(0, 10**9)), CONV: (1.0, Operations(10**11, 10**6))}
+    parts = {
+        "multiplies": (1.0, Operations(5 * 10**10, 10**9)),
+        "moves": (1.6, Operations(10**9, 8 * 10**9)),
+    }
+    table = roofline_table(Roofline(machine, parts, pixels=1), SETTINGS)
+    shares = {row.cells[0]: row.cells[-1] for row in table.rows}
+    assert (shares["multiplies"], shares["moves"]) == ("50%", "50%")
+    assert (shares[COPY], shares[CONV]) == ("100%", "100%")

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from vt_seg.analysis.benchmark.scaling import exponent, pixel_exponent, token_bytes
+from vt_seg.analysis.benchmark.scaling import (
+    builds_by_size,
+    builds_by_tokens,
+    exponent,
+    pixel_exponent,
+    token_bytes,
+)
 from vt_seg.analysis.benchmark.settings import Settings
 
 
@@ -26,3 +32,13 @@ def test_pixels_grow_with_the_square_of_the_side():
 def test_tokens_of_the_paper_take_128_kib():
     assert token_bytes(Settings(Path()), 8) == 128 * 2**10
     assert token_bytes(Settings(Path(), dtype="bfloat16"), 8) == 64 * 2**10
+
+
+@pytest.mark.parametrize("builds", [builds_by_size, builds_by_tokens])
+def test_all_are_measured_in_the_asked_precision_and_format(builds):
+    settings = Settings(Path("configs"), dtype="bfloat16", layouts=(True,), size=(32, 32),
+                        scaling_sizes=(32,), scaling_tokens=(4,))  # fmt: skip
+    for group in builds(settings).values():
+        for build in group.values():
+            assert build.keywords["precision"].name == "bfloat16 autocast"
+            assert build.keywords["channels_last"] is True

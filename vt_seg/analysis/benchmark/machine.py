@@ -1,4 +1,4 @@
-"""What a benchmark ran on, in words."""
+"""What a benchmark ran on, and how often, in words."""
 
 import os
 import platform
@@ -32,3 +32,8 @@ def describe_machine(settings: Settings) -> str:
         cores = f"{torch.cuda.get_device_name()}; {cores}"
         versions += f", CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
     return f"{cores}; {versions}"
+
+
+def describe_rounds(settings: Settings) -> str:
+    """Of how many rounds the medians are."""
+    return f"{settings.rounds} rounds of necks and heads, {settings.slow_rounds} of the rest"

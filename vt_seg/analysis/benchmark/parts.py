@@ -132,7 +132,7 @@ def model_builds(settings: Settings, classes: int, precision: Precision) -> dict
 
 def training(settings: Settings) -> PartResult:
     """A training step of both, and its memory."""
-    precision = settings.precisions()[0]
+    precision = settings.precision
     builds = {
         named(name, layout): partial(
             training_step, settings, name, precision=precision, channels_last=layout
@@ -153,24 +153,24 @@ def memory(settings: Settings) -> PartResult:
     """Peak memory of a prediction above the model."""
     tables = []
     for classes in settings.classes:
-        builds = model_builds(settings, classes, settings.precisions()[0])
+        precision = settings.precision
+        builds = model_builds(settings, classes, precision)
         peaks = {name: peak_memory(build, settings) for name, build in builds.items()}
-        title = f"Peak memory above the model, {classes} classes, {settings.images}"
+        title = f"Peak memory above the model, {precision.name}, {classes} classes"
+        title = f"{title}, {settings.images}"
         tables.append(memory_table(title, peaks, next(iter(builds))))
     return PartResult(tables)
 
 
 def peers(settings: Settings) -> PartResult:
     """What a user would pick instead, at the first number of classes."""
-    layout, precision = settings.layouts[-1], settings.precisions()[0]
-    ours = {
-        named("Detectron2's semantic FPN R-50", settings.layout): partial(
-            label_maps, settings, DETECTRON2, precision=precision, channels_last=settings.layout
-        ),
-        named("VT-FPN R-50 (vt_seg)", layout): partial(
-            label_maps, settings, VT_SEG, precision=precision, channels_last=layout
-        ),
-    }
+    precision = settings.precision
+    work = partial(label_maps, settings, precision=precision)
+    title = named("Detectron2's semantic FPN R-50", settings.layout)
+    ours = {title: partial(work, DETECTRON2, channels_last=settings.layout)}
+    for layout in settings.layouts:
+        title = named("VT-FPN R-50 (vt_seg)", layout)
+        ours[title] = partial(work, VT_SEG, channels_last=layout)
     installed = {
         name: partial(peer_label_maps, settings, name)
         for name, peer in PEERS.items()
@@ -180,7 +180,7 @@ def peers(settings: Settings) -> PartResult:
     timed = compare({"peers": builds}, settings, rounds=settings.slow_rounds)["peers"]
     peaks = {name: peak_memory(build, settings) for name, build in builds.items()}
     missing = {name: peer.install for name, peer in PEERS.items() if not peer.is_installed}
-    title = f"Other models, {settings.classes[0]} classes, {settings.images}"
+    title = f"Other models, {precision.name}, {settings.classes[0]} classes, {settings.images}"
     return PartResult([peer_table(title, timed, peaks, next(iter(builds)), missing)])
 
 

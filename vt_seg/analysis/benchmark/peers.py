@@ -42,7 +42,7 @@ class Peer:
 def peer_label_maps(settings: Settings, name: str) -> Work:
     """Predict with :data:`PEERS` ``[name]``: normalised images to labels ``(N, H, W)``."""
     torch.manual_seed(0)
-    precision = settings.precisions()[0]
+    precision = settings.precision
     model, predict = PEERS[name].build(settings.classes[0])
     model = model.to(settings.device, precision.weights).eval()
     images = torch.randn(settings.batch, 3, *settings.size).to(settings.device, precision.weights)

@@ -15,8 +15,8 @@ COLORS = dict(zip(CONTENDERS, ("tab:orange", "tab:blue", "tab:red", "tab:green")
 def scaling_picture(sizes: Cost, tokens: Cost, roofline: Roofline, settings: Settings) -> bytes:
     """A PNG of four panels: time and memory over pixels, both over tokens, and the roofline."""
     figure = Figure(figsize=(13, 10), layout="constrained")
-    images = f"below: {settings.images}"
-    figure.suptitle(named(f"vt_seg and Detectron2; {images}", settings.layout))
+    title = f"{settings.precision.name}; below: {settings.images}"
+    figure.suptitle(named(title, settings.layout))
     (time_axes, memory_axes), (token_axes, roof_axes) = figure.subplots(2, 2)
     _over_pixels(time_axes, sizes, "seconds", "time, ms", 1e3)
     _bounds(time_axes, sizes, roofline)

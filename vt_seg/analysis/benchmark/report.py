@@ -6,7 +6,7 @@ from pathlib import Path
 from vt_seg.analysis.marked_section import marks, read_section, replace_section
 from vt_seg.data.atomic_files import write_atomically
 
-from .machine import describe_machine
+from .machine import describe_machine, describe_rounds
 from .parts import PartResult
 from .settings import Settings
 
@@ -19,8 +19,8 @@ def write_report(
 ) -> list[Path]:
     """Put each part into its section of the document, which is begun if there is none.
 
-    A device has a chapter, and in it each part a section for each size of images that it is
-    measured on; new ones are put last. All else in the document is kept.
+    A device has a chapter, and in it each part a section for each number format and size of images
+    that it is measured with; new ones are put last. All else in the document is kept.
 
     Args:
         path: the document; pictures come beside it.
@@ -41,7 +41,8 @@ def write_report(
     for part, result in results.items():
         name = section_name(settings, part)
         picture = path.with_name(f"{path.stem}_{name}.png")
-        content = section(result, picture.name, f"{describe_machine(settings)}; `{command}`")
+        source = f"{describe_machine(settings)}; {describe_rounds(settings)}; `{command}`"
+        content = section(result, picture.name, source)
         if marks(name)[0] not in text:
             text = _with_new_section(text, settings.device, name)
         text = replace_section(text, name, content)
@@ -61,8 +62,8 @@ def section(result: PartResult, picture: str, source: str) -> str:
 
 
 def section_name(settings: Settings, part: str) -> str:
-    """Of the marks around a part's section: ``"cpu-1x800x1216-neck"``."""
-    return f"{settings.device}-{settings.images.replace(' ', '')}-{part}"
+    """Of the marks around a part's section: ``"cpu-float32-1x800x1216-neck"``."""
+    return f"{settings.device}-{settings.dtype}-{settings.images.replace(' ', '')}-{part}"
 
 
 def _with_new_section(text: str, chapter: str, name: str) -> str:

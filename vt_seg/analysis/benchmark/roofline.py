@@ -58,7 +58,7 @@ def measure_roofline(settings: Settings) -> Roofline:
         "Detectron2, whole": partial(label_maps, library=DETECTRON2),
     }
     parts = {
-        name: partial(build, settings, channels_last=settings.layout)
+        name: partial(build, settings, precision=settings.precision, channels_last=settings.layout)
         for name, build in builds.items()
     }
     works = machine_works(settings)
@@ -73,7 +73,7 @@ def measure_roofline(settings: Settings) -> Roofline:
 
 def machine_works(settings: Settings) -> dict[str, Build]:
     """What measures the machine: a copy too large for its caches, and two that only multiply."""
-    dtype = settings.precisions()[-1].inputs
+    dtype = settings.precision.inputs
     return {
         COPY: partial(_copy, settings.device, dtype),
         MATMUL: partial(_matmul, settings.device, dtype),
@@ -87,7 +87,7 @@ COPIED = 2**28
 
 def machine_operations(settings: Settings) -> dict[str, Operations]:
     """Of one call of :func:`machine_works`."""
-    size = settings.precisions()[-1].inputs.itemsize
+    size = settings.precision.inputs.itemsize
     conv_maps = 2 * 256 * 128 * 128 + 256 * 256 * 9
     return {
         COPY: Operations(0, 2 * COPIED),

@@ -10,7 +10,7 @@ from .necks import neck_forward
 from .processes import compare
 from .segmentors import DETECTRON2, VT_SEG, label_maps
 from .settings import Settings
-from .timing import Comparison
+from .timing import Build, Comparison
 
 CONTENDERS = {
     "Detectron2's FPN": partial(neck_forward, name=DETECTRON2),
@@ -51,35 +51,41 @@ def pixel_exponent(by_side: Mapping[int, float]) -> float:
 
 
 def over_sizes(settings: Settings) -> Cost:
-    """:data:`CONTENDERS` on square images, in one memory format."""
-    builds = {
-        side: {
-            name: partial(build, settings, size=(side, side), channels_last=settings.layout)
-            for name, build in CONTENDERS.items()
-        }
-        for side in settings.scaling_sizes
-    }
-    return _cost(settings, builds)
+    """:data:`CONTENDERS` on square images."""
+    return _cost(settings, builds_by_size(settings))
 
 
 def over_tokens(settings: Settings) -> Cost:
     """The VT-FPN neck with more and more tokens per level."""
-    builds = {
-        number: {
-            NECK: partial(
-                neck_forward,
+    return _cost(settings, builds_by_tokens(settings))
+
+
+def builds_by_size(settings: Settings) -> dict[int, dict[str, Build]]:
+    """Of :data:`CONTENDERS`, by the side of their images; in one precision and memory format."""
+    return {
+        side: {
+            name: partial(
+                build,
                 settings,
-                VT_SEG,
-                num_tokens=number,
+                size=(side, side),
+                precision=settings.precision,
                 channels_last=settings.layout,
             )
+            for name, build in CONTENDERS.items()
         }
-        for number in settings.scaling_tokens
+        for side in settings.scaling_sizes
     }
-    return _cost(settings, builds)
 
 
-def _cost(settings: Settings, builds: dict[int, dict]) -> Cost:
+def builds_by_tokens(settings: Settings) -> dict[int, dict[str, Build]]:
+    """Of the VT-FPN neck, by the number of its tokens per level; otherwise as by size."""
+    work = partial(
+        neck_forward, settings, VT_SEG, precision=settings.precision, channels_last=settings.layout
+    )
+    return {number: {NECK: partial(work, num_tokens=number)} for number in settings.scaling_tokens}
+
+
+def _cost(settings: Settings, builds: dict[int, dict[str, Build]]) -> Cost:
     times = compare(builds, settings, rounds=settings.slow_rounds)
     memory = {
         size: {name: peak_memory(build, settings) for name, build in group.items()}
@@ -92,4 +98,4 @@ def token_bytes(
     settings: Settings, num_tokens: int, *, levels: int = 4, channels: int = 1024
 ) -> int:
     """Of the tokens of an image: independent of its size."""
-    return levels * num_tokens * channels * settings.precisions()[-1].inputs.itemsize
+    return levels * num_tokens * channels * settings.precision.inputs.itemsize

@@ -101,13 +101,17 @@ def _labels(output: Tensor) -> Tensor:
     return output if output.ndim == 2 else output.argmax(dim=0)
 
 
-def backbone_forward(settings: Settings, *, channels_last: bool = False) -> Work:
+def backbone_forward(
+    settings: Settings, *, precision: Precision = FLOAT32, channels_last: bool = False
+) -> Work:
     """Inference of the ResNet-50 on normalised images."""
-    model = build_segmentor(model_cfg(settings, VT_SEG), channels_last=channels_last).eval()
-    images = torch.randn(settings.batch, 3, *settings.size).to(settings.device)
+    cfg = model_cfg(settings, VT_SEG)
+    model = build_segmentor(cfg, channels_last=channels_last, dtype=precision.weights).eval()
+    images = torch.randn(settings.batch, 3, *settings.size)
+    images = images.to(settings.device, precision.weights)
 
     def work() -> dict[str, Tensor]:
-        with torch.no_grad():
+        with torch.no_grad(), precision.region(settings.device):
             return model.backbone(images)
 
     return work

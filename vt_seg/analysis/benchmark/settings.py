@@ -86,6 +86,11 @@ class Settings:
         return [Precision(self.dtype, autocast=True), Precision(self.dtype)]
 
     @property
+    def precision(self) -> Precision:
+        """The first of :meth:`precisions`, where one is enough."""
+        return self.precisions()[0]
+
+    @property
     def layout(self) -> bool:
         """The first of ``layouts``, where one is enough."""
         return self.layouts[0]

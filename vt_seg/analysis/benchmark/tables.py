@@ -114,8 +114,9 @@ def sizes_table(cost: Cost, settings: Settings) -> ReportTable:
         rows.append(Row((f"{name}, ms", *times, f"{pixel_exponent(seconds):.2f}")))
         sizes = [mebibytes(p) for p in peaks.values()]
         rows.append(Row((f"{name}, MiB", *sizes, f"{pixel_exponent(peaks):.2f}")))
+    title = f"Over the size of the image, {settings.precision.name}"
     columns = ("", *(f"{side} x {side}" for side in sides), "exponent in pixels")
-    return ReportTable(named("Over the size of the image", settings.layout), columns, tuple(rows))
+    return ReportTable(named(title, settings.layout), columns, tuple(rows))
 
 
 def tokens_table(cost: Cost, settings: Settings) -> ReportTable:
@@ -131,7 +132,7 @@ def tokens_table(cost: Cost, settings: Settings) -> ReportTable:
         )
         for number in cost.times
     ]
-    title = f"Over the number of tokens, {settings.images}"
+    title = f"Over the number of tokens, {settings.precision.name}, {settings.images}"
     columns = ("tokens per level", "VT-FPN neck, ms", "MiB", "of them tokens, KiB")
     text = "The tokens take as much at every size of the image: 4 levels, 1024 channels."
     return ReportTable(named(title, settings.layout), columns, tuple(rows), text)
@@ -157,7 +158,7 @@ def roofline_table(roofline: Roofline, settings: Settings) -> ReportTable:
                 )
             )
         )
-    title = f"Beside what the machine can do, {settings.images}"
+    title = f"Beside what the machine can do, {settings.precision.name}, {settings.images}"
     columns = ("", "ms", "GFLOP", "MB", "FLOP/byte", "GFLOP/s", "GB/s", "of the roofline")
     text = (
         "Operations are those of convolutions and matrix products, two per multiply-add; bytes "
