@@ -204,7 +204,7 @@ def test_rows_that_are_not_there(output):
 
 @pytest.mark.parametrize("output", [(64, 96), (50, 70)])
 def test_compiled_labels(output):
-    """With the decompositions of compilers, without their code generation."""
+    """A compiler leaves them as they are."""
     logits = torch.randn(6, 16, 24)
 
     def labels(logits):

@@ -1,7 +1,5 @@
 """Scores of a map at a stride, read at any size in strips of rows: labels in little memory."""
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -77,6 +75,7 @@ class LogitMap:
         rows = rows_of_a_strip(self.logits, width)
         return [(top, min(top + rows, height)) for top in range(0, height, rows)]
 
+    @torch.compiler.disable  # a compiler would unroll the strips: minutes for nothing
     def labels(self) -> Tensor:
         """``(H, W)`` of an integer type: ``argmax`` of the scores, the first among equals."""
         if 0 in self.size:
@@ -193,7 +192,7 @@ def _between(padded: Tensor, index: int, factor: int, dim: int, at_edge: bool = 
     """
     offset = (index + 0.5) / factor - 0.5  # from the cell's centre
     before = int(offset >= 0)
-    share = offset - math.floor(offset)
+    share = offset % 1
     length = padded.shape[dim] - 2
     first, second = (padded.narrow(dim, before + i, length) for i in range(2))
     between = torch.add(second * share, first, alpha=1 - share)
