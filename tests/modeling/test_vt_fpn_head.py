@@ -1,3 +1,5 @@
+import functools
+
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
@@ -215,3 +217,21 @@ def test_a_wider_predictor_sees_neighbours():
         module.predictor = narrow
         expected = module.layers(features)
     torch.testing.assert_close(shifted[..., 1:], expected[..., :-1], rtol=0, atol=1e-10)
+
+
+def test_a_predictors_patch_gets_the_sum():
+    module = head().double().eval()
+    features = {name: x.double() for name, x in maps(32, 48).items()}
+    expected = module.layers(features)
+    run = module.predictor.forward
+    module.predictor.forward = functools.wraps(run)(lambda x: run(x) ** 2)
+    torch.testing.assert_close(module.layers(features), expected**2, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_a_compiler_gets_it_in_one_graph(grad):
+    module, features = head().double().eval(), maps(32, 48)
+    features = {name: x.double() for name, x in features.items()}
+    with torch.set_grad_enabled(grad):
+        compiled = torch.compile(module.layers, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(features), module.layers(features))

@@ -35,9 +35,27 @@ BATCH_NORMS = ("torch.nn.modules.batchnorm", "detectron2.layers.batch_norm", "to
 
 
 def is_stock(module: nn.Module, sources: tuple[str, ...]) -> bool:
-    """Whether a module does just what its weights say: nobody listens, and its ``forward`` is that
-    of one of these Python modules, not one that a subclass or a patch put in its place."""
-    return getattr(module.forward, "__module__", None) in sources and not has_hooks(module)
+    """Whether a module computes what its kind does, and nobody listens: its ``forward`` is that of
+    one of these Python modules, not one that a subclass or a patch put in its place."""
+    forward = type(module).forward
+    return (
+        forward.__module__ in sources
+        and not hasattr(forward, "__wrapped__")
+        and "forward" not in vars(module)
+        and not has_hooks(module)
+    )
+
+
+def is_plain_conv(module: nn.Module) -> bool:
+    """Whether a module is a stock convolution that does just what its weights say."""
+    return (
+        isinstance(module, nn.Conv2d)
+        and is_stock(module, CONVOLUTIONS)
+        and type(module)._conv_forward is nn.Conv2d._conv_forward
+        and module.padding_mode == "zeros"
+        and getattr(module, "norm", None) is None  # of Detectron2's
+        and getattr(module, "activation", None) is None
+    )
 
 
 def conv_and_norm(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
@@ -49,7 +67,7 @@ def conv_and_norm(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
     mean = getattr(norm, "running_mean", None)
     if mean is None or norm.training or not is_plain_inference(conv):
         return norm(conv(x))
-    if not (is_stock(conv, CONVOLUTIONS) and is_stock(norm, BATCH_NORMS)):
+    if not (is_plain_conv(conv) and is_stock(norm, BATCH_NORMS)):
         return norm(conv(x))
     weight, bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, mean, norm.running_var, norm.eps, norm.weight, norm.bias

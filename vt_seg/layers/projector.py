@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from .autocast import without_autocast
-from .inference import has_hooks, is_plain_inference, owned_map
+from .inference import has_hooks, is_plain_inference, is_stock, owned_map
 from .pixel_products import pixel_logits, weight_into_filters
 from .pointwise import NormFactory, TokenConv, check_divisible, split_heads
 from .revisions import check_revision
@@ -16,8 +16,6 @@ from .revisions import check_revision
 AT_A_TIME = 2**23
 AT_A_TIME_CHANNELS_LAST = 3 * 2**18
 AT_A_TIME_ELSEWHERE = 2**28  # a GPU is to be busy
-
-IDENTITY_IN_EVALUATION = (nn.Identity, StochasticDepth)
 
 
 class Projector(nn.Module):
@@ -95,8 +93,8 @@ class Projector(nn.Module):
         value = split_heads(tokens if self.value is None else self.value(tokens), self.num_heads)
         if self.gain is not None:
             value = value * self.gain
-        plain = is_plain_inference(self) and isinstance(self.drop_path, IDENTITY_IN_EVALUATION)
-        if not plain or has_hooks(self.token_softmax, self.drop_path) or x.numel() == 0:
+        plain = is_plain_inference(self) and _is_identity(self.drop_path)
+        if not plain or has_hooks(self.token_softmax) or x.numel() == 0:
             attention = self.token_softmax(pixel_logits(filters, x))  # sums to 1 over L
             written = (value @ attention.to(value.dtype)).reshape(x.shape)
             return x + self.drop_path(written)
@@ -106,6 +104,14 @@ class Projector(nn.Module):
             for image, *of_tokens in zip(x.flatten(2), filters, value, strict=True):
                 write(image, *of_tokens, self.token_softmax)
         return x
+
+
+def _is_identity(drop_path: nn.Module) -> bool:
+    """Whether it drops nothing, and nobody listens."""
+    sources = ("torch.nn.modules.linear", "torchvision.ops.stochastic_depth")
+    if not isinstance(drop_path, nn.Identity | StochasticDepth) or not is_stock(drop_path, sources):
+        return False
+    return isinstance(drop_path, nn.Identity) or not drop_path.training
 
 
 def _at_a_time(on_cpu: int, pixels: Tensor) -> int:

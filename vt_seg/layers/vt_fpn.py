@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .inference import conv_and_norm, has_hooks
+from .inference import conv_and_norm, has_hooks, is_plain_conv
 from .pointwise import NormFactory
 from .stack import VisualTransformerStack
 
@@ -76,7 +76,10 @@ class VTFPN(nn.Module):
             conv_and_norm(conv, norm, x)
             for (conv, norm), x in zip(self.laterals, features, strict=True)
         ]
-        return self.stack(maps, mask, in_place=not has_hooks(*self.laterals.modules()))[0]
+        # Of anything else than convolutions, maps may be kept or be the caller's.
+        own_maps = all(is_plain_conv(conv) for conv, _ in self.laterals)
+        in_place = own_maps and not has_hooks(*self.laterals.modules())
+        return self.stack(maps, mask, in_place=in_place)[0]
 
 
 def _lateral_conv(in_channels: int, out_channels: int, bias: bool) -> nn.Conv2d:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers import VTFPN
-from ..layers.inference import CONVOLUTIONS, is_stock
+from ..layers.inference import is_plain_conv
 from .losses import SegmentationLoss
 from .sem_seg_fpn_loss_head import SemSegFPNLossHead
 from .upsampling import upsample
@@ -161,11 +161,10 @@ def _is_plain_predictor(predictor: nn.Module) -> bool:
     """Whether it may be applied to parts of its input, and is quicker so: Detectron2's 1x1
     convolution to fewer channels, and nobody put anything else there, or listens."""
     return (
-        is_stock(predictor, CONVOLUTIONS)
-        and predictor.kernel_size == (1, 1)
+        is_plain_conv(predictor)
+        and predictor.kernel_size == predictor.stride == (1, 1)
+        and predictor.padding == (0, 0)
         and predictor.groups == 1
-        and getattr(predictor, "norm", None) is None
-        and getattr(predictor, "activation", None) is None
         and predictor.out_channels < predictor.in_channels
     )
 
