@@ -20,6 +20,11 @@ from vt_seg.layers.inference import conv_and_norm
 FORMATS = (torch.contiguous_format, torch.channels_last)
 
 
+def small_neck(in_channels, **more):
+    return VTFPN(in_channels, 16, num_tokens=4, token_channels=16, num_heads=4, pixel_groups=2,
+                 token_groups=2, position_size=4, **more)  # fmt: skip
+
+
 @pytest.fixture(params=[8, 2**23], ids=["parts", "whole"])
 def at_a_time(request, monkeypatch):
     """Numbers of a map at a time: a few pixels or one block, or all."""
@@ -208,8 +213,7 @@ def test_other_norms_run():
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("more", [{}, {"num_layers": 2}, {"num_layers": 2, "projector": False}])
 def test_neck_infers_what_it_trains(more, batch, memory_format, at_a_time):
-    neck = VTFPN([4, 6], 16, num_tokens=4, token_channels=16, num_heads=4, pixel_groups=2,
-                 token_groups=2, position_size=4, norm=nn.BatchNorm2d, **more)  # fmt: skip
+    neck = small_neck([4, 6], norm=nn.BatchNorm2d, **more)
     neck = with_statistics(randomised(neck, std=0.3))
     maps = [torch.randn(batch, 4, 16, 12), torch.randn(batch, 6, 8, 6)]
     maps = [x.double().contiguous(memory_format=memory_format) for x in maps]
@@ -252,8 +256,7 @@ def test_an_iterator_of_maps_is_used_up_one_by_one():
 
 
 def recorded_neck():
-    neck = VTFPN([4, 6], 16, num_tokens=4, token_channels=16, num_heads=4, pixel_groups=2,
-                 token_groups=2, position_size=4, norm=nn.BatchNorm2d)  # fmt: skip
+    neck = small_neck([4, 6], norm=nn.BatchNorm2d)
     return with_statistics(randomised(neck, std=0.3)).float()
 
 
@@ -310,8 +313,7 @@ def test_the_laterals_maps_are_written_into():
 
 
 def test_a_lateral_that_passes_its_map_on_does_not_give_it_away():
-    neck = VTFPN([16], 16, num_tokens=4, token_channels=16, num_heads=4, pixel_groups=2,
-                 token_groups=2, position_size=4)  # fmt: skip
+    neck = small_neck([16])
     neck = randomised(neck).eval()
     neck.laterals[0][0] = nn.Identity()
     x = torch.randn(1, 16, 8, 6).double()
@@ -322,8 +324,7 @@ def test_a_lateral_that_passes_its_map_on_does_not_give_it_away():
 
 
 def test_what_a_hook_has_kept_is_not_written_over():
-    neck = VTFPN([4], 16, num_tokens=4, token_channels=16, num_heads=4, pixel_groups=2,
-                 token_groups=2, position_size=4)  # fmt: skip
+    neck = small_neck([4])
     neck = randomised(neck).eval()
     kept = []
     neck.laterals[0][0].register_forward_hook(lambda layer, args, out: kept.append((out, out + 0)))

@@ -10,10 +10,10 @@ from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from torch import Tensor, nn
-from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vt_seg.data.atomic_files import write_atomically
+from vt_seg.modeling.data_parallel import unwrapped
 
 logger = logging.getLogger(__name__)
 
@@ -131,8 +131,3 @@ def model_with_ema_weights(
     ema = WeightEMA(model, cfg.SOLVER.EMA.DECAY)
     ema.load_state_dict(state)
     return ema.module
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model itself, without the wrapper of parallel training."""
-    return model.module if isinstance(model, DistributedDataParallel | DataParallel) else model

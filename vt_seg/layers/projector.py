@@ -150,9 +150,8 @@ def _write_channels_last(
     # CPUs are up to a hundred times slower at strided products in half precision.
     dtype = torch.float32 if pixels.itemsize < 4 else pixels.dtype
     filters, value = filters.to(dtype), value.to(dtype)
-    for strip in pixels.split(
-        _at_a_time(AT_A_TIME_CHANNELS_LAST, pixels) // len(pixels) or 1, dim=1
-    ):
+    at_a_time = _at_a_time(AT_A_TIME_CHANNELS_LAST, pixels) // len(pixels) or 1
+    for strip in pixels.split(at_a_time, dim=1):
         x = strip.to(dtype)  # itself, if that is its type
         attention = softmax(pixel_logits(filters[None], x[None, :, :, None]))[0].to(dtype)
         heads = x.unflatten(0, value.shape[:2]).transpose(1, 2)

@@ -1,5 +1,7 @@
 """The class of the highest score, in little time and memory."""
 
+from collections.abc import Callable, Iterable
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,30 @@ def first_maximum(scores: Tensor) -> Tensor:
         return scores.permute(1, 2, 0).argmax(dim=-1)
     strips = scores.split(rows_of_a_strip(scores, width), dim=1)
     return torch.cat([first_maximum_of_strip(strip) for strip in strips])
+
+
+def labels_by_strips(
+    size: tuple[int, int],
+    strips: Iterable[tuple[int, int]],
+    scores: Callable[[int, int], Tensor],
+) -> Tensor | None:
+    """:func:`first_maximum` of scores that are made strip by strip.
+
+    Args:
+        size: ``(H, W)`` of all strips together.
+        strips: ``(top, bottom)`` of each.
+        scores: gives ``(C, bottom - top, W)`` of a strip.
+
+    Returns:
+        ``(H, W)``; None of no strips.
+    """
+    labels = None
+    for top, bottom in strips:
+        strip = first_maximum(scores(top, bottom))
+        # Small tensors that stay would fragment the memory that the strips' scores leave.
+        labels = strip.new_empty(size) if labels is None else labels
+        labels[top:bottom] = strip
+    return labels
 
 
 def rows_of_a_strip(scores: Tensor, width: int) -> int:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .first_maximum import first_maximum_of_strip, rows_of_a_strip
+from .first_maximum import first_maximum_of_strip, labels_by_strips, rows_of_a_strip
 
 
 class LogitMap:
@@ -82,13 +82,7 @@ class LogitMap:
             return torch.zeros(self.size, dtype=torch.uint8, device=self.logits.device)
         if self.warp is None and self._factor() > 1 and self._in_general_kernel():
             return self._enlarged_labels(self._factor())
-        labels = None
-        for top, bottom in self.strips():
-            strip = first_maximum_of_strip(self.rows(top, bottom))
-            # Small tensors that stay would fragment the memory that the strips' scores leave.
-            labels = strip.new_empty(self.size) if labels is None else labels
-            labels[top:bottom] = strip
-        return labels
+        return labels_by_strips(self.size, self.strips(), self.rows)
 
     def _factor(self) -> int:
         """Output pixels per cell and side, where that is a power of two, whose weights are exact
@@ -130,7 +124,7 @@ class LogitMap:
         dtype = self.logits.dtype
         exact = F.pad(_exact(self.logits)[None], (1, 1, 1, 1), mode="replicate")[0]
         at_a_time = rows_of_a_strip(self.logits, width)
-        out = None  # see `labels`
+        out = None  # see `labels_by_strips`
         for top in range(0, height, at_a_time):
             cells = exact[:, top : top + at_a_time + 2]
             rows = cells.shape[1] - 2

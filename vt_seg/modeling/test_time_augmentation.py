@@ -8,12 +8,12 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.modeling import SemanticSegmentor
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from vt_seg.data import build_augmentations, model_input
 from vt_seg.data.augmentations import LabelPairs, height_and_width, swapped_order
 
-from .first_maximum import first_maximum
+from .data_parallel import unwrapped
+from .first_maximum import first_maximum, labels_by_strips
 from .logit_map import LogitMap
 from .output_choice import OutputChoice
 
@@ -52,8 +52,7 @@ class SemanticSegmentorWithTTA(OutputChoice, nn.Module):
             ValueError: no sizes, or a pair that names no class.
         """
         super().__init__()
-        if isinstance(model, DistributedDataParallel):
-            model = model.module
+        model = unwrapped(model)
         if not isinstance(model, SemanticSegmentor):
             raise TypeError(f"TTA is for SemanticSegmentor, not for {type(model).__name__}")
         if not len(cfg.TEST.AUG.MIN_SIZES):
@@ -87,13 +86,12 @@ class SemanticSegmentorWithTTA(OutputChoice, nn.Module):
         first = next(views)
         if self.output == "labels" and first[0].stride > 1:
             views = [first, *views]  # all at once: together about as large as one at full size
-            labels = None
-            for top, bottom in first[0].strips():
+
+            def average(top: int, bottom: int) -> Tensor:
                 total = sum(self._probabilities(*view, top, bottom) for view in views)
-                strip = first_maximum(total.div_(len(views)))
-                labels = strip.new_empty(first[0].size) if labels is None else labels
-                labels[top:bottom] = strip
-            return labels
+                return total.div_(len(views))
+
+            return labels_by_strips(first[0].size, first[0].strips(), average)
         total, count = None, 0
         for view in chain([first], views):
             for top, bottom in view[0].strips():

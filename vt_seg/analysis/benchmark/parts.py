@@ -15,7 +15,7 @@ from .processes import ALLOCATORS, compare
 from .roofline import measure_roofline
 from .scaling import over_sizes, over_tokens
 from .segmentors import DETECTRON2, VT_SEG, label_maps, training_step
-from .settings import Precision, Settings, in_words, named
+from .settings import Precision, Settings, in_words, low_precisions, named
 from .tables import (
     macs_table,
     memory_table,
@@ -45,28 +45,19 @@ def neck(settings: Settings) -> PartResult:
     """The necks on the same maps: inference and training."""
     titles = {DETECTRON2: "Detectron2's FPN", VT_SEG: "VT-FPN", LATERALS: LATERALS}
     groups, bounds = {}, {}
-    precisions = list(dict.fromkeys([*settings.precisions(), *_low_precisions()]))
+    precisions = list(dict.fromkeys([*settings.precisions(), *low_precisions("bfloat16")]))
     for mode, build in (("forward", neck_forward), ("forward and backward", neck_training)):
         for precision in precisions if mode == "forward" else settings.precisions():
             builds = groups[f"Neck, {mode}, {precision.name}, {settings.images}"] = {}
             for layout in settings.layouts:
-                for name, title in titles.items():
-                    builds[named(title, layout)] = partial(
-                        build, settings, name, precision=precision, channels_last=layout
-                    )
-                    bounds[named(title, layout)] = named(LATERALS, layout)
+                work = partial(build, settings, precision=precision, channels_last=layout)
+                of_layout = {named(titles[name], layout): partial(work, name) for name in titles}
                 if settings.compile and mode == "forward":
                     for name in (DETECTRON2, VT_SEG):
                         title = named(titles[name], layout, "compiled")
-                        builds[title] = partial(
-                            build,
-                            settings,
-                            name,
-                            precision=precision,
-                            channels_last=layout,
-                            compiled=True,
-                        )
-                        bounds[title] = named(LATERALS, layout)
+                        of_layout[title] = partial(work, name, compiled=True)
+                builds.update(of_layout)
+                bounds.update(dict.fromkeys(of_layout, named(LATERALS, layout)))
     timed = _timed(settings, groups, settings.rounds, bounds=bounds)
     return PartResult([macs_table(neck_macs(settings), settings), *timed.tables])
 
@@ -151,13 +142,12 @@ def training(settings: Settings) -> PartResult:
 
 def memory(settings: Settings) -> PartResult:
     """Peak memory of a prediction above the model."""
-    tables = []
+    precision, tables = settings.precision, []
     for classes in settings.classes:
-        precision = settings.precision
         builds = model_builds(settings, classes, precision)
         peaks = {name: peak_memory(build, settings) for name, build in builds.items()}
-        title = f"Peak memory above the model, {precision.name}, {classes} classes"
-        title = f"{title}, {settings.images}"
+        what = f"{precision.name}, {classes} classes, {settings.images}"
+        title = f"Peak memory above the model, {what}"
         tables.append(memory_table(title, peaks, next(iter(builds))))
     return PartResult(tables)
 
@@ -240,7 +230,3 @@ def _compile_times(comparisons: dict[str, Comparison]) -> str:
     first = next(iter(comparisons.values())).first_call
     times = [f"{name} {s:.0f} s" for name, s in first.items() if "compiled" in name]
     return f"The first call compiles: {', '.join(times)}." if times else ""
-
-
-def _low_precisions() -> list[Precision]:
-    return [Precision("bfloat16", autocast=True), Precision("bfloat16")]

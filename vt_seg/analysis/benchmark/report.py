@@ -37,11 +37,11 @@ def write_report(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = path.read_text(encoding="utf-8") if path.exists() else new_document()
+    source = f"{describe_machine(settings)}; {describe_rounds(settings)}; `{command}`"
     written = []
     for part, result in results.items():
         name = section_name(settings, part)
         picture = path.with_name(f"{path.stem}_{name}.png")
-        source = f"{describe_machine(settings)}; {describe_rounds(settings)}; `{command}`"
         content = section(result, picture.name, source)
         if marks(name)[0] not in text:
             text = _with_new_section(text, settings.device, name)

@@ -45,6 +45,11 @@ class Precision:
 FLOAT32 = Precision()
 
 
+def low_precisions(dtype: str) -> list[Precision]:
+    """Both ways to compute in bfloat16 or float16."""
+    return [Precision(dtype, autocast=True), Precision(dtype)]
+
+
 @dataclass(frozen=True)
 class Settings:
     """Of all parts of a benchmark; sizes are (height, width) in pixels.
@@ -81,9 +86,7 @@ class Settings:
 
     def precisions(self) -> list[Precision]:
         """In low precision both ways there are."""
-        if self.dtype == "float32":
-            return [Precision()]
-        return [Precision(self.dtype, autocast=True), Precision(self.dtype)]
+        return [FLOAT32] if self.dtype == "float32" else low_precisions(self.dtype)
 
     @property
     def precision(self) -> Precision:
