@@ -12,8 +12,7 @@ NormFactory = Callable[[int], nn.Module]
 class TokenConv(nn.Module):
     """1x1 convolution on tokens ``(N, C, L)``, then the norm (if any).
 
-    The bias is left out when a norm follows. The norm sees ``(N, C, L, 1)``, so that any norm made
-    for feature maps serves tokens too (batch norm then takes its statistics over N and L).
+    The bias is left out when a norm follows; for the norm see :func:`normalise_tokens`.
     """
 
     def __init__(
@@ -45,7 +44,7 @@ class TokenConv(nn.Module):
             tokens = F.linear(tokens.transpose(1, 2), weight, self.conv.bias).transpose(1, 2)
         else:
             tokens = self.conv(tokens)
-        return tokens if self.norm is None else self.norm(tokens.unsqueeze(-1)).squeeze(-1)
+        return tokens if self.norm is None else normalise_tokens(self.norm, tokens)
 
     def zero_init(self) -> None:
         """Make the output zero: a residual branch that ends here starts as the identity."""
@@ -56,6 +55,26 @@ class TokenConv(nn.Module):
             nn.init.zeros_(self.conv.weight)
             if self.conv.bias is not None:
                 nn.init.zeros_(self.conv.bias)
+
+
+def normalise_tokens(norm: nn.Module, tokens: Tensor) -> Tensor:
+    """Apply a norm made for feature maps to tokens; batch norm takes statistics over N and L.
+
+    The norm sees the tokens as a map of height 1, ``(N, C, 1, L)``, never of width 1: the layers
+    around it may hand over, or send back gradients of, tokens whose channels lie together in
+    memory. ``unsqueeze(-1)`` would give these the strides ``(L * C, 1, C, 1)``, for which the CPU
+    kernel of batch norm computes wrong gradients (found in PyTorch 2.14.1: it takes the memory
+    formats of input and gradient for the same where they are not). With ``unsqueeze(2)`` the
+    strides are those of an ordinary channels-last map, which it handles.
+
+    Args:
+        norm: takes ``(N, C, H, W)``.
+        tokens: ``(N, C, L)``.
+
+    Returns:
+        ``(N, C, L)``.
+    """
+    return norm(tokens.unsqueeze(2)).squeeze(2)
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:

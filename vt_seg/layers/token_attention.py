@@ -5,7 +5,13 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .pointwise import NormFactory, TokenConv, check_divisible, split_heads
+from .pointwise import (
+    NormFactory,
+    TokenConv,
+    check_divisible,
+    normalise_tokens,
+    split_heads,
+)
 from .revisions import check_revision
 
 
@@ -78,5 +84,5 @@ class TokenAttention(nn.Module):
         attention = F.softmax(logits, dim=-1)  # (N, heads, L asking, L answering)
         mixed = (value @ attention.transpose(2, 3).to(value.dtype)).flatten(1, 2)
         if self.attention_norm is not None:
-            mixed = self.attention_norm(mixed.unsqueeze(-1)).squeeze(-1)
+            mixed = normalise_tokens(self.attention_norm, mixed)
         return mixed
