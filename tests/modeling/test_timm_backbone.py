@@ -97,13 +97,14 @@ def test_weights_load_completely_but_for_the_classifier(tmp_path, caplog):
     assert "set INPUT.FORMAT RGB MODEL.PIXEL_MEAN" in caplog.text
 
 
-def test_weights_of_swin_in_a_pth_file_load_under_renamed_keys(tmp_path):
-    whole = timm.create_model(SWIN)
+def test_pth_file_loads_under_the_feature_models_renamed_keys(tmp_path):
+    whole = timm.create_model(CONVNEXT)
     path = str(tmp_path / "weights.pth")
     torch.save({"state_dict": whole.state_dict()}, path)
-    backbone = build_backbone(timm_cfg(SWIN, WEIGHTS=path))
-    for name in ("patch_embed.proj.weight", "layers.3.blocks.1.mlp.fc2.weight"):
-        loaded = backbone.features.state_dict()[name.replace("layers.", "layers_")]
+    backbone = build_backbone(timm_cfg(CONVNEXT, WEIGHTS=path))
+    for name in ("stem.0.weight", "stages.3.blocks.0.mlp.fc2.weight"):
+        renamed = name.replace("stem.", "stem_").replace("stages.", "stages_")
+        loaded = backbone.features.state_dict()[renamed]
         torch.testing.assert_close(loaded, whole.state_dict()[name], rtol=0, atol=0)
 
 
@@ -118,12 +119,15 @@ def test_fitting_input_gives_no_warning(tmp_path, caplog):
 
 
 def test_weights_of_another_model_or_no_file_are_errors(tmp_path):
-    path = tmp_path / "resnet.pth"
+    path = tmp_path / "other.pth"
+    torch.save({"encoder.weight": torch.zeros(3)}, path)
+    with pytest.raises(ValueError, match="other.pth holds none of the .* tensors"):
+        build_backbone(timm_cfg(CNN, WEIGHTS=str(path)))
     torch.save(timm.create_model("test_resnet").state_dict(), path)
-    with pytest.raises(ValueError, match="resnet.pth holds none of the .* tensors"):
-        build_backbone(timm_cfg(CONVNEXT, WEIGHTS=str(path)))
+    with pytest.raises(ValueError, match="MODEL.TIMM.WEIGHTS .*other.pth cannot be loaded into"):
+        build_backbone(timm_cfg(CNN, WEIGHTS=str(path)))
     path.write_bytes(b"no weights")
-    with pytest.raises(ValueError, match="MODEL.TIMM.WEIGHTS .*resnet.pth cannot be loaded into"):
+    with pytest.raises(ValueError, match="MODEL.TIMM.WEIGHTS .*other.pth cannot be loaded into"):
         build_backbone(timm_cfg(CNN, WEIGHTS=str(path)))
     with pytest.raises(FileNotFoundError, match="MODEL.TIMM.WEIGHTS .*none.pth: there is no"):
         build_backbone(timm_cfg(CNN, WEIGHTS=str(tmp_path / "none.pth")))
