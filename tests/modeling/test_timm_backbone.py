@@ -91,7 +91,8 @@ def test_weights_load_completely_but_for_the_classifier(tmp_path, caplog):
         torch.testing.assert_close(
             backbone(image)["res5"], whole.forward_intermediates(image)[1][-1], rtol=0, atol=0
         )
-    total = len(backbone.features.state_dict())
+    names = backbone.features.state_dict()
+    total = sum(not name.endswith("num_batches_tracked") for name in names)
     assert f"loaded {total} of {total} tensors (stem " in caplog.text
     assert "not used: classifier, conv_head." in caplog.text
     assert "set INPUT.FORMAT RGB MODEL.PIXEL_MEAN" in caplog.text
@@ -131,6 +132,15 @@ def test_weights_of_another_model_or_no_file_are_errors(tmp_path):
         build_backbone(timm_cfg(CNN, WEIGHTS=str(path)))
     with pytest.raises(FileNotFoundError, match="MODEL.TIMM.WEIGHTS .*none.pth: there is no"):
         build_backbone(timm_cfg(CNN, WEIGHTS=str(tmp_path / "none.pth")))
+
+
+def test_file_without_some_of_the_tensors_is_an_error(tmp_path):
+    tensors = timm.create_model(CNN).state_dict()
+    del tensors["blocks.1.0.conv_pw.weight"]
+    path = str(tmp_path / "weights.safetensors")
+    save_file(tensors, path)
+    with pytest.raises(ValueError, match="holds only .* missing are blocks.1.0.conv_pw.weight"):
+        build_backbone(timm_cfg(CNN, WEIGHTS=path))
 
 
 def test_stem_adapts_to_the_number_of_channels(tmp_path):

@@ -83,12 +83,14 @@ def load_timm_weights(
 
     by_plain_name = {plain_name(name): name for name in whole.state_dict()}
     sources = {name: by_plain_name.get(plain_name(name)) for name in stages}
-    absent = [name for name, found in sources.items() if found is None or found in missing]
+    # Counters of batch norms are optional in files, and PyTorch never misses them.
+    stages = {k: v for k, v in stages.items() if not k.endswith(".num_batches_tracked")}
+    absent = [name for name in stages if sources[name] is None or sources[name] in missing]
     if absent:
-        nothing = "none" if len(absent) == len(stages) else f"only {len(stages) - len(absent)}"
+        number = len(stages) - len(absent)
         raise ValueError(
-            f"{where} holds {nothing} of the {len(stages)} tensors of the features; missing are "
-            f"{', '.join(absent[:3])}, ...: are these weights of another model?"
+            f"{where} holds {f'only {number}' if number else 'none'} of the {len(stages)} tensors "
+            f"of the features; missing are {', '.join(absent[:3])}, ...: are these weights of another model?"
         )
     tensors = whole.state_dict()
     features.load_state_dict({name: tensors[found] for name, found in sources.items()})
