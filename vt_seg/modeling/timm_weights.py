@@ -90,7 +90,8 @@ def load_timm_weights(
         number = len(stages) - len(absent)
         raise ValueError(
             f"{where} holds {f'only {number}' if number else 'none'} of the {len(stages)} tensors "
-            f"of the features; missing are {', '.join(absent[:3])}, ...: are these weights of another model?"
+            f"of the features; missing are {', '.join(absent[:3])}{', ...' if absent[3:] else ''}: "
+            "are these weights of another model?"
         )
     tensors = whole.state_dict()
     features.load_state_dict({name: tensors[found] for name, found in sources.items()})
