@@ -35,6 +35,8 @@ setup(
         "opencv": ["opencv-python-headless>=4.6"],
         # Only datasets/prepare_cocostuff10k.py reads MATLAB files.
         "mat": ["h5py>=3.7", "scipy>=1.9"],
+        # Backbones of MODEL.TIMM.
+        "timm": ["timm>=1.0"],
         # Only MODEL.CLASSIFIER.DISTILLATION needs timm: the teachers.
         "distill": ["timm>=1.0"],
         # What tools/benchmark.py compares with, where it is installed.

@@ -27,6 +27,9 @@ def add_vt_seg_config(cfg: CN) -> None:
     # VT layers; 0 takes the paper's number: 2, 3, 3, 3 for the depths 18, 34, 50, 101.
     cfg.MODEL.VT_RESNET.NUM_LAYERS = 0
 
+    # The backbones `build_timm_backbone`, `build_timm_fpn_backbone`, `build_timm_vt_fpn_backbone`.
+    cfg.MODEL.TIMM = _timm_keys()
+
     # Stochastic depth (arXiv 1603.09382): the probability that training drops the residual branch
     # of the backbone's last block for an image, rising linearly over the blocks. 0 is off.
     cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH = 0.0
@@ -184,6 +187,26 @@ def _classifier_keys() -> CN:
     # KD is Hinton's: both softmaxes at this temperature T, the divergence times T^2 (ours: the
     # paper gives neither a formula nor a temperature).
     node.DISTILLATION.TEMPERATURE = 1.0
+    return node
+
+
+def _timm_keys() -> CN:
+    """Keys of the backbones from timm; FREEZE_AT of MODEL.BACKBONE counts there as for a ResNet."""
+    node = CN()
+    # The model's name in timm, with the tag of its weights if wanted: "convnext_tiny.fb_in22k".
+    node.NAME = "resnet50d"
+    # Start from timm's own weights, which it downloads into its cache ...
+    node.PRETRAINED = False
+    # ... or from this file (.safetensors or .pth) with timm's names of tensors. Weights of timm
+    # want INPUT.FORMAT RGB and, most of them, PIXEL_MEAN [123.675, 116.28, 103.53] and PIXEL_STD
+    # [58.395, 57.12, 57.375].
+    node.WEIGHTS = ""
+    # timm's stochastic depth: the probability that the last block is dropped for an image.
+    node.DROP_PATH = 0.0
+    # Recompute activations in the backward pass: less memory, more time.
+    node.CHECKPOINTING = False
+    # "" and "BN" keep the model's norms; "FrozenBN" or "SyncBN" replace its batch norms.
+    node.NORM = ""
     return node
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,13 +85,19 @@ def budget_overrides(cfg: CfgNode, iterations: int) -> list[str]:
     return [str(text) for pair in values.items() for text in pair]
 
 
-def train_all(runs: Sequence[Run], parallel: int = 1, threads: int = 1) -> None:
+def train_all(
+    runs: Sequence[Run],
+    parallel: int = 1,
+    threads: int = 1,
+    on_finished: Callable[[Run], None] | None = None,
+) -> None:
     """Train every run that is not finished yet; unfinished ones go on from their last checkpoint.
 
     Args:
         runs: what to train.
         parallel: how many processes at a time.
         threads: CPU threads of each.
+        on_finished: called with each run that has just reached its end, in any of several threads.
 
     Raises:
         ValueError: a folder has a run of other settings; nothing was trained.
@@ -109,6 +115,8 @@ def train_all(runs: Sequence[Run], parallel: int = 1, threads: int = 1) -> None:
             text = json.dumps(settings[run], indent=1)
             write_atomically(os.path.join(run.output_dir, SETTINGS_FILE), text.encode())
             failed = _train(run, threads)
+            if on_finished is not None and not failed:
+                on_finished(run)
             bar.update()
             return failed
 

@@ -110,6 +110,10 @@ class Trainer(DefaultTrainer):
             )
         elif weights:
             logger.info("Fine-tuning: weights %s loaded, start at iteration 0.", weights)
+        elif "timm" in self.cfg.MODEL.BACKBONE.NAME and (
+            self.cfg.MODEL.TIMM.WEIGHTS or self.cfg.MODEL.TIMM.PRETRAINED
+        ):
+            logger.info("Starting from timm's weights in the backbone alone, at iteration 0.")
         else:
             logger.info("Starting from scratch: random weights, start at iteration 0.")
             if self.cfg.SOLVER.TRAINABLE != "all":

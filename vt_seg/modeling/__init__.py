@@ -5,6 +5,7 @@ from .losses import SegmentationLoss
 from .padding_aware_segmentor import PaddingAwareSegmentor
 from .sem_seg_fpn_loss_head import SemSegFPNLossHead
 from .stochastic_depth import add_stochastic_depth
+from .timm_backbone import TimmBackbone
 from .unwarping_segmentor import UnwarpingSemanticSegmentor
 from .vt_fpn_backbone import VTFPNBackbone
 from .vt_fpn_head import VTFPNHead
@@ -15,6 +16,7 @@ __all__ = [
     "PaddingAwareSegmentor",
     "SegmentationLoss",
     "SemSegFPNLossHead",
+    "TimmBackbone",
     "UnwarpingSemanticSegmentor",
     "VTFPNBackbone",
     "VTFPNHead",

@@ -103,7 +103,7 @@ def _level_names(in_features: list[str], strides: list[int]) -> list[str]:
 @BACKBONE_REGISTRY.register()
 def build_resnet_vt_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VTFPNBackbone:
     """ResNet + VT-FPN + p6 by max-pooling: for ``build_resnet_fpn_backbone``."""
-    return _build(cfg, build_resnet_backbone(cfg, input_shape), LastLevelMaxPool())
+    return vt_fpn_on(cfg, build_resnet_backbone(cfg, input_shape), LastLevelMaxPool())
 
 
 @BACKBONE_REGISTRY.register()
@@ -111,10 +111,11 @@ def build_retinanet_resnet_vt_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec)
     """ResNet + VT-FPN + p6, p7 from res5: for ``build_retinanet_resnet_fpn_backbone``."""
     bottom_up = build_resnet_backbone(cfg, input_shape)
     res5_channels = bottom_up.output_shape()["res5"].channels
-    return _build(cfg, bottom_up, LastLevelP6P7(res5_channels, cfg.MODEL.FPN.OUT_CHANNELS))
+    return vt_fpn_on(cfg, bottom_up, LastLevelP6P7(res5_channels, cfg.MODEL.FPN.OUT_CHANNELS))
 
 
-def _build(cfg: CfgNode, bottom_up: Backbone, top_block: nn.Module) -> VTFPNBackbone:
+def vt_fpn_on(cfg: CfgNode, bottom_up: Backbone, top_block: nn.Module) -> VTFPNBackbone:
+    """Build the VT-FPN of `cfg` on the maps ``MODEL.FPN.IN_FEATURES`` of `bottom_up`."""
     in_features = cfg.MODEL.FPN.IN_FEATURES
     shapes = bottom_up.output_shape()
     return VTFPNBackbone(

@@ -1,0 +1,260 @@
+"""Any timm model with a feature pyramid as a Detectron2 backbone."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import BACKBONE_REGISTRY, Backbone
+from detectron2.modeling.backbone.fpn import FPN, LastLevelMaxPool
+from torch import Tensor, nn
+
+from .timm_weights import load_timm_weights, plain_name, warn_about_input
+from .vt_fpn_backbone import VTFPNBackbone, vt_fpn_on
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+LEVELS = {4: "res2", 8: "res3", 16: "res4", 32: "res5"}
+"""Names of the maps by their stride, those of Detectron2's ResNet."""
+
+NORMS = ("", "BN", "FrozenBN", "SyncBN")
+STEM, FIRST_STAGE = 1, 2  # as MODEL.BACKBONE.FREEZE_AT counts them
+
+
+class TimmBackbone(Backbone):
+    """A timm model, cut down to its features, that gives ``res2..res5`` as a ResNet does.
+
+    The maps of strides 4, 8, 16 and 32 are the outputs of timm's ``features_only`` model, in the
+    layout ``(N, C, H, W)`` for channels-last families too. Its parameters are called
+    ``features.<timm's name>``.
+    """
+
+    def __init__(
+        self,
+        features: nn.Module,
+        *,
+        freeze_at: int = 0,
+        norm: str = "",
+        checkpointing: bool = False,
+    ) -> None:
+        """
+        Args:
+            features: what ``timm.create_model(..., features_only=True)`` returns.
+            freeze_at: freeze that many stages: 1 is the stem, 2 the stem and res2, ... 5 all.
+            norm: "" and "BN" keep the model's norms; "FrozenBN" and "SyncBN" convert its batch
+                norms.
+            checkpointing: recompute activations in the backward pass, which saves memory.
+
+        Raises:
+            ValueError: if the model has no maps of strides 4, 8, 16 and 32, runs at one image size
+                only, or if `norm`, `freeze_at` or `checkpointing` is not available.
+        """
+        super().__init__()
+        reductions = features.feature_info.reduction()
+        channels = features.feature_info.channels()
+        # Of several maps with one stride the last is the most processed.
+        last = {reduction: index for index, reduction in enumerate(reductions)}
+        missing = [stride for stride in LEVELS if stride not in last]
+        if missing:
+            raise ValueError(
+                f"the model's feature maps have strides {reductions}, and a pyramid needs 4, 8, 16 "
+                f"and 32 (missing: {missing}). Plain vision transformers keep one stride: take a "
+                "hierarchical model, e.g. convnext_tiny, swin_tiny_patch4_window7_224 or resnet50d"
+            )
+        self.features = features
+        self._indices = {name: last[stride] for stride, name in LEVELS.items()}
+        self._out_features = list(self._indices)
+        self._out_feature_channels = {name: channels[i] for name, i in self._indices.items()}
+        self._out_feature_strides = {name: stride for stride, name in LEVELS.items()}
+        self._channels_last = str(getattr(features, "output_fmt", "NCHW")).endswith("NHWC")
+        self._size_divisibility = self._probe_size_divisibility()
+        self._convert_norms(norm)
+        self._freeze(freeze_at)
+        if checkpointing:
+            if not hasattr(features, "set_grad_checkpointing"):
+                raise ValueError(
+                    "MODEL.TIMM.CHECKPOINTING True: timm cannot checkpoint the features of this "
+                    "model, set it to False"
+                )
+            features.set_grad_checkpointing(True)
+
+    @property
+    def size_divisibility(self) -> int:
+        """0 if maps of any image have ``ceil(side / stride)`` pixels, as those of a ResNet.
+
+        Else 32: models with patch embeddings drop the rows that fill no patch, or refuse them, so
+        images are padded as for an FPN.
+        """
+        return self._size_divisibility
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Return ``{"res2": (N, C_2, H / 4, W / 4), ..., "res5": ...}`` of images (N, C, H, W)."""
+        maps = self.features(x)
+        if self._channels_last:
+            maps = [x.permute(0, 3, 1, 2).contiguous() for x in maps]
+        return {name: maps[index] for name, index in self._indices.items()}
+
+    def stages(self) -> Iterator[tuple[str, int]]:
+        """Yield the name of each tensor of `features` with its stage: 1 (stem) to 5 (res5).
+
+        timm registers modules in the order in which they run, and names the module that ends each
+        level.
+        """
+        names = list(self.features.state_dict())
+        modules = self.features.feature_info.module_name()
+        prefixes = [plain_name(modules[index]) + "_" for index in self._indices.values()]
+        inside = [
+            [i for i, name in enumerate(names) if plain_name(name).startswith(prefix)]
+            for prefix in prefixes
+        ]
+        # A level begins behind the last tensor of the one before, res2 with its own module.
+        starts = [min(inside[0]), *(max(level) + 1 for level in inside[:-1])]
+        for i, name in enumerate(names):
+            yield name, STEM + sum(i >= start for start in starts)
+
+    @torch.no_grad()
+    def _probe_size_divisibility(self) -> int:
+        parameter = next(self.features.parameters())
+        in_chans = parameter.shape[1] if parameter.ndim == 4 else 3
+        was_training = self.features.training
+        self.features.eval()
+        try:
+            for side, divisibility in ((97, 0), (96, 32)):
+                image = torch.zeros(1, in_chans, side, side, device=parameter.device)
+                try:
+                    maps = self.forward(image)
+                except (AssertionError, RuntimeError, ValueError) as error:
+                    reason = error
+                    continue
+                sides = {name: -(-side // s) for s, name in LEVELS.items()}
+                if all(maps[name].shape[-2:] == (n, n) for name, n in sides.items()):
+                    return divisibility
+                reason = f"maps of {[tuple(x.shape[-2:]) for x in maps.values()]} at {side}x{side}"
+        finally:
+            self.features.train(was_training)
+        raise ValueError(
+            f"the model does not run at any multiple of 32 pixels ({reason}): take a model without "
+            "a fixed image size, e.g. convnext_tiny, swin_tiny_patch4_window7_224 or resnet50d"
+        )
+
+    def _convert_norms(self, norm: str) -> None:
+        if norm not in NORMS:
+            raise ValueError(
+                f'MODEL.TIMM.NORM is "{norm}": use one of {", ".join(map(repr, NORMS))}'
+            )
+        # timm's own converters: some of its batch norms hold the activation as well, which
+        # Detectron2's and PyTorch's would lose.
+        if norm == "FrozenBN":
+            from timm.layers.norm_act import freeze_batch_norm_2d
+
+            self.features = freeze_batch_norm_2d(self.features)
+        elif norm == "SyncBN":
+            from timm.layers import convert_sync_batchnorm
+
+            self.features = convert_sync_batchnorm(self.features)
+
+    def _freeze(self, freeze_at: int) -> None:
+        if not 0 <= freeze_at <= STEM + len(LEVELS):
+            raise ValueError(f"MODEL.BACKBONE.FREEZE_AT is {freeze_at}, need 0 (none) to 5 (all)")
+        if not freeze_at:
+            return
+        from timm.layers.norm_act import freeze_batch_norm_2d
+
+        stages = dict(self.stages())
+        for name, parameter in self.features.named_parameters():
+            if stages[name] <= freeze_at:
+                parameter.requires_grad = False
+        for name, module in list(self.features.named_modules()):
+            is_norm = isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)
+            if is_norm and stages[f"{name}.running_mean"] <= freeze_at:
+                parent, _, child = name.rpartition(".")
+                frozen = freeze_batch_norm_2d(module)
+                self.features.get_submodule(parent)._modules[child] = frozen
+
+
+def import_timm() -> "ModuleType":
+    """Return timm.
+
+    Raises:
+        ImportError: if it is not installed, with the command that installs it.
+    """
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError(
+            "timm backbones (MODEL.TIMM) need the package timm: pip install 'timm>=1.0'"
+        ) from error
+    return timm
+
+
+@BACKBONE_REGISTRY.register()
+def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
+    """Build the timm model ``MODEL.TIMM.NAME``, for heads that read ``res2..res5``.
+
+    Raises:
+        ImportError: if timm is not installed.
+        OSError: if weights cannot be read or downloaded.
+        ValueError: if timm has no such model, it gives no pyramid, or the weights do not fit.
+    """
+    timm = import_timm()
+    node, in_chans = cfg.MODEL.TIMM, input_shape.channels
+    options = _model_options(node, in_chans)
+    try:
+        features = timm.create_model(node.NAME, features_only=True, **options)
+    except (AttributeError, AssertionError, RuntimeError, TypeError) as error:
+        base = node.NAME.partition(".")[0]
+        if not timm.is_model(base):
+            near = timm.list_models(f"*{base.partition('_')[0]}*")[:6] if base else []
+            hint = f"; there are {', '.join(near)}, ..." if near else ""
+            raise ValueError(f'MODEL.TIMM.NAME is "{node.NAME}", which timm lacks{hint}') from error
+        raise ValueError(
+            f"MODEL.TIMM.NAME {node.NAME}: timm {timm.__version__} cannot build its features with "
+            f"{options} ({error}). Set MODEL.TIMM.DROP_PATH 0, or take a hierarchical model, e.g. "
+            "convnext_tiny, swin_tiny_patch4_window7_224 or resnet50d"
+        ) from error
+    try:
+        on_meta = any(p.is_meta for p in features.parameters())
+        if (node.WEIGHTS or node.PRETRAINED) and not on_meta:
+            # Before norms are converted: the files have timm's own.
+            stages = dict(TimmBackbone(features).stages())
+            whole = timm.create_model(node.NAME, num_classes=0, **options)
+            load_timm_weights(features, whole, stages, in_chans, node.WEIGHTS)
+            warn_about_input(cfg, whole.pretrained_cfg)
+        return TimmBackbone(
+            features,
+            freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
+            norm=node.NORM,
+            checkpointing=node.CHECKPOINTING,
+        )
+    except ValueError as error:
+        raise ValueError(f"MODEL.TIMM.NAME {node.NAME}: {error}") from error
+
+
+@BACKBONE_REGISTRY.register()
+def build_timm_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
+    """Build a timm model + FPN + p6 by max-pooling: for ``build_resnet_fpn_backbone``."""
+    return FPN(
+        bottom_up=build_timm_backbone(cfg, input_shape),
+        in_features=cfg.MODEL.FPN.IN_FEATURES,
+        out_channels=cfg.MODEL.FPN.OUT_CHANNELS,
+        norm=cfg.MODEL.FPN.NORM,
+        top_block=LastLevelMaxPool(),
+        fuse_type=cfg.MODEL.FPN.FUSE_TYPE,
+    )
+
+
+@BACKBONE_REGISTRY.register()
+def build_timm_vt_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VTFPNBackbone:
+    """Build a timm model + VT-FPN + p6: for ``build_resnet_vt_fpn_backbone``."""
+    return vt_fpn_on(cfg, build_timm_backbone(cfg, input_shape), LastLevelMaxPool())
+
+
+def _model_options(node: CfgNode, in_chans: int) -> dict[str, Any]:
+    options: dict[str, Any] = {"pretrained": False, "in_chans": in_chans}
+    if node.DROP_PATH:
+        options["drop_path_rate"] = node.DROP_PATH
+    if node.NAME.startswith(("swin_", "swinv2_")) and not node.NAME.startswith("swinv2_cr"):
+        options["strict_img_size"] = False  # images of other sizes than that of its pretraining
+    return options
