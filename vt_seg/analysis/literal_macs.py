@@ -1,4 +1,4 @@
-"""The paper's cost in code: MACs and weights of its formulas, counted as they are printed.
+"""The paper's cost in code: MACs and weights of its formulas.
 
 Plain arithmetic on sizes; no layer is built. It stands beside what the implementation executes
 (:func:`vt_seg.analysis.count_cost`), which may reach the same result with fewer MACs.
@@ -69,7 +69,7 @@ def vt_resnet_stage(
 def vt_fpn_neck(
     in_channels: Sequence[int], channels: int, pixels: Sequence[int], **sizes: object
 ) -> LiteralCost:
-    """The VT-FPN neck: laterals and one VT over all levels (v1 Sec. 4.2).
+    """The VT-FPN neck: laterals and one VT over all levels (v1 Sec. 4.2, v4 Sec. 4).
 
     Args:
         in_channels: channels of each map.
@@ -138,7 +138,9 @@ def vt_stack(
             width = channels
             if position_code:
                 width += _position_code(cost, heads, new, position_size, position_downsamples)
-            cost.conv("tokenizer to C_T", (width, token_channels), new)
+            # v4's T = X A has no layer where C = C_T and nothing is concatenated.
+            if revision == "v1" or position_code or channels != token_channels:
+                cost.conv("tokenizer to C_T", (width, token_channels), new)
         for _ in range(parallel_mixers):
             _mixer(cost, mixer, token_channels, all_tokens, revision, token_groups)
         is_last = layer == num_layers - 1

@@ -1,4 +1,4 @@
-"""Recurrent tokenizer: the tokens of the layer before ask for new ones."""
+"""Recurrent tokenizer: the tokens of the layer before are the queries for new ones."""
 
 import math
 from typing import Any
@@ -25,7 +25,8 @@ class RecurrentTokenizer(Tokenizer):
     ``concat_L(T_b, new)``. With an odd L, ``T_a`` is the smaller half.
 
     v4: ``W_R = T_in W_{T->R}``, ``A = softmax_HW(X W_R^T)``, ``T = X A``: one head, no key or value
-    convolution, and all L tokens are extracted anew. (The ``1 / sqrt(C)`` in the logits is v1's.)
+    convolution, and all L tokens are extracted anew. (The ``1 / sqrt(C)`` in the logits is v1's.
+    v4's text names no heads.)
     """
 
     def __init__(
