@@ -123,8 +123,10 @@ def test_any_size_and_batch_with_the_same_weights(size, batch, tokenizer):
 
 @pytest.mark.parametrize(("tokenizer", "revision"), KINDS)
 @pytest.mark.parametrize("mixer", MIXERS)
-def test_bfloat16_autocast_stays_close(tokenizer, revision, mixer):
-    vt = randomised(block(tokenizer, revision, mixer=mixer)).float()
+@pytest.mark.parametrize("position_code", [True, False])
+def test_bfloat16_autocast_stays_close(tokenizer, revision, mixer, position_code):
+    vt = block(tokenizer, revision, mixer=mixer, position_code=position_code)
+    vt = randomised(vt).float()
     x, before = torch.randn(2, 8, 16, 24), torch.randn(2, 8, 4)
     (exact,), _ = vt([x], [before])
     with torch.autocast("cpu", dtype=torch.bfloat16):
