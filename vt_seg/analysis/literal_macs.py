@@ -3,13 +3,15 @@
 Plain arithmetic on sizes; no layer is built. It stands beside what the implementation executes
 (:func:`vt_seg.analysis.count_cost`), which may reach the same result with fewer MACs.
 
-Formulas: v1 as App. A lists them, v4 as Eqs. 1-5 and App. C. One MAC is a multiplication with its
-addition; weights are those of convolutions and linear layers, without norms. Resizing, pooling,
-averaging a cluster and softmax cost nothing.
+Formulas: v1 as App. A lists them, v4 as Eqs. 1-5 and App. C, with v1's groups in its queries of
+pixels. One MAC is a multiplication with its addition; weights are those of convolutions and linear
+layers, without norms. Resizing, pooling, averaging a cluster and softmax cost nothing.
 
-One formula has two costs: Eq. 1 of v1 prints ``T = (W_V X) A`` with ``W_V`` on HW pixels, but
-``W_V (X A)`` has it on L tokens. v1 Table 4 (a neck of 8.5 G) and its VT-ResNets of depth 50 and
-101 fit the latter alone: ``values_on_tokens``.
+One formula has two costs: Eq. 1 of v1 reads ``T = (W_V X) A`` with ``W_V`` on HW pixels, but
+``W_V (X A)`` has it on L tokens. The neck's 8.5 G of v1 Table 4 and v1's VT-ResNets of depth 50 and
+101 fit the latter alone: ``values_on_tokens``. (With ``W_V`` on pixels the neck has 8.86 G; both
+hold for projectors that read their own level's tokens.) ``W_V`` has the C to C channels and the
+groups of v1's listing.
 """
 
 from collections import Counter

@@ -19,7 +19,8 @@ class Tokenizer(nn.Module):
 
     ``T = (W_V X) A`` in v1 (Eq. 1), ``T = X A`` in v4 (Eq. 1). Then the positional encoding is
     concatenated, and a 1x1 convolution on the tokens, with its norm, sets the channels: this is how
-    C = 256 becomes C_T = 1024.
+    C = 256 becomes C_T = 1024. (v1 Eq. 1 gives W_V as C x C_T; its listing, which is followed here,
+    has it C to C in groups, and sets the channels afterwards.)
 
     v4 has no convolution where nothing is left to set: with C = C_T and without positional encoding
     the tokens are the averages themselves, as Eq. 1 says. v4 does not describe a positional
@@ -60,7 +61,7 @@ class Tokenizer(nn.Module):
             norm: makes the norm after the last convolution; None for none.
 
         Raises:
-            ValueError: unknown revision, or groups that do not divide the channels.
+            ValueError: if ``revision`` is unknown or ``pixel_groups`` does not divide C.
         """
         super().__init__()
         check_revision(revision)
@@ -79,7 +80,7 @@ class Tokenizer(nn.Module):
         return TokenConv(channels, channels, groups=groups, bias=False)
 
     def average(self, x: Tensor, attention: Tensor) -> Tensor:
-        """Tokens ``(N, C, L)``: averages of ``x`` under the attention ``(N, 1, L, H * W)``."""
+        """Return averages ``(N, C, L)`` of ``x``, weighted by an attention ``(N, 1, L, H * W)``."""
         tokens = pixel_averages(x, attention, 1)[:, 0].transpose(1, 2)
         return tokens if self.value is None else self.value(tokens)
 
