@@ -16,7 +16,7 @@ def add_vt_seg_config(cfg: CN) -> None:
     cfg.MODEL.VT_FPN.NUM_LAYERS = 1
     # A number of tokens for each level; () is NUM_TOKENS for all.
     cfg.MODEL.VT_FPN.TOKENS_PER_LEVEL = ()
-    # Each level's projector reads its "own" tokens (the paper's MACs fit) or "all" levels' tokens.
+    # Each level's projector reads its "own" tokens (which the paper's MACs need) or "all" levels'.
     cfg.MODEL.VT_FPN.PROJECTOR_READS = "own"
 
     # VT-ResNet: MODEL.RESNETS describes stages 1-4, this node the VT modules in place of stage 5.
@@ -242,8 +242,8 @@ def _visual_transformer_keys() -> CN:
     node.PIXEL_GROUPS = 16
     # Groups of the token transformer's key, query and value convolutions (v1 App. A: 8).
     node.TOKEN_GROUPS = 8
-    # Where the first layer's tokens come from: "filter" (the paper), "pooling" or "clustering" with
-    # so many steps of k-means (v4 Table 3).
+    # Where the first layer's tokens come from: "filter" (the paper), or v4's alternatives "pooling"
+    # and "clustering" (v4 Sec. 5.1, App. C), with so many steps of k-means (ours).
     node.TOKENIZER = "filter"
     node.CLUSTERING_STEPS = 5
     # Later layers take theirs from the tokens before; False makes them like the first (v4 Table 4).
@@ -254,12 +254,13 @@ def _visual_transformer_keys() -> CN:
     node.PARALLEL_MIXERS = 1
     # False: no layer but the last writes its tokens back to the map (v4 Table 7).
     node.PROJECTOR = True
-    # Position code (v1 Eq. 2): on or off, side of the square that the attention is resized to,
-    # and number of stride-2 convolutions. Size and number are ours: they fit the paper's counts.
+    # Positional encoding (v1 Eq. 2): on or off, side of the square that the attention is resized
+    # to, and number of stride-2 convolutions. Side and number are ours and fit the paper's counts.
     node.POSITION_CODE = True
     node.POSITION_SIZE = 12
     node.POSITION_DOWNSAMPLES = 1
-    # Formulas of paper revision "v1" (June 2020, App. A) or "v4" (Nov 2020, Eqs. 1-5).
+    # Formulas of paper revision "v1" (June 2020, App. A) or "v4" (Nov 2020, Eqs. 1-5). v4 has no
+    # convolution from C to C_T in a tokenizer where they are equal and POSITION_CODE is False.
     node.REVISION = "v1"
     # Normalisation, any of Detectron2's names. The paper says SyncBN for VT-FPN.
     node.NORM = "SyncBN"

@@ -50,7 +50,7 @@ def test_pooled_deviation():
 
 
 def test_paper_differences():
-    """v1 Table 3 prints its own: -1.96 and -0.32. v4's base row is Table 2: 72.0 and 74.8."""
+    """v1 Table 3 reports its own: -1.96 and -0.32. v4's base row is Table 2: 72.0 and 74.8."""
     assert paper_difference("v1_table3_no_transformer", 18) == "-1.96"
     assert paper_difference("v1_table3_no_transformer", 34) == "-0.32"
     assert paper_difference("v4_table3_clustering", 34) == "+0.3"

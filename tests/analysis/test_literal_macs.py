@@ -104,6 +104,15 @@ def test_projector_values_of_v4_are_the_tokens_where_channels_agree():
     assert "projector V" not in cost.macs and cost.macs["projector K"] == 6 * C * C
 
 
+def test_tokens_of_v4_need_no_convolution_where_channels_agree():
+    term = "tokenizer to C_T"
+    equal = {"token_channels": C, "position_code": False}
+    assert term not in stack_cost(2, revision="v4", **equal).macs
+    assert stack_cost(2, **equal).macs[term] == C * C * (6 + 3)  # v1's listing always has it
+    with_position = stack_cost(2, revision="v4", token_channels=C)
+    assert with_position.macs[term] == 2 * 6 * (C + 36) * C  # brings the channels back to C_T
+
+
 def test_stage_and_neck_add_their_convolutions():
     without = stack_cost(1)
     stage = vt_resnet_stage(2 * C, C, HW, 1, **BASE)
@@ -187,6 +196,8 @@ def executed_beside_printed(sizes, height, width, kinds, num_projectors):
         {"position_size": 8, "position_downsamples": 2, "num_tokens": 5},
         {"num_heads": 2},
         {"num_heads": 8},
+        {"token_channels": C},
+        {"token_channels": C, "position_code": False},
     ],
     ids=str,
 )
@@ -198,7 +209,9 @@ def test_the_counter_agrees(changes, revision, tokens_only):
         ).eval()
         x = torch.empty(1, C, H, W)
     printed = stack_cost(3, **sizes, tokens_only=tokens_only)
-    assert num_parameters(stack, norms=False) == printed.total_weights
+    # The formula of v4 has no weight in the value branch; the scalar gain there is ours.
+    gains = sum(name.endswith(".gain") for name, _ in stack.named_parameters())
+    assert num_parameters(stack, norms=False) == printed.total_weights + gains
     later = "recurrent" if sizes["recurrent"] else sizes["tokenizer"]
     kinds = (sizes["tokenizer"], later, later)
     num_projectors = (2 if sizes["projector"] else 0) + (not tokens_only)
@@ -221,7 +234,8 @@ def test_the_counter_agrees_on_a_neck():
 
 
 def test_the_papers_neck():
-    """v1 Table 4, VT-FPN on R-50 at 800 x 1216: 8.5 G by the formulas; fewer are executed."""
+    """v1 Table 4, VT-FPN on R-50 at 800 x 1216: 8.5 G by the formulas, with own tokens and W_V on
+    tokens; fewer are executed."""
     models, name = PaperModels("configs"), "vtfpn_R50_cocostuff"
     literal = models.printed_neck(name, (800, 1216))
     assert literal.macs["laterals"] / 1e9 == pytest.approx(7.47, abs=0.005)

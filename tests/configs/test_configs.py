@@ -61,7 +61,7 @@ def test_config(name):
 @pytest.mark.parametrize("neck", ["fpn", "vtfpn"])
 @pytest.mark.parametrize("depth", [50, 101])
 def test_cocostuff_recipe(neck, depth):
-    """Paper v1 Sec. 4.2, and Detectron2's semantic FPN 1x for the rest."""
+    """Paper v1 Sec. 5.3, and Detectron2's semantic FPN 1x for the rest."""
     cfg = load(f"{neck}_R{depth}_cocostuff")
     solver = cfg.SOLVER
     assert (solver.IMS_PER_BATCH, solver.BASE_LR, solver.REFERENCE_WORLD_SIZE) == (32, 0.04, 8)
@@ -84,7 +84,7 @@ def test_cocostuff_recipe(neck, depth):
 @pytest.mark.parametrize("neck", ["fpn", "vtfpn"])
 @pytest.mark.parametrize("depth", [50, 101])
 def test_lip_recipe(neck, depth):
-    """Paper v1 Sec. 4.2; 150 epochs of poly from the LIP literature."""
+    """Paper v1 Sec. 5.3; 150 epochs of poly and 473x473 from the LIP literature."""
     cfg = load(f"{neck}_R{depth}_lip")
     solver = cfg.SOLVER
     assert (solver.IMS_PER_BATCH, solver.BASE_LR, solver.WEIGHT_DECAY) == (96, 0.01, 5e-4)

@@ -1,4 +1,7 @@
-"""The 24 ImageNet configs: the paper's models and its two recipes."""
+"""The 24 ImageNet configs: ResNets and both revisions' VT-ResNets in both recipes.
+
+The paper trains 14 of them, see docs/classification.md.
+"""
 
 import itertools
 from pathlib import Path
@@ -55,7 +58,7 @@ def test_leaves_compose_bases_and_say_nothing_else(model, depth, recipe):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_model_is_the_papers(model, depth, recipe):
+def test_the_model_has_the_layers_of_its_family_and_depth(model, depth, recipe):
     cfg = load(f"{model}_R{depth}_{recipe}")
     for dataset in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
         assert dataset in DatasetCatalog.list()

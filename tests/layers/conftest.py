@@ -48,6 +48,12 @@ def affine(token_conv: nn.Module) -> tuple[np.ndarray, np.ndarray]:
     return weight * scale[:, None], bias * scale + shift
 
 
+def channel_adjustment(tokenizer: nn.Module) -> tuple[np.ndarray, ...]:
+    """Weight and bias of a tokenizer's convolution to C_T channels; nothing where it has none."""
+    last = tokenizer.to_token_channels
+    return () if last is None else affine(last)
+
+
 def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[np.ndarray, np.ndarray]:
     """What a batch norm multiplies by and adds in evaluation."""
     mean, var = norm.running_mean.numpy(), norm.running_var.numpy()

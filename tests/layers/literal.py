@@ -29,6 +29,11 @@ def filter_tokens(x, w_a, w_v=None):
     return attention.T @ values, attention
 
 
+def adjust_channels(t, weight=None, bias=None):
+    """From C to C_T channels (v1 Sec. 4); without ``weight`` (v4, C_T = C) unchanged tokens."""
+    return t if weight is None else t @ weight.T + bias
+
+
 def recurrent_tokens_v1(x, t_a, w_q, w_k, w_v, heads):
     """v1 App. A Listing 1, dynamic: multi-head, loops over heads. Returns tokens and attention."""
     query, keys, values = t_a @ w_q.T, x @ w_k.T, x @ w_v.T

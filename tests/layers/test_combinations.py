@@ -125,8 +125,10 @@ def trains_one_step(module):
 @pytest.mark.parametrize("revision", ["v1", "v4"])
 @pytest.mark.parametrize("mixer", MIXERS)
 @pytest.mark.parametrize("tokenizer", FIRST)
-@pytest.mark.parametrize("parallel", [1, 2])
-def test_with_batch_norm_every_weight_gets_a_gradient(tokenizer, mixer, revision, parallel):
+@pytest.mark.parametrize(("parallel", "position_code"), [(1, True), (1, False), (2, True)])
+def test_with_batch_norm_every_weight_gets_a_gradient(
+    tokenizer, mixer, revision, parallel, position_code
+):
     """All but shifts: what a batch norm adds to all tokens, the next one takes away."""
     for built in (NECKS[1], CLASSIFIERS[1]):
         module = build(
@@ -135,6 +137,7 @@ def test_with_batch_norm_every_weight_gets_a_gradient(tokenizer, mixer, revision
             mixer=mixer,
             revision=revision,
             parallel_mixers=parallel,
+            position_code=position_code,
             norm=nn.BatchNorm2d,
         )
         module = randomised(module, std=0.3)
@@ -150,9 +153,11 @@ def test_with_batch_norm_every_weight_gets_a_gradient(tokenizer, mixer, revision
 @pytest.mark.parametrize("mixer", MIXERS)
 @pytest.mark.parametrize("tokenizer", FIRST)
 @pytest.mark.parametrize("norm", [None, nn.BatchNorm2d])
-def test_a_fresh_neck_wakes_up_within_a_few_steps(tokenizer, mixer, revision, norm):
+@pytest.mark.parametrize("position_code", [True, False])
+def test_a_fresh_neck_wakes_up_within_a_few_steps(tokenizer, mixer, revision, norm, position_code):
     """Branches that start at zero hold one another back for a step or two, not for ever."""
-    neck = build(2, False, tokenizer=tokenizer, mixer=mixer, revision=revision, norm=norm).double()
+    parts = {"tokenizer": tokenizer, "mixer": mixer, "revision": revision}
+    neck = build(2, False, **parts, norm=norm, position_code=position_code).double()
     optimizer = torch.optim.SGD(neck.parameters(), lr=0.3)
     loss_of(neck).backward()
     assert len(without_gradient(neck)) > len(list(neck.parameters())) / 2

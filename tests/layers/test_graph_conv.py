@@ -44,7 +44,7 @@ def test_fresh_branch_adds_nothing_though_its_adjacency_is_not_zero(norm):
 
 
 def test_parameters_are_a_projection_and_l_times_l():
-    """v4 Table 5 counts graph convolution as it counts no mixer, at 0.1 M: L x L is little."""
+    """As in v4 Table 5, by its second-hand digits, as many as no mixer has: L x L is little."""
     count = sum(p.numel() for p in GraphConv(1024, 16, norm=nn.BatchNorm2d).parameters())
     assert count == 1024**2 + 2 * 1024 + 16**2
 

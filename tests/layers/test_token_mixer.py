@@ -150,7 +150,7 @@ def test_parameters_are_those_that_the_paper_counts():
 
 
 def test_graph_conv_costs_what_no_mixer_costs():
-    """v4 Table 5 gives both 8.5 M on VT-R-18, both 17.1 M on VT-R-34."""
+    """v4 Table 5, whose digits are second-hand, gives both 8.5 M on VT-R-18, 17.1 M on VT-R-34."""
     none, graph = (TokenMixer(1024, 16, kind=kind) for kind in ("none", "graph_conv"))
     assert parameters(graph) - parameters(none) == 16**2
 

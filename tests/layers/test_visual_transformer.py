@@ -71,9 +71,10 @@ def test_without_projector_the_map_passes_and_no_weight_is_left_over():
 
 @pytest.mark.parametrize(("tokenizer", "revision"), KINDS)
 @pytest.mark.parametrize("masked", [False, True])
-def test_gradcheck(tokenizer, revision, masked):
+@pytest.mark.parametrize("position_code", [True, False])
+def test_gradcheck(tokenizer, revision, masked, position_code):
     mixer = "graph_conv" if tokenizer == "pooling" else "transformer"
-    vt = randomised(block(tokenizer, revision, mixer=mixer))
+    vt = randomised(block(tokenizer, revision, mixer=mixer, position_code=position_code))
     (x,), (before,) = random_maps([(3, 4)]), random_tokens()
     mask = torch.ones(2, 1, 3, 4)
     mask[1, :, 2:] = 0
@@ -94,8 +95,9 @@ def test_gradcheck(tokenizer, revision, masked):
 
 
 @pytest.mark.parametrize(("tokenizer", "revision"), KINDS)
-def test_gradients_reach_every_parameter(tokenizer, revision):
-    vt = block(tokenizer, revision, norm=nn.BatchNorm2d)
+@pytest.mark.parametrize("position_code", [True, False])
+def test_gradients_reach_every_parameter(tokenizer, revision, position_code):
+    vt = block(tokenizer, revision, norm=nn.BatchNorm2d, position_code=position_code)
     for parameter in vt.parameters():
         nn.init.normal_(parameter)
     (y,), (tokens,) = vt([torch.randn(2, 8, 5, 4)], [torch.randn(2, 8, 4)])
@@ -121,8 +123,10 @@ def test_any_size_and_batch_with_the_same_weights(size, batch, tokenizer):
 
 @pytest.mark.parametrize(("tokenizer", "revision"), KINDS)
 @pytest.mark.parametrize("mixer", MIXERS)
-def test_bfloat16_autocast_stays_close(tokenizer, revision, mixer):
-    vt = randomised(block(tokenizer, revision, mixer=mixer)).float()
+@pytest.mark.parametrize("position_code", [True, False])
+def test_bfloat16_autocast_stays_close(tokenizer, revision, mixer, position_code):
+    vt = block(tokenizer, revision, mixer=mixer, position_code=position_code)
+    vt = randomised(vt).float()
     x, before = torch.randn(2, 8, 16, 24), torch.randn(2, 8, 4)
     (exact,), _ = vt([x], [before])
     with torch.autocast("cpu", dtype=torch.bfloat16):

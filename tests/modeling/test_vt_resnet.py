@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 import torchvision
@@ -277,3 +279,21 @@ def test_tokens_are_no_feature_map_for_a_segmentation_head(head):
     cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = [*RES, "tokens"]
     with pytest.raises(ValueError, match=r"names \['tokens'\], which are visual tokens"):
         build_model(cfg)
+
+
+def test_a_v4_checkpoint_with_the_left_out_convolution_is_refused(tmp_path):
+    """In v4 with C = C_T a tokenizer has no last convolution; older checkpoints have one."""
+    cfg = vt_resnet_cfg()
+    node = cfg.MODEL.VT_RESNET
+    node.REVISION, node.POSITION_CODE = "v4", False
+    node.TOKEN_CHANNELS = node.OUT_CHANNELS = 32
+    backbone = build_backbone(cfg)
+    weights = backbone.state_dict()
+    assert not [name for name in weights if "to_token_channels" in name]
+    torch.save({"model": weights}, tmp_path / "current.pth")
+    prefix = "res5.stack.blocks.0.tokenizers.0.to_token_channels."
+    weights[f"{prefix}conv.weight"] = torch.eye(32)[:, :, None]
+    torch.save({"model": weights}, tmp_path / "older.pth")
+    DetectionCheckpointer(backbone).load(str(tmp_path / "current.pth"))
+    with pytest.raises(RuntimeError, match=f"{re.escape(prefix)}\\* are weights of a convolution"):
+        DetectionCheckpointer(backbone).load(str(tmp_path / "older.pth"))

@@ -1,15 +1,17 @@
-"""The paper's cost in code: MACs and weights of its formulas, counted as they are printed.
+"""The paper's cost in code: MACs and weights of its formulas.
 
 Plain arithmetic on sizes; no layer is built. It stands beside what the implementation executes
 (:func:`vt_seg.analysis.count_cost`), which may reach the same result with fewer MACs.
 
-Formulas: v1 as App. A lists them, v4 as Eqs. 1-5 and App. C. One MAC is a multiplication with its
-addition; weights are those of convolutions and linear layers, without norms. Resizing, pooling,
-averaging a cluster and softmax cost nothing.
+Formulas: v1 as App. A lists them, v4 as Eqs. 1-5 and App. C, with v1's groups in its queries of
+pixels. One MAC is a multiplication with its addition; weights are those of convolutions and linear
+layers, without norms. Resizing, pooling, averaging a cluster and softmax cost nothing.
 
-One formula has two costs: Eq. 1 of v1 prints ``T = (W_V X) A`` with ``W_V`` on HW pixels, but
-``W_V (X A)`` has it on L tokens. v1 Table 4 (a neck of 8.5 G) and its VT-ResNets of depth 50 and
-101 fit the latter alone: ``values_on_tokens``.
+One formula has two costs: Eq. 1 of v1 reads ``T = (W_V X) A`` with ``W_V`` on HW pixels, but
+``W_V (X A)`` has it on L tokens. The neck's 8.5 G of v1 Table 4 and v1's VT-ResNets of depth 50 and
+101 fit the latter alone: ``values_on_tokens``. (With ``W_V`` on pixels the neck has 8.86 G; both
+hold for projectors that read their own level's tokens.) ``W_V`` has the C to C channels and the
+groups of v1's listing.
 """
 
 from collections import Counter
@@ -69,7 +71,7 @@ def vt_resnet_stage(
 def vt_fpn_neck(
     in_channels: Sequence[int], channels: int, pixels: Sequence[int], **sizes: object
 ) -> LiteralCost:
-    """The VT-FPN neck: laterals and one VT over all levels (v1 Sec. 4.2).
+    """The VT-FPN neck: laterals and one VT over all levels (v1 Sec. 4.2, v4 Sec. 4).
 
     Args:
         in_channels: channels of each map.
@@ -138,7 +140,9 @@ def vt_stack(
             width = channels
             if position_code:
                 width += _position_code(cost, heads, new, position_size, position_downsamples)
-            cost.conv("tokenizer to C_T", (width, token_channels), new)
+            # v4's T = X A has no layer where C = C_T and nothing is concatenated.
+            if revision == "v1" or position_code or channels != token_channels:
+                cost.conv("tokenizer to C_T", (width, token_channels), new)
         for _ in range(parallel_mixers):
             _mixer(cost, mixer, token_channels, all_tokens, revision, token_groups)
         is_last = layer == num_layers - 1

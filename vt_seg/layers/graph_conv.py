@@ -10,9 +10,9 @@ class GraphConv(nn.Module):
     """``A T W``: a learned adjacency (L x L) passes tokens on, a 1x1 convolution projects them.
 
     The branch that :class:`TokenMixer` adds to the tokens, in place of the whole transformer. The
-    paper names the alternative and no formula; this one has its parameter counts (v4 Table 5: those
-    of no mixer at all, as L x L is little). Each token has a fixed place in the graph, so that here
-    permuting the tokens does matter.
+    paper names the alternative and no formula; this one has as many parameters as no mixer at all,
+    up to L x L, as in v4 Table 5 (whose digits are second-hand). Each token has a fixed place in
+    the graph, so that here permuting the tokens does matter.
     """
 
     def __init__(

@@ -19,14 +19,17 @@ AT_A_TIME_ELSEWHERE = 2**28  # a GPU is to be busy
 
 
 class Projector(nn.Module):
-    """Each pixel asks the tokens and adds what they answer.
+    """Each pixel queries the tokens and adds the values that it attends to.
 
     v1 Eq. 4: ``X + softmax_L(Q(X) K(T)^T / sqrt(d)) V(T)``, ``Q`` a grouped 1x1 convolution on
-    pixels, ``K`` and ``V`` from C_T to C, multi-head as in App. A Listing 4. (The listing has ``Q``
-    go from C to C_T, which cannot meet ``K``'s C channels; Eq. 4 and the MACs say C to C.)
+    pixels, ``K`` and ``V`` from C_T to C, multi-head as in App. A Listing 4. ``Q`` is C to C here,
+    which neither source says: Eq. 4 gives it as C_T x C, which does not fit the C channels of
+    ``X``, and the listing has it go from C to C_T, which does not fit the C channels of ``K``.
+    C to C fits both, and the MACs of the paper's tables.
 
-    v4: the value is ``T`` itself where C_T = C; where they differ, as in every model of the paper,
-    a 1x1 convolution must still adjust the channels, and the function is v1's.
+    v4 (Eq. 5): the value is ``T`` itself where C_T = C, as in VT-ResNet-50 and -101. Where they
+    differ, as in VT-FPN and in VT-ResNet-18 and -34, a 1x1 convolution must still adjust the
+    channels, and the function is v1's. (v4's text names neither groups nor heads; they are v1's.)
 
     The branch starts at zero: a fresh projector is the identity on ``X``. Where no weight stands in
     the branch (v4, C_T = C) a scalar ``gain`` does it; the paper's formula has gain 1.

@@ -70,11 +70,11 @@ class VisualTransformer(nn.Module):
             num_heads: heads of every attention.
             pixel_groups: groups of the convolutions on pixels.
             token_groups: groups of the mixer's key, query and value convolutions.
-            position_code: whether tokens get a position code (v1 Eq. 2).
+            position_code: whether tokens get a positional encoding (v1 Eq. 2).
             position_size, position_downsamples: see :class:`PositionEncoder`.
             projector: False leaves the maps as they are.
-            projector_reads: "own" (a level's projector reads its own L tokens, which fits the
-                paper's MACs) or "all" (those of all levels).
+            projector_reads: "own" (a level's projector reads its own L tokens, which the 8.5 G of
+                v1 Table 4 need; the paper does not say) or "all" (those of all levels).
             revision: "v1" or "v4" of the formulas.
             norm: makes a norm over ``(N, channels, H, W)``; None for none.
 

@@ -1,4 +1,4 @@
-"""The VT-FPN neck: feature maps exchange what they know through visual tokens (v1 Sec. 4.2)."""
+"""The VT-FPN neck: feature maps exchange information through visual tokens (v1 Sec. 4.2)."""
 
 from collections.abc import Iterable, Sequence, Sized
 from typing import Any
@@ -16,8 +16,10 @@ class VTFPN(nn.Module):
     A 1x1 lateral convolution takes each map to ``out_channels``; a filter-based tokenizer takes L
     tokens from each; the tokens of all levels go, concatenated, through one transformer; each
     level's projector writes tokens back to its map. With the defaults, res2..res5 of a ResNet-50 at
-    800 x 1216 cost 8.21 G MACs, 7.47 G of which are the laterals; by the paper's formulas 8.53 G
-    (v1 Table 4: 8.5 G), see :mod:`.pixel_products`.
+    800 x 1216 cost 8.21 G MACs, 7.47 G of which are the laterals; see :mod:`.pixel_products`. The
+    paper reports 8.5 G (v1 Table 4). Its formulas give 8.53 G if each projector reads its level's
+    own tokens and the tokenizer's W_V is applied to tokens, which is the same function; with W_V on
+    pixels, as v1 Eq. 1 has it, they give 8.86 G.
 
     Attributes:
         laterals: one per level.

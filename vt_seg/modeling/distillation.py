@@ -17,8 +17,10 @@ class Distillation:
     """A teacher, and the loss that has a classifier (the student) answer as it does.
 
     The paper weighs "distillation loss (0.8) and cross entropy loss (0.2)" and does not define the
-    first. Here it is Hinton's (arXiv 1503.02531): the Kullback-Leibler divergence of the student's
-    softmax from the teacher's, both at temperature T, times T^2, averaged over the images.
+    first. The paper's teacher is FBNetV3-G; the configs take timm's ``fbnetv3_g``, which need not
+    have the same weights. The loss here is Hinton's (arXiv 1503.02531): the Kullback-Leibler
+    divergence of the student's softmax from the teacher's, both at temperature T, times T^2,
+    averaged over the images.
 
     The teacher is no part of the student: this is not a module, so the teacher's weights are in no
     checkpoint, optimizer or moving average, it stays in evaluation mode, and copies of the student

@@ -17,7 +17,7 @@ class ClassifierHead(nn.Module):
     """Average over all positions, dropout, linear layer.
 
     Of a feature map it averages the pixels, as a ResNet does, of visual tokens the tokens (v4
-    Sec. 4: "average pooling over the tokens and a fully-connected layer").
+    Sec. 4: "an average pooling over the tokens", then "a fully-connected layer").
     """
 
     def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0) -> None:

@@ -18,8 +18,8 @@ def add_stochastic_depth(backbone: nn.Module, probability: float) -> int:
 
     Of L blocks, block l = 1, ..., L adds its branch with probability ``1 - l / L * probability``
     (Huang et al., arXiv 1603.09382, Sec. 3), decided for each image by itself and scaled so that
-    the expectation stays; the paper's "survival probability 0.9" (v1 Sec. 5.1, v4 Sec. 5.2) is a
-    ``probability`` of 0.1. A block is a residual block of Detectron2 or a Visual Transformer; all
+    the expectation stays; the paper's survival probability of 0.9 (v1 Sec. 5.1, v4 Sec. 5.2) is
+    a ``probability`` of 0.1. A block is a residual block of Detectron2 or a Visual Transformer; all
     branches of one (both steps of its mixer, its projector) have its probability and fall
     independently. Evaluation drops nothing, and frozen blocks are never dropped. Names of weights
     stay as they are, and calling it again replaces the probability.

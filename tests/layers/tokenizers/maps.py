@@ -23,19 +23,25 @@ def map_and_tokens(
     return x, torch.randn(batch, token_channels, num_tokens, dtype=torch.float64)
 
 
-def tokenizer_of(kind: str, revision: str = "v1", position: bool = False, **more) -> Tokenizer:
-    """4 tokens of 12 channels from maps of 8; the recurrent one has 4 heads."""
+def tokenizer_of(
+    kind: str,
+    revision: str = "v1",
+    position: bool = False,
+    token_channels: int = 12,
+    **more,
+) -> Tokenizer:
+    """4 tokens of 12 channels, unless told otherwise, from maps of 8; recurrent ones: 4 heads."""
     heads = 4 if (kind, revision) == ("recurrent", "v1") else 1
     encoder = PositionEncoder(heads, 6, 1) if position else None
     shared = {"pixel_groups": 2, "revision": revision, "position_encoder": encoder, **more}
     if kind == "recurrent":
-        return RecurrentTokenizer(8, 12, num_heads=4, **shared)
+        return RecurrentTokenizer(8, token_channels, num_heads=4, **shared)
     kinds = {
         "filter": FilterTokenizer,
         "pooling": PoolingTokenizer,
         "clustering": ClusteringTokenizer,
     }
-    return kinds[kind](8, 4, 12, **shared)
+    return kinds[kind](8, 4, token_channels, **shared)
 
 
 def padded(x: Tensor, size: tuple[int, int] = (9, 11), value: float = 7.0) -> tuple[Tensor, Tensor]:

@@ -4,14 +4,15 @@ import torch
 from sklearn.cluster import KMeans
 
 from tests.layers import literal
-from tests.layers.conftest import affine, dense, pixels, randomised
+from tests.layers.conftest import channel_adjustment, dense, pixels, randomised
 from tests.layers.tokenizers.maps import map_and_tokens, padded, tokenizer_of
 from vt_seg.layers import ClusteringTokenizer, PositionEncoder
 from vt_seg.layers.tokenizers import spherical_kmeans
 
 
-def clustering(revision="v1", **more):
-    return randomised(ClusteringTokenizer(8, 6, 12, pixel_groups=2, revision=revision, **more))
+def clustering(revision="v1", token_channels=12, **more):
+    tokenizer = ClusteringTokenizer(8, 6, token_channels, pixel_groups=2, revision=revision, **more)
+    return randomised(tokenizer)
 
 
 def unit_pixels(number=200, channels=5, batch=2):
@@ -140,15 +141,15 @@ def test_pixels_outside_the_mask_do_not_count():
 
 @pytest.mark.parametrize("steps", [0, 1, 5])
 @pytest.mark.parametrize("revision", ["v1", "v4"])
-def test_attention_is_the_softmax_of_products_with_the_centroids(revision, steps):
+@pytest.mark.parametrize("token_channels", [8, 12])
+def test_attention_is_the_softmax_of_products_with_the_centroids(revision, steps, token_channels):
     """v4 App. C from beginning to end in NumPy; the pixels in the product are not normalised."""
     x, _ = map_and_tokens()
-    tokenizer = clustering(revision, steps=steps)
+    tokenizer = clustering(revision, token_channels, steps=steps)
     seen = []
     tokenizer.attention.register_forward_hook(lambda layer, args, output: seen.append(output))
     tokens = tokenizer(x)
     w_v = dense(tokenizer.value.conv) if revision == "v1" else None
-    weight, bias = affine(tokenizer.to_token_channels)
     for image, attention, got in zip(x, seen[0], tokens, strict=True):
         points = pixels(image)
         centroids = literal.unit(literal.cell_averages(points, (5, 7), 2, 3))
@@ -156,7 +157,7 @@ def test_attention_is_the_softmax_of_products_with_the_centroids(revision, steps
             centroids = literal.lloyd_step(literal.unit(points), centroids)
         averages, expected = literal.clustering_tokens(points, centroids, w_v)
         np.testing.assert_allclose(attention[0].numpy().T, expected, rtol=0, atol=1e-10)
-        expected = averages @ weight.T + bias
+        expected = literal.adjust_channels(averages, *channel_adjustment(tokenizer))
         np.testing.assert_allclose(got.detach().numpy().T, expected, rtol=0, atol=1e-10)
 
 

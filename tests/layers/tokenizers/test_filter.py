@@ -3,22 +3,22 @@ import pytest
 import torch
 
 from tests.layers import literal
-from tests.layers.conftest import affine, dense, pixels, randomised
+from tests.layers.conftest import affine, channel_adjustment, dense, pixels, randomised
 from tests.layers.tokenizers.maps import SIZE, map_and_tokens
 from vt_seg.layers import FilterTokenizer, PositionEncoder
 
 
 @pytest.mark.parametrize("revision", ["v1", "v4"])
-def test_filter_tokenizer_is_eq_1(revision):
+@pytest.mark.parametrize("token_channels", [8, 12])
+def test_filter_tokenizer_is_eq_1(revision, token_channels):
     x, _ = map_and_tokens()
-    tokenizer = randomised(FilterTokenizer(8, 5, 12, pixel_groups=2, revision=revision))
-    tokens = tokenizer(x)
-    assert tokens.shape == (3, 12, 5)
+    tokenizer = FilterTokenizer(8, 5, token_channels, pixel_groups=2, revision=revision)
+    tokens = randomised(tokenizer)(x)
+    assert tokens.shape == (3, token_channels, 5)
     w_v = dense(tokenizer.value.conv) if revision == "v1" else None
-    weight, bias = affine(tokenizer.to_token_channels)
     for image, got in zip(x, tokens, strict=True):
         expected, _ = literal.filter_tokens(pixels(image), dense(tokenizer.attention_filter), w_v)
-        expected = expected @ weight.T + bias
+        expected = literal.adjust_channels(expected, *channel_adjustment(tokenizer))
         np.testing.assert_allclose(got.detach().numpy().T, expected, rtol=0, atol=1e-10)
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from tests.layers import literal
-from tests.layers.conftest import affine, dense, pixels, randomised
+from tests.layers.conftest import channel_adjustment, dense, pixels, randomised
 from vt_seg.layers import PoolingTokenizer
 from vt_seg.layers.tokenizers import CellAttention
 
@@ -30,15 +30,16 @@ def test_a_token_is_the_average_of_its_cell(num_tokens, size):
 
 @pytest.mark.parametrize("revision", ["v1", "v4"])
 @pytest.mark.parametrize("size", [(5, 7), (1, 3)])
-def test_pooling_tokenizer_averages_values_and_sets_the_channels(revision, size):
+@pytest.mark.parametrize("token_channels", [8, 12])
+def test_pooling_tokenizer_averages_values_and_sets_the_channels(revision, size, token_channels):
     x = torch.randn(3, 8, *size, dtype=torch.float64)
-    tokenizer = randomised(PoolingTokenizer(8, 6, 12, pixel_groups=2, revision=revision))
-    weight, bias = affine(tokenizer.to_token_channels)
+    tokenizer = PoolingTokenizer(8, 6, token_channels, pixel_groups=2, revision=revision)
+    tokenizer = randomised(tokenizer)
     for image, got in zip(x, tokenizer(x), strict=True):
         expected = literal.cell_averages(pixels(image), size, 2, 3)
         if revision == "v1":
             expected = expected @ dense(tokenizer.value.conv).T
-        expected = expected @ weight.T + bias
+        expected = literal.adjust_channels(expected, *channel_adjustment(tokenizer))
         np.testing.assert_allclose(got.detach().numpy().T, expected, rtol=0, atol=1e-10)
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from tests.layers import literal
-from tests.layers.conftest import affine, dense, pixels, randomised
+from tests.layers.conftest import affine, channel_adjustment, dense, pixels, randomised
 from tests.layers.tokenizers.maps import SIZE, map_and_tokens
 from vt_seg.layers import PositionEncoder, RecurrentTokenizer
 
@@ -16,9 +16,11 @@ def query_with_bias(tokenizer, tokens):
 
 
 @pytest.mark.parametrize(("heads", "groups"), [(4, 2), (2, 4), (1, 1), (4, 4)])
-def test_recurrent_tokenizer_v1_replaces_the_first_half(heads, groups):
-    x, tokens_in = map_and_tokens()
-    tokenizer = randomised(RecurrentTokenizer(8, 12, num_heads=heads, pixel_groups=groups))
+@pytest.mark.parametrize("token_channels", [8, 12])
+def test_recurrent_tokenizer_v1_replaces_the_first_half(heads, groups, token_channels):
+    x, tokens_in = map_and_tokens(token_channels=token_channels)
+    tokenizer = RecurrentTokenizer(8, token_channels, num_heads=heads, pixel_groups=groups)
+    tokenizer = randomised(tokenizer)
     tokens = tokenizer(x, tokens_in)
     weight, bias = affine(tokenizer.to_token_channels)
     for image, t_in, got in zip(x, tokens_in, tokens, strict=True):
@@ -32,14 +34,15 @@ def test_recurrent_tokenizer_v1_replaces_the_first_half(heads, groups):
         np.testing.assert_allclose(got.detach().numpy().T, expected, atol=1e-10)
 
 
-def test_recurrent_tokenizer_v4_extracts_all_tokens_anew():
-    x, tokens_in = map_and_tokens()
-    tokenizer = randomised(RecurrentTokenizer(8, 12, revision="v4"))
-    weight, bias = affine(tokenizer.to_token_channels)
+@pytest.mark.parametrize("token_channels", [8, 12])
+def test_recurrent_tokenizer_v4_extracts_all_tokens_anew(token_channels):
+    x, tokens_in = map_and_tokens(token_channels=token_channels)
+    tokenizer = randomised(RecurrentTokenizer(8, token_channels, revision="v4"))
     for image, t_in, got in zip(x, tokens_in, tokenizer(x, tokens_in), strict=True):
         w_r, t_in = query_with_bias(tokenizer, t_in.numpy().T)
         new, _ = literal.recurrent_tokens_v4(pixels(image), t_in, w_r)
-        np.testing.assert_allclose(got.detach().numpy().T, new @ weight.T + bias, atol=1e-10)
+        expected = literal.adjust_channels(new, *channel_adjustment(tokenizer))
+        np.testing.assert_allclose(got.detach().numpy().T, expected, atol=1e-10)
 
 
 @pytest.mark.parametrize(("revision", "heads", "new_tokens"), [("v1", 4, 2), ("v4", 1, 5)])

@@ -1,11 +1,14 @@
 """What all tokenizers promise."""
 
+from itertools import product
+
 import pytest
 import torch
 from torch import nn
 
 from tests.layers.conftest import randomised
 from tests.layers.tokenizers.maps import KINDS, SIZE, map_and_tokens, padded, tokenizer_of
+from vt_seg.layers.pointwise import TokenConv
 
 ALL = [(kind, revision) for kind in KINDS for revision in ("v1", "v4")]
 
@@ -72,3 +75,46 @@ def test_norm_follows_the_last_convolution_and_takes_its_bias(kind, revision):
     torch.testing.assert_close(new.mean((0, 2)), norm.bias.detach())
     expected = norm.weight.detach().abs()
     torch.testing.assert_close(new.std((0, 2), correction=0), expected, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize(("kind", "revision"), ALL)
+@pytest.mark.parametrize("norm", [None, nn.BatchNorm2d])
+def test_only_v4_without_position_code_leaves_equal_channels_as_they_are(kind, revision, norm):
+    """v4 Eq. 1 is ``T = X A``; the listing of v1 always has the convolution, and concatenated
+    position codes have to be brought back to C_T channels."""
+    for position, token_channels in product((False, True), (8, 12)):
+        tokenizer = tokenizer_of(kind, revision, position, token_channels, norm=norm)
+        has_none = revision == "v4" and not position and token_channels == 8
+        assert (tokenizer.to_token_channels is None) == has_none
+        names = [name for name in tokenizer.state_dict() if name.startswith("to_token_channels.")]
+        assert bool(names) != has_none
+
+
+def test_concatenated_position_codes_keep_the_convolution_where_the_sum_is_the_tokens_channels():
+    """6 x 6 cells, halved, are 9 channels: with the map's 8 as many as a token has."""
+    tokenizer = tokenizer_of("filter", "v4", position=True, token_channels=17)
+    assert tokenizer.to_token_channels.conv.weight.shape == (17, 17, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tokens_of_v4_are_the_average_that_the_attention_says(kind):
+    """``T = X A`` with nothing after it, from the attention that the hook sees."""
+    tokenizer = randomised(tokenizer_of(kind, "v4", token_channels=8, norm=nn.BatchNorm2d))
+    seen = []
+    tokenizer.attention.register_forward_hook(lambda layer, args, output: seen.append(output))
+    x, tokens_in = map_and_tokens(token_channels=8, num_tokens=4)
+    tokens = tokenizer(x, tokens_in)
+    expected = torch.einsum("ncp,nlp->ncl", x.flatten(2), seen[0][:, 0])
+    torch.testing.assert_close(tokens, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_from_before_the_convolution_was_left_out_are_refused(kind):
+    """They are of another function: to load the rest of them would change the model's results."""
+    with_convolution = tokenizer_of(kind, "v4", token_channels=8)
+    with_convolution.to_token_channels = TokenConv(8, 8)
+    stack = nn.ModuleList([tokenizer_of(kind, "v4", token_channels=8)])
+    older = {f"0.{name}": weight for name, weight in with_convolution.state_dict().items()}
+    with pytest.raises(RuntimeError, match=r"0\.to_token_channels\.\* .* revision v4, .* T = X A"):
+        stack.load_state_dict(older, strict=False)
+    stack.load_state_dict({n: w for n, w in older.items() if "to_token" not in n})

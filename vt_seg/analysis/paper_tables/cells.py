@@ -45,7 +45,7 @@ def classifier_row(
 
 
 def macs_cells(table: str, printed: str, macs: Sequence[float], digits: int) -> tuple[str, ...]:
-    """Cells of :func:`macs_columns`: MACs by the formulas, strictly as printed, and executed."""
+    """Cells of :func:`macs_columns`: MACs by the formulas, strictly as written, and executed."""
     formulas, *others = (f"{count:.{digits}f}" for count in macs)
     if not table.startswith("v1"):
         del others[0]

@@ -18,7 +18,7 @@ from ..literal_macs import LiteralCost, vt_fpn_neck, vt_resnet_stage
 from ..unpadded_fpn import count_unpadded_fpn
 
 IMAGE_SIZE = (224, 224)
-"""(height, width) in pixels at which the paper counts classifiers."""
+"""(height, width) in pixels of ImageNet's crops (v1 Sec. 4.1), at which classifiers are counted."""
 
 Keys = tuple[tuple[str, Any], ...]
 """Overrides of MODEL.VT_RESNET: ``(("NUM_TOKENS", 16), ...)``."""

@@ -1,7 +1,12 @@
-"""The numbers of the paper's tables, digit for digit as they are printed.
+"""The numbers of the paper's tables, as strings with the digits that the tables have.
 
-arXiv 2006.03677: v1 is of June 2020, v4 of November 2020. Of v1 Table 1 only the rows of ResNets
-and VT-ResNets are here, not those of other methods. Nothing of ours is in this file.
+arXiv 2006.03677: v1 is of June 2020, v4 of November 2020. v1's digits were compared with the paper
+one by one. Those of v4's tables are second-hand: they come from notes that nobody has compared with
+the paper. v4's text gives a few numbers itself (``V4_SAVED_MACS``), and these do not agree with the
+notes, so a difference between numbers of v4 may be a copying error and says nothing on the paper.
+
+Of v1 Table 1 only the rows of ResNets and VT-ResNets are here, not those of other methods. Nothing
+of ours is in this file.
 """
 
 from typing import NamedTuple
@@ -12,7 +17,7 @@ class ClassifierRow(NamedTuple):
 
     Attributes:
         top1: accuracy in percent.
-        macs: in G in v1 and v4 Table 8, in M in v4 Tables 2-7.
+        macs: multiply-adds, in G in v1 and v4 Table 8, in M in v4 Tables 2-7.
         params: in M; "" where the table has none.
     """
 
@@ -41,7 +46,8 @@ V1_TABLE_1 = {
     "VT-R-101": ClassifierRow("81.09", "7.127", "40.33"),
 }
 
-# v1 Table 2, how many times fewer; v4 Table 1 repeats it digit for digit. By depth 18, 34, 50, 101.
+# v1 Table 2, how many times fewer, by depth 18, 34, 50, 101. By the notes v4 Table 1 is the same;
+# v4's text confirms "up to 6.9x" alone.
 REDUCTIONS = {
     "MACs, total": ("1.14", "1.16", "1.20", "1.09"),
     "MACs, stage 5": ("2.4", "5.0", "6.1", "6.9"),
@@ -65,7 +71,7 @@ V1_TABLE_3 = {
     },
 }
 
-# v1 Table 4; v4 Tables 9 (COCO-Stuff) and 10 (LIP) have the same numbers.
+# v1 Table 4; v4 Tables 9 (COCO-Stuff) and 10 (LIP) are the same by the notes.
 V1_TABLE_4 = {
     ("COCO-Stuff", "R-50 FPN"): SegmentationRow("40.78", "159", "55.1"),
     ("COCO-Stuff", "R-50 VT-FPN"): SegmentationRow("41.00", "113", "8.5"),
@@ -79,13 +85,14 @@ V1_TABLE_4 = {
 SEGMENTATION_SIZES = {"COCO-Stuff": (800, 1216), "LIP": (473, 473)}
 """(height, width) in pixels of the image whose MACs v1 Table 4 counts."""
 
+# From here on second-hand, but for V4_SAVED_MACS.
 # v4 Table 2, default recipe (v4 Sec. 5.1); MACs in M. Also the base row of v4 Tables 3-7.
 V4_TABLE_2 = {
     18: ClassifierRow("72.0", "1579", "11.6"),
     34: ClassifierRow("74.8", "3299", "21.8"),
 }
-V4_SAVED_MACS = {18: "244", 34: "384"}
-"""M MACs that v4 Sec. 5.1 says its Table 2 saves against ResNets."""
+V4_SAVED_MACS = {18: 244, 34: 384}
+"""M MACs that the VT-ResNets of v4 Table 2 save against ResNets, by the text of v4 Sec. 5.1."""
 
 # v4 Tables 3-7, ablations by depth; MACs in M.
 V4_TABLE_3 = {

@@ -50,7 +50,7 @@ def v1_table_4(models: PaperModels) -> ReportTable:
                 yield Row((*labels, *cells), note(table, labels))
 
     return ReportTable(
-        f"{table} (v4 Tables 9 and 10): FPN and VT-FPN",
+        f"{table} (by the notes v4 Tables 9 and 10): FPN and VT-FPN",
         (
             "dataset",
             "model",
@@ -64,9 +64,12 @@ def v1_table_4(models: PaperModels) -> ReportTable:
         ),
         tuple(rows()),
         "The neck is what the paper calls FPN MACs: laterals and output convolutions of an FPN, "
-        "all of VT-FPN. Its 8.5 G fit the formulas with W_V on tokens alone. Executed, the head of "
-        "VT-FPN scores coarse levels once more before they are doubled, 0.1 G on COCO-Stuff. The "
-        "paper gives no parameters; ours are all there are. Configs: "
+        "all of VT-FPN. Its 8.5 G need two readings at once: each level's projector reads the "
+        "level's own 8 tokens (all 32 would make it 9.58 G), and W_V is on tokens (8.86 G with W_V "
+        "on pixels, as Eq. 1 has it; 9.91 G with neither). Executed, the head of VT-FPN computes "
+        "the logits of coarse levels before they are upsampled 2x, 0.1 G on COCO-Stuff. The paper "
+        "gives no parameters; ours are all there are. The sizes are those at which the paper "
+        "counts; it does not say at which it trains on LIP. Configs: "
         "`configs/{fpn,vtfpn}_{R50,R101}_{cocostuff,lip}.yaml`.",
         num_labels=3,
     )

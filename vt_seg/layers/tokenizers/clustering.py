@@ -38,11 +38,11 @@ class ClusteringTokenizer(Tokenizer):
             in_channels: C.
             num_tokens: L, the number of clusters.
             token_channels: C_T.
-            steps: of Lloyd's algorithm. The paper gives no number.
-            shared: of :class:`Tokenizer`; the position encoder for one head.
+            steps: of Lloyd's algorithm; the paper gives no number.
+            shared: arguments of :class:`Tokenizer`; the position encoder has one head.
 
         Raises:
-            ValueError: negative steps.
+            ValueError: if ``steps`` is negative.
         """
         super().__init__(in_channels, token_channels, **shared)
         if steps < 0:
@@ -54,7 +54,7 @@ class ClusteringTokenizer(Tokenizer):
     def forward(
         self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """``(N, C, H, W)`` to ``(N, C_T, L)``; ``tokens`` are not used."""
+        """Return tokens ``(N, C_T, L)`` of a map ``(N, C, H, W)``; ``tokens`` are not used."""
         centroids = self.centroids(x, mask)
         logits = pixel_logits(centroids.transpose(1, 2).unsqueeze(1).to(x.dtype), x)
         attention = self.attention(logits, mask)
@@ -62,7 +62,7 @@ class ClusteringTokenizer(Tokenizer):
 
     @torch.no_grad()
     def centroids(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The clusters of each image: ``(N, C, H, W)`` to unit vectors ``(N, C, L)``."""
+        """Return the centroids of each image, unit vectors ``(N, C, L)``, of ``(N, C, H, W)``."""
         # With half precision, sums over a large map would lose pixels.
         x = x if x.dtype == torch.float64 else x.float()
         with without_autocast(x):
@@ -75,11 +75,11 @@ class ClusteringTokenizer(Tokenizer):
 def spherical_kmeans(
     pixels: Tensor, centroids: Tensor, steps: int, inside: Tensor | None = None
 ) -> Tensor:
-    """Lloyd's algorithm on unit vectors (v4 App. C).
+    """Run Lloyd's algorithm on unit vectors (v4 App. C).
 
     Each step assigns every pixel to the nearest centroid, which for unit vectors is the one of the
-    largest product; averages each cluster; and makes the averages unit vectors again. A centroid
-    without pixels stays where it is.
+    largest product, averages each cluster and normalises the averages. A centroid without pixels
+    stays where it is.
 
     Args:
         pixels: unit vectors ``(N, C, P)``.

@@ -24,7 +24,7 @@ class FilterTokenizer(Tokenizer):
             in_channels: C.
             num_tokens: L.
             token_channels: C_T.
-            shared: of :class:`Tokenizer`; the position encoder for one head.
+            shared: arguments of :class:`Tokenizer`; the position encoder has one head.
         """
         super().__init__(in_channels, token_channels, **shared)
         self.attention_filter = nn.Conv2d(in_channels, num_tokens, 1, bias=False)
@@ -36,7 +36,7 @@ class FilterTokenizer(Tokenizer):
     def forward(
         self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """``(N, C, H, W)`` to ``(N, C_T, L)``; ``tokens`` are not used."""
+        """Return tokens ``(N, C_T, L)`` of a map ``(N, C, H, W)``; ``tokens`` are not used."""
         filters = self.attention_filter.weight.flatten(1) / math.sqrt(x.shape[1])
         logits = pixel_logits(filters.expand(x.shape[0], 1, -1, -1), x)
         attention = self.attention(logits, mask)

@@ -11,7 +11,7 @@ from .tokenizer import Tokenizer
 
 
 class CellAttention(nn.Module):
-    """Attention that is even inside a cell of a grid and zero outside, for maps of any size.
+    """Attention that is uniform inside a cell of a grid and zero outside, for maps of any size.
 
     L tokens make the grid of L cells that is nearest to a square, no higher than wide: 16 is 4 x 4,
     8 is 2 x 4, a prime number is one row. Pixels on the border of two cells count by area.
@@ -23,7 +23,7 @@ class CellAttention(nn.Module):
             num_tokens: L, the number of cells.
 
         Raises:
-            ValueError: less than one token.
+            ValueError: if ``num_tokens`` is less than 1.
         """
         super().__init__()
         if num_tokens < 1:
@@ -48,13 +48,13 @@ class CellAttention(nn.Module):
             shares = shares.expand(x.shape[0], -1, -1)
         else:
             inside = shares * (mask.flatten(2) != 0)
-            # A cell without a pixel of the mask keeps its even weights, as does an empty mask.
+            # A cell without a pixel of the mask keeps its uniform weights, as does an empty mask.
             shares = torch.where(inside.sum(-1, keepdim=True) > 0, inside, shares)
         return (shares / shares.sum(-1, keepdim=True)).unsqueeze(1)
 
 
 class PoolingTokenizer(Tokenizer):
-    """Pooling-based tokenizer, the baseline of v4 Table 3: the map, downsampled to L cells."""
+    """Pooling-based tokenizer, the baseline of v4 Sec. 5.1 (Table 3): the map in L cells."""
 
     def __init__(
         self, in_channels: int, num_tokens: int, token_channels: int, **shared: Any
@@ -64,7 +64,7 @@ class PoolingTokenizer(Tokenizer):
             in_channels: C.
             num_tokens: L, see :class:`CellAttention`.
             token_channels: C_T.
-            shared: of :class:`Tokenizer`; the position encoder for one head.
+            shared: arguments of :class:`Tokenizer`; the position encoder has one head.
         """
         super().__init__(in_channels, token_channels, **shared)
         self.attention = CellAttention(num_tokens)
@@ -72,6 +72,6 @@ class PoolingTokenizer(Tokenizer):
     def forward(
         self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """``(N, C, H, W)`` to ``(N, C_T, L)``; ``tokens`` are not used."""
+        """Return tokens ``(N, C_T, L)`` of a map ``(N, C, H, W)``; ``tokens`` are not used."""
         attention = self.attention(x, mask)
         return self.finish(self.average(x, attention), attention, x, mask)

@@ -1,4 +1,4 @@
-"""Recurrent tokenizer: the tokens of the layer before ask for new ones."""
+"""Recurrent tokenizer: the tokens of the layer before are the queries for new ones."""
 
 import math
 from typing import Any
@@ -25,7 +25,8 @@ class RecurrentTokenizer(Tokenizer):
     ``concat_L(T_b, new)``. With an odd L, ``T_a`` is the smaller half.
 
     v4: ``W_R = T_in W_{T->R}``, ``A = softmax_HW(X W_R^T)``, ``T = X A``: one head, no key or value
-    convolution, and all L tokens are extracted anew. (The ``1 / sqrt(C)`` in the logits is v1's.)
+    convolution, and all L tokens are extracted anew. (The ``1 / sqrt(C)`` in the logits is v1's.
+    v4's text names no heads.)
     """
 
     def __init__(
@@ -47,10 +48,11 @@ class RecurrentTokenizer(Tokenizer):
             pixel_groups: of the key and value convolutions on pixels (v1 only).
             revision: "v1" or "v4".
             norm: makes the norm after the query and the last convolution; None for none.
-            shared: of :class:`Tokenizer`; the position encoder for :meth:`heads` heads.
+            shared: arguments of :class:`Tokenizer`; the position encoder has :meth:`heads` heads.
 
         Raises:
-            ValueError: unknown revision, or heads or groups that do not divide the channels.
+            ValueError: if ``revision`` is unknown, or ``num_heads`` or ``pixel_groups`` do not
+                divide the channels.
         """
         super().__init__(
             in_channels,
@@ -70,7 +72,7 @@ class RecurrentTokenizer(Tokenizer):
 
     @staticmethod
     def heads(num_heads: int, revision: str) -> int:
-        """Heads of the attention: ``num_heads`` in v1, one in v4."""
+        """Return the heads of the attention: ``num_heads`` in v1, one in v4."""
         return num_heads if revision == "v1" else 1
 
     def _value_conv(self, channels: int, groups: int) -> nn.Module:
@@ -80,10 +82,10 @@ class RecurrentTokenizer(Tokenizer):
     def forward(
         self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """``(N, C, H, W)`` and ``(N, C_T, L)`` to ``(N, C_T, L)``.
+        """Return new tokens ``(N, C_T, L)`` of a map ``(N, C, H, W)`` and tokens ``(N, C_T, L)``.
 
         Raises:
-            ValueError: without tokens.
+            ValueError: if ``tokens`` is None.
         """
         if tokens is None:
             raise ValueError(
