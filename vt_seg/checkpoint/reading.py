@@ -20,6 +20,9 @@ _HEAD = 64
 _ZIP = b"PK\x03\x04"  # torch.save since 1.6
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before: its magic number
 
+# PyTorch's names and Caffe2's.
+_FLOATS = re.compile(r"(weight|bias|running_mean|running_var|_w|_b|_s|_rm|_riv)$")
+
 _NO_WEIGHTS = {
     b"version https://git-lfs": (
         'is a Git LFS pointer, not the weights: run "git lfs pull" where it came from'
@@ -44,17 +47,11 @@ def read_checkpoint(path: str) -> dict[str, Any]:
 
     Raises:
         CheckpointError: if ``path`` is not a regular file, holds no weights (a web page, a Git LFS
-            pointer), is truncated or damaged, names code, or holds something else than a dictionary.
+            pointer), is truncated or damaged, names code, or holds no dictionary.
     """
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a FIFO would wait for ever
-            raise CheckpointError(f"{path} is not a regular file: name a file with weights")
-        with open(path, "rb") as file:
-            head = file.read(_HEAD)
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error.strerror}): name a file with weights"
-        ) from error
+    require_regular_file(path)
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
     if not head:
         raise CheckpointError(f"{path} is empty: copy or download it again")
     for beginning, fault in _NO_WEIGHTS.items():
@@ -70,6 +67,19 @@ def read_checkpoint(path: str) -> dict[str, Any]:
             "model.state_dict()"
         )
     return loaded
+
+
+def require_regular_file(path: str) -> None:
+    """Raise CheckpointError unless ``path`` can be read to its end: a FIFO would wait for ever."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise CheckpointError(f"{path} is not a regular file: name a file with weights")
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error.strerror}): name a file with weights"
+        ) from error
 
 
 def _load(path: str, head: bytes) -> Any:
@@ -119,7 +129,7 @@ def check_tensors(
         state_dict: tensors or NumPy arrays by name; entries of other types are left alone.
         path: the file they are from, for the message.
         expected: of the model; where it has a name, its dtype decides whether floats are
-            expected. Elsewhere ``weight``, ``bias``, ``running_mean`` and ``running_var`` do.
+            expected. Elsewhere weights, biases and running statistics are expected to be.
 
     Raises:
         CheckpointError: if a tensor has NaN or infinite values, or holds integers where floats are
@@ -153,4 +163,4 @@ def check_tensors(
 def _floats_expected(name: str, expected: Mapping[str, Tensor] | None) -> bool:
     if expected is not None and name in expected:
         return expected[name].is_floating_point()
-    return name.rpartition(".")[2] in ("weight", "bias", "running_mean", "running_var")
+    return bool(_FLOATS.search(name))

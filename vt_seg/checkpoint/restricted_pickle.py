@@ -5,6 +5,7 @@ and converted torchvision weights need four of NumPy's and a few containers. Num
 are not handed out, since a forged dtype has them read bytes of the file as pointers to objects.
 """
 
+import argparse
 import pickle
 import re
 from collections import OrderedDict
@@ -68,6 +69,8 @@ def _latin1_bytes(text: str = "", encoding: str = "latin1") -> bytes:
 
 ALLOWED: dict[str, Callable] = {
     "_codecs.encode": _latin1_bytes,
+    # Attributes and no more: the options that timm and others save beside the weights.
+    "argparse.Namespace": argparse.Namespace,
     # Python 2's names, which protocols 0 to 2 keep.
     "__builtin__.bytes": _latin1_bytes,
     "__builtin__.set": set,
