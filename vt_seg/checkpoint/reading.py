@@ -86,15 +86,17 @@ def _load(path: str, head: bytes) -> Any:
     if head.startswith((_ZIP, _LEGACY)):
         # torch alone refuses NumPy's numbers and arrays: weights of other frameworks, metrics
         # beside the weights, the state of a generator.
-        with torch.serialization.safe_globals([(f, name) for name, f in ALLOWED.items()]):
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+        allowed = [(function, name) for name, function in ALLOWED.items()]
+        # An open file, since torch goes by the extension of a path.
+        with open(path, "rb") as file, torch.serialization.safe_globals(allowed):
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
         if head.startswith(_ZIP):
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()  # torch does not compare checksums
             if damaged:
                 raise zipfile.BadZipFile(f"checksum of {damaged}")
         return loaded
-    if head[8:9] == b"{" and head[:1] != b"\x80":
+    if head[4:9] == b"\0\0\0\0{":  # the length of a header in 8 bytes, and the header
         return safetensors.torch.load_file(path)
     with open(path, "rb") as file:
         return load_restricted(file)

@@ -35,6 +35,10 @@ class NumberType:
 class NumberArray(np.ndarray):
     """A NumPy array that takes its values from plain bytes only when it is unpickled."""
 
+    def __new__(cls, *arguments: Any) -> "NumberArray":
+        # Without the file's arguments, which may be a buffer to read. `__setstate__` follows.
+        return super().__new__(cls, (0,), np.uint8)
+
     def __setstate__(self, state: tuple) -> None:
         version, shape, number_type, fortran, values = state
         if not isinstance(number_type, NumberType) or not isinstance(values, bytes | str):
@@ -44,8 +48,12 @@ class NumberArray(np.ndarray):
         super().__setstate__((version, shape, number_type.dtype, fortran, values))
 
 
+class Options(argparse.Namespace):
+    """The options that timm and others save beside the weights: attributes and no more."""
+
+
 def _empty_array(array_type: type, shape: tuple, code: bytes | str) -> NumberArray:
-    return NumberArray((0,), np.uint8)  # `__setstate__` follows and says what it is
+    return NumberArray()
 
 
 def _array_from_buffer(
@@ -69,8 +77,7 @@ def _latin1_bytes(text: str = "", encoding: str = "latin1") -> bytes:
 
 ALLOWED: dict[str, Callable] = {
     "_codecs.encode": _latin1_bytes,
-    # Attributes and no more: the options that timm and others save beside the weights.
-    "argparse.Namespace": argparse.Namespace,
+    "argparse.Namespace": Options,
     # Python 2's names, which protocols 0 to 2 keep.
     "__builtin__.bytes": _latin1_bytes,
     "__builtin__.set": set,

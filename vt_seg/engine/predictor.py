@@ -37,7 +37,8 @@ class SemSegPredictor(DefaultPredictor):
         # Not `super().__init__`: its checkpointer runs the code of pickles and takes any weights.
         self.cfg = cfg.clone()
         self.model = trained_model(self.cfg)
-        self.metadata = MetadataCatalog.get(cfg.DATASETS.TEST[0])
+        if cfg.DATASETS.TEST:
+            self.metadata = MetadataCatalog.get(cfg.DATASETS.TEST[0])
         self.input_format = cfg.INPUT.FORMAT
         self.aug = T.AugmentationList(build_augmentations(cfg, is_train=False))
 
