@@ -80,4 +80,5 @@ def _describe(absent: Sequence[str], other_shapes: Sequence[tuple[str, tuple, tu
 
 
 def _few(keys: Sequence[str]) -> str:
-    return ", ".join(keys[:3]) + ", ..." * (len(keys) > 3)
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return ", ".join(keys[:3]) + more

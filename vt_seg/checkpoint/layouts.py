@@ -86,4 +86,5 @@ def split_weights(
 
 def _some(keys: Any) -> str:
     keys = [str(key)[:60] for key in keys]
-    return ", ".join(keys[:3]) + ", ..." * (len(keys) > 3) or "an empty dictionary"
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return ", ".join(keys[:3]) + more or "an empty dictionary"

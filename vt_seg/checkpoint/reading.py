@@ -1,7 +1,6 @@
 """Checkpoint files read as data: no file can run code, and what is wrong with one is said."""
 
 import os
-import pickle
 import re
 import stat
 import zipfile
@@ -104,22 +103,23 @@ def _load(path: str, head: bytes) -> Any:
 
 def _cause(error: Exception) -> str:
     """What is wrong with a file by the error that reading it ended in, and what to do."""
-    refused = re.search(r"GLOBAL (\S+)", str(error))
+    text = str(error).split("WeightsUnpickler error: ")[-1].strip()  # torch puts advice before
+    refused = re.search(r"GLOBAL (\S+)", text)
     if refused:
         return (
             f"is refused: it names {refused[1]}, and a checkpoint that names Python objects can "
             "run code. Where it is from a source you trust, load it there and save its weights "
             "alone: torch.save(model.state_dict(), FILE)"
         )
-    if "TorchScript" in str(error):
+    if "TorchScript" in text:
         return (
             "is a TorchScript program, not weights: save the weights alone, "
             "torch.save(torch.jit.load(FILE).state_dict(), NEW_FILE)"
         )
-    if isinstance(error, pickle.UnpicklingError) and str(error).startswith(("an array", "bytes")):
-        return f"is refused: it holds {error}. Save its weights alone, as arrays of numbers"
-    text = " ".join(str(error).split(". ")[0].split())[:120] or type(error).__name__
-    return f"is truncated, damaged or no checkpoint ({text}): copy or download it again"
+    first = text.split("\n")[0].split(". ")[0][:120] or type(error).__name__
+    if first.startswith(("an array of", "bytes in")):  # of the restricted pickle
+        return f"is refused: it holds {first}. Save its weights alone, as arrays of numbers"
+    return f"is truncated, damaged or no checkpoint ({first}): copy or download it again"
 
 
 def check_tensors(
