@@ -1,10 +1,13 @@
 """Whatever way a file with code in it takes into the project, the code does not run."""
 
+import contextlib
 import functools
 import http.server
 import os
 import pickle
+import shutil
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,18 +124,25 @@ def test_no_file_runs_code(files, marker, slim_cfg, scenes_root, way):
 
 @pytest.mark.parametrize("way", ["training", "evaluation"])
 def test_no_checkpoint_of_a_resumed_run_runs_code(files, marker, slim_cfg, way):
-    os.makedirs(slim_cfg.OUTPUT_DIR)
+    resume = {
+        "training": lambda: Trainer(slim_cfg).resume_or_load(resume=True),
+        "evaluation": lambda: evaluate(slim_cfg, resume=True),
+    }[way]
     for file in files:
-        name = os.path.basename(file)
-        os.replace(file, os.path.join(slim_cfg.OUTPUT_DIR, name))
-        with open(os.path.join(slim_cfg.OUTPUT_DIR, "last_checkpoint"), "w") as tag:
-            tag.write(name)
-        with pytest.raises(ValueError):
-            if way == "training":
-                Trainer(slim_cfg).resume_or_load(resume=True)
+        # As a checkpoint of a run, and under a name that only `last_checkpoint` leads to.
+        for name in ("model_0000009.pth", os.path.basename(file)):
+            folder = Path(slim_cfg.OUTPUT_DIR)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            shutil.copy(file, folder / name)
+            (folder / "last_checkpoint").write_text(name)
+            if name.startswith("model_"):
+                with pytest.raises(CheckpointError):
+                    resume()
             else:
-                evaluate(slim_cfg, resume=True)
-        assert not marker.path.exists(), file
+                with contextlib.suppress(ValueError):  # refused, or not looked at
+                    resume()
+            assert not marker.path.exists(), file
 
 
 def test_the_command_line_runs_no_code(files, marker, slim_cfg, tmp_path):
