@@ -4,6 +4,7 @@ import argparse
 import os
 import pickle
 import re
+import struct
 
 import numpy as np
 import pytest
@@ -33,6 +34,18 @@ def test_the_content_decides_and_not_the_name(tmp_path, kind, name):
     assert loaded.keys() == WEIGHTS.keys()
     for key, value in WEIGHTS.items():
         assert torch.equal(torch.as_tensor(loaded[key]), value)
+
+
+@pytest.mark.parametrize("length", [0x3C, 0x80, 0x280, 0x20A])
+def test_safetensors_whose_header_begins_like_another_file_load(tmp_path, length):
+    """Its length is the first byte: "<" as of a web page, or what a pickle begins with."""
+    safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "a.safetensors")
+    content = (tmp_path / "a.safetensors").read_bytes()
+    (old,) = struct.unpack("<Q", content[:8])
+    header, values = content[8 : 8 + old].rstrip(), content[8 + old :]
+    path = tmp_path / "b.safetensors"
+    path.write_bytes(struct.pack("<Q", length) + header.ljust(length) + values)
+    assert read_checkpoint(str(path))["a"].item() == 1
 
 
 def test_numpy_numbers_and_options_beside_the_weights_load(tmp_path):

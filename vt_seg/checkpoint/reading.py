@@ -54,7 +54,7 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     if not head:
         raise CheckpointError(f"{path} is empty: copy or download it again")
     for beginning, fault in _NO_WEIGHTS.items():
-        if head.lstrip().startswith(beginning):
+        if head.lstrip().startswith(beginning) and not _is_safetensors(head):
             raise CheckpointError(f"{path} {fault}")
     try:
         loaded = _load(path, head)
@@ -95,10 +95,15 @@ def _load(path: str, head: bytes) -> Any:
             if damaged:
                 raise zipfile.BadZipFile(f"checksum of {damaged}")
         return loaded
-    if head[4:9] == b"\0\0\0\0{":  # the length of a header in 8 bytes, and the header
+    if _is_safetensors(head):
         return safetensors.torch.load_file(path)
     with open(path, "rb") as file:
         return load_restricted(file)
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """Return True for the length of a header, in 8 bytes, and the header, which is JSON."""
+    return head[4:9] == b"\0\0\0\0{"
 
 
 def _cause(error: Exception) -> str:
