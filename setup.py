@@ -26,6 +26,7 @@ setup(
         "numpy>=1.23",
         "pillow>=9.4",
         "rich>=12",
+        "safetensors>=0.4",
         "tabulate>=0.8",
         "torch>=2.4",
         "torchvision>=0.19",

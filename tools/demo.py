@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
     for note in adapt_to_machine(cfg, world_size=1):
         print(note)
     use_trained_weights(cfg, args.opts)
-    print(f"weights: {cfg.MODEL.WEIGHTS}")
+    print(f"weights: {cfg.MODEL.WEIGHTS or 'none: random numbers'}")
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "predictions")
 
     if args.input:

@@ -23,7 +23,10 @@ from vt_seg.engine import Trainer, evaluate, processes_per_machine, setup_cfg
 def main(args: argparse.Namespace) -> object:
     cfg = setup_cfg(args)
     if args.eval_only:
-        return evaluate(cfg, resume=args.resume)
+        # `MODEL.WEIGHTS ""` is typed on purpose; the default of a config is not.
+        return evaluate(
+            cfg, resume=args.resume, allow_random_weights="MODEL.WEIGHTS" in args.opts[::2]
+        )
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     return trainer.train()

@@ -15,20 +15,16 @@ import sys
 import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
 
 # isort: split
-from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.modeling import build_model
-from torch import nn
 
 from vt_seg.engine import (
-    SegmentationCheckpointer,
     adapt_to_machine,
     check_datasets,
     load_cfg,
+    trained_model,
     use_trained_weights,
 )
 from vt_seg.engine.data_loaders import build_mapper
-from vt_seg.engine.input_convention import input_convention
 from vt_seg.visualization import draw_tokens, find_images
 
 
@@ -50,13 +46,6 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
     )
     return parser.parse_args(arguments)
-
-
-def load_model(cfg: CfgNode) -> nn.Module:
-    model = build_model(cfg).eval()
-    checkpointer = SegmentationCheckpointer(model, input_convention=input_convention(cfg))
-    checkpointer.load(cfg.MODEL.WEIGHTS)
-    return model
 
 
 def main(args: argparse.Namespace) -> None:
@@ -81,7 +70,7 @@ def main(args: argparse.Namespace) -> None:
     mapper = build_mapper(cfg, is_train=False)
     written = draw_tokens(
         paths,
-        load_model(cfg),
+        trained_model(cfg),
         # A classifier's mapper wants a label, which is not used.
         lambda path: mapper({"file_name": path, "label": 0}),
         MetadataCatalog.get(cfg.DATASETS.TEST[0]),

@@ -181,7 +181,7 @@ def _classifier_keys() -> CN:
     node.DISTILLATION = CN()
     # The teacher: a name that timm (`pip install timm`) knows, "" for none.
     node.DISTILLATION.TEACHER = ""
-    # A file with its weights. "" lets timm download those that it has for the name.
+    # A file with its weights (docs/weights.md). "" lets timm download those it has for the name.
     node.DISTILLATION.WEIGHTS = ""
     node.DISTILLATION.WEIGHT = 0.8
     # KD is Hinton's: both softmaxes at this temperature T, the divergence times T^2 (ours: the

@@ -103,9 +103,11 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(scenes_cfg, tmp_path)
         torch.testing.assert_close(value, whole[key], rtol=0, atol=0, msg=key)
 
 
-def test_evaluating_random_weights_is_said(scenes_cfg, log):
-    evaluate(scenes_cfg)
-    assert "Evaluating random weights: pass MODEL.WEIGHTS" in log.text
+def test_evaluating_random_weights_has_to_be_asked_for(scenes_cfg, log):
+    with pytest.raises(ValueError, match="no weights to evaluate: pass MODEL.WEIGHTS <file>, or"):
+        evaluate(scenes_cfg)
+    evaluate(scenes_cfg, allow_random_weights=True)
+    assert "Evaluating RANDOM weights, the scores mean nothing: pass MODEL.WEIGHTS" in log.text
 
 
 def test_test_time_augmentation_is_a_second_evaluation(scenes_cfg, log):

@@ -8,7 +8,7 @@ from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
 from detectron2.modeling import build_backbone, build_model
 
 from tests.modeling.conftest import RES, sem_seg_batch, small_cfg, wake
-from vt_seg.modeling.torchvision_weights import (
+from vt_seg.checkpoint.torchvision_resnet import (
     convert_torchvision_resnet,
     is_torchvision_resnet,
 )

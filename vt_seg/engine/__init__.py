@@ -1,6 +1,7 @@
 """Training, evaluation and prediction as Detectron2 does them, with what a user has to be told."""
 
-from .checkpointer import SegmentationCheckpointer
+from vt_seg.checkpoint.checkpointer import SegmentationCheckpointer
+
 from .class_weights import with_class_weights
 from .config_setup import load_cfg, setup_cfg
 from .dataset_check import check_datasets, config_faults, require_segmentation
@@ -8,7 +9,7 @@ from .devices import adapt_to_machine, processes_per_machine
 from .ema import WeightEMA
 from .lr_schedule import build_lr_scheduler
 from .optimizer import build_optimizer
-from .predictor import SemSegPredictor, find_weights, use_trained_weights
+from .predictor import SemSegPredictor, find_weights, trained_model, use_trained_weights
 from .trainable import freeze_all_but
 from .trainer import Trainer, evaluate
 
@@ -29,6 +30,7 @@ __all__ = [
     "processes_per_machine",
     "require_segmentation",
     "setup_cfg",
+    "trained_model",
     "use_trained_weights",
     "with_class_weights",
 ]

@@ -1,5 +1,6 @@
 """One image in, one prediction out, with the preprocessing of the test set."""
 
+import logging
 import os
 from collections.abc import Sequence
 
@@ -7,10 +8,18 @@ import detectron2.data.transforms as T
 import numpy as np
 import torch
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultPredictor
+from detectron2.modeling import build_model
+from torch import nn
 
+from vt_seg.checkpoint.checkpointer import SegmentationCheckpointer
+from vt_seg.checkpoint.input_convention import input_convention
+from vt_seg.checkpoint.last_checkpoint import last_checkpoint
 from vt_seg.data import build_augmentations, model_input
 from vt_seg.modeling.label_output import label_output, labels_of
+
+logger = logging.getLogger(__name__)
 
 
 class SemSegPredictor(DefaultPredictor):
@@ -21,7 +30,16 @@ class SemSegPredictor(DefaultPredictor):
     """
 
     def __init__(self, cfg: CfgNode) -> None:
-        super().__init__(cfg)
+        """
+        Raises:
+            CheckpointError: see :func:`trained_model`.
+        """
+        # Not `super().__init__`: its checkpointer runs the code of pickles and takes any weights.
+        self.cfg = cfg.clone()
+        self.model = trained_model(self.cfg)
+        if cfg.DATASETS.TEST:
+            self.metadata = MetadataCatalog.get(cfg.DATASETS.TEST[0])
+        self.input_format = cfg.INPUT.FORMAT
         self.aug = T.AugmentationList(build_augmentations(cfg, is_train=False))
 
     def __call__(self, original_image: np.ndarray) -> dict:
@@ -49,6 +67,24 @@ class SemSegPredictor(DefaultPredictor):
         return labels_of(outputs["sem_seg"]).cpu().numpy()
 
 
+def trained_model(cfg: CfgNode) -> nn.Module:
+    """Return the model of a config in evaluation mode, with all of ``MODEL.WEIGHTS``.
+
+    With ``MODEL.WEIGHTS ""`` its weights are random numbers, and the log warns of it.
+
+    Raises:
+        CheckpointError: if the weights cannot be read, or leave a part of the model random.
+    """
+    model = build_model(cfg).eval()
+    if not cfg.MODEL.WEIGHTS:
+        logger.warning('MODEL.WEIGHTS "": the model has RANDOM weights, predictions mean nothing.')
+        return model
+    SegmentationCheckpointer(
+        model, input_convention=input_convention(cfg), require_complete=True
+    ).load(cfg.MODEL.WEIGHTS)
+    return model
+
+
 def use_trained_weights(cfg: CfgNode, overrides: Sequence[str] = ()) -> None:
     """Set ``MODEL.WEIGHTS`` to what training left in ``OUTPUT_DIR``, unless the user named a file.
 
@@ -70,17 +106,15 @@ def find_weights(output_dir: str) -> str:
         output_dir: the run's ``OUTPUT_DIR``.
 
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: if there are none.
+        CheckpointError: if ``last_checkpoint`` names a file elsewhere.
     """
     final = os.path.join(output_dir, "model_final.pth")
     if os.path.isfile(final):
         return final
-    tag = os.path.join(output_dir, "last_checkpoint")
-    if os.path.isfile(tag):
-        with open(tag) as file:
-            last = os.path.join(output_dir, file.read().strip())
-        if os.path.isfile(last):
-            return last
+    last = last_checkpoint(output_dir)
+    if os.path.isfile(last):
+        return last
     raise FileNotFoundError(
         f"No trained weights in OUTPUT_DIR {output_dir} (model_final.pth or a checkpoint): "
         "train first, or name a file with MODEL.WEIGHTS."

@@ -13,13 +13,14 @@ from detectron2.engine.hooks import EvalHook
 from detectron2.evaluation import DatasetEvaluator, verify_results
 from detectron2.utils import comm
 
+from vt_seg.checkpoint.checkpointer import SegmentationCheckpointer
+from vt_seg.checkpoint.input_convention import input_convention
 from vt_seg.data.mapper import common_flip_pairs
 from vt_seg.evaluation import SegmentationEvaluator, build_evaluator
 from vt_seg.modeling import ImageClassifier, add_stochastic_depth
 from vt_seg.modeling.label_output import label_output
 from vt_seg.modeling.test_time_augmentation import SemanticSegmentorWithTTA, at_original_size
 
-from .checkpointer import SegmentationCheckpointer
 from .class_weights import with_class_weights
 from .data_loaders import (
     build_test_loader,
@@ -28,7 +29,6 @@ from .data_loaders import (
     is_semantic_segmentor,
 )
 from .ema import CHECKPOINT_KEY, FINAL_FILE, EMAHook, WeightEMA, model_with_ema_weights
-from .input_convention import input_convention
 from .lr_schedule import build_lr_scheduler
 from .optimizer import build_optimizer
 from .recipe import check_same_recipe, describe_recipe, recipe_state, scale_recipe
@@ -290,12 +290,20 @@ def tta_model(cfg: CfgNode, model: torch.nn.Module) -> SemanticSegmentorWithTTA:
     return SemanticSegmentorWithTTA(cfg, model, pairs)
 
 
-def evaluate(cfg: CfgNode, resume: bool = False) -> OrderedDict:
+def evaluate(
+    cfg: CfgNode, resume: bool = False, *, allow_random_weights: bool = False
+) -> OrderedDict:
     """Evaluate ``MODEL.WEIGHTS``, or the last checkpoint of ``OUTPUT_DIR``, on ``DATASETS.TEST``.
 
     Args:
         cfg: a config of :func:`vt_seg.engine.setup_cfg`.
         resume: take the last checkpoint of ``OUTPUT_DIR`` if there is one.
+        allow_random_weights: whether to go on, with a warning, where there are no weights.
+
+    Raises:
+        ValueError: if ``MODEL.WEIGHTS`` is "" and nothing is resumed, without
+            ``allow_random_weights``.
+        CheckpointError: if the weights cannot be read, or leave a part of the model random.
 
     Returns:
         Detectron2's results: ``{"sem_seg": {"mIoU": ..., ...}}`` for one dataset, one such
@@ -305,18 +313,26 @@ def evaluate(cfg: CfgNode, resume: bool = False) -> OrderedDict:
     """
     model = Trainer.build_model(cfg)
     checkpointer = SegmentationCheckpointer(
-        model, save_dir=cfg.OUTPUT_DIR, input_convention=input_convention(cfg)
+        model,
+        save_dir=cfg.OUTPUT_DIR,
+        input_convention=input_convention(cfg),
+        require_complete=True,
     )
     from_last = resume and checkpointer.has_checkpoint()
     weights = checkpointer.get_checkpoint_file() if from_last else cfg.MODEL.WEIGHTS
     if weights:
         logger.info("Evaluating %s", weights)
     else:
-        logger.warning(
-            "Evaluating random weights: pass MODEL.WEIGHTS <file>, or --resume for the last "
-            "checkpoint of OUTPUT_DIR (%s).",
-            cfg.OUTPUT_DIR,
+        message = (
+            "pass MODEL.WEIGHTS <file>, or --resume for the last checkpoint of OUTPUT_DIR "
+            f"({cfg.OUTPUT_DIR})"
         )
+        if not allow_random_weights:
+            raise ValueError(
+                f"There are no weights to evaluate: {message}. "
+                'MODEL.WEIGHTS "" on the command line evaluates random ones'
+            )
+        logger.warning("Evaluating RANDOM weights, the scores mean nothing: %s.", message)
     checkpoint = checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
     ema_model = model_with_ema_weights(cfg, model, checkpoint)
     results = Trainer.test(cfg, model)

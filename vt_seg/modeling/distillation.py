@@ -10,6 +10,9 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vt_seg.checkpoint import check_tensors, read_checkpoint
+from vt_seg.checkpoint.layouts import AVERAGES_FIRST, split_weights
+
 logger = logging.getLogger(__name__)
 
 
@@ -41,7 +44,9 @@ class Distillation:
         Args:
             teacher: a model that timm knows by this name.
             num_classes: of the student, which the teacher must have too.
-            weights: a file that timm can load into it; "" takes timm's own, which it downloads.
+            weights: a file that has its weights, of any format that
+                :func:`vt_seg.checkpoint.read_checkpoint` reads; "" takes timm's own, which it
+                downloads.
             weight: of the distillation loss, 0 to 1; the rest is the cross-entropy's.
             temperature: T, above 0.
             input_format: order of the student's channels, "RGB" or "BGR"; timm's is RGB.
@@ -130,7 +135,8 @@ def load_teacher(name: str, num_classes: int, weights: str = "") -> nn.Module:
         ImportError: timm is not installed.
         FileNotFoundError: ``weights`` is no file.
         OSError: timm cannot download its weights, or has none.
-        ValueError: timm does not know the name, or the weights do not fit it or the classes.
+        ValueError: if timm does not know the name, or the weights do not fit it or the classes;
+            CheckpointError if their file is no checkpoint or names code.
     """
     try:
         import timm
@@ -174,9 +180,15 @@ def _from_file(timm: Any, name: str, num_classes: int, path: str) -> nn.Module:
         raise FileNotFoundError(
             f"MODEL.CLASSIFIER.DISTILLATION.WEIGHTS {path}: there is no such file"
         )
+    # Not by timm: its older versions run the code of pickles.
+    weights, _ = split_weights(read_checkpoint(path), path, AVERAGES_FIRST)
+    teacher = timm.create_model(name, num_classes=num_classes)
+    check_tensors(weights, path, teacher.state_dict())
+    tensors = {key: torch.as_tensor(value) for key, value in weights.items()}
     try:
-        return timm.create_model(name, num_classes=num_classes, checkpoint_path=path)
-    except (RuntimeError, KeyError) as error:  # what load_state_dict raises
+        teacher.load_state_dict(tensors)
+        return teacher
+    except RuntimeError as error:
         raise ValueError(
             f"MODEL.CLASSIFIER.DISTILLATION.WEIGHTS {path} does not fit the TEACHER {name} with "
             f"MODEL.CLASSIFIER.NUM_CLASSES {num_classes}: {error}"

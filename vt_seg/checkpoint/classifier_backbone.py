@@ -73,10 +73,10 @@ def describe_transfer(
         keys = [key for key in in_backbone if key in missing and _stage(key, prefix) == stage]
         if keys:
             fresh.append(f"{_module(keys)} {len(keys)}{_remark(keys)}")
-    rest = Counter(_part(key) for key in missing if not key.startswith(prefix))
+    rest = Counter(part_of(key) for key in missing if not key.startswith(prefix))
     fresh += [f"{name} {n}" for name, n in sorted(rest.items())]
 
-    unused = Counter(_part(key) for key in counted(unexpected))
+    unused = Counter(part_of(key) for key in counted(unexpected))
     lines = [
         "A classifier's checkpoint: its backbone goes to "
         f"{prefix.rstrip('.') or 'this model'}; numbers are tensors",
@@ -103,7 +103,7 @@ def _stage(key: str, prefix: str) -> str:
     return key.removeprefix(prefix).split(".")[0]
 
 
-def _part(key: str) -> str:
+def part_of(key: str) -> str:
     """What a tensor is counted under: a stage or the neck of the backbone, else a model's part."""
     for prefix in (BACKBONE + "bottom_up.", BACKBONE):
         if key.startswith(prefix):

@@ -19,7 +19,7 @@ INPUT_CONVENTION = {
     "PIXEL_STD": [58.395, 57.12, 57.375],
     "STRIDE_IN_1X1": False,
 }
-"""What torchvision's weights expect, as :func:`vt_seg.engine.input_convention` has it."""
+"""What torchvision's weights expect, as in :mod:`vt_seg.checkpoint.input_convention`."""
 
 
 def is_torchvision_resnet(state_dict: dict[str, Any]) -> bool:

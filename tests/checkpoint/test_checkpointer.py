@@ -9,8 +9,8 @@ import torchvision
 from detectron2.modeling import build_backbone, build_model
 
 from tests.modeling.conftest import PYRAMID, small_cfg
+from vt_seg.checkpoint.input_convention import input_convention
 from vt_seg.engine import SegmentationCheckpointer, load_cfg
-from vt_seg.engine.input_convention import input_convention
 
 
 def test_a_round_trip(tmp_path):
@@ -105,7 +105,7 @@ def loaded(model, source, folder):
 
 def told(log):
     """(level, message) of what the checkpointer says itself, each once."""
-    records = [r for r in log.records if r.name == "vt_seg.engine.checkpointer"]
+    records = [r for r in log.records if r.name == "vt_seg.checkpoint.checkpointer"]
     return list(dict.fromkeys((r.levelno, r.getMessage()) for r in records))
 
 

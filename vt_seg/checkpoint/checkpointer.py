@@ -3,13 +3,14 @@
 import logging
 import os
 from typing import Any
+from urllib.parse import parse_qs, urlparse
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
-from vt_seg.modeling import ImageClassifier, torchvision_weights
-from vt_seg.modeling.classifier_weights import (
+from . import torchvision_resnet
+from .classifier_backbone import (
     backbone_prefix,
     counted,
     describe_transfer,
@@ -17,8 +18,11 @@ from vt_seg.modeling.classifier_weights import (
     move_backbone,
     under_classifier_names,
 )
-
+from .fit import report_fit
 from .input_convention import describe_difference
+from .last_checkpoint import last_checkpoint
+from .layouts import to_detectron2_layout
+from .reading import CheckpointError, check_tensors, read_checkpoint, require_regular_file
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +33,11 @@ class SegmentationCheckpointer(DetectionCheckpointer):
     Files get their names only when they are complete. fvcore writes both the checkpoint and the
     file ``last_checkpoint`` in place: a kill while one is being overwritten would leave a run
     that cannot be resumed, though an older checkpoint is whole.
+
+    Files are read as data (:func:`vt_seg.checkpoint.read_checkpoint`), whatever their format and
+    wherever Detectron2's path manager has them from. The log says how many tensors were loaded.
+    Nothing loaded, or weights that are not finite or no floats, are an error; so is a part of the
+    model that is left random, with ``require_complete`` and in resuming.
 
     torchvision's ResNet checkpoints are recognised by their keys and converted.
 
@@ -45,16 +54,20 @@ class SegmentationCheckpointer(DetectionCheckpointer):
         save_dir: str = "",
         *,
         input_convention: dict[str, Any] | None = None,
+        require_complete: bool = False,
         **kwargs: Any,
     ) -> None:
         """
         Args:
             model, save_dir, kwargs: as for ``DetectionCheckpointer``.
-            input_convention: of :func:`vt_seg.engine.input_convention.input_convention`, to record
-                and to compare; None for neither.
+            input_convention: of :func:`vt_seg.checkpoint.input_convention.input_convention`, to
+                record and to compare; None for neither.
+            require_complete: whether ``load`` has to set every tensor of the model, as evaluation
+                and prediction want; fine-tuning does not.
         """
         super().__init__(model, save_dir, **kwargs)
         self.input_convention = input_convention
+        self.require_complete = require_complete
         self._transfer_prefix: str | None = None  # set while a classifier is loaded as a backbone
 
     def save(self, name: str, **kwargs: Any) -> None:
@@ -89,22 +102,65 @@ class SegmentationCheckpointer(DetectionCheckpointer):
             file.write(last_filename_basename)
         os.replace(partial, path)
 
-    def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """As Detectron2's; warns where the weights expect another input than this run's."""
-        rest = super().load(path, *args, **kwargs)
-        if "input" in rest and self.input_convention is not None:
+    def has_checkpoint(self) -> bool:
+        """Return True if ``last_checkpoint`` names a file; see :func:`last_checkpoint`."""
+        return bool(self.get_checkpoint_file())
+
+    def get_checkpoint_file(self) -> str:
+        """Return the path that ``last_checkpoint`` names, "" if it names none.
+
+        Raises:
+            CheckpointError: if it leads out of the folder.
+        """
+        return last_checkpoint(self.save_dir)
+
+    def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
+        """Load as Detectron2's; the log says how much, and warns of weights for another input.
+
+        Args:
+            path: a file, or an address that Detectron2's path manager knows; "" loads nothing.
+            checkpointables: names of what is loaded beside the model; None for all. If there are
+                any, training goes on, and the model has to be complete.
+
+        Returns:
+            what else the checkpoint holds.
+
+        Raises:
+            CheckpointError: if the file is no checkpoint or damaged, names code, does not fit the
+                model or holds values that are no weights.
+        """
+        if path and "://" not in path:
+            require_regular_file(urlparse(path)._replace(query="").geturl())
+        loads_others = self.checkpointables if checkpointables is None else checkpointables
+        self._source, self._complete = path, self.require_complete or bool(loads_others)
+        try:
+            rest = super().load(path, checkpointables)
+        finally:
+            self._parsed_url_during_load = None  # Detectron2 leaves it behind an error
+        if isinstance(rest.get("input"), dict) and self.input_convention is not None:
             difference = describe_difference(rest["input"], self.input_convention)
             if difference:
                 logger.warning("%s: %s", path, difference)
         return rest
 
     def _load_file(self, filename: str) -> dict[str, Any]:
-        loaded = super()._load_file(filename)
-        if torchvision_weights.is_torchvision_resnet(loaded["model"]):
+        loaded = to_detectron2_layout(read_checkpoint(filename), filename)
+        query = parse_qs(self._parsed_url_during_load.query)
+        if query.pop("matching_heuristics", ["False"]) == ["True"]:
+            loaded["matching_heuristics"] = True
+        if query:
+            raise CheckpointError(
+                f"{self._source}: {', '.join(query)} after the ? is unknown; only "
+                "matching_heuristics=True is"
+            )
+        for part in loaded.values():
+            if isinstance(part, dict):  # the model and, beside it, an average of its weights
+                check_tensors(part, self._source, self.model.state_dict())
+        if torchvision_resnet.is_torchvision_resnet(loaded["model"]):
             self.logger.info("%s is a torchvision ResNet: converting its names", filename)
-            weights = torchvision_weights.convert_torchvision_resnet(loaded["model"])
-            source = {"__author__": "torchvision", "input": torchvision_weights.INPUT_CONVENTION}
-            if isinstance(self.model, ImageClassifier):
+            weights = torchvision_resnet.convert_torchvision_resnet(loaded["model"])
+            source = {"__author__": "torchvision", "input": torchvision_resnet.INPUT_CONVENTION}
+            if is_classifier_checkpoint(self.model.state_dict()):
                 return {"model": under_classifier_names(weights), **source}
             return {"model": weights, "matching_heuristics": True, **source}
         return loaded
@@ -114,18 +170,27 @@ class SegmentationCheckpointer(DetectionCheckpointer):
         if is_classifier_checkpoint(checkpoint["model"]):
             prefix = backbone_prefix(self.model)
             checkpoint["model"] = move_backbone(checkpoint["model"], prefix)
-            if not isinstance(self.model, ImageClassifier):
+            if not is_classifier_checkpoint(self.model.state_dict()):
                 self._transfer_prefix = prefix
+        self._file_keys = list(checkpoint["model"])
         return super()._load_model(checkpoint)
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
         for keys in (incompatible.missing_keys, incompatible.unexpected_keys):
             keys[:] = counted(keys)
+        model_keys = list(self.model.state_dict())
+        report_fit(
+            self._source,
+            self._file_keys,
+            model_keys,
+            incompatible.missing_keys,
+            incompatible.incorrect_shapes,
+            self._complete,
+        )
         prefix, self._transfer_prefix = self._transfer_prefix, None
         if prefix is None:
             super()._log_incompatible_keys(incompatible)
             return
-        model_keys = list(self.model.state_dict())
         in_backbone = {key for key in counted(model_keys) if key.startswith(prefix)}
         fits = not incompatible.incorrect_shapes and in_backbone - set(incompatible.missing_keys)
         summary = describe_transfer(model_keys, *incompatible, prefix)

@@ -1,0 +1,152 @@
+"""How much of a model was loaded is said; too little of it is an error where it matters."""
+
+import os
+import re
+
+import pytest
+import torch
+from detectron2.modeling import build_model
+
+from tools import demo, visualize_tokens
+from vt_seg.checkpoint import CheckpointError
+from vt_seg.engine import SegmentationCheckpointer, Trainer, evaluate, trained_model
+
+
+def save(path, weights):
+    torch.save({"model": weights}, path)
+    return str(path)
+
+
+@pytest.fixture
+def weights(slim_cfg):
+    """What a trained model of ``slim_cfg`` would leave behind."""
+    torch.manual_seed(0)
+    return build_model(slim_cfg).state_dict()
+
+
+def of_other_names(weights):
+    return {f"net.{key}": value for key, value in weights.items()}
+
+
+def with_a_nan(weights):
+    weights["sem_seg_head.predictor.bias"][1] = float("nan")
+    return weights
+
+
+def as_integers(weights):
+    return {key: (value * 10).to(torch.int8) for key, value in weights.items()}
+
+
+WRONG = {
+    of_other_names: "none of its .* tensors fits the model. It has net.backbone.* and .* more; the",
+    with_a_nan: "1 of .* not finite, first sem_seg_head.predictor.bias: its training diverged",
+    as_integers: r"412 of 485 tensors hold integers where .*, first backbone.* \(torch.int8\)",
+}
+
+
+def fine_tune(cfg, image):
+    Trainer(cfg).resume_or_load(resume=False)
+
+
+def run_tool(tool, cfg, image):
+    path = os.path.join(os.path.dirname(image), "config.yaml")
+    with open(path, "w") as file:
+        file.write(cfg.dump())
+    weights = ["--opts", "MODEL.WEIGHTS", cfg.MODEL.WEIGHTS]
+    tool.main(tool.parse_args(["--config-file", path, "--input", image, *weights]))
+
+
+WHOLE = {
+    "evaluation": lambda cfg, image: evaluate(cfg),
+    "predictor": lambda cfg, image: trained_model(cfg),
+    "demo": lambda cfg, image: run_tool(demo, cfg, image),
+    "token tool": lambda cfg, image: run_tool(visualize_tokens, cfg, image),
+}
+
+
+@pytest.fixture
+def image(scenes_root):
+    return str(next((scenes_root / "vt_scenes/images/val").iterdir()))
+
+
+@pytest.mark.parametrize("change", WRONG)
+@pytest.mark.parametrize("way", ["fine-tuning", *WHOLE])
+def test_weights_of_no_use_are_an_error_everywhere(slim_cfg, weights, image, tmp_path, way, change):
+    slim_cfg.MODEL.WEIGHTS = save(tmp_path / "w.pth", change(weights))
+    with pytest.raises(CheckpointError, match=f"^{tmp_path}/w.pth: {WRONG[change]}"):
+        {"fine-tuning": fine_tune, **WHOLE}[way](slim_cfg, image)
+
+
+def of_other_classes(weights):
+    for key in ("sem_seg_head.predictor.weight", "sem_seg_head.predictor.bias"):
+        weights[key] = torch.ones(5, *weights[key].shape[1:])
+    return weights
+
+
+def backbone_alone(weights):
+    return {key: value for key, value in weights.items() if key.startswith("backbone.")}
+
+
+PARTIAL = {
+    of_other_classes: r"sem_seg_head.predictor \(of 5 classes in the file, of {classes} here\)",
+    backbone_alone: r"sem_seg_head \d+ \(not in the file, such as sem_seg_head\.",
+}
+
+
+@pytest.mark.parametrize("change", PARTIAL)
+@pytest.mark.parametrize("way", WHOLE)
+def test_a_part_left_random_is_an_error_where_predictions_are_made(
+    slim_cfg, weights, image, tmp_path, way, change
+):
+    message = PARTIAL[change].format(classes=slim_cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
+    slim_cfg.MODEL.WEIGHTS = save(tmp_path / "w.pth", change(weights))
+    with pytest.raises(CheckpointError, match=f"loaded, the rest would stay random: {message}"):
+        WHOLE[way](slim_cfg, image)
+
+
+@pytest.mark.parametrize("change", PARTIAL)
+def test_fine_tuning_says_what_starts_fresh(slim_cfg, weights, tmp_path, log, change):
+    counted = [key for key in weights if not key.endswith("num_batches_tracked")]
+    changed = change(dict(weights))
+    fitting = [key for key in counted if key in changed and changed[key] is weights[key]]
+    slim_cfg.MODEL.WEIGHTS = save(tmp_path / "w.pth", changed)
+    trainer = Trainer(slim_cfg)
+    trainer.resume_or_load(resume=False)
+    message = PARTIAL[change].format(classes=slim_cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
+    (said,) = {r.getMessage() for r in log.records if r.name == "vt_seg.checkpoint.fit"}
+    assert said.startswith(
+        f"{tmp_path}/w.pth: {len(fitting)} of {len(counted)} tensors of the model loaded; "
+    )
+
+    assert re.search(f"starts fresh: {message}", said)
+    loaded = trainer.model.state_dict()
+    assert all(torch.equal(loaded[key], weights[key]) for key in fitting)
+
+
+def test_resuming_with_other_classes_is_an_error(slim_cfg, weights):
+    os.makedirs(slim_cfg.OUTPUT_DIR)
+    model = build_model(slim_cfg)
+    checkpointer = SegmentationCheckpointer(model, slim_cfg.OUTPUT_DIR)
+    trainer = Trainer(slim_cfg)
+    checkpointer.save("model_0000000", trainer=trainer.state_dict(), iteration=0)
+    slim_cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 5
+    with pytest.raises(ValueError, match=r"sem_seg_head\.predictor.*\b5\b.* here"):
+        Trainer(slim_cfg).resume_or_load(resume=True)
+
+
+def test_an_average_that_is_not_finite_is_an_error(weights, slim_cfg, tmp_path):
+    path = str(tmp_path / "w.pth")
+    average = {f"module.{key}": value.clone() for key, value in weights.items()}
+    average["module.sem_seg_head.predictor.bias"][0] = float("inf")
+    torch.save({"model": weights, "ema": {"n_averaged": torch.tensor(3), **average}}, path)
+    slim_cfg.MODEL.WEIGHTS = path
+    with pytest.raises(CheckpointError, match="first module.sem_seg_head.predictor.bias"):
+        evaluate(slim_cfg)
+
+
+def test_all_of_a_model_is_said_too(slim_cfg, weights, tmp_path, log):
+    slim_cfg.MODEL.WEIGHTS = save(tmp_path / "w.pth", weights)
+    trained_model(slim_cfg)
+    n = sum(not key.endswith("num_batches_tracked") for key in weights)
+    assert f"{tmp_path}/w.pth: {n} of {n} tensors of the model loaded" in log.text
+    assert "starts fresh" not in log.text

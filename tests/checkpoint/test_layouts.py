@@ -1,0 +1,115 @@
+"""Weights are found under the keys that trainers use, without what they put before the names."""
+
+import pickle
+
+import pytest
+import safetensors.torch
+import torch
+from detectron2.modeling import build_backbone
+
+from tests.modeling.conftest import small_cfg
+from vt_seg.checkpoint import CheckpointError
+from vt_seg.checkpoint.layouts import AVERAGES_FIRST, WRAPPERS, split_weights
+from vt_seg.engine import SegmentationCheckpointer
+
+
+def model():
+    return torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+
+
+@pytest.fixture
+def source():
+    model_ = model()
+    for value in model_.state_dict().values():
+        value.copy_(torch.rand(value.shape) + 1)
+    return model_.state_dict()
+
+
+def with_prefix(prefix):
+    return lambda weights: {"model": {prefix + key: value for key, value in weights.items()}}
+
+
+LAYOUTS = {
+    "nothing around it": lambda weights: weights,
+    **{key: lambda weights, key=key: {"epoch": 3, key: weights} for key in WRAPPERS},
+    "two wrappers": lambda weights: {"model": {"state_dict": weights}, "iteration": 7},
+    "tensors beside it": lambda weights: {"model": weights, "random_state": torch.ones(3)},
+    "DistributedDataParallel": with_prefix("module."),
+    "torch.compile": with_prefix("_orig_mod."),
+    "both": with_prefix("_orig_mod.module."),
+    "both, the other way round": with_prefix("module._orig_mod."),
+    "a compiled layer": lambda weights: {
+        key.replace("0.", "0._orig_mod."): value for key, value in weights.items()
+    },
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_weights(source, tmp_path, layout):
+    path = str(tmp_path / "weights.pth")
+    torch.save(LAYOUTS[layout](source), path)
+    target = model()
+    SegmentationCheckpointer(target, require_complete=True).load(path)
+    for key, value in target.state_dict().items():
+        assert torch.equal(value, source[key]), key
+
+
+def test_safetensors_and_the_model_zoos_pickles_load(source, tmp_path):
+    arrays = {key: value.numpy() for key, value in source.items()}
+    safetensors.torch.save_file(source, tmp_path / "a.safetensors")
+    zoo = {"model": arrays, "__author__": "someone", "matching_heuristics": True}
+    (tmp_path / "b.pkl").write_bytes(pickle.dumps(zoo))
+    for name in ("a.safetensors", "b.pkl"):
+        target = model()
+        SegmentationCheckpointer(target, require_complete=True).load(str(tmp_path / name))
+        for key, value in target.state_dict().items():
+            assert torch.equal(value, source[key]), (name, key)
+
+
+@pytest.mark.parametrize("wrap", [dict, lambda blobs: {"blobs": blobs, "cfg": "MODEL: ..."}])
+def test_caffe2_names_are_matched(tmp_path, wrap):
+
+    backbone = build_backbone(small_cfg())
+    weight = torch.rand_like(backbone.stem.conv1.weight)
+    blobs = {"conv1_w": weight.numpy(), "conv1_w_momentum": weight.numpy() * 0}
+    (tmp_path / "R.pkl").write_bytes(pickle.dumps(wrap(blobs), protocol=2))
+    SegmentationCheckpointer(backbone).load(str(tmp_path / "R.pkl"))
+    # Caffe2's networks take BGR as Detectron2's do: nothing is turned round.
+    assert torch.equal(backbone.stem.conv1.weight, weight)
+
+
+def test_the_average_comes_first_where_it_is_asked_for():
+    weights, average = {"a": torch.ones(1)}, {"a": torch.zeros(1)}
+    loaded = {"epoch": 1, "state_dict": weights, "state_dict_ema": average}
+    assert split_weights(loaded, "x")[0] is weights
+    assert split_weights(loaded, "x", AVERAGES_FIRST)[0] is average
+    assert split_weights(loaded, "x")[1] == {"epoch": 1, "state_dict_ema": average}
+
+
+def test_what_holds_no_weights_is_told(tmp_path):
+    path = str(tmp_path / "weights.pth")
+    checkpointer = SegmentationCheckpointer(model())
+    for data, message in (
+        ({}, "holds no weights, only an empty dictionary: weights are expected by name"),
+        ({"lr": 1, "epoch": 2}, "holds no weights, only lr, epoch: weights are expected by name"),
+        ({"model": {}}, "holds no weights, only an empty dictionary"),
+        ({"a.weight": torch.ones(1), "epoch": 3}, "epoch among its weights is a int, not a"),
+    ):
+        torch.save(data, path)
+        with pytest.raises(CheckpointError, match=message):
+            checkpointer.load(path)
+
+
+def test_an_error_leaves_the_checkpointer_usable(source, tmp_path):
+    torch.save({}, tmp_path / "empty.pth")
+    torch.save(source, tmp_path / "good.pth")
+    target = model()
+    checkpointer = SegmentationCheckpointer(target)
+    with pytest.raises(CheckpointError):
+        checkpointer.load(str(tmp_path / "empty.pth"))
+    with pytest.raises(CheckpointError, match=r"nowhere.pth cannot be read"):
+        checkpointer.load(str(tmp_path / "nowhere.pth"))
+    with pytest.raises(CheckpointError, match="heuristic after the . is unknown"):
+        checkpointer.load(f"{tmp_path}/good.pth?heuristic=True")
+    checkpointer.load(f"{tmp_path}/good.pth?matching_heuristics=True")
+    assert torch.equal(target[0].weight, source["0.weight"])

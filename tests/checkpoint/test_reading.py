@@ -1,0 +1,161 @@
+"""Every format gives the same weights; files that are no weights are named with the cause."""
+
+import argparse
+import os
+import pickle
+import re
+import struct
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from vt_seg.checkpoint import CheckpointError, check_tensors, read_checkpoint
+
+WEIGHTS = {"a.weight": torch.arange(600.0).reshape(20, 30), "a.bias": torch.ones(2)}
+
+
+def write(path, kind):
+    if kind in ("zip", "legacy"):
+        torch.save(WEIGHTS, path, _use_new_zipfile_serialization=kind == "zip")
+    elif kind == "safetensors":
+        safetensors.torch.save_file(WEIGHTS, path)
+    else:
+        arrays = {key: value.numpy() for key, value in WEIGHTS.items()}
+        path.write_bytes(pickle.dumps(arrays, protocol=2))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.pkl", "weights.safetensors", "weights"])
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors", "pickle"])
+def test_the_content_decides_and_not_the_name(tmp_path, kind, name):
+    loaded = read_checkpoint(write(tmp_path / name, kind))
+    assert loaded.keys() == WEIGHTS.keys()
+    for key, value in WEIGHTS.items():
+        assert torch.equal(torch.as_tensor(loaded[key]), value)
+
+
+@pytest.mark.parametrize("length", [0x3C, 0x80, 0x280, 0x20A])
+def test_safetensors_whose_header_begins_like_another_file_load(tmp_path, length):
+    """Its length is the first byte: "<" as of a web page, or what a pickle begins with."""
+    safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "a.safetensors")
+    content = (tmp_path / "a.safetensors").read_bytes()
+    (old,) = struct.unpack("<Q", content[:8])
+    header, values = content[8 : 8 + old].rstrip(), content[8 + old :]
+    path = tmp_path / "b.safetensors"
+    path.write_bytes(struct.pack("<Q", length) + header.ljust(length) + values)
+    assert read_checkpoint(str(path))["a"].item() == 1
+
+
+def test_numpy_numbers_and_options_beside_the_weights_load(tmp_path):
+    data = {"model": WEIGHTS, "best": np.float64(0.5), "state": np.arange(3, dtype=np.uint32)}
+    torch.save({**data, "args": argparse.Namespace(lr=0.1)}, tmp_path / "model.pth")
+    allowed = set(torch.serialization.get_safe_globals())
+    loaded = read_checkpoint(str(tmp_path / "model.pth"))
+    assert loaded["best"] == 0.5 and loaded["state"].tolist() == [0, 1, 2]
+    assert loaded["args"].lr == 0.1
+    # What is allowed more is so for that call alone.
+    assert set(torch.serialization.get_safe_globals()) == allowed
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors", "pickle"])
+def test_a_file_that_is_cut_off_anywhere_is_refused(tmp_path, kind):
+    path = tmp_path / "weights.pth"
+    write(path, kind)
+    whole = path.read_bytes()
+    for size in {1, 4, 9, 20, len(whole) // 2, len(whole) - 9, len(whole) - 1}:
+        path.write_bytes(whole[:size])
+        with pytest.raises(CheckpointError, match=f"^{path} .*copy or download it again$"):
+            read_checkpoint(str(path))
+
+
+def test_a_single_bit_that_changed_is_noticed(tmp_path):
+    """The file that training writes has checksums, which torch.load does not compare."""
+    path = tmp_path / "model.pth"
+    write(path, "zip")
+    content = bytearray(path.read_bytes())
+    where = content.find(WEIGHTS["a.weight"].numpy().tobytes())
+    content[where + 5] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)
+    with pytest.raises(CheckpointError, match="truncated, damaged or no checkpoint .checksum of"):
+        read_checkpoint(str(path))
+
+
+NO_WEIGHTS = {
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n": "is a Git LFS pointer",
+    b"\n<!DOCTYPE html><html><title>Virus scan</title></html>": "is a web page, not weights",
+    b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>': "is a web page",
+    b"\x1f\x8b\x08\x00rest of an archive": "is a gzip archive: unpack it",
+    b"": "is empty: copy or download it again",
+    b"just some text\n": "is truncated, damaged or no checkpoint",
+    b'{"message": "Not Found"}': "is truncated, damaged or no checkpoint",
+}
+
+
+@pytest.mark.parametrize("content", NO_WEIGHTS)
+def test_what_the_file_is_instead_is_said(tmp_path, content):
+    path = tmp_path / "model.pth"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"^{path} {NO_WEIGHTS[content]}"):
+        read_checkpoint(str(path))
+
+
+def test_programs_and_other_objects_are_named(tmp_path):
+    path = tmp_path / "model.pth"
+    torch.save(torch.nn.Linear(2, 2), path)
+    with pytest.raises(CheckpointError, match="refused: it names torch.nn.modules.linear.Linear,"):
+        read_checkpoint(str(path))
+    torch.save(torch.ones(2), path)
+    with pytest.raises(CheckpointError, match=r"holds a Tensor, not a dictionary of weights"):
+        read_checkpoint(str(path))
+    torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)).save(path)
+    with pytest.raises(CheckpointError, match="is a TorchScript program, not weights"):
+        read_checkpoint(str(path))
+
+
+def test_only_regular_files_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", tmp_path, "/dev/zero"):
+        with pytest.raises(CheckpointError, match=f"^{path} is not a regular file"):
+            read_checkpoint(str(path))
+    with pytest.raises(CheckpointError, match=r"nowhere.pth cannot be read \(No such file"):
+        read_checkpoint(str(tmp_path / "nowhere.pth"))
+
+
+def as_arrays(weights):
+    return {key: value.numpy() for key, value in weights.items()}
+
+
+@pytest.mark.parametrize("convert", [dict, as_arrays])
+def test_values_that_are_not_finite_are_counted(convert):
+    weights = {**WEIGHTS, "b.weight": torch.tensor([1.0, float("nan")])}
+    weights["c.running_var"] = torch.tensor([float("inf")])
+    check_tensors(convert(WEIGHTS), "model.pth")
+    message = "model.pth: 2 of 4 tensors have values that are not finite, first b.weight"
+    with pytest.raises(CheckpointError, match=re.escape(message)):
+        check_tensors(convert(weights), "model.pth")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e5m2])
+def test_all_float_types_are_looked_at(dtype):
+    weights = {"a.weight": torch.tensor([1.0, 2.0]).to(dtype)}
+    check_tensors(weights, "model.pth")
+    weights["a.bias"] = torch.tensor([float("nan")]).to(dtype)
+    with pytest.raises(CheckpointError, match="1 of 2 tensors .* first a.bias"):
+        check_tensors(weights, "model.pth")
+
+
+@pytest.mark.parametrize("convert", [dict, as_arrays])
+def test_integers_in_place_of_floats_are_counted(convert):
+    counters = {"a.num_batches_tracked": torch.tensor(3), "index": torch.arange(4)}
+    check_tensors(convert(counters), "model.pth")
+    weights = {**counters, "a.weight": torch.ones(2, dtype=torch.int8)}
+    message = "model.pth: 1 of 3 tensors hold integers where weights are floats, first a.weight"
+    with pytest.raises(CheckpointError, match=re.escape(f"{message} (torch.int8)")):
+        check_tensors(convert(weights), "model.pth")
+    # The model knows better than the name.
+    check_tensors(convert(weights), "model.pth", {"a.weight": torch.ones(2, dtype=torch.int8)})
+    with pytest.raises(CheckpointError, match="first index"):
+        check_tensors(convert(counters), "model.pth", {"index": torch.ones(4)})

@@ -1,0 +1,95 @@
+"""Pickles of numbers and containers load as written; whatever else they name is refused."""
+
+import argparse
+import io
+import pickle
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+from vt_seg.checkpoint.restricted_pickle import load_restricted
+
+DTYPES = ["<f4", ">f8", "<f2", "<i8", "|u1", "?", "<c8"]
+
+
+def load(data: bytes):
+    return load_restricted(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_arrays_and_containers_load_as_written(protocol):
+    arrays = {code: np.arange(6).reshape(2, 3).astype(code) for code in DTYPES}
+    arrays["columns first"] = np.asfortranarray(arrays["<f4"])
+    arrays["no rows"] = np.zeros((0, 3), np.float32)
+    arrays["no axes"] = np.array(2.5)
+    beside = {
+        "__author__": "someone",
+        "numbers": [1, -(2**70), 2.5, True, None, 1j.imag],
+        "set": {1, 2},
+        "bytes": (b"", b"\x00\xff"),
+        "ordered": OrderedDict(b=1, a=2),
+        "score": np.float64(0.25),
+    }
+    loaded = load(pickle.dumps({"model": arrays, **beside}, protocol))
+    given = loaded.pop("model")
+    assert loaded == beside
+    assert given.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(given[name], array, strict=False)
+        assert given[name].dtype == array.dtype.newbyteorder("=")
+        assert given[name].shape == array.shape
+
+
+def test_options_keep_their_attributes():
+    loaded = load(pickle.dumps(argparse.Namespace(lr=0.1, model="resnet18")))
+    assert vars(loaded) == {"lr": 0.1, "model": "resnet18"}
+
+
+def test_a_python_2_pickle_loads():
+    """As Caffe2's and Detectron's models are: protocol 2, with values in byte strings."""
+    array = np.array([1.5, -2.0], "<f4")
+    minus_one = b"J\xff\xff\xff\xff"
+    dtype = b"cnumpy\ndtype\n(U\x02f4K\x00K\x01tR(K\x03U\x01<NNN" + 2 * minus_one + b"K\x00tb"
+    data = (
+        b"\x80\x02}U\x07conv1_wcnumpy.core.multiarray\n_reconstruct\n"
+        b"(cnumpy\nndarray\nK\x00\x85U\x01btR(K\x01K\x02\x85" + dtype + b"\x89U\x08"
+    ) + (array.tobytes() + b"tbs.")
+    assert pickle.loads(data, encoding="latin1")["conv1_w"].tolist() == [1.5, -2.0]
+    assert load(data)["conv1_w"].tolist() == [1.5, -2.0]
+
+
+FORGED = {
+    "eval": b"cbuiltins\neval\n(V1\ntR.",
+    "getattr": b"cbuiltins\ngetattr\n.",
+    "a path through an allowed module": b"\x80\x04\x8c\x0bcollections\x8c\x0fabc.sys.modules\x93.",
+    "an attribute of an allowed class": (
+        b"\x80\x04\x8c\x0bcollections\x8c\x14OrderedDict.__init__\x93."
+    ),
+    "numpy's own loader": b"cnumpy\nload\n.",
+    "another codec": b"c_codecs\nencode\n(Vabc\nVzip\ntR.",
+    "an array of objects": pickle.dumps(np.array([1, "a"], object)),
+    "a structured array with objects": pickle.dumps(np.zeros(2, [("a", "O"), ("b", "f4")])),
+    "a dtype that says it has fields": (
+        b"cnumpy\ndtype\n(Vf4\ntR(I3\nV<\nN(Va\nt(dI8\nI1\nI0\ntb."
+    ),
+    "an array that is given a buffer of pointers": (
+        b"cnumpy._core.multiarray\n_reconstruct\n(I0\n(I0\ntVb\ntR"
+        b"(I1\n(I1\ntVO\nI00\nVAAAAAAAA\ntb."
+    ),
+    "an extension that some module registered": b"\x80\x02\x82\x01.",
+    "a persistent id": b"Pfile\n.",
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_forged_pickles_are_refused(name):
+    with pytest.raises((pickle.UnpicklingError, ValueError)):
+        load(FORGED[name])
+
+
+def test_an_array_is_never_made_of_the_files_buffer():
+    """`ndarray.__new__` with a dtype of objects and a buffer would read bytes as pointers."""
+    data = b"\x80\x02cnumpy\nndarray\n(K\x01\x85U\x01OU\x08AAAAAAAAt\x81."
+    array = load(data)
+    assert array.dtype == np.uint8 and array.size == 0

@@ -1,0 +1,173 @@
+"""Checkpoint files read as data: no file can run code, and what is wrong with one is said."""
+
+import os
+import re
+import stat
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from .restricted_pickle import ALLOWED, load_restricted
+
+_HEAD = 64
+_ZIP = b"PK\x03\x04"  # torch.save since 1.6
+_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before: its magic number
+
+# PyTorch's names and Caffe2's.
+_FLOATS = re.compile(r"(weight|bias|running_mean|running_var|_w|_b|_s|_rm|_riv)$")
+
+_NO_WEIGHTS = {
+    b"version https://git-lfs": (
+        'is a Git LFS pointer, not the weights: run "git lfs pull" where it came from'
+    ),
+    b"<": "is a web page, not weights: download it again, from the address of the file itself",
+    b"\x1f\x8b": "is a gzip archive: unpack it and name the file with the weights",
+}
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used: the message has the file, what is wrong and the fix."""
+
+
+def read_checkpoint(path: str) -> dict[str, Any]:
+    """Return what a checkpoint file holds, on the CPU.
+
+    The content decides how it is read, not the name: ``torch.save`` (with ``weights_only``),
+    pickles of NumPy arrays as in Detectron2's model zoo (:mod:`.restricted_pickle`), safetensors.
+
+    Args:
+        path: a local file.
+
+    Raises:
+        CheckpointError: if ``path`` is not a regular file, holds no weights (a web page, a Git LFS
+            pointer), is truncated or damaged, names code, or holds no dictionary.
+    """
+    require_regular_file(path)
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+    if not head:
+        raise CheckpointError(f"{path} is empty: copy or download it again")
+    for beginning, fault in _NO_WEIGHTS.items():
+        if head.lstrip().startswith(beginning) and not _is_safetensors(head):
+            raise CheckpointError(f"{path} {fault}")
+    try:
+        loaded = _load(path, head)
+    except Exception as error:  # damaged files end in errors of many kinds
+        raise CheckpointError(f"{path} {_cause(error)}") from error
+    if not isinstance(loaded, dict):
+        raise CheckpointError(
+            f"{path} holds a {type(loaded).__name__}, not a dictionary of weights: save "
+            "model.state_dict()"
+        )
+    return loaded
+
+
+def require_regular_file(path: str) -> None:
+    """Raise CheckpointError unless ``path`` can be read to its end: a FIFO would wait for ever."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise CheckpointError(f"{path} is not a regular file: name a file with weights")
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error.strerror}): name a file with weights"
+        ) from error
+
+
+def _load(path: str, head: bytes) -> Any:
+    if head.startswith((_ZIP, _LEGACY)):
+        # torch alone refuses NumPy's numbers and arrays: weights of other frameworks, metrics
+        # beside the weights, the state of a generator.
+        allowed = [(function, name) for name, function in ALLOWED.items()]
+        # An open file, since torch goes by the extension of a path.
+        with open(path, "rb") as file, torch.serialization.safe_globals(allowed):
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+        if head.startswith(_ZIP):
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()  # torch does not compare checksums
+            if damaged:
+                raise zipfile.BadZipFile(f"checksum of {damaged}")
+        return loaded
+    if _is_safetensors(head):
+        return safetensors.torch.load_file(path)
+    with open(path, "rb") as file:
+        return load_restricted(file)
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """Return True for the length of a header, in 8 bytes, and the header, which is JSON."""
+    return head[4:9] == b"\0\0\0\0{"
+
+
+def _cause(error: Exception) -> str:
+    """What is wrong with a file by the error that reading it ended in, and what to do."""
+    text = str(error).split("WeightsUnpickler error: ")[-1].strip()  # torch puts advice before
+    refused = re.search(r"GLOBAL (\S+)", text)
+    if refused:
+        return (
+            f"is refused: it names {refused[1]}, and a checkpoint that names Python objects can "
+            "run code. Where it is from a source you trust, load it there and save its weights "
+            "alone: torch.save(model.state_dict(), FILE)"
+        )
+    if "TorchScript" in text:
+        return (
+            "is a TorchScript program, not weights: save the weights alone, "
+            "torch.save(torch.jit.load(FILE).state_dict(), NEW_FILE)"
+        )
+    first = text.split("\n")[0].split(". ")[0][:120] or type(error).__name__
+    if first.startswith(("an array of", "bytes in")):  # of the restricted pickle
+        return f"is refused: it holds {first}. Save its weights alone, as arrays of numbers"
+    return f"is truncated, damaged or no checkpoint ({first}): copy or download it again"
+
+
+def check_tensors(
+    state_dict: Mapping[str, Any], path: str, expected: Mapping[str, Tensor] | None = None
+) -> None:
+    """Raise CheckpointError for weights that no model can use.
+
+    Args:
+        state_dict: tensors or NumPy arrays by name; entries of other types are left alone.
+        path: the file they are from, for the message.
+        expected: of the model; where it has a name, its dtype decides whether floats are
+            expected. Elsewhere weights, biases and running statistics are expected to be.
+
+    Raises:
+        CheckpointError: if a tensor has NaN or infinite values, or holds integers where floats are
+            expected; the message names the first and counts them.
+    """
+    infinite, integer = [], []
+    for name, value in state_dict.items():
+        if isinstance(value, np.ndarray):
+            value = torch.from_numpy(value)
+        if not isinstance(value, Tensor):
+            continue
+        if value.is_floating_point() or value.is_complex():
+            wide = value.float() if value.itemsize == 1 else value  # float8 has no isfinite
+            if not torch.isfinite(wide).all():
+                infinite.append(name)
+        elif _floats_expected(name, expected):
+            integer.append(f"{name} ({value.dtype})")
+    total = len(state_dict)
+    if infinite:
+        raise CheckpointError(
+            f"{path}: {len(infinite)} of {total} tensors have values that are not finite, first "
+            f"{infinite[0]}: its training diverged; take an earlier checkpoint"
+        )
+    if integer:
+        raise CheckpointError(
+            f"{path}: {len(integer)} of {total} tensors hold integers where weights are floats, "
+            f"first {integer[0]}: take the checkpoint from before it was quantised or converted"
+        )
+
+
+def _floats_expected(name: str, expected: Mapping[str, Tensor] | None) -> bool:
+    if expected is not None and name in expected:
+        return expected[name].is_floating_point()
+    return bool(_FLOATS.search(name))
