@@ -11,9 +11,11 @@ context classes, whose label something far away in the image decides, are report
 import argparse
 import os
 import statistics
+import sys
 
 import torch
 
+from vt_seg.command_line import errors_as_messages
 from vt_seg.data.atomic_files import write_atomically
 from vt_seg.engine.sweep import Run, last_scores, scores_by_iteration, train_all
 
@@ -95,7 +97,11 @@ def main() -> None:
     }
     # Seed by seed, so that an interrupted sweep has pairs.
     in_pairs = [run for pair in zip(*runs.values(), strict=True) for run in pair]
-    train_all(in_pairs, args.parallel, args.threads)
+    try:
+        with errors_as_messages():
+            train_all(in_pairs, args.parallel, args.threads)
+    except RuntimeError as error:  # of the trainings, whose logs it names
+        sys.exit(f"error: {error}")
     scores = {name: [last_scores(run.output_dir) for run in group] for name, group in runs.items()}
     table = format_table(scores, args.seeds)
     curve = format_curve(

@@ -10,13 +10,13 @@ With --dataset, image, ground truth and prediction stand side by side, and overv
 
 import argparse
 import os
-import sys
 
 import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
 
 # isort: split
 from detectron2.data import MetadataCatalog
 
+from vt_seg.command_line import errors_as_messages
 from vt_seg.engine import (
     SemSegPredictor,
     adapt_to_machine,
@@ -68,7 +68,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_as_messages():
         main(parse_args())
-    except (OSError, ValueError) as error:  # a file, weights or a config that does not fit
-        sys.exit(f"error: {error}")

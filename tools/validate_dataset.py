@@ -20,6 +20,7 @@ import vt_seg  # noqa: F401  (registers datasets; first, as it quiets Detectron2
 # isort: split
 from rich.console import Console
 
+from vt_seg.command_line import errors_as_messages
 from vt_seg.data.validation import (
     Finding,
     Level,
@@ -111,10 +112,7 @@ def _registered(args: argparse.Namespace) -> tuple[list[Source], list[Finding]]:
     cfg = load_cfg(args.config_file, args.opts)
     if not args.config_file:
         return [_source(name) for name in args.names], []
-    try:
-        require_segmentation(cfg)
-    except ValueError as error:
-        sys.exit(f"validate_dataset.py: {error}")
+    require_segmentation(cfg)
     train = [_source(name) for name in args.names or cfg.DATASETS.TRAIN]
     test = [] if args.names else [_source(name) for name in cfg.DATASETS.TEST]
     findings = [Finding(Level.ERROR, "config", fault) for fault in config_faults(cfg)]
@@ -125,7 +123,7 @@ def _source(name: str) -> Source:
     try:
         return from_name(name)
     except KeyError as error:
-        sys.exit(f"validate_dataset.py: {error.args[0]}")
+        raise ValueError(error.args[0]) from error
 
 
 def _positive(text: str) -> int:
@@ -136,4 +134,5 @@ def _positive(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(parse_args()))
+    with errors_as_messages():
+        sys.exit(main(parse_args()))

@@ -13,7 +13,6 @@ go to OUTPUT_DIR/data, with overview.png of all.
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator
 
 import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
@@ -24,6 +23,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.utils.env import seed_all_rng
 
+from vt_seg.command_line import errors_as_messages
 from vt_seg.data import mask_loader, read_image
 from vt_seg.engine import check_datasets, load_cfg, require_segmentation
 from vt_seg.engine.data_loaders import build_mapper, build_train_loader
@@ -99,7 +99,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_as_messages():
         main(parse_args())
-    except (OSError, ValueError) as error:  # a file or a config that does not fit
-        sys.exit(f"error: {error}")

@@ -10,7 +10,6 @@ one points at pixels and tokens, in any browser, without a network. See docs/tok
 
 import argparse
 import os
-import sys
 
 import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
 
@@ -20,6 +19,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
 from torch import nn
 
+from vt_seg.command_line import errors_as_messages
 from vt_seg.engine import (
     SegmentationCheckpointer,
     adapt_to_machine,
@@ -94,7 +94,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_as_messages():
         main(parse_args())
-    except (OSError, ValueError) as error:  # a file, weights or a config that does not fit
-        sys.exit(f"error: {error}")

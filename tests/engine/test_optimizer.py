@@ -61,7 +61,7 @@ def test_adamw_follows_its_formula():
         expected.append(w)
     keys = {"ADAMW.BETAS": "(0.8, 0.9)", "ADAMW.EPS": eps, "MOMENTUM": 0.5}
     found = steps(
-        OneWeight(), [2.0, -1.0, 0.5], OPTIMIZER="AdamW", BASE_LR=lr, WEIGHT_DECAY=decay, **keys
+        OneWeight(), [2.0, -1.0, 0.5], VT_OPTIMIZER="AdamW", BASE_LR=lr, WEIGHT_DECAY=decay, **keys
     )
     assert found == pytest.approx(expected, rel=1e-12)
 
@@ -77,7 +77,12 @@ def test_rmsprop_follows_its_formula():
         expected.append(w)
     keys = {"RMSPROP.ALPHA": alpha, "RMSPROP.EPS": eps, "MOMENTUM": momentum}
     found = steps(
-        OneWeight(), [2.0, -1.0, 0.5], OPTIMIZER="RMSProp", BASE_LR=lr, WEIGHT_DECAY=decay, **keys
+        OneWeight(),
+        [2.0, -1.0, 0.5],
+        VT_OPTIMIZER="RMSProp",
+        BASE_LR=lr,
+        WEIGHT_DECAY=decay,
+        **keys,
     )
     assert found == pytest.approx(expected, rel=1e-12)
 
@@ -106,7 +111,7 @@ def test_norms_and_biases_have_hyperparameters_of_their_own(name):
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
     model[2].requires_grad_(False)
     keys = {"WEIGHT_DECAY": 0.1, "WEIGHT_DECAY_NORM": 0.0, "WEIGHT_DECAY_BIAS": 0.3}
-    cfg = solver_cfg(OPTIMIZER=name, BASE_LR=0.5, BIAS_LR_FACTOR=2.0, **keys)
+    cfg = solver_cfg(VT_OPTIMIZER=name, BASE_LR=0.5, BIAS_LR_FACTOR=2.0, **keys)
     found = {
         id(parameter): (group["lr"], group["weight_decay"])
         for group in build_optimizer(cfg, model).param_groups
@@ -134,7 +139,7 @@ def test_norms_and_biases_have_hyperparameters_of_their_own(name):
 @pytest.mark.parametrize("name", ["SGD", "AdamW", "RMSProp"])
 def test_clipping(name, kind, keys, clipped):
     model = TwoWeights()
-    cfg = solver_cfg(OPTIMIZER=name, BASE_LR=1.0, **clip(kind))
+    cfg = solver_cfg(VT_OPTIMIZER=name, BASE_LR=1.0, **clip(kind))
     cfg.SOLVER.CLIP_GRADIENTS.merge_from_list([x for item in keys.items() for x in item])
     optimizer = build_optimizer(cfg, model)
     model.loss().backward()
@@ -159,9 +164,9 @@ def test_full_model_clipping_sees_unscaled_gradients():
 
 def test_what_is_unknown_or_cannot_be_is_refused():
     model = OneWeight()
-    with pytest.raises(ValueError, match='OPTIMIZER is "Adam": use one of SGD, AdamW, RMSProp'):
-        build_optimizer(solver_cfg(OPTIMIZER="Adam"), model)
+    with pytest.raises(ValueError, match=r'"Adam" \(near: AdamW\): use one of SGD, AdamW, RMSProp'):
+        build_optimizer(solver_cfg(VT_OPTIMIZER="Adam"), model)
     with pytest.raises(ValueError, match='"global": use one of value, norm, full_model'):
         build_optimizer(solver_cfg(**clip("global")), model)
     with pytest.raises(ValueError, match="RMSProp has no Nesterov.*set SOLVER.NESTEROV False"):
-        build_optimizer(solver_cfg(OPTIMIZER="RMSProp", NESTEROV=True), model)
+        build_optimizer(solver_cfg(VT_OPTIMIZER="RMSProp", NESTEROV=True), model)

@@ -2,6 +2,7 @@
 
 from .checkpointer import SegmentationCheckpointer
 from .class_weights import with_class_weights
+from .config_check import check_config
 from .config_setup import load_cfg, setup_cfg
 from .dataset_check import check_datasets, config_faults, require_segmentation
 from .devices import adapt_to_machine, processes_per_machine
@@ -20,6 +21,7 @@ __all__ = [
     "adapt_to_machine",
     "build_lr_scheduler",
     "build_optimizer",
+    "check_config",
     "check_datasets",
     "config_faults",
     "evaluate",

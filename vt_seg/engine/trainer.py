@@ -13,6 +13,7 @@ from detectron2.engine.hooks import EvalHook
 from detectron2.evaluation import DatasetEvaluator, verify_results
 from detectron2.utils import comm
 
+from vt_seg.config import require_vt_seg_keys
 from vt_seg.data.mapper import common_flip_pairs
 from vt_seg.evaluation import SegmentationEvaluator, build_evaluator
 from vt_seg.modeling import ImageClassifier, add_stochastic_depth
@@ -139,6 +140,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> torch.nn.Module:
+        require_vt_seg_keys(cfg, "MODEL.BACKBONE.STOCHASTIC_DEPTH")
         model = super().build_model(cfg)
         # A classifier has done so itself.
         if cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH > 0 and not isinstance(model, ImageClassifier):
