@@ -81,7 +81,7 @@ TOOLS = {
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_no_tool_runs_code_of_a_config(monkeypatch, tmp_path, ran, tool):
-    """Nor ends in a traceback: `SystemExit` with a message is Python's way of printing that alone."""
+    """Nor ends in a traceback: of a `SystemExit`, Python prints the message alone."""
     (tmp_path / "evil.yaml").write_text(TAGS["apply"].format(ran))
     (tmp_path / "config.yaml").write_text("_BASE_: evil.yaml\n")
     script, *flags = tool.split()
@@ -121,7 +121,7 @@ def run_tool(monkeypatch, script, arguments, says):
         ("SOLVER: {", "config.yaml, line 1 is not YAML"),
         ("SOLVER:\n\tX: 1", "config.yaml, line 2 is not YAML: found character '\\t' that cannot"),
         ("_BASE_: gone.yaml", "gone.yaml, which does not exist: mend its _BASE_"),
-        ("_BASE_: config.yaml", "its _BASE_ files inherit one another in a circle"),
+        ("_BASE_: config.yaml", "its _BASE_ files inherit each other in a circle"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_a_sentence(tmp_path, text, says):
