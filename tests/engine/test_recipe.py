@@ -93,3 +93,14 @@ def test_another_optimizer_or_other_frozen_weights_cannot_be_resumed(cfg):
     cfg.SOLVER.TRAINABLE, cfg.SOLVER.VT_OPTIMIZER = "all", "AdamW"
     with pytest.raises(ValueError, match="VT_OPTIMIZER SGD, this run has AdamW: resume with"):
         check_same_recipe(older, cfg)
+
+
+def test_checkpoints_with_the_optimizers_old_key_are_resumed(cfg):
+    """Until the key was renamed, checkpoints held OPTIMIZER."""
+    cfg.SOLVER.VT_OPTIMIZER = "AdamW"
+    now = recipe_state(cfg)
+    older = {**now, "OPTIMIZER": now["VT_OPTIMIZER"]}
+    del older["VT_OPTIMIZER"]
+    check_same_recipe(older, cfg)
+    with pytest.raises(ValueError, match="VT_OPTIMIZER RMSProp, this run has AdamW: resume with"):
+        check_same_recipe({**older, "OPTIMIZER": "RMSProp"}, cfg)
