@@ -29,7 +29,7 @@ setup(
         # Not ours: Detectron2's model_zoo imports pkg_resources, which setuptools 82 left out.
         "setuptools>=70.1,<82",
         "tabulate>=0.8",
-        # The layers' and the models' tests pass on 2.5.1; 2.4 cannot compile a VT-FPN.
+        # The tests of layers and models pass on 2.5.1; on 2.4.1, VT-FPN does not compile.
         "torch>=2.5",
         "torchvision>=0.20",
         "tqdm>=4.60",

@@ -170,8 +170,9 @@ def _range_in_words(low: float, high: float, whole: str) -> str:
 
 
 def _not_among(key: str, value: Any, choices: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(value), choices, n=1)
-    hint = f" (near: {near[0]})" if near else ""
+    spelled = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(str(value).lower(), spelled, n=1)
+    hint = f" (near: {spelled[near[0]]})" if near else ""
     return f'{key} is "{value}"{hint}: use one of {", ".join(choices)}'
 
 
