@@ -15,7 +15,7 @@ import sys
 
 import torch
 
-from vt_seg.command_line import errors_as_messages
+from vt_seg.command_line import errors_as_messages, positive_int
 from vt_seg.data.atomic_files import write_atomically
 from vt_seg.engine.sweep import Run, last_scores, scores_by_iteration, train_all
 
@@ -30,8 +30,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--output", default="output/compare_scenes", help="folder of the runs")
     parser.add_argument("--table", default="docs/scenes.md", help="the file to write")
-    parser.add_argument("--parallel", type=int, default=1, help="trainings at a time")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads of each training")
+    parser.add_argument("--parallel", type=positive_int, default=1, help="trainings at a time")
+    parser.add_argument(
+        "--threads", type=positive_int, default=2, help="CPU threads of each training"
+    )
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides")
     return parser.parse_args()
 

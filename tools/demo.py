@@ -16,7 +16,7 @@ import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets
 # isort: split
 from detectron2.data import MetadataCatalog
 
-from vt_seg.command_line import errors_as_messages
+from vt_seg.command_line import errors_as_messages, positive_int
 from vt_seg.engine import (
     SemSegPredictor,
     adapt_to_machine,
@@ -36,7 +36,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--input", nargs="+", metavar="IMAGE", help="files, folders, patterns")
     source.add_argument("--dataset", metavar="NAME", help="a registered dataset with masks")
-    parser.add_argument("--num", type=int, default=12, help="images of the dataset (default 12)")
+    parser.add_argument(
+        "--num", type=positive_int, default=12, help="images of the dataset (default 12)"
+    )
     parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/predictions")
     parser.add_argument(
         "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"

@@ -24,7 +24,7 @@ from vt_seg.analysis import count_cost, usual_image_size
 from vt_seg.analysis.ablation_rows import AblationRow, read_rows
 from vt_seg.analysis.ablation_table import AblationResult, format_ablations, format_seeds
 from vt_seg.analysis.marked_section import marks, replace_section
-from vt_seg.command_line import errors_as_messages
+from vt_seg.command_line import errors_as_messages, positive_int
 from vt_seg.data.atomic_files import write_atomically
 from vt_seg.engine import load_cfg
 from vt_seg.engine.recipe import scale_recipe
@@ -52,8 +52,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--output", default="output/ablations", help="folder of the runs")
     parser.add_argument("--table", default="docs/ablations.md", help="the file to write")
-    parser.add_argument("--parallel", type=int, default=1, help="trainings at a time")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads of each training")
+    parser.add_argument("--parallel", type=positive_int, default=1, help="trainings at a time")
+    parser.add_argument(
+        "--threads", type=positive_int, default=2, help="CPU threads of each training"
+    )
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides")
     return parser.parse_args()
 

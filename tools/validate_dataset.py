@@ -20,7 +20,7 @@ import vt_seg  # noqa: F401  (registers datasets; first, as it quiets Detectron2
 # isort: split
 from rich.console import Console
 
-from vt_seg.command_line import errors_as_messages
+from vt_seg.command_line import errors_as_messages, positive_int
 from vt_seg.data.validation import (
     Finding,
     Level,
@@ -51,11 +51,16 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     folders.add_argument("--split-list", metavar="FILE", help="take these names only, one a line")
     folders.add_argument("--mask-suffix", default="", help='"_mask" where a.jpg has a_mask.png')
     parser.add_argument(
-        "--quick", nargs="?", type=_positive, const=500, metavar="N", help="decode N (default 500)"
+        "--quick",
+        nargs="?",
+        type=positive_int,
+        const=500,
+        metavar="N",
+        help="decode N (default 500)",
     )
     parser.add_argument(
         "--num-workers",
-        type=_positive,
+        type=positive_int,
         metavar="N",
         help="processes (default: one per 2000 pairs, at most one a core)",
     )
@@ -124,13 +129,6 @@ def _source(name: str) -> Source:
         return from_name(name)
     except KeyError as error:
         raise ValueError(error.args[0]) from error
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
 
 
 if __name__ == "__main__":

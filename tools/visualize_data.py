@@ -23,7 +23,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.utils.env import seed_all_rng
 
-from vt_seg.command_line import errors_as_messages
+from vt_seg.command_line import errors_as_messages, positive_int
 from vt_seg.data import mask_loader, read_image
 from vt_seg.engine import check_datasets, load_cfg, require_segmentation
 from vt_seg.engine.data_loaders import build_mapper, build_train_loader
@@ -37,7 +37,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--config-file", required=True, metavar="FILE")
     parser.add_argument("--source", choices=("loader", "dataset"), default="loader")
     parser.add_argument("--split", choices=("train", "test"), default="train")
-    parser.add_argument("--num", type=int, default=12, help="images (default 12)")
+    parser.add_argument("--num", type=positive_int, default=12, help="images (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="of order and augmentation")
     parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/data")
     parser.add_argument(

@@ -1,5 +1,6 @@
 """What the tools do alike at their command line."""
 
+import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,3 +20,14 @@ def errors_as_messages() -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
+
+
+def positive_int(text: str) -> int:
+    """Return an argument that counts something, for argparse's ``type``.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is no whole number of at least 1.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
