@@ -154,6 +154,10 @@ def test_a_config_that_is_not_there_or_is_no_text(tmp_path):
         (["SOLVERS.MAX_ITER", "1"], "there is no config key SOLVERS.MAX_ITER (near: SOLVER.MAX_I"),
         (["SOLVER.MAX_ITER.X", "1"], "there is no config key SOLVER.MAX_ITER.X"),
         (["SOLVER.MAX_ITER", "1.5"], "SOLVER.MAX_ITER is given a decimal number and needs a whole"),
+        (
+            ["DATASETS.CUSTOM", "[{'NAME': 'x', 'IMAGES': 5, 'MASKS': 5, 'CLASSES': 3}]"],
+            "DATASETS.CUSTOM[0]: ",
+        ),
         (["_BASE_", "a.yaml"], "The reserved key '_BASE_' can only be used in files"),
     ],
 )

@@ -39,7 +39,7 @@ def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
         FileNotFoundError: if there is no such file.
         ValueError: if the file or an override would run code, cannot be read, or names a key or a
             value that does not exist (see `vt_seg.config_file` and :func:`check_config`).
-        FileNotFoundError, TypeError, ValueError: an entry of ``DATASETS.CUSTOM`` is not right.
+        FileNotFoundError, ValueError: an entry of ``DATASETS.CUSTOM`` is not right.
         ValueError: the model cannot give ``MODEL.SEM_SEG_HEAD.OUTPUT``.
     """
     cfg = get_cfg()
@@ -50,7 +50,10 @@ def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
     merge_overrides(cfg, with_new_optimizer_key(overrides or []))
     check_config(cfg)
     _check_output(cfg)
-    register_from_config(cfg.DATASETS.CUSTOM)
+    try:
+        register_from_config(cfg.DATASETS.CUSTOM)
+    except TypeError as error:  # a number where a folder is meant, for example
+        raise ValueError(str(error)) from error
     return cfg
 
 
