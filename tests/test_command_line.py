@@ -44,3 +44,20 @@ def test_counts_are_at_least_one(monkeypatch, capsys, tool, arguments, count):
     assert end.value.code == 2
     says = capsys.readouterr().err
     assert f"argument {arguments[-1]}: '{count}' is not a whole number of at least 1" in says
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "key"),
+    [
+        ("demo.py", ["--input", "a.jpg"], "TEST"),
+        ("visualize_tokens.py", ["--input", "a.jpg"], "TEST"),
+        ("visualize_data.py", ["--split", "test"], "TEST"),
+        ("visualize_data.py", [], "TRAIN"),
+    ],
+)
+def test_a_dataset_that_is_needed_is_asked_for(monkeypatch, tool, arguments, key):
+    config = ["--config-file", "configs/vtfpn_R18_scenes.yaml"]
+    opts = ["--opts", f"DATASETS.{key}", "()"]
+    monkeypatch.setattr("sys.argv", [tool, *config, *arguments, *opts])
+    with pytest.raises(SystemExit, match=f"^error: DATASETS.{key} is empty: name the registered"):
+        runpy.run_path(str(TOOLS / tool), run_name="__main__")
