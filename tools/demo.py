@@ -21,6 +21,7 @@ from vt_seg.engine import (
     SemSegPredictor,
     adapt_to_machine,
     check_datasets,
+    check_has_datasets,
     load_cfg,
     require_segmentation,
     use_trained_weights,
@@ -51,6 +52,7 @@ def main(args: argparse.Namespace) -> None:
     require_segmentation(cfg)
     if args.dataset:
         cfg.DATASETS.TEST = (args.dataset,)
+    check_has_datasets(cfg, is_train=False)
     check_datasets(cfg, is_train=False)
     for note in adapt_to_machine(cfg, world_size=1):
         print(note)

@@ -25,7 +25,7 @@ from detectron2.utils.env import seed_all_rng
 
 from vt_seg.command_line import errors_as_messages, positive_int
 from vt_seg.data import mask_loader, read_image
-from vt_seg.engine import check_datasets, load_cfg, require_segmentation
+from vt_seg.engine import check_datasets, check_has_datasets, load_cfg, require_segmentation
 from vt_seg.engine.data_loaders import build_mapper, build_train_loader
 from vt_seg.visualization import Sample, View, draw_samples, spread_evenly
 
@@ -85,6 +85,7 @@ def seen_by_model(cfg: CfgNode, record: dict, labels=None) -> View:
 def main(args: argparse.Namespace) -> None:
     cfg = load_cfg(args.config_file, args.opts)
     require_segmentation(cfg)
+    check_has_datasets(cfg, is_train=args.split == "train")
     check_datasets(cfg, is_train=args.split == "train")
     names = cfg.DATASETS.TRAIN if args.split == "train" else cfg.DATASETS.TEST
     if args.source == "dataset":

@@ -24,6 +24,7 @@ from vt_seg.engine import (
     SegmentationCheckpointer,
     adapt_to_machine,
     check_datasets,
+    check_has_datasets,
     load_cfg,
     use_trained_weights,
 )
@@ -61,6 +62,7 @@ def load_model(cfg: CfgNode) -> nn.Module:
 
 def main(args: argparse.Namespace) -> None:
     cfg = load_cfg(args.config_file, args.opts)
+    check_has_datasets(cfg, is_train=False)
     try:
         check_datasets(cfg, is_train=False)
     except FileNotFoundError as error:

@@ -204,8 +204,16 @@ def test_every_shipped_config_passes(file):
 @pytest.mark.parametrize(
     ("eval_only", "opts", "says"),
     [
-        (True, ["DATASETS.TEST", "()"], "DATASETS.TEST is empty, so there is nothing to evaluate"),
-        (False, ["DATASETS.TRAIN", "()"], "DATASETS.TRAIN is empty, so there is nothing to train"),
+        (
+            True,
+            ["DATASETS.TEST", "()"],
+            "DATASETS.TEST is empty: name the registered datasets to evaluate",
+        ),
+        (
+            False,
+            ["DATASETS.TRAIN", "()"],
+            "DATASETS.TRAIN is empty: name the registered datasets to train on",
+        ),
         (False, ["SOLVER.MAX_ITER", "-5"], "SOLVER.MAX_ITER is -5: set a whole number of at least"),
         (True, ["MODEL.DEVICE", "gpu"], "MODEL.DEVICE is 'gpu'"),
     ],

@@ -104,10 +104,10 @@ def check_has_datasets(cfg: CfgNode, *, is_train: bool) -> None:
     """Raise ValueError if the config names no dataset to train on, or, else, none to test on."""
     key = "TRAIN" if is_train else "TEST"
     if not cfg.DATASETS[key]:
-        what = "train on" if is_train else "evaluate on"
+        what = "to train on" if is_train else "to evaluate on, whose classes drawings name too"
+        example = f"DATASETS.{key} '(\"my_{key.lower()}\",)'"
         raise ValueError(
-            f"DATASETS.{key} is empty, so there is nothing to {what}: name registered datasets, as "
-            f"DATASETS.{key} '(\"my_{key.lower()}\",)'"
+            f"DATASETS.{key} is empty: name the registered datasets {what}, as {example}"
         )
 
 
