@@ -249,6 +249,11 @@ def ranges_of_setup() -> list[str]:
     return ast.literal_eval(values["install_requires"]) + sum(extras.values(), [])
 
 
+def test_detectron2s_model_zoo_can_be_imported():
+    """It imports pkg_resources, which setuptools 82 no longer has."""
+    run(sys.executable, "-W", "ignore", "-c", "from detectron2 import model_zoo")
+
+
 @pytest.mark.parametrize("python_version", ["3.10", "3.11", "3.12"])
 def test_the_tested_versions_cover_what_vt_seg_and_detectron2_ask_for(python_version):
     pins = pinned_versions(python_version)

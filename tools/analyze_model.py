@@ -27,6 +27,7 @@ from vt_seg.analysis import (
     paper_tables,
     usual_image_size,
 )
+from vt_seg.command_line import errors_as_messages
 from vt_seg.data.atomic_files import write_atomically
 from vt_seg.engine import load_cfg
 from vt_seg.engine.data_loaders import is_classifier
@@ -115,10 +116,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 if __name__ == "__main__":
     args = parse()
-    try:
+    with errors_as_messages():
         if args.config_file:
             print_costs(args.config_file, args.size, args.opts)
         else:
             print_paper_tables(args.paper or list(TABLES), args.output)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")

@@ -22,6 +22,7 @@ from rich.console import Console
 
 import vt_seg  # noqa: F401  (first, as it quiets Detectron2)
 from vt_seg.analysis.benchmark import PARTS, Settings, write_report
+from vt_seg.command_line import positive_int
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = {
@@ -39,17 +40,24 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=positive_int, default=torch.get_num_threads())
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--channels-last", choices=("both", "yes", "no"), default="both")
     parser.add_argument("--compile", action="store_true", help="torch.compile of both, too")
-    parser.add_argument("--size", type=int, nargs=2, default=(800, 1216), metavar=("H", "W"))
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--train-size", type=int, nargs=2, default=(512, 512), metavar=("H", "W"))
-    parser.add_argument("--train-batch", type=int, default=2)
-    parser.add_argument("--classes", type=int, nargs="+", default=(54, 171))
     parser.add_argument(
-        "--rounds", type=int, default=7, help="of necks and heads; half as many of the rest"
+        "--size", type=positive_int, nargs=2, default=(800, 1216), metavar=("H", "W")
+    )
+    parser.add_argument("--batch", type=positive_int, default=1)
+    parser.add_argument(
+        "--train-size", type=positive_int, nargs=2, default=(512, 512), metavar=("H", "W")
+    )
+    parser.add_argument("--train-batch", type=positive_int, default=2)
+    parser.add_argument("--classes", type=positive_int, nargs="+", default=(54, 171))
+    parser.add_argument(
+        "--rounds",
+        type=positive_int,
+        default=7,
+        help="of necks and heads; half as many of the rest",
     )
     parser.add_argument("--quick", action="store_true", help="small images, two rounds")
     parser.add_argument(

@@ -32,6 +32,7 @@ from torch.nn import functional as F
 
 from vt_seg.analysis.benchmark.machine import cpu_name
 from vt_seg.analysis.benchmark.timing import spread
+from vt_seg.command_line import positive_int
 from vt_seg.data.atomic_files import write_atomically
 from vt_seg.evaluation import SegmentationEvaluator
 
@@ -63,11 +64,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--classes", type=int, default=171)
-    parser.add_argument("--size", type=int, nargs=2, default=[480, 640], help="height and width")
-    parser.add_argument("--images", type=int, default=10, help="images a round")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--classes", type=positive_int, default=171)
+    parser.add_argument(
+        "--size", type=positive_int, nargs=2, default=[480, 640], help="height and width"
+    )
+    parser.add_argument("--images", type=positive_int, default=10, help="images a round")
+    parser.add_argument("--rounds", type=positive_int, default=7)
+    parser.add_argument("--threads", type=positive_int, default=torch.get_num_threads())
     parser.add_argument("--report", default="docs/evaluation.md", help='the file to write, or ""')
     return parser.parse_args()
 

@@ -31,6 +31,7 @@ from detectron2.data import transforms as T
 from vt_seg import add_vt_seg_config
 from vt_seg.analysis.benchmark.machine import cpu_name
 from vt_seg.analysis.benchmark.timing import spread
+from vt_seg.command_line import positive_int
 from vt_seg.data import SemSegMapper, read_image, read_mask
 from vt_seg.data.atomic_files import write_atomically
 from vt_seg.data.augmentations import FastResizeTransform
@@ -85,8 +86,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=int, default=64, help="files (default 64)")
-    parser.add_argument("--passes", type=int, default=15, help="over them, each (default 15)")
+    parser.add_argument("--images", type=positive_int, default=64, help="files (default 64)")
+    parser.add_argument(
+        "--passes", type=positive_int, default=15, help="over them, each (default 15)"
+    )
     parser.add_argument("--files", metavar="DIR", help="where to keep them (default: nowhere)")
     parser.add_argument("--report", default="docs/data_loading.md", help="the file to write")
     return parser.parse_args()

@@ -11,9 +11,11 @@ context classes, whose label something far away in the image decides, are report
 import argparse
 import os
 import statistics
+import sys
 
 import torch
 
+from vt_seg.command_line import errors_as_messages, positive_int
 from vt_seg.data.atomic_files import write_atomically
 from vt_seg.engine.sweep import Run, last_scores, scores_by_iteration, train_all
 
@@ -28,8 +30,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--output", default="output/compare_scenes", help="folder of the runs")
     parser.add_argument("--table", default="docs/scenes.md", help="the file to write")
-    parser.add_argument("--parallel", type=int, default=1, help="trainings at a time")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads of each training")
+    parser.add_argument("--parallel", type=positive_int, default=1, help="trainings at a time")
+    parser.add_argument(
+        "--threads", type=positive_int, default=2, help="CPU threads of each training"
+    )
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides")
     return parser.parse_args()
 
@@ -95,7 +99,11 @@ def main() -> None:
     }
     # Seed by seed, so that an interrupted sweep has pairs.
     in_pairs = [run for pair in zip(*runs.values(), strict=True) for run in pair]
-    train_all(in_pairs, args.parallel, args.threads)
+    try:
+        with errors_as_messages():
+            train_all(in_pairs, args.parallel, args.threads)
+    except RuntimeError as error:  # of the trainings, whose logs it names
+        sys.exit(f"error: {error}")
     scores = {name: [last_scores(run.output_dir) for run in group] for name, group in runs.items()}
     table = format_table(scores, args.seeds)
     curve = format_curve(

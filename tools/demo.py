@@ -10,17 +10,18 @@ With --dataset, image, ground truth and prediction stand side by side, and overv
 
 import argparse
 import os
-import sys
 
 import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
 
 # isort: split
 from detectron2.data import MetadataCatalog
 
+from vt_seg.command_line import errors_as_messages, positive_int
 from vt_seg.engine import (
     SemSegPredictor,
     adapt_to_machine,
     check_datasets,
+    check_has_datasets,
     load_cfg,
     require_segmentation,
     use_trained_weights,
@@ -36,7 +37,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--input", nargs="+", metavar="IMAGE", help="files, folders, patterns")
     source.add_argument("--dataset", metavar="NAME", help="a registered dataset with masks")
-    parser.add_argument("--num", type=int, default=12, help="images of the dataset (default 12)")
+    parser.add_argument(
+        "--num", type=positive_int, default=12, help="images of the dataset (default 12)"
+    )
     parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/predictions")
     parser.add_argument(
         "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
@@ -49,6 +52,7 @@ def main(args: argparse.Namespace) -> None:
     require_segmentation(cfg)
     if args.dataset:
         cfg.DATASETS.TEST = (args.dataset,)
+    check_has_datasets(cfg, is_train=False)
     check_datasets(cfg, is_train=False)
     for note in adapt_to_machine(cfg, world_size=1):
         print(note)
@@ -68,7 +72,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_as_messages():
         main(parse_args())
-    except (OSError, ValueError) as error:  # a file, weights or a config that does not fit
-        sys.exit(f"error: {error}")

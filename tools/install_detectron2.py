@@ -41,6 +41,7 @@ REQUIREMENTS = (
     "packaging",
     "pillow>=7.1",
     "pycocotools>=2.0.2",
+    "setuptools<82",  # pkg_resources, which its model_zoo imports
     "tabulate",
     "tensorboard",
     "termcolor>=1.1",

@@ -24,6 +24,7 @@ from vt_seg.analysis import count_cost, usual_image_size
 from vt_seg.analysis.ablation_rows import AblationRow, read_rows
 from vt_seg.analysis.ablation_table import AblationResult, format_ablations, format_seeds
 from vt_seg.analysis.marked_section import marks, replace_section
+from vt_seg.command_line import errors_as_messages, positive_int
 from vt_seg.data.atomic_files import write_atomically
 from vt_seg.engine import load_cfg
 from vt_seg.engine.recipe import scale_recipe
@@ -51,8 +52,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--output", default="output/ablations", help="folder of the runs")
     parser.add_argument("--table", default="docs/ablations.md", help="the file to write")
-    parser.add_argument("--parallel", type=int, default=1, help="trainings at a time")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads of each training")
+    parser.add_argument("--parallel", type=positive_int, default=1, help="trainings at a time")
+    parser.add_argument(
+        "--threads", type=positive_int, default=2, help="CPU threads of each training"
+    )
     parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides")
     return parser.parse_args()
 
@@ -111,7 +114,7 @@ def main() -> None:
     table = Path(args.table)
     begin, end = marks(SECTION)
     document = f"# Ablations\n\n{begin}\n{end}\n"
-    try:
+    with errors_as_messages():
         if table.exists():
             document = table.read_text(encoding="utf-8")
             replace_section(document, SECTION, "")  # what is wrong with it shows before training
@@ -122,11 +125,11 @@ def main() -> None:
             for row, cfg in zip(rows, configs, strict=True)
         ]
         # Seed by seed, so that an interrupted sweep has pairs.
-        train_all(
-            [run for runs in zip(*groups, strict=True) for run in runs], args.parallel, args.threads
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        sys.exit(f"error: {error}")
+        in_pairs = [run for runs in zip(*groups, strict=True) for run in runs]
+        try:
+            train_all(in_pairs, args.parallel, args.threads)
+        except RuntimeError as error:  # of the trainings, whose logs it names
+            sys.exit(f"error: {error}")
 
     results = []
     for row, cfg, runs in zip(rows, configs, groups, strict=True):

@@ -11,24 +11,27 @@ Without a GPU it trains on the CPU, in one process.
 """
 
 import argparse
+import sys
 
 import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
 
 # isort: split
 from detectron2.engine import default_argument_parser, launch
+from torch.multiprocessing import ProcessExitedException
 
+from vt_seg.command_line import errors_as_messages
 from vt_seg.engine import Trainer, evaluate, processes_per_machine, setup_cfg
 
 
 def main(args: argparse.Namespace) -> object:
-    cfg = setup_cfg(args)
-    if args.eval_only:
-        # `MODEL.WEIGHTS ""` is typed on purpose; the default of a config is not.
-        return evaluate(
-            cfg, resume=args.resume, allow_random_weights="MODEL.WEIGHTS" in args.opts[::2]
-        )
-    trainer = Trainer(cfg)
-    trainer.resume_or_load(resume=args.resume)
+    with errors_as_messages():
+        cfg = setup_cfg(args)
+        if args.eval_only:
+            # `MODEL.WEIGHTS ""` is typed on purpose; the default of a config is not.
+            allowed = "MODEL.WEIGHTS" in args.opts[::2]
+            return evaluate(cfg, resume=args.resume, allow_random_weights=allowed)
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=args.resume)
     return trainer.train()
 
 
@@ -38,16 +41,23 @@ if __name__ == "__main__":
     if not args.config_file:
         parser.error("--config-file is needed, e.g. --config-file configs/vtfpn_R18_scenes.yaml")
     try:
-        num_processes, note = processes_per_machine(args.num_gpus)
+        num_processes, note = processes_per_machine(
+            args.num_gpus, args.num_machines, args.machine_rank
+        )
     except ValueError as error:
         parser.error(str(error))
     if note:
         print(note)
-    launch(
-        main,
-        num_processes,
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(args,),
-    )
+    try:
+        launch(
+            main,
+            num_processes,
+            num_machines=args.num_machines,
+            machine_rank=args.machine_rank,
+            dist_url=args.dist_url,
+            args=(args,),
+        )
+    except ProcessExitedException as error:
+        if error.exit_code < 0:  # killed by a signal
+            raise
+        sys.exit(error.exit_code)  # one of several processes, which has said why

@@ -20,6 +20,7 @@ import vt_seg  # noqa: F401  (registers datasets; first, as it quiets Detectron2
 # isort: split
 from rich.console import Console
 
+from vt_seg.command_line import errors_as_messages, positive_int
 from vt_seg.data.validation import (
     Finding,
     Level,
@@ -50,11 +51,16 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     folders.add_argument("--split-list", metavar="FILE", help="take these names only, one a line")
     folders.add_argument("--mask-suffix", default="", help='"_mask" where a.jpg has a_mask.png')
     parser.add_argument(
-        "--quick", nargs="?", type=_positive, const=500, metavar="N", help="decode N (default 500)"
+        "--quick",
+        nargs="?",
+        type=positive_int,
+        const=500,
+        metavar="N",
+        help="decode N (default 500)",
     )
     parser.add_argument(
         "--num-workers",
-        type=_positive,
+        type=positive_int,
         metavar="N",
         help="processes (default: one per 2000 pairs, at most one a core)",
     )
@@ -111,10 +117,7 @@ def _registered(args: argparse.Namespace) -> tuple[list[Source], list[Finding]]:
     cfg = load_cfg(args.config_file, args.opts)
     if not args.config_file:
         return [_source(name) for name in args.names], []
-    try:
-        require_segmentation(cfg)
-    except ValueError as error:
-        sys.exit(f"validate_dataset.py: {error}")
+    require_segmentation(cfg)
     train = [_source(name) for name in args.names or cfg.DATASETS.TRAIN]
     test = [] if args.names else [_source(name) for name in cfg.DATASETS.TEST]
     findings = [Finding(Level.ERROR, "config", fault) for fault in config_faults(cfg)]
@@ -125,15 +128,9 @@ def _source(name: str) -> Source:
     try:
         return from_name(name)
     except KeyError as error:
-        sys.exit(f"validate_dataset.py: {error.args[0]}")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
+        raise ValueError(error.args[0]) from error
 
 
 if __name__ == "__main__":
-    sys.exit(main(parse_args()))
+    with errors_as_messages():
+        sys.exit(main(parse_args()))

@@ -13,7 +13,6 @@ go to OUTPUT_DIR/data, with overview.png of all.
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator
 
 import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
@@ -24,8 +23,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.utils.env import seed_all_rng
 
+from vt_seg.command_line import errors_as_messages, positive_int
 from vt_seg.data import mask_loader, read_image
-from vt_seg.engine import check_datasets, load_cfg, require_segmentation
+from vt_seg.engine import check_datasets, check_has_datasets, load_cfg, require_segmentation
 from vt_seg.engine.data_loaders import build_mapper, build_train_loader
 from vt_seg.visualization import Sample, View, draw_samples, spread_evenly
 
@@ -37,7 +37,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--config-file", required=True, metavar="FILE")
     parser.add_argument("--source", choices=("loader", "dataset"), default="loader")
     parser.add_argument("--split", choices=("train", "test"), default="train")
-    parser.add_argument("--num", type=int, default=12, help="images (default 12)")
+    parser.add_argument("--num", type=positive_int, default=12, help="images (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="of order and augmentation")
     parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/data")
     parser.add_argument(
@@ -85,6 +85,7 @@ def seen_by_model(cfg: CfgNode, record: dict, labels=None) -> View:
 def main(args: argparse.Namespace) -> None:
     cfg = load_cfg(args.config_file, args.opts)
     require_segmentation(cfg)
+    check_has_datasets(cfg, is_train=args.split == "train")
     check_datasets(cfg, is_train=args.split == "train")
     names = cfg.DATASETS.TRAIN if args.split == "train" else cfg.DATASETS.TEST
     if args.source == "dataset":
@@ -99,7 +100,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_as_messages():
         main(parse_args())
-    except (OSError, ValueError) as error:  # a file or a config that does not fit
-        sys.exit(f"error: {error}")

@@ -10,16 +10,17 @@ one points at pixels and tokens, in any browser, without a network. See docs/tok
 
 import argparse
 import os
-import sys
 
 import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
 
 # isort: split
 from detectron2.data import MetadataCatalog
 
+from vt_seg.command_line import errors_as_messages
 from vt_seg.engine import (
     adapt_to_machine,
     check_datasets,
+    check_has_datasets,
     load_cfg,
     trained_model,
     use_trained_weights,
@@ -50,6 +51,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     cfg = load_cfg(args.config_file, args.opts)
+    check_has_datasets(cfg, is_train=False)
     try:
         check_datasets(cfg, is_train=False)
     except FileNotFoundError as error:
@@ -83,7 +85,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_as_messages():
         main(parse_args())
-    except (OSError, ValueError) as error:  # a file, weights or a config that does not fit
-        sys.exit(f"error: {error}")

@@ -6,9 +6,52 @@ from detectron2.config import CfgNode as CN
 def add_vt_seg_config(cfg: CN) -> None:
     """Add vt_seg's keys to a Detectron2 config, in place.
 
+    A key that is there already keeps its value: what a user set before a second call, and what
+    other projects share with this one (PointRend's ``INPUT.COLOR_AUG_SSD``, for example).
+
     Args:
         cfg: what ``detectron2.config.get_cfg()`` returns.
     """
+    _add_missing(cfg, _defaults())
+
+
+def require_vt_seg_keys(cfg: CN, *names: str) -> None:
+    """Raise ValueError if ``cfg`` lacks one of vt_seg's keys.
+
+    Args:
+        cfg: a config.
+        names: dotted names of keys or nodes, as ``"MODEL.SEM_SEG_HEAD.LOSS"``.
+
+    Raises:
+        ValueError: if a key is missing, since ``add_vt_seg_config`` was not called.
+    """
+    for name in names:
+        node = cfg
+        for key in name.split("."):
+            if key not in node:
+                raise ValueError(
+                    f"the config has no {name}: call vt_seg.add_vt_seg_config(cfg) after get_cfg()"
+                )
+            node = node[key]
+
+
+def _add_missing(node: CN, defaults: CN) -> None:
+    for key, default in defaults.items():
+        if key not in node:
+            setattr(node, key, default)
+        elif isinstance(default, CN):
+            _add_missing(node[key], default)
+
+
+def _defaults() -> CN:
+    """Return vt_seg's keys alone."""
+    nodes_of_detectron2 = {
+        "MODEL": {"BACKBONE": {}, "SEM_SEG_HEAD": {}},
+        "INPUT": {"CROP": {}},
+        **{"DATASETS": {}, "TEST": {}, "SOLVER": {}},
+    }
+    cfg = CN(nodes_of_detectron2)
+
     # The VT-FPN neck (paper v1 Sec. 4.2), the same for `VTFPNHead` and the VT-FPN backbones.
     # Its output channels are MODEL.FPN.OUT_CHANNELS, as it stands in the FPN's place.
     cfg.MODEL.VT_FPN = _visual_transformer_keys()
@@ -91,6 +134,7 @@ def add_vt_seg_config(cfg: CN) -> None:
     cfg.TEST.CLASSIFICATION.BATCH_SIZE = 64
 
     _add_solver_keys(cfg.SOLVER)
+    return cfg
 
 
 def _add_solver_keys(solver: CN) -> None:
@@ -100,7 +144,10 @@ def _add_solver_keys(solver: CN) -> None:
     """
     # "SGD" as Detectron2 builds it, "AdamW" or "RMSProp"; weight decay and bias keys hold for all,
     # MOMENTUM for SGD and RMSProp.
-    solver.OPTIMIZER = "SGD"
+    solver.VT_OPTIMIZER = "SGD"
+    # What VT_OPTIMIZER was called before. Mask2Former and Panoptic-DeepLab have a key of this name
+    # and other values; see `vt_seg.engine.optimizer.optimizer_name`. "" is unset.
+    solver.OPTIMIZER = ""
     solver.ADAMW = CN({"BETAS": (0.9, 0.999), "EPS": 1e-8})
     # The paper names neither. These are those of the MobileNet and EfficientNet recipes: TensorFlow
     # adds its epsilon, 0.001, below the root, PyTorch adds EPS to the root: sqrt(0.001).

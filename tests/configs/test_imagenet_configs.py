@@ -100,7 +100,7 @@ def test_default_recipe(name):
     """v4 Sec. 5.1: SGD, Nesterov momentum, 0.1, 90 epochs, a tenth every 30, 4e-5, batch 256."""
     cfg = load(name)
     solver = cfg.SOLVER
-    assert (solver.OPTIMIZER, solver.NESTEROV, solver.MOMENTUM) == ("SGD", True, 0.9)
+    assert (solver.VT_OPTIMIZER, solver.NESTEROV, solver.MOMENTUM) == ("SGD", True, 0.9)
     assert (solver.IMS_PER_BATCH, solver.REFERENCE_WORLD_SIZE) == (256, 8)
     assert (solver.WEIGHT_DECAY, solver.WEIGHT_DECAY_NORM, solver.WEIGHT_DECAY_BIAS) == (
         4e-5,
@@ -123,7 +123,7 @@ def test_advanced_recipe(name):
     """v1 Sec. 5.1 and v4 Sec. 5.2."""
     cfg = load(name)
     solver = cfg.SOLVER
-    assert (solver.OPTIMIZER, solver.IMS_PER_BATCH) == ("RMSProp", 2048)
+    assert (solver.VT_OPTIMIZER, solver.IMS_PER_BATCH) == ("RMSProp", 2048)
     assert round(400 * IMAGES / 2048) == solver.MAX_ITER
     # "0.01 ... increase it to 0.16 in 5 warmup epochs, then ... a factor of 0.9875 per epoch"
     assert learning_rates(cfg, [0, 2.5, 5.01, 5.9, 6.1, 105.9]) == pytest.approx(

@@ -153,8 +153,10 @@ def test_images_of_all_kinds(tmp_path):
     ],
 )
 def test_keys_that_cannot_be_right(key, value, says):
+    cfg = make_cfg()
+    cfg.merge_from_list([key, value])
     with pytest.raises(ValueError, match=says):
-        ClassificationMapper(make_cfg(key, value), True)
+        ClassificationMapper(cfg, True)
 
 
 def test_a_crop_larger_than_the_image():

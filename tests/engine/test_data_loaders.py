@@ -36,7 +36,8 @@ def test_mapper(config, choice, expected):
 
 
 def test_an_unknown_mapper():
-    cfg = load_cfg("", ["INPUT.SEM_SEG_MAPPER", "mine"])
+    cfg = load_cfg("")
+    cfg.INPUT.SEM_SEG_MAPPER = "mine"
     with pytest.raises(ValueError, match='"mine": use "auto", "vt_seg" or "detectron2"'):
         build_mapper(cfg, is_train=True)
 

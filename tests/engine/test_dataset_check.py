@@ -11,6 +11,7 @@ from vt_seg.data import register_sem_seg
 from vt_seg.data.datasets.registration import unregister
 from vt_seg.engine import check_datasets, load_cfg, require_segmentation, setup_cfg
 from vt_seg.engine.data_loaders import build_test_loader, build_train_loader
+from vt_seg.engine.dataset_check import check_labelled
 
 from ..data.image_files import gradient, write_png
 
@@ -143,6 +144,61 @@ def test_loaders_refuse_masks_of_other_names(custom, tmp_path, seed):
         build_train_loader(cfg)
     with pytest.raises(ValueError, match=says.format("val")):
         build_test_loader(cfg, "my_val")
+
+
+@pytest.mark.parametrize("mapper", ["vt_seg", "detectron2"])
+def test_masks_that_are_ignored_in_every_pixel(custom, tmp_path, mapper):
+    cfg = custom(["INPUT.SEM_SEG_MAPPER", mapper])
+    check_labelled(cfg)
+    for name in "abc":
+        write_png(tmp_path / f"masks/{name}.png", np.full((32, 32), 255, np.uint8))
+    with pytest.raises(ValueError) as error:
+        check_labelled(cfg)
+    assert str(error.value).startswith(
+        f"my_train has nothing to learn from: in all of its 3 masks (the first is {tmp_path}/masks/"
+        "a.png) every pixel is 255, MODEL.SEM_SEG_HEAD.IGNORE_VALUE."
+    )
+    # One labelled pixel in the last mask is enough.
+    mask = np.full((32, 32), 255, np.uint8)
+    mask[31, 31] = 1
+    write_png(tmp_path / "masks/c.png", mask)
+    check_labelled(cfg)
+
+
+def test_every_training_set_needs_a_label(custom, tmp_path):
+    write_png(tmp_path / "ignored/a.png", np.full((32, 32), 255, np.uint8))
+    write_png(tmp_path / "alone/a.jpg", gradient(32, 32))
+    cfg = custom(["DATASETS.TRAIN", "('my_train', 'my_ignored')"])
+    folders = str(tmp_path / "alone"), str(tmp_path / "ignored")
+    register_sem_seg("my_ignored", *folders, classes=CLASSES)
+    try:
+        with pytest.raises(
+            ValueError, match="my_ignored has nothing to learn from: .* its 1 masks"
+        ):
+            check_labelled(cfg)
+    finally:
+        unregister("my_ignored")
+
+
+def test_a_training_is_refused_before_it_begins(custom, tmp_path):
+    for name in "abc":
+        write_png(tmp_path / f"masks/{name}.png", np.full((32, 32), 255, np.uint8))
+    custom()
+    mine = ["DATASETS.TRAIN", "('my_train',)", "DATASETS.TEST", "('my_val',)"]
+    opts = [*mine, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", "3", "OUTPUT_DIR", str(tmp_path / "out")]
+    args = argparse.Namespace(config_file=CONFIG, opts=opts, num_gpus=0, eval_only=False)
+    with pytest.raises(ValueError, match="my_train has nothing to learn from"):
+        setup_cfg(args)
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_masks_up_to_the_first_label_are_read(custom, tmp_path):
+    cfg = custom()
+    (tmp_path / "masks/b.png").write_bytes(b"broken")
+    check_labelled(cfg)
+    write_png(tmp_path / "masks/a.png", np.full((32, 32), 255, np.uint8))
+    with pytest.raises(ValueError, match="b.png is truncated or not an image"):
+        check_labelled(cfg)
 
 
 # Classification

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from vt_seg.engine import adapt_to_machine, load_cfg, processes_per_machine
+from vt_seg.engine.devices import check_launcher
 
 
 def norms(cfg):
@@ -81,3 +82,60 @@ def test_more_gpus_than_there_are(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ValueError, match="--num-gpus 3, but this machine has 2"):
         processes_per_machine(3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((-3,), "--num-gpus -3: pass 0 for the CPU, or how many GPUs to use"),
+        ((1, 0), "--num-machines 0: pass at least 1"),
+        ((1, 2, 2), "--machine-rank 2: of --num-machines 2, ranks are 0 to 1"),
+        ((1, 1, -1), "--machine-rank -1: of --num-machines 1"),
+        ((1, 2, 0), "--num-machines 2 needs GPUs on every machine, and this one has none"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(monkeypatch, arguments, says):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=says):
+        processes_per_machine(*arguments)
+
+
+def test_several_machines_are_for_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert processes_per_machine(4, num_machines=2, machine_rank=1) == (4, "")
+    with pytest.raises(ValueError, match="--num-machines 2 needs GPUs .* and --num-gpus is 0"):
+        processes_per_machine(0, num_machines=2, machine_rank=1)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "environment"),
+    [
+        ("torchrun", {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}),
+        ("torchrun", {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}),
+        ("srun", {"SLURM_STEP_NUM_TASKS": "8", "SLURM_LOCALID": "0", "SLURM_PROCID": "0"}),
+        ("mpirun", {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "0"}),
+    ],
+)
+def test_processes_of_another_launcher_are_refused(launcher, environment):
+    with pytest.raises(ValueError, match=f"{launcher} started [28] processes .*into one folder"):
+        check_launcher(1, environment)
+
+
+@pytest.mark.parametrize(
+    ("num_machines", "environment"),
+    [
+        (1, {}),
+        (1, {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}),
+        (1, {"SLURM_STEP_NUM_TASKS": "1", "SLURM_NTASKS": "8"}),  # one step of an allocation
+        (2, {"WORLD_SIZE": "2", "RANK": "1"}),  # a pod for each machine
+        (2, {"SLURM_STEP_NUM_TASKS": "2", "SLURM_LOCALID": "0"}),  # a task for each machine
+    ],
+)
+def test_one_process_a_machine_may_come_from_any_launcher(num_machines, environment):
+    check_launcher(num_machines, environment)
+
+
+def test_two_processes_of_one_machine_are_not_two_machines():
+    with pytest.raises(ValueError, match="srun started 2 processes"):
+        check_launcher(2, {"SLURM_STEP_NUM_TASKS": "2", "SLURM_LOCALID": "1"})

@@ -4,9 +4,12 @@ import math
 
 import pytest
 import torch
+from detectron2.config import get_cfg
 from detectron2.solver import build_optimizer as detectron2s
+from detectron2.utils.logger import _LOG_COUNTER
 from torch import nn
 
+from vt_seg.config import add_vt_seg_config
 from vt_seg.engine import build_optimizer, load_cfg
 
 
@@ -61,7 +64,7 @@ def test_adamw_follows_its_formula():
         expected.append(w)
     keys = {"ADAMW.BETAS": "(0.8, 0.9)", "ADAMW.EPS": eps, "MOMENTUM": 0.5}
     found = steps(
-        OneWeight(), [2.0, -1.0, 0.5], OPTIMIZER="AdamW", BASE_LR=lr, WEIGHT_DECAY=decay, **keys
+        OneWeight(), [2.0, -1.0, 0.5], VT_OPTIMIZER="AdamW", BASE_LR=lr, WEIGHT_DECAY=decay, **keys
     )
     assert found == pytest.approx(expected, rel=1e-12)
 
@@ -77,7 +80,12 @@ def test_rmsprop_follows_its_formula():
         expected.append(w)
     keys = {"RMSPROP.ALPHA": alpha, "RMSPROP.EPS": eps, "MOMENTUM": momentum}
     found = steps(
-        OneWeight(), [2.0, -1.0, 0.5], OPTIMIZER="RMSProp", BASE_LR=lr, WEIGHT_DECAY=decay, **keys
+        OneWeight(),
+        [2.0, -1.0, 0.5],
+        VT_OPTIMIZER="RMSProp",
+        BASE_LR=lr,
+        WEIGHT_DECAY=decay,
+        **keys,
     )
     assert found == pytest.approx(expected, rel=1e-12)
 
@@ -106,7 +114,7 @@ def test_norms_and_biases_have_hyperparameters_of_their_own(name):
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
     model[2].requires_grad_(False)
     keys = {"WEIGHT_DECAY": 0.1, "WEIGHT_DECAY_NORM": 0.0, "WEIGHT_DECAY_BIAS": 0.3}
-    cfg = solver_cfg(OPTIMIZER=name, BASE_LR=0.5, BIAS_LR_FACTOR=2.0, **keys)
+    cfg = solver_cfg(VT_OPTIMIZER=name, BASE_LR=0.5, BIAS_LR_FACTOR=2.0, **keys)
     found = {
         id(parameter): (group["lr"], group["weight_decay"])
         for group in build_optimizer(cfg, model).param_groups
@@ -134,7 +142,7 @@ def test_norms_and_biases_have_hyperparameters_of_their_own(name):
 @pytest.mark.parametrize("name", ["SGD", "AdamW", "RMSProp"])
 def test_clipping(name, kind, keys, clipped):
     model = TwoWeights()
-    cfg = solver_cfg(OPTIMIZER=name, BASE_LR=1.0, **clip(kind))
+    cfg = solver_cfg(VT_OPTIMIZER=name, BASE_LR=1.0, **clip(kind))
     cfg.SOLVER.CLIP_GRADIENTS.merge_from_list([x for item in keys.items() for x in item])
     optimizer = build_optimizer(cfg, model)
     model.loss().backward()
@@ -159,9 +167,67 @@ def test_full_model_clipping_sees_unscaled_gradients():
 
 def test_what_is_unknown_or_cannot_be_is_refused():
     model = OneWeight()
-    with pytest.raises(ValueError, match='OPTIMIZER is "Adam": use one of SGD, AdamW, RMSProp'):
-        build_optimizer(solver_cfg(OPTIMIZER="Adam"), model)
+    with pytest.raises(ValueError, match=r'"Adam" \(near: AdamW\): use one of SGD, AdamW, RMSProp'):
+        build_optimizer(solver_cfg(VT_OPTIMIZER="Adam"), model)
     with pytest.raises(ValueError, match='"global": use one of value, norm, full_model'):
         build_optimizer(solver_cfg(**clip("global")), model)
     with pytest.raises(ValueError, match="RMSProp has no Nesterov.*set SOLVER.NESTEROV False"):
-        build_optimizer(solver_cfg(OPTIMIZER="RMSProp", NESTEROV=True), model)
+        build_optimizer(solver_cfg(VT_OPTIMIZER="RMSProp", NESTEROV=True), model)
+
+
+# Other projects' SOLVER.OPTIMIZER, and the key that VT_OPTIMIZER once was
+
+
+@pytest.mark.parametrize("theirs_first", [True, False])
+@pytest.mark.parametrize("default", ["ADAMW", "ADAM"])  # Mask2Former's, Panoptic-DeepLab's
+def test_other_projects_default_does_not_choose_our_optimizer(theirs_first, default):
+    cfg = get_cfg()
+    add_config = [lambda cfg: cfg.SOLVER.__setattr__("OPTIMIZER", default), add_vt_seg_config]
+    for add in add_config if theirs_first else reversed(add_config):
+        add(cfg)
+    assert default == cfg.SOLVER.OPTIMIZER
+    assert type(build_optimizer(cfg, OneWeight())) is torch.optim.SGD
+    cfg.SOLVER.VT_OPTIMIZER = "AdamW"
+    assert type(build_optimizer(cfg, OneWeight())) is torch.optim.AdamW
+
+
+@pytest.mark.parametrize("from_list", [True, False])
+def test_old_key_is_honoured_with_a_warning(tmp_path, log, from_list):
+    """In Detectron2's own code, which merges files and lists itself."""
+    _LOG_COUNTER.clear()
+    cfg = get_cfg()
+    add_vt_seg_config(cfg)
+    if from_list:
+        cfg.merge_from_list(["SOLVER.OPTIMIZER", "RMSProp"])
+    else:
+        (tmp_path / "old.yaml").write_text("SOLVER: {OPTIMIZER: RMSProp}\n")
+        cfg.merge_from_file(str(tmp_path / "old.yaml"), allow_unsafe=False)
+    assert type(build_optimizer(cfg, OneWeight())) is torch.optim.RMSprop
+    assert "write SOLVER.VT_OPTIMIZER RMSProp" in log.text
+    cfg.SOLVER.VT_OPTIMIZER = "AdamW"
+    assert type(build_optimizer(cfg, OneWeight())) is torch.optim.AdamW
+    assert "SOLVER.OPTIMIZER RMSProp is passed over, as SOLVER.VT_OPTIMIZER is AdamW" in log.text
+
+
+def test_load_cfg_renames_the_old_key(tmp_path, log):
+    _LOG_COUNTER.clear()
+    old = tmp_path / "old.yaml"
+    old.write_text("SOLVER: {OPTIMIZER: RMSProp}\n")
+    solver = load_cfg(str(old)).SOLVER
+    assert (solver.VT_OPTIMIZER, solver.OPTIMIZER) == ("RMSProp", "")
+    assert "SOLVER.OPTIMIZER RMSProp is taken, and is an old key: write SOLVER.VT_OPT" in log.text
+    for key in ("SOLVER.OPTIMIZER", "SOLVER.VT_OPTIMIZER"):  # overrides come after the file
+        assert load_cfg(str(old), [key, "SGD"]).SOLVER.VT_OPTIMIZER == "SGD"
+    with pytest.raises(ValueError, match='SOLVER.VT_OPTIMIZER is "ADAMW" .*: use one of SGD'):
+        load_cfg("", ["SOLVER.OPTIMIZER", "ADAMW"])
+
+
+def test_both_keys_in_a_file_must_agree(tmp_path):
+    """As where a user's old config inherits a base that was renamed."""
+    (tmp_path / "base.yaml").write_text("SOLVER: {VT_OPTIMIZER: AdamW}\n")
+    config = tmp_path / "config.yaml"
+    config.write_text("_BASE_: base.yaml\nSOLVER: {OPTIMIZER: SGD}\n")
+    with pytest.raises(ValueError, match="sets SOLVER.VT_OPTIMIZER AdamW and, by its old key, SOL"):
+        load_cfg(str(config))
+    config.write_text("_BASE_: base.yaml\nSOLVER: {OPTIMIZER: AdamW}\n")
+    assert load_cfg(str(config)).SOLVER.VT_OPTIMIZER == "AdamW"

@@ -72,7 +72,7 @@ def test_epochs_and_averages_are_scaled_with_the_batch(cfg):
 def test_what_is_not_usual_is_said(cfg):
     assert describe_recipe(cfg, 8, 8).endswith("device cuda")
     solver = cfg.SOLVER
-    solver.OPTIMIZER, solver.LR_SCHEDULER_NAME = "RMSProp", "WarmupExponentialLR"
+    solver.VT_OPTIMIZER, solver.LR_SCHEDULER_NAME = "RMSProp", "WarmupExponentialLR"
     solver.EXPONENTIAL_LR_PERIOD = 626
     solver.CLIP_GRADIENTS.ENABLED, solver.CLIP_GRADIENTS.CLIP_TYPE = True, "full_model"
     solver.EMA.ENABLED = True
@@ -90,6 +90,17 @@ def test_another_optimizer_or_other_frozen_weights_cannot_be_resumed(cfg):
     cfg.SOLVER.TRAINABLE = "attention"
     with pytest.raises(ValueError, match="SOLVER.TRAINABLE all, this run has attention"):
         check_same_recipe(saved, cfg)
-    cfg.SOLVER.TRAINABLE, cfg.SOLVER.OPTIMIZER = "all", "AdamW"
-    with pytest.raises(ValueError, match="SOLVER.OPTIMIZER SGD, this run has AdamW: resume with"):
+    cfg.SOLVER.TRAINABLE, cfg.SOLVER.VT_OPTIMIZER = "all", "AdamW"
+    with pytest.raises(ValueError, match="VT_OPTIMIZER SGD, this run has AdamW: resume with"):
         check_same_recipe(older, cfg)
+
+
+def test_checkpoints_with_the_optimizers_old_key_are_resumed(cfg):
+    """Until the key was renamed, checkpoints held OPTIMIZER."""
+    cfg.SOLVER.VT_OPTIMIZER = "AdamW"
+    now = recipe_state(cfg)
+    older = {**now, "OPTIMIZER": now["VT_OPTIMIZER"]}
+    del older["VT_OPTIMIZER"]
+    check_same_recipe(older, cfg)
+    with pytest.raises(ValueError, match="VT_OPTIMIZER RMSProp, this run has AdamW: resume with"):
+        check_same_recipe({**older, "OPTIMIZER": "RMSProp"}, cfg)

@@ -11,6 +11,8 @@ from vt_seg.config_keys import flat_keys
 from vt_seg.engine import load_cfg
 from vt_seg.engine.sweep import (
     Run,
+    _check_same_settings,
+    _settings,
     budget_overrides,
     is_finished,
     last_scores,
@@ -135,3 +137,15 @@ def test_a_run_that_fails_is_named_with_its_log(tmp_path):
     with pytest.raises(RuntimeError, match="1 of 1 runs failed; see .*stdout.txt"):
         train_all([run])
     assert "no dataset is registered as no" in (tmp_path / "stdout.txt").read_text()
+
+
+def test_a_run_kept_with_the_optimizers_old_key_is_the_same_run(tmp_path):
+    run = Run("configs/resnet_R18_shapes.yaml", 0, str(tmp_path), task="classification")
+    now = _settings(run)
+    assert now["SOLVER.VT_OPTIMIZER"] == "AdamW"
+    older = {key: value for key, value in now.items() if key != "SOLVER.VT_OPTIMIZER"}
+    (tmp_path / "sweep_run.json").write_text(json.dumps({**older, "SOLVER.OPTIMIZER": "AdamW"}))
+    _check_same_settings(run, now)
+    (tmp_path / "sweep_run.json").write_text(json.dumps({**older, "SOLVER.OPTIMIZER": "SGD"}))
+    with pytest.raises(ValueError, match="SOLVER.VT_OPTIMIZER was SGD and is AdamW"):
+        _check_same_settings(run, now)

@@ -188,7 +188,7 @@ def test_another_solver(slim_cfg, log):
     cfg = slim_cfg
     cfg.SOLVER.merge_from_list(
         [
-            *("OPTIMIZER", "RMSProp", "BASE_LR", 0.01, "MAX_ITER", 6),
+            *("VT_OPTIMIZER", "RMSProp", "BASE_LR", 0.01, "MAX_ITER", 6),
             *("LR_SCHEDULER_NAME", "WarmupExponentialLR", "EXPONENTIAL_LR_PERIOD", 2),
             *("CLIP_GRADIENTS.ENABLED", True, "CLIP_GRADIENTS.CLIP_TYPE", "full_model"),
         ]

@@ -184,5 +184,5 @@ def test_numbers_of_tokens_must_be_as_many_as_levels():
 
 @pytest.mark.parametrize("node", NODES)
 def test_a_config_without_our_keys_says_what_is_missing(node):
-    with pytest.raises(KeyError, match=f"MODEL.{node}.*add_vt_seg_config"):
+    with pytest.raises(ValueError, match=f"MODEL.{node}.*add_vt_seg_config"):
         visual_transformer_arguments(get_cfg(), node)

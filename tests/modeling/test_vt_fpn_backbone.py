@@ -142,5 +142,5 @@ def test_detectron2_without_our_keys_says_what_is_missing():
     cfg = get_cfg()
     cfg.MODEL.BACKBONE.NAME = "build_resnet_vt_fpn_backbone"
     cfg.MODEL.RESNETS.OUT_FEATURES = cfg.MODEL.FPN.IN_FEATURES = RES
-    with pytest.raises(KeyError, match="add_vt_seg_config"):
+    with pytest.raises(ValueError, match="add_vt_seg_config"):
         build_backbone(cfg)

@@ -5,10 +5,13 @@ import os
 import re
 import runpy
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 from detectron2.engine import default_argument_parser
+from detectron2.engine.launch import _find_free_port
 
 import vt_seg
 from tools.train_net import main
@@ -134,3 +137,46 @@ def test_a_config_is_asked_for(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         runpy.run_path("tools/train_net.py", run_name="__main__")
     assert "--config-file is needed" in capsys.readouterr().err
+
+
+REFUSALS = [
+    (["--num-gpus", "-3"], "error: --num-gpus -3: pass 0 for the CPU"),
+    (["--num-machines", "0"], "error: --num-machines 0: pass at least 1"),
+    (["--num-machines", "2", "--machine-rank", "5"], "error: --machine-rank 5: "),
+    (["--num-machines", "2"], "error: --num-machines 2 needs GPUs on every machine"),
+    (["SOLVER.MAX_ITER", "-5"], "error: SOLVER.MAX_ITER is -5: set a whole number of at least 1"),
+    (["--eval-only", "DATASETS.TEST", "()"], "error: DATASETS.TEST is empty"),
+    (["SOLVER.MAX_ITERS", "5"], "error: SOLVER.MAX_ITERS 5: there is no config key"),
+    (["INPUT.CROP.AFTER_RESIZE", "True"], "error: INPUT.CROP.AFTER_RESIZE is True where"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), REFUSALS)
+def test_what_cannot_be_run_ends_with_a_message(monkeypatch, capsys, out, arguments, says):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    config = ["--config-file", "configs/vtfpn_R18_scenes.yaml"]
+    flags = [*arguments, "OUTPUT_DIR", str(out)]
+    monkeypatch.setattr("sys.argv", ["train_net.py", *config, *flags])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path("tools/train_net.py", run_name="__main__")
+    assert says in f"{end.value.code}{capsys.readouterr().err}"
+    assert end.value.code != 0
+    assert not out.exists()
+
+
+def test_torchrun_with_two_processes_is_refused(tools, out, tmp_path):
+    """Both would train on their own, into one folder."""
+    write_tiny_scenes(tmp_path / "datasets")
+    arguments = ["--config-file", "configs/vtfpn_R18_scenes.yaml", *TINY, "OUTPUT_DIR", out]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+    torchrun += ["--master_port", str(_find_free_port())]
+    done = subprocess.run(
+        [*torchrun, "tools/train_net.py", *map(str, arguments)],
+        env=tools.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "torchrun started 2 processes (WORLD_SIZE 2), each of which would train" in done.stderr
+    assert not out.exists()

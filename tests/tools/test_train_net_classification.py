@@ -70,11 +70,11 @@ def test_train_resume_and_evaluate(here, out):
 
 def test_a_config_that_does_not_fit_its_folders(here, tmp_path, out):
     config = ("--config-file", "configs/resnet_R18_shapes.yaml", "OUTPUT_DIR", out)
-    with pytest.raises(ValueError, match="NUM_CLASSES is 9 but vt_shapes_train has 10 classes"):
+    with pytest.raises(SystemExit, match="NUM_CLASSES is 9 but vt_shapes_train has 10 classes"):
         here(*config, "MODEL.CLASSIFIER.NUM_CLASSES", 9)
     folder = tmp_path / "datasets/vt_shapes/val"
     (folder / "heart").rename(folder / "hart")
-    with pytest.raises(ValueError, match=r"vt_shapes_val: .*lacks 1 of the 10 listed .*\(heart\)"):
+    with pytest.raises(SystemExit, match=r"vt_shapes_val: .*lacks 1 of the 10 listed .*\(heart\)"):
         here(*config)
     assert not out.exists()
 

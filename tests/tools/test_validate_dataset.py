@@ -95,5 +95,5 @@ def test_usage(arguments, says, capsys):
 
 
 def test_unknown_name():
-    with pytest.raises(SystemExit, match=r"no dataset is registered as vt_lip_vla \(near: "):
+    with pytest.raises(ValueError, match=r"no dataset is registered as vt_lip_vla \(near: "):
         main(parse_args(["vt_lip_vla"]))

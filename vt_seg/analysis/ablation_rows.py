@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from vt_seg.config_file import read_yaml
 from vt_seg.config_keys import flat_keys
 
 
@@ -42,10 +41,9 @@ def read_row(config_file: str) -> AblationRow:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is not a mapping of keys.
+        ValueError: it cannot be read safely, or is not a mapping of keys.
     """
-    with open(config_file, encoding="utf-8") as file:
-        keys = yaml.safe_load(file)
+    keys = read_yaml(config_file)
     if not isinstance(keys, dict):
         raise ValueError(f"{config_file} is not a config: its YAML is no mapping of keys")
     base = keys.pop("_BASE_", None)

@@ -10,6 +10,8 @@ from detectron2.config import CfgNode, configurable
 from torch import Tensor
 from torchvision.transforms import AutoAugmentPolicy, v2
 
+from vt_seg.config import require_vt_seg_keys
+
 from .readers import read_image
 
 _FLIPS = {"horizontal": v2.RandomHorizontalFlip, "vertical": v2.RandomVerticalFlip}
@@ -45,6 +47,7 @@ class ClassificationMapper:
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict:
+        require_vt_seg_keys(cfg, "INPUT.CLASSIFICATION")
         return {
             "transforms": training_transforms(cfg) if is_train else inference_transforms(cfg),
             "image_format": cfg.INPUT.FORMAT,

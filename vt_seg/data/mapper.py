@@ -12,6 +12,8 @@ from detectron2.config import CfgNode, configurable
 from detectron2.data import MetadataCatalog, detection_utils
 from detectron2.data import transforms as T
 
+from vt_seg.config import require_vt_seg_keys
+
 from .augmentations import (
     AffineWarpTransform,
     LabelPairs,
@@ -60,6 +62,7 @@ class SemSegMapper:
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict:
+        require_vt_seg_keys(cfg, "INPUT.FIXED_SIZE", "INPUT.AFFINE", "INPUT.PAD_TO")
         pairs = common_flip_pairs(cfg.DATASETS.TRAIN) if is_train else ()
         return {
             "is_train": is_train,

@@ -3,6 +3,7 @@
 from vt_seg.checkpoint.checkpointer import SegmentationCheckpointer
 
 from .class_weights import with_class_weights
+from .config_check import check_config, check_has_datasets
 from .config_setup import load_cfg, setup_cfg
 from .dataset_check import check_datasets, config_faults, require_segmentation
 from .devices import adapt_to_machine, processes_per_machine
@@ -21,7 +22,9 @@ __all__ = [
     "adapt_to_machine",
     "build_lr_scheduler",
     "build_optimizer",
+    "check_config",
     "check_datasets",
+    "check_has_datasets",
     "config_faults",
     "evaluate",
     "find_weights",

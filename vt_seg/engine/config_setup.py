@@ -10,12 +10,15 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from vt_seg.config import add_vt_seg_config
+from vt_seg.config_file import merge_config_file, merge_overrides
 from vt_seg.data import register_from_config
 from vt_seg.modeling import PaddingAwareSegmentor
 from vt_seg.modeling.output_choice import check_output
 
-from .dataset_check import check_datasets
-from .devices import adapt_to_machine
+from .config_check import check_config, check_has_datasets
+from .dataset_check import check_datasets, check_labelled
+from .devices import adapt_to_machine, check_launcher
+from .optimizer import replace_old_optimizer_key, with_new_optimizer_key
 
 logger = logging.getLogger(__name__)
 
@@ -33,16 +36,24 @@ def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
         the config, not frozen and not yet adapted to the machine.
 
     Raises:
-        FileNotFoundError, TypeError, ValueError: an entry of ``DATASETS.CUSTOM`` is not right.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file or an override would run code, cannot be read, or names a key or a
+            value that does not exist (see `vt_seg.config_file` and :func:`check_config`).
+        FileNotFoundError, ValueError: an entry of ``DATASETS.CUSTOM`` is not right.
         ValueError: the model cannot give ``MODEL.SEM_SEG_HEAD.OUTPUT``.
     """
     cfg = get_cfg()
     add_vt_seg_config(cfg)
     if config_file:
-        cfg.merge_from_file(config_file)
-    cfg.merge_from_list(overrides or [])
+        merge_config_file(cfg, config_file)
+        replace_old_optimizer_key(cfg)
+    merge_overrides(cfg, with_new_optimizer_key(overrides or []))
+    check_config(cfg)
     _check_output(cfg)
-    register_from_config(cfg.DATASETS.CUSTOM)
+    try:
+        register_from_config(cfg.DATASETS.CUSTOM)
+    except TypeError as error:  # a number where a folder is meant, for example
+        raise ValueError(str(error)) from error
     return cfg
 
 
@@ -75,10 +86,18 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         the frozen config, adapted to the machine (see :func:`adapt_to_machine`).
 
     Raises:
-        ValueError: config and datasets do not fit (see :func:`check_datasets`).
+        FileNotFoundError, ValueError: the config is not right (see :func:`load_cfg`).
+        ValueError: another launcher than Detectron2's started several processes, config and
+            datasets do not fit (see :func:`check_datasets`), or nothing is labelled in a dataset to
+            train on (see :func:`check_labelled`).
     """
+    check_launcher(getattr(args, "num_machines", 1))
     cfg = load_cfg(args.config_file, args.opts)
-    check_datasets(cfg, is_train=not getattr(args, "eval_only", False))
+    is_train = not getattr(args, "eval_only", False)
+    check_has_datasets(cfg, is_train=is_train)
+    check_datasets(cfg, is_train=is_train)
+    if is_train:
+        check_labelled(cfg)
     wants_gpu = getattr(args, "num_gpus", 1) > 0
     notes = adapt_to_machine(cfg, world_size=comm.get_world_size(), wants_gpu=wants_gpu)
     cfg.freeze()

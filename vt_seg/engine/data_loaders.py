@@ -16,6 +16,7 @@ from detectron2.data.samplers import TrainingSampler
 from detectron2.modeling import META_ARCH_REGISTRY, SemanticSegmentor
 from detectron2.utils import comm
 
+from vt_seg.config import require_vt_seg_keys
 from vt_seg.data import ClassificationMapper, SemSegMapper
 from vt_seg.data.record_check import check_records
 from vt_seg.modeling import ImageClassifier
@@ -38,6 +39,7 @@ class SeededTrainingSampler(TrainingSampler):
 
 def mapper_name(cfg: CfgNode) -> str:
     """``INPUT.SEM_SEG_MAPPER``, with what "auto" stands for in its place."""
+    require_vt_seg_keys(cfg, "INPUT.SEM_SEG_MAPPER")
     name = cfg.INPUT.SEM_SEG_MAPPER
     if name != "auto":
         return name

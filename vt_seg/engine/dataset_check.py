@@ -2,9 +2,11 @@
 
 import contextlib
 
+import numpy as np
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog, detection_utils
 
+from vt_seg.data import mask_loader
 from vt_seg.data.image_folder import class_names, different_classes
 from vt_seg.data.metadata_check import flip_faults, metadata_faults, unregistered
 
@@ -36,6 +38,40 @@ def check_datasets(cfg: CfgNode, *, is_train: bool) -> None:
         faults += metadata_faults(name)
     if faults:
         raise ValueError("\n".join(faults))
+
+
+def check_labelled(cfg: CfgNode) -> None:
+    """Refuse to train on a dataset whose masks are ignored in every pixel: its loss would be 0.
+
+    Reads masks of each dataset of ``DATASETS.TRAIN``, as the training does, until one has a
+    labelled pixel; that is the first one nearly always. Only where the model is a semantic
+    segmentor.
+
+    Raises:
+        FileNotFoundError, ValueError: if a mask cannot be read, or has a label out of range.
+        ValueError: if no mask of a dataset has a labelled pixel.
+    """
+    if not is_semantic_segmentor(cfg):
+        return
+    head = cfg.MODEL.SEM_SEG_HEAD
+    read = mask_loader(head.NUM_CLASSES, head.IGNORE_VALUE)
+    if mapper_name(cfg) == "detectron2":
+        read = _read_as_detectron2
+    for name in cfg.DATASETS.TRAIN:
+        records = DatasetCatalog.get(name)
+        files = [record["sem_seg_file_name"] for record in records if "sem_seg_file_name" in record]
+        # A dataset without masks is refused by the mapper, and one without images by Detectron2.
+        if files and not any((read(file) != head.IGNORE_VALUE).any() for file in files):
+            raise ValueError(
+                f"{name} has nothing to learn from: in all of its {len(files)} masks (the first is "
+                f"{files[0]}) every pixel is {head.IGNORE_VALUE}, MODEL.SEM_SEG_HEAD.IGNORE_VALUE. "
+                "Check the masks and the ignored label"
+            )
+
+
+def _read_as_detectron2(file: str) -> np.ndarray:
+    """Return a mask as Detectron2's ``DatasetMapper`` reads it, ``(H, W)``."""
+    return detection_utils.read_image(file, "L").squeeze(2)
 
 
 def require_segmentation(cfg: CfgNode) -> None:

@@ -1,27 +1,50 @@
 """What the machine at hand can run: devices, processes, and the settings that depend on them."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.utils import comm
 
 # Detectron2's names of the normalisations that exchange statistics between processes.
 _SYNCHRONISED_NORMS = ("SyncBN", "nnSyncBN", "naiveSyncBN")
 
 
-def processes_per_machine(num_gpus: int) -> tuple[int, str]:
+def processes_per_machine(
+    num_gpus: int, num_machines: int = 1, machine_rank: int = 0
+) -> tuple[int, str]:
     """How many processes to launch for ``--num-gpus``.
 
     Args:
         num_gpus: what the user asked for; 0 means "on the CPU".
+        num_machines: ``--num-machines``.
+        machine_rank: ``--machine-rank``.
 
     Returns:
         the number of processes (at least 1), and a sentence to print ("" if nothing changed).
 
     Raises:
-        ValueError: more GPUs are asked for than the machine has.
+        ValueError: more GPUs are asked for than the machine has, a number is out of range, several
+            machines are to train on CPUs, or another launcher started several processes.
     """
+    if num_gpus < 0:
+        raise ValueError(f"--num-gpus {num_gpus}: pass 0 for the CPU, or how many GPUs to use")
+    if num_machines < 1:
+        raise ValueError(f"--num-machines {num_machines}: pass at least 1")
+    if not 0 <= machine_rank < num_machines:
+        raise ValueError(
+            f"--machine-rank {machine_rank}: of --num-machines {num_machines}, ranks are 0 to "
+            f"{num_machines - 1}"
+        )
+    check_launcher(num_machines)
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if num_machines > 1 and 0 in (available, num_gpus):
+        reason = "--num-gpus is 0" if available else "this one has none"
+        raise ValueError(
+            f"--num-machines {num_machines} needs GPUs on every machine, and {reason}: on CPUs, "
+            "train on one machine"
+        )
     if available == 0:
         note = "No GPU here: one process on the CPU instead." if num_gpus > 1 else ""
         return 1, note
@@ -30,6 +53,42 @@ def processes_per_machine(num_gpus: int) -> tuple[int, str]:
             f"--num-gpus {num_gpus}, but this machine has {available}: pass --num-gpus {available}"
         )
     return max(num_gpus, 1), ""
+
+
+# What launchers tell their processes: how many there are in all, and their number on a machine.
+_LAUNCHED = {
+    "torchrun": ("WORLD_SIZE", "LOCAL_RANK"),
+    "srun": ("SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
+    "mpirun": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+}
+
+
+def check_launcher(num_machines: int, environment: Mapping[str, str] = os.environ) -> None:
+    """Refuse processes that another launcher than Detectron2's started side by side.
+
+    Each of them would train on its own, into the same folder. One process a machine is right where
+    Detectron2 is told of as many machines, and so are processes that formed a group of their own.
+
+    Args:
+        num_machines: ``--num-machines``.
+        environment: variables of this process.
+
+    Raises:
+        ValueError: if there are more processes than machines.
+    """
+    for launcher, (count, local_rank) in _LAUNCHED.items():
+        processes = _number(environment.get(count), 1)
+        extra = processes > num_machines or _number(environment.get(local_rank), 0) > 0
+        if extra and comm.get_world_size() < processes:
+            raise ValueError(
+                f"{launcher} started {processes} processes ({count} {environment.get(count)}), "
+                "each of which would train on its own into one folder. Start "
+                "tools/train_net.py once on each machine: --num-gpus N makes its processes"
+            )
+
+
+def _number(text: str | None, default: int) -> int:
+    return int(text) if text and text.isdecimal() else default
 
 
 def adapt_to_machine(
@@ -64,7 +123,7 @@ def adapt_to_machine(
         cfg.SOLVER.AMP.ENABLED = False
 
     changed: dict[str, list[str]] = {}
-    for path, node in _nodes_with_norm(cfg):
+    for path, node in nodes_with_norm(cfg):
         norm = node.NORM
         if world_size == 1 and norm in _SYNCHRONISED_NORMS:
             node.NORM = "BN"
@@ -77,10 +136,10 @@ def adapt_to_machine(
     return notes
 
 
-def _nodes_with_norm(node: CfgNode, path: str = "") -> Iterator[tuple[str, CfgNode]]:
-    """Every node that holds a key NORM, with its dotted path (ending in a dot)."""
+def nodes_with_norm(node: CfgNode, path: str = "") -> Iterator[tuple[str, CfgNode]]:
+    """Yield every node that holds a key NORM, with its dotted path (ending in a dot)."""
     if isinstance(node.get("NORM"), str):
         yield path, node
     for key, value in node.items():
         if isinstance(value, CfgNode):
-            yield from _nodes_with_norm(value, f"{path}{key}.")
+            yield from nodes_with_norm(value, f"{path}{key}.")

@@ -6,6 +6,13 @@ from detectron2.solver import build_lr_scheduler as build_detectron2_lr_schedule
 from detectron2.solver.lr_scheduler import LRMultiplier, WarmupParamScheduler
 from fvcore.common.param_scheduler import MultiStepParamScheduler, ParamScheduler
 
+from vt_seg.config import require_vt_seg_keys
+
+SCHEDULERS = (
+    *("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR"),  # Detectron2's
+    *("WarmupPolyLR", "WarmupExponentialLR"),
+)
+
 
 class PolyParamScheduler(ParamScheduler):
     """``max((1 - where) ** power, floor)``, with ``where`` in [0, 1] the share of training done."""
@@ -62,6 +69,7 @@ def build_lr_scheduler(
     Raises:
         ValueError: an unknown name, or no period for the exponential schedule.
     """
+    require_vt_seg_keys(cfg, "SOLVER.POLY_LR_POWER", "SOLVER.EXPONENTIAL_LR_PERIOD")
     solver = cfg.SOLVER
     rescale_interval = solver.RESCALE_INTERVAL
     if solver.LR_SCHEDULER_NAME == "WarmupPolyLR":

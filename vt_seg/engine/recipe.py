@@ -5,6 +5,10 @@ import math
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
 
+from vt_seg.config import require_vt_seg_keys
+
+from .optimizer import optimizer_name
+
 
 def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
     """Detectron2's linear scaling (``SOLVER.REFERENCE_WORLD_SIZE``), with errors that say more.
@@ -23,6 +27,7 @@ def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
     Raises:
         ValueError: the batch cannot be divided among the processes.
     """
+    require_vt_seg_keys(cfg, "SOLVER.VT_OPTIMIZER", "SOLVER.EMA", "SOLVER.TRAINABLE")
     batch, reference = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
     if reference not in (0, world_size):
         if batch % reference:
@@ -56,8 +61,8 @@ def _scale_own_keys(cfg: CfgNode, scale: float) -> None:
 
 def recipe_state(cfg: CfgNode) -> dict[str, float | str]:
     """What a checkpoint records of the (scaled) recipe it was trained with."""
-    keys = ("IMS_PER_BATCH", "BASE_LR", "OPTIMIZER", "TRAINABLE")
-    return {key: cfg.SOLVER[key] for key in keys}
+    state = {key: cfg.SOLVER[key] for key in ("IMS_PER_BATCH", "BASE_LR", "TRAINABLE")}
+    return {**state, "VT_OPTIMIZER": optimizer_name(cfg.SOLVER)}
 
 
 def check_same_recipe(saved: dict[str, float | str], cfg: CfgNode) -> None:
@@ -68,14 +73,16 @@ def check_same_recipe(saved: dict[str, float | str], cfg: CfgNode) -> None:
     fits no other one, nor other parameters.
 
     Args:
-        saved: of :func:`recipe_state`; older checkpoints lack OPTIMIZER and TRAINABLE.
+        saved: of :func:`recipe_state`. Older checkpoints call VT_OPTIMIZER OPTIMIZER; the oldest
+            lack it and TRAINABLE.
         cfg: the scaled config of the run that resumes.
 
     Raises:
         ValueError: they differ; names both and the ways out.
     """
     now = recipe_state(cfg)
-    for key, default in (("OPTIMIZER", "SGD"), ("TRAINABLE", "all")):
+    optimizer = saved.get("OPTIMIZER", "SGD")
+    for key, default in (("VT_OPTIMIZER", optimizer), ("TRAINABLE", "all")):
         before = saved.get(key, default)
         if before != now[key]:
             raise ValueError(
@@ -121,8 +128,9 @@ def describe_recipe(cfg: CfgNode, world_size: int, reference: int) -> str:
         f"{solver.MAX_ITER} iterations ({schedule})",
         f"device {cfg.MODEL.DEVICE}",
     ]
-    if solver.OPTIMIZER != "SGD":
-        parts.append(solver.OPTIMIZER)
+    optimizer = optimizer_name(solver)
+    if optimizer != "SGD":
+        parts.append(optimizer)
     if solver.CLIP_GRADIENTS.ENABLED:
         clip = solver.CLIP_GRADIENTS
         parts.append(f"gradients clipped at {clip.CLIP_VALUE:g} ({clip.CLIP_TYPE})")

@@ -69,7 +69,7 @@ def budget_overrides(cfg: CfgNode, iterations: int) -> list[str]:
     values = {
         "SOLVER.MAX_ITER": iterations,
         "SOLVER.WARMUP_ITERS": round(solver.WARMUP_ITERS * share),
-        "SOLVER.STEPS": tuple(round(step * share) for step in solver.STEPS),
+        "SOLVER.STEPS": tuple(sorted({max(1, round(step * share)) for step in solver.STEPS})),
         "SOLVER.CHECKPOINT_PERIOD": max(1, round(solver.CHECKPOINT_PERIOD * share)),
         "TEST.EVAL_PERIOD": 0,
     }
@@ -160,6 +160,8 @@ def _check_same_settings(run: Run, now: dict[str, Any]) -> None:
         return
     with open(path) as file:
         before = json.load(file)
+    if optimizer := before.pop("SOLVER.OPTIMIZER", ""):  # an older file's name of the key
+        before["SOLVER.VT_OPTIMIZER"] = optimizer
     before = {**_texts(load_cfg("")), **before}
     differing = [
         f"{key} was {before[key]} and is {now[key]}" for key in now if before[key] != now[key]

@@ -15,6 +15,7 @@ from detectron2.utils import comm
 
 from vt_seg.checkpoint.checkpointer import SegmentationCheckpointer
 from vt_seg.checkpoint.input_convention import input_convention
+from vt_seg.config import require_vt_seg_keys
 from vt_seg.data.mapper import common_flip_pairs
 from vt_seg.evaluation import SegmentationEvaluator, build_evaluator
 from vt_seg.modeling import ImageClassifier, add_stochastic_depth
@@ -143,6 +144,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> torch.nn.Module:
+        require_vt_seg_keys(cfg, "MODEL.BACKBONE.STOCHASTIC_DEPTH")
         model = super().build_model(cfg)
         # A classifier has done so itself.
         if cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH > 0 and not isinstance(model, ImageClassifier):

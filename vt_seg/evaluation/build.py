@@ -11,6 +11,8 @@ from detectron2.evaluation import (
     DatasetEvaluators,
 )
 
+from vt_seg.config import require_vt_seg_keys
+
 from .classification_evaluator import ClassificationEvaluator
 from .segmentation_evaluator import SegmentationEvaluator
 
@@ -36,6 +38,7 @@ def build_evaluator(
     Raises:
         ValueError: the metadata name no evaluator, or one that is not known here.
     """
+    require_vt_seg_keys(cfg, "TEST.SEM_SEG")
     if not output_folder:
         output_folder = os.path.join(cfg.OUTPUT_DIR, "inference")
         if len(cfg.DATASETS.TEST) > 1:

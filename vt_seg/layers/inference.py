@@ -41,7 +41,7 @@ def is_stock(module: nn.Module, sources: tuple[str, ...]) -> bool:
     return (
         forward.__module__ in sources
         and not hasattr(forward, "__wrapped__")
-        and "forward" not in vars(module)
+        and "forward" not in module.__dict__
         and not has_hooks(module)
     )
 

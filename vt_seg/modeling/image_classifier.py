@@ -9,6 +9,7 @@ from detectron2.structures import ImageList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..config import require_vt_seg_keys
 from .distillation import Distillation, distillation
 from .stochastic_depth import add_stochastic_depth
 
@@ -102,6 +103,7 @@ class ImageClassifier(nn.Module):
         Raises:
             ValueError: the backbone makes a map that nothing reads.
         """
+        require_vt_seg_keys(cfg, "MODEL.CLASSIFIER", "MODEL.BACKBONE.STOCHASTIC_DEPTH")
         backbone = build_backbone(cfg)
         outputs = backbone.output_shape()
         if cfg.MODEL.CLASSIFIER.IN_FEATURE == "tokens" and {"tokens", "res5"} <= outputs.keys():

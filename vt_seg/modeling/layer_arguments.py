@@ -8,6 +8,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.layers import get_norm
 
+from ..config import require_vt_seg_keys
 from ..layers.pointwise import NormFactory
 
 
@@ -15,12 +16,9 @@ def visual_transformer_arguments(cfg: CfgNode, name: str) -> dict[str, Any]:
     """Keyword arguments of the layers from the keys that VT_FPN and VT_RESNET share.
 
     Raises:
-        KeyError: if the config was made without vt_seg's keys.
+        ValueError: if the config was made without vt_seg's keys.
     """
-    if name not in cfg.MODEL:
-        raise KeyError(
-            f"the config has no MODEL.{name}: call vt_seg.add_vt_seg_config(cfg) after get_cfg()"
-        )
+    require_vt_seg_keys(cfg, f"MODEL.{name}")
     node = cfg.MODEL[name]
     return {
         "num_tokens": node.NUM_TOKENS,

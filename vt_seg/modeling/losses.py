@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from ..config import require_vt_seg_keys
+
 
 class SegmentationLoss(nn.Module):
     """Mean cross-entropy over the labelled pixels, as ``F.cross_entropy``; 0 where there are none.
@@ -183,6 +185,7 @@ class _SumOverImages(torch.autograd.Function):
 
 def segmentation_loss(cfg) -> SegmentationLoss:
     """The loss that ``MODEL.SEM_SEG_HEAD`` describes."""
+    require_vt_seg_keys(cfg, "MODEL.SEM_SEG_HEAD.LOSS")
     head = cfg.MODEL.SEM_SEG_HEAD
     return SegmentationLoss(
         head.NUM_CLASSES,

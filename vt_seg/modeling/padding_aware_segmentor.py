@@ -10,6 +10,7 @@ from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
+from ..config import require_vt_seg_keys
 from ..layers.inference import has_hooks
 from .logit_map import LogitMap
 from .output_choice import OutputChoice
@@ -49,6 +50,7 @@ class PaddingAwareSegmentor(OutputChoice, SemanticSegmentor):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Arguments of ``__init__``."""
+        require_vt_seg_keys(cfg, "MODEL.SEM_SEG_HEAD.OUTPUT", "MODEL.CHANNELS_LAST")
         return {
             **super().from_config(cfg),
             "output": cfg.MODEL.SEM_SEG_HEAD.OUTPUT,

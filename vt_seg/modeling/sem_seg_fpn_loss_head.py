@@ -6,6 +6,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from torch import Tensor
 
+from ..config import require_vt_seg_keys
 from .losses import SegmentationLoss, segmentation_loss
 from .upsampling import upsample
 
@@ -37,6 +38,7 @@ class SemSegFPNLossHead(SemSegFPNHead):
         Raises:
             ValueError: ``MODEL.SEM_SEG_HEAD.IN_FEATURES`` names tokens.
         """
+        require_vt_seg_keys(cfg, "MODEL.SEM_SEG_HEAD.LOSS")
         names = cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES
         tokens = [name for name in names if name in input_shape and not input_shape[name].stride]
         if tokens:

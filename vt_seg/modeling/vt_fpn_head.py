@@ -11,6 +11,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..config import require_vt_seg_keys
 from ..layers import VTFPN
 from ..layers.inference import is_plain_conv
 from .losses import SegmentationLoss
@@ -78,6 +79,7 @@ class VTFPNHead(SemSegFPNLossHead):
         Raises:
             ValueError: if the backbone lacks one of ``MODEL.SEM_SEG_HEAD.IN_FEATURES``.
         """
+        require_vt_seg_keys(cfg, "MODEL.SEM_SEG_HEAD.LOSS", "MODEL.VT_FPN")
         missing = [name for name in cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES if name not in input_shape]
         if missing:
             raise ValueError(

@@ -9,6 +9,7 @@ from detectron2.modeling.backbone.resnet import CNNBlockBase
 from fvcore.nn import weight_init
 from torch import Tensor, nn
 
+from ..config import require_vt_seg_keys
 from ..layers import VisualTransformerStack
 from ..layers.pointwise import NormFactory
 from .layer_arguments import errors_naming, visual_transformer_arguments
@@ -152,6 +153,7 @@ def build_vt_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VTResNet:
         ValueError: a depth that the paper does not have, outputs without any of stage 5, or a
             combination of keys that cannot be, with the reason.
     """
+    require_vt_seg_keys(cfg, "MODEL.VT_RESNET")
     depth = cfg.MODEL.RESNETS.DEPTH
     out_features = cfg.MODEL.RESNETS.OUT_FEATURES
     if depth not in LAYERS_PER_DEPTH:

@@ -1,0 +1,63 @@
+"""What the tools do alike at their command line."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from vt_seg.command_line import errors_as_messages
+
+TOOLS = Path(__file__).parents[1] / "tools"
+
+
+@pytest.mark.parametrize("error", [ValueError("a key"), FileNotFoundError("no such file: x")])
+def test_what_a_user_got_wrong_is_a_message(error):
+    with pytest.raises(SystemExit, match=f"^error: {error}$") as end, errors_as_messages():
+        raise error
+    assert end.value.__context__ is error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyError("a bug"), AssertionError()])
+def test_other_errors_keep_their_traceback(error):
+    with pytest.raises(type(error)), errors_as_messages():
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("benchmark.py", ["--rounds"]),
+        ("benchmark_evaluation.py", ["--images"]),
+        ("benchmark_loader.py", ["--passes"]),
+        ("compare_scenes.py", ["--parallel"]),
+        ("demo.py", ["--config-file", "x.yaml", "--dataset", "x", "--num"]),
+        ("run_ablations.py", ["--threads"]),
+        ("validate_dataset.py", ["x", "--num-workers"]),
+        ("visualize_data.py", ["--config-file", "x.yaml", "--num"]),
+    ],
+)
+@pytest.mark.parametrize("count", ["0", "-3", "two", "1.5"])
+def test_counts_are_at_least_one(monkeypatch, capsys, tool, arguments, count):
+    monkeypatch.setattr("sys.argv", [tool, *arguments[:-1], f"{arguments[-1]}={count}"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(TOOLS / tool), run_name="__main__")
+    assert end.value.code == 2
+    says = capsys.readouterr().err
+    assert f"argument {arguments[-1]}: '{count}' is not a whole number of at least 1" in says
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "key"),
+    [
+        ("demo.py", ["--input", "a.jpg"], "TEST"),
+        ("visualize_tokens.py", ["--input", "a.jpg"], "TEST"),
+        ("visualize_data.py", ["--split", "test"], "TEST"),
+        ("visualize_data.py", [], "TRAIN"),
+    ],
+)
+def test_a_dataset_that_is_needed_is_asked_for(monkeypatch, tool, arguments, key):
+    config = ["--config-file", "configs/vtfpn_R18_scenes.yaml"]
+    opts = ["--opts", f"DATASETS.{key}", "()"]
+    monkeypatch.setattr("sys.argv", [tool, *config, *arguments, *opts])
+    with pytest.raises(SystemExit, match=f"^error: DATASETS.{key} is empty: name the registered"):
+        runpy.run_path(str(TOOLS / tool), run_name="__main__")

@@ -1,0 +1,175 @@
+"""Configs never run code, and what is wrong with one is told in a sentence."""
+
+import os
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from vt_seg.analysis.ablation_rows import read_row
+from vt_seg.engine import load_cfg
+
+ROOT = Path(__file__).parents[1]
+
+# Each would create the file {0}, were it loaded unsafely.
+TAGS = {
+    "apply": "OUTPUT_DIR: !!python/object/apply:os.mkdir ['{0}']",
+    "apply with keywords": "SEED: !!python/object/apply:os.mkdir {{kwds: {{path: '{0}'}}}}",
+    "new": "OUTPUT_DIR: !!python/object/new:os.mkdir ['{0}']",
+    "in a list": "DATASETS: {{CUSTOM: [{{NAME: !!python/object/apply:os.mkdir ['{0}']}}]}}",
+    "as a key": "? !!python/object/apply:os.mkdir ['{0}']\n: 1",
+    "name": "OUTPUT_DIR: !!python/name:os.system ''",
+    "module": "OUTPUT_DIR: !!python/module:os ''",
+    "tuple": "INPUT: {{MIN_SIZE_TRAIN: !!python/tuple [1, 2]}}",
+}
+
+
+@pytest.fixture
+def ran(tmp_path):
+    return tmp_path / "ran"
+
+
+@pytest.mark.parametrize("tag", TAGS)
+@pytest.mark.parametrize("where", ["itself", "base", "list of bases"])
+def test_tags_that_make_python_objects_are_refused(tmp_path, ran, tag, where):
+    evil, config = tmp_path / "evil.yaml", tmp_path / "config.yaml"
+    evil.write_text(TAGS[tag].format(ran))
+    base = {"base": "evil.yaml", "list of bases": "[harmless.yaml, evil.yaml]"}.get(where)
+    (tmp_path / "harmless.yaml").write_text("SEED: 1\n")
+    config.write_text(f"_BASE_: {base}\n" if base else evil.read_text())
+    with pytest.raises(ValueError) as error:
+        load_cfg(str(config))
+    refused = config if where == "itself" else evil
+    assert f"{refused}, line 1: could not determine a constructor for the tag" in str(error.value)
+    assert "YAML tags that make Python objects can run code, and are refused" in str(error.value)
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("key", ["OUTPUT_DIR", "DATASETS.CUSTOM", "SEED"])
+def test_overrides_are_literals(tmp_path, ran, key):
+    for value in (
+        f"__import__('os').mkdir({str(ran)!r})",
+        f"!!python/object/apply:os.mkdir [{str(ran)!r}]",
+        f"[__import__('os').mkdir({str(ran)!r})]",
+    ):
+        if key == "OUTPUT_DIR":
+            assert value == load_cfg("", [key, value]).OUTPUT_DIR
+        else:
+            with pytest.raises(ValueError, match=f"{key} is given a text and needs"):
+                load_cfg("", [key, value])
+    assert not ran.exists()
+
+
+def test_rows_of_ablations_are_read_safely(tmp_path, ran):
+    (tmp_path / "row.yaml").write_text(TAGS["apply"].format(ran))
+    with pytest.raises(ValueError, match="row.yaml, line 1: could not determine .* are refused"):
+        read_row(str(tmp_path / "row.yaml"))
+    assert not ran.exists()
+
+
+TOOLS = {
+    "train_net.py": (),
+    "train_net.py --eval-only": (),
+    "demo.py": ("--input", "a.jpg"),
+    "analyze_model.py": (),
+    "visualize_data.py": (),
+    "visualize_tokens.py": ("--input", "a.jpg"),
+    "validate_dataset.py": (),
+}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_no_tool_runs_code_of_a_config(monkeypatch, tmp_path, ran, tool):
+    """Nor ends in a traceback: of a `SystemExit`, Python prints the message alone."""
+    (tmp_path / "evil.yaml").write_text(TAGS["apply"].format(ran))
+    (tmp_path / "config.yaml").write_text("_BASE_: evil.yaml\n")
+    script, *flags = tool.split()
+    arguments = ["--config-file", str(tmp_path / "config.yaml"), *flags, *TOOLS[tool]]
+    says = f"^error: {tmp_path}/evil.yaml, line 1: could not determine .* refused$"
+    run_tool(monkeypatch, script, arguments, says)
+    assert not ran.exists()
+
+
+def test_a_sweep_runs_no_code_of_a_config(monkeypatch, tmp_path, ran):
+    (tmp_path / "row.yaml").write_text(TAGS["apply"].format(ran))
+    arguments = ["--configs", tmp_path / "row.yaml", "--output", tmp_path / "out"]
+    arguments += ["--table", tmp_path / "table.md"]
+    run_tool(monkeypatch, "run_ablations.py", map(str, arguments), "^error: .*row.yaml, line 1: ")
+    assert not ran.exists() and not (tmp_path / "out").exists()
+
+
+def run_tool(monkeypatch, script, arguments, says):
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    with pytest.raises(SystemExit, match=says):
+        runpy.run_path(str(ROOT / "tools" / script), run_name="__main__")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("SOLVER: {MAX_ITERS: 3}", "no config key SOLVER.MAX_ITERS (near: SOLVER.MAX_ITER"),
+        ("SOLVER: {BASE_LR: 1}", "SOLVER.BASE_LR is given a whole number and needs a decimal numb"),
+        ("SOLVER: 3", "SOLVER is given a whole number and needs a CfgNode"),
+        (
+            "SOLVER: {STEPS: 3}",
+            "SOLVER.STEPS is given a whole number and needs a tuple such as (30",
+        ),
+        ("OUTPUT_DIR: 2026-11-26", "Key OUTPUT_DIR with value <class 'datetime.date'> is not"),
+        ("- SOLVER", "it is no mapping of keys to values"),
+        ("", "it is no mapping of keys to values"),
+        ("SOLVER: {", "config.yaml, line 1 is not YAML"),
+        ("SOLVER:\n\tX: 1", "config.yaml, line 2 is not YAML: found character '\\t' that cannot"),
+        ("_BASE_: gone.yaml", "gone.yaml, which does not exist: mend its _BASE_"),
+        ("_BASE_: config.yaml", "its _BASE_ files inherit each other in a circle"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_a_sentence(tmp_path, text, says):
+    config = tmp_path / "config.yaml"
+    config.write_text(text)
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        load_cfg(str(config))
+    assert str(error.value).startswith(str(config)) and says in str(error.value)
+
+
+def test_a_config_that_is_not_there_or_is_no_text(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no config file .*no.yaml"):
+        load_cfg(str(tmp_path / "no.yaml"))
+    os.mkfifo(tmp_path / "fifo.yaml")
+    with pytest.raises(FileNotFoundError, match="there is no config file .*fifo.yaml"):
+        load_cfg(str(tmp_path / "fifo.yaml"))
+    (tmp_path / "image.yaml").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
+    with pytest.raises(ValueError, match="image.yaml is not YAML"):
+        load_cfg(str(tmp_path / "image.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["SOLVER.MAX_ITER"], "overrides are pairs KEY VALUE, and 'SOLVER.MAX_ITER' is left over"),
+        (
+            ["SOLVER.MAX_ITR", "1"],
+            "SOLVER.MAX_ITR 1: there is no config key SOLVER.MAX_ITR (near: S",
+        ),
+        (["SOLVERS.MAX_ITER", "1"], "there is no config key SOLVERS.MAX_ITER (near: SOLVER.MAX_I"),
+        (["SOLVER.MAX_ITER.X", "1"], "there is no config key SOLVER.MAX_ITER.X"),
+        (["SOLVER.MAX_ITER", "1.5"], "SOLVER.MAX_ITER is given a decimal number and needs a whole"),
+        (
+            ["DATASETS.CUSTOM", "[{'NAME': 'x', 'IMAGES': 5, 'MASKS': 5, 'CLASSES': 3}]"],
+            "DATASETS.CUSTOM[0]: ",
+        ),
+        (["_BASE_", "a.yaml"], "The reserved key '_BASE_' can only be used in files"),
+    ],
+)
+def test_what_is_wrong_with_overrides_is_a_sentence(overrides, says):
+    with pytest.raises(ValueError) as error:
+        load_cfg("", overrides)
+    assert says in str(error.value)
+
+
+def test_bases_are_inherited_in_their_order(tmp_path):
+    (tmp_path / "a.yaml").write_text("SEED: 1\nSOLVER: {MAX_ITER: 10, STEPS: [5]}\n")
+    (tmp_path / "b.yaml").write_text("SOLVER: {MAX_ITER: 20}\n")
+    (tmp_path / "c.yaml").write_text("_BASE_: [a.yaml, b.yaml]\nSOLVER:\n  STEPS: (7, 9)\n")
+    cfg = load_cfg(str(tmp_path / "c.yaml"), ["SEED", "2"])
+    assert (cfg.SEED, cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS) == (2, 20, (7, 9))

@@ -1,0 +1,33 @@
+"""What the tools do alike at their command line."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def errors_as_messages() -> Iterator[None]:
+    """End the process with a message in place of a traceback where what the user gave is wrong.
+
+    Files, configs and datasets are refused with `OSError` and `ValueError` whose messages say what
+    to do. A training stays outside, since its errors may be bugs.
+
+    Raises:
+        SystemExit: with the message, which Python prints on standard error, and so with status 1.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+def positive_int(text: str) -> int:
+    """Return an argument that counts something, for argparse's ``type``.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is no whole number of at least 1.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)

@@ -1,0 +1,134 @@
+"""Config files and ``KEY VALUE`` overrides, read safely; what is wrong with them is a sentence."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import yaml
+from detectron2.config import CfgNode
+from detectron2.utils.file_io import PathManager
+from fvcore.common.config import BASE_KEY
+
+from .config_keys import flat_keys
+
+_UNKNOWN_KEY = re.compile(r"Non-existent config key: (.+)")
+_OTHER_TYPE = re.compile(
+    r"Type mismatch \(<class '([\w.]+)'> vs. <class '([\w.]+)'>\).* config key: (\S+)", re.DOTALL
+)
+_TYPE_NAMES = {"str": "a text", "float": "a decimal number", "int": "a whole number"}
+
+
+def merge_config_file(cfg: CfgNode, path: str) -> None:
+    """Merge a YAML file, and the ``_BASE_`` files that it inherits, into ``cfg``.
+
+    Detectron2's ``merge_from_file`` runs Python that a file's tags ask for, unless it is told not
+    to; here it is.
+
+    Args:
+        cfg: an unfrozen config, changed in place.
+        path: the file, in any form that Detectron2's ``PathManager`` knows.
+
+    Raises:
+        FileNotFoundError: if there is no such file, or none of its ``_BASE_``.
+        ValueError: if it has tags that make Python objects, is not YAML, names a key that does not
+            exist, or gives a key a value of another type.
+    """
+    if not PathManager.isfile(path):
+        raise FileNotFoundError(f"there is no config file {path}")
+    with _errors_in_sentences(cfg, path):
+        cfg.merge_from_file(path, allow_unsafe=False)
+
+
+def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
+    """Merge ``["KEY", "VALUE", ...]`` into ``cfg``, in place.
+
+    Raises:
+        ValueError: if they are no pairs, a key does not exist, or a value has another type.
+    """
+    if len(overrides) % 2:
+        raise ValueError(
+            f"overrides are pairs KEY VALUE, and {overrides[-1]!r} is left over: "
+            f"{' '.join(map(str, overrides))}"
+        )
+    known = _nodes_and_keys(cfg)
+    for key, value in zip(overrides[::2], overrides[1::2], strict=True):
+        if key not in known and key != BASE_KEY:
+            raise ValueError(f"{key} {value}: {_no_such_key(known, key)}")
+        with _errors_in_sentences(cfg, f"{key} {value}"):
+            cfg.merge_from_list([key, value])
+
+
+def read_yaml(path: str) -> Any:
+    """Return the content of one YAML file, its ``_BASE_`` not followed.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it has tags that make Python objects, or is not YAML.
+    """
+    with _yaml_errors_in_sentences(path), open(path, encoding="utf-8") as file:
+        return yaml.safe_load(file)
+
+
+@contextmanager
+def _yaml_errors_in_sentences(path: str) -> Iterator[None]:
+    try:
+        yield
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{mark.name}, line {mark.line + 1}" if mark else path
+        if isinstance(error, yaml.constructor.ConstructorError):
+            raise ValueError(
+                f"{where}: {error.problem}. Configs may hold texts, numbers, lists and mappings "
+                "alone: YAML tags that make Python objects can run code, and are refused"
+            ) from error
+        raise ValueError(f"{where} is not YAML: {error.problem}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+
+
+@contextmanager
+def _errors_in_sentences(cfg: CfgNode, source: str) -> Iterator[None]:
+    """Turn what YAML, fvcore and yacs raise into sentences that begin with ``source``."""
+    with _yaml_errors_in_sentences(source):
+        try:
+            yield
+        except UnicodeDecodeError:  # a ValueError that is YAML's business
+            raise
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{source} inherits {error.filename}, which does not exist: mend its _BASE_"
+            ) from error
+        except RecursionError as error:
+            raise ValueError(
+                f"{source}: its _BASE_ files inherit each other in a circle"
+            ) from error
+        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{source}: {_reason(cfg, error)}") from error
+
+
+def _nodes_and_keys(cfg: CfgNode) -> set[str]:
+    """Return the dotted names of all keys and of the nodes that hold them."""
+    parts = (key.split(".") for key, _ in flat_keys(cfg))
+    return {".".join(part[:n]) for part in parts for n in range(1, len(part) + 1)}
+
+
+def _no_such_key(known: Iterable[str], key: str) -> str:
+    near = difflib.get_close_matches(key, sorted(known), n=2)
+    return f"there is no config key {key}" + (f" (near: {', '.join(near)})" if near else "")
+
+
+def _reason(cfg: CfgNode, error: Exception) -> str:
+    text = str(error.args[0]) if error.args else repr(error)
+    if found := _UNKNOWN_KEY.search(text):
+        return _no_such_key(_nodes_and_keys(cfg), found[1])
+    if found := _OTHER_TYPE.search(text):
+        wanted, given, key = found.groups()
+        kinds = [_TYPE_NAMES.get(name, f"a {name.rpartition('.')[2]}") for name in (given, wanted)]
+        example = dict(flat_keys(cfg)).get(key)
+        such_as = f" such as {example!r}" if example is not None else ""
+        return f"{key} is given {kinds[0]} and needs {kinds[1]}{such_as}"
+    if isinstance(error, (AttributeError, TypeError)):  # of a file that is a list, or empty
+        return f"it is no mapping of keys to values ({text})"
+    return text
