@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..datasets.coco_stuff_labels import COCO_STUFF_LABELS
+from ..regular_files import require_regular_file
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _USER_BLOCK = 512  # MATLAB puts its own header before HDF5's
@@ -30,9 +31,10 @@ def read_mat_annotation(path: str | os.PathLike) -> MatAnnotation:
     Raises:
         FileNotFoundError: no such file.
         ImportError: h5py (MATLAB 7.3) or SciPy (MATLAB 5) is missing.
-        ValueError: not such a file, truncated, neither 172 nor 182 names, names of other classes
-            than expected, or labels that are no ids; names the file.
+        ValueError: not a regular file, not such a file, truncated, neither 172 nor 182 names, names
+            of other classes than expected, or labels that are no ids; names the file.
     """
+    require_regular_file(path)
     with open(path, "rb") as file:
         start = file.read(_USER_BLOCK + len(_HDF5_SIGNATURE))
     if _HDF5_SIGNATURE in (start[:8], start[_USER_BLOCK:]):
