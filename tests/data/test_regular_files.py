@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 
+import h5py
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog
@@ -149,6 +150,31 @@ def test_manifest_of_painted_images_is_a_regular_file(tmp_path):
     pipe(tmp_path / "shapes.json")
     with pytest.raises(ValueError, match="is a named pipe"):
         write_shapes(tmp_path, ShapeSet(train=1, val=1))
+
+
+@pytest.mark.parametrize(
+    "kind", ["external link", "link to a link", "external storage", "virtual data set"]
+)
+def test_annotations_are_read_from_their_own_file_alone(tmp_path, kind):
+    """HDF5 has three ways to refer to another file; opening a pipe would block."""
+    other = pipe(tmp_path / "other")
+    path = tmp_path / "a.mat"
+    variants.write_mat_v73(path, np.ones((4, 5), np.uint8), variants.names_v10())
+    with h5py.File(path, "r+") as file:
+        del file["S"]
+        if kind == "external link":
+            file["S"] = h5py.ExternalLink(str(other), "S")
+        elif kind == "link to a link":
+            file["other"] = h5py.ExternalLink(str(other), "S")
+            file["S"] = h5py.SoftLink("/other")
+        elif kind == "external storage":
+            file.create_dataset("S", (5, 4), "u1", external=[(str(other), 0, 20)])
+        else:
+            layout = h5py.VirtualLayout((5, 4), "u1")
+            layout[:] = h5py.VirtualSource(str(other), "S", (5, 4))
+            file.create_virtual_dataset("S", layout)
+    with pytest.raises(ValueError, match=r"a\.mat keeps its data in another file"):
+        read_mat_annotation(path)
 
 
 def test_validation_lists_pipes_among_the_findings(tmp_path):
