@@ -85,6 +85,16 @@ def test_every_reader_refuses_pipes_and_devices(tmp_path, reader, make, kind):
         READERS[reader](path)
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_config_inherits_from_regular_files_alone(tmp_path, listed):
+    pipe(tmp_path / "deep/pipe.yaml")
+    (tmp_path / "middle.yaml").write_text("_BASE_: deep/pipe.yaml\n")
+    base = '["middle.yaml"]' if listed else '"middle.yaml"'
+    (tmp_path / "top.yaml").write_text(f"_BASE_: {base}\nVERSION: 2\n")
+    with pytest.raises(ValueError, match=r"deep/pipe\.yaml is a named pipe"):
+        load_cfg(str(tmp_path / "top.yaml"))
+
+
 @pytest.mark.parametrize("reader", ["image", "mask", "split list", "MATLAB file"])
 def test_a_device_named_directly_is_refused(reader):
     with pytest.raises(ValueError, match="/dev/zero is a device"):

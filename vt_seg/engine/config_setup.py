@@ -11,10 +11,10 @@ from detectron2.utils.logger import setup_logger
 
 from vt_seg.config import add_vt_seg_config
 from vt_seg.data import register_from_config
-from vt_seg.data.regular_files import require_regular_file
 from vt_seg.modeling import PaddingAwareSegmentor
 from vt_seg.modeling.output_choice import check_output
 
+from .config_chain import require_regular_config
 from .dataset_check import check_datasets
 from .devices import adapt_to_machine
 
@@ -35,13 +35,13 @@ def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
 
     Raises:
         FileNotFoundError, TypeError, ValueError: an entry of ``DATASETS.CUSTOM`` is not right.
-        ValueError: ``config_file`` is no regular file, or the model cannot give
+        ValueError: ``config_file`` or one it inherits is no regular file, or the model cannot give
             ``MODEL.SEM_SEG_HEAD.OUTPUT``.
     """
     cfg = get_cfg()
     add_vt_seg_config(cfg)
     if config_file:
-        require_regular_file(config_file)
+        require_regular_config(config_file)
         cfg.merge_from_file(config_file)
     cfg.merge_from_list(overrides or [])
     _check_output(cfg)
