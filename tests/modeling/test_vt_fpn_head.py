@@ -8,8 +8,8 @@ from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from torch import nn
 from torch.nn import functional as F
 
-from tests.modeling.conftest import RES, sem_seg_batch, small_cfg, wake
-from vt_seg.modeling import VTFPNHead
+from tests.modeling.conftest import PYRAMID, RES, sem_seg_batch, small_cfg, wake
+from vt_seg.modeling import SemSegFPNLossHead, VTFPNHead
 from vt_seg.modeling.average_pooling import average_pool
 from vt_seg.modeling.upsampling import upsample
 
@@ -243,6 +243,19 @@ def test_weights_have_one_name_and_shape_at_every_common_stride_of_a_deeplab_bac
 def test_a_common_stride_between_powers_of_two_is_refused(common_stride):
     with pytest.raises(ValueError, match=rf"COMMON_STRIDE {common_stride} does not fit .* to 4,"):
         coarse_head(common_stride)
+
+
+@pytest.mark.parametrize("names", [PYRAMID, ["p2"]])
+def test_the_fpns_head_refuses_a_common_stride_coarser_than_its_finest_map(names):
+    """With one map nothing else would say so: it was doubled, and its corner trained on."""
+    cfg = small_cfg()
+    cfg.MODEL.SEM_SEG_HEAD.COMMON_STRIDE = 16
+    cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = names
+    shapes = {f"p{i}": ShapeSpec(channels=32, stride=2**i) for i in range(2, 6)}
+    with pytest.raises(ValueError, match="COMMON_STRIDE 16 is coarser than p2, of stride 4: set"):
+        SemSegFPNLossHead(cfg, shapes)
+    cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = ["p4", "p5"]
+    assert SemSegFPNLossHead(cfg, shapes).common_stride == 16
 
 
 @pytest.mark.parametrize("common_stride", [2, 8, 16])

@@ -34,6 +34,8 @@ class VTFPNHead(SemSegFPNLossHead):
     none), has these averaged down to it after their convolution.
     """
 
+    averages_finer_maps = True
+
     @configurable
     def __init__(
         self,
