@@ -87,7 +87,9 @@ def repaired(model: nn.Module, mask: Tensor, sources: set[str]) -> Iterator[None
                 if conv.kernel_size != (1, 1):
                     hook = conv.register_forward_pre_hook(lambda conv, args: zero(args[0]))
                     stack.callback(hook.remove)
-        if "backbone" in sources:  # the stem's max-pooling is no module: zeros, after its ReLU
+        if "backbone" in sources:
+            # The stem's max-pooling is no module. After the ReLU before it a zero never exceeds a
+            # pixel of the image, just as the border that the pooling adds.
             hook = model.backbone.stem.conv1.register_forward_hook(lambda m, args, out: zero(out))
             stack.callback(hook.remove)
         if "norm" in sources:
