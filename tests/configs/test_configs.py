@@ -26,6 +26,7 @@ def test_the_papers_table_and_the_rest_are_all_there():
         for depth, data in [
             *(("R50", "cocostuff"), ("R101", "cocostuff"), ("R50", "lip"), ("R101", "lip")),
             *(("R50", "cocostuff171"), ("R50", "cocostuff91"), ("R18", "scenes")),
+            *(("R101", "cocostuff171"), ("R101", "cocostuff91")),
         ]
     }
     assert expected | {
@@ -79,6 +80,22 @@ def test_cocostuff_recipe(neck, depth):
     )
     assert (cfg.MODEL.BACKBONE.FREEZE_AT, cfg.MODEL.VT_FPN.NORM) == (2, "SyncBN")
     assert cfg.DATASETS.TRAIN == ("coco_2017_train_panoptic_stuffonly",)
+
+
+@pytest.mark.parametrize("neck", ["fpn", "vtfpn"])
+@pytest.mark.parametrize("depth", [50, 101])
+@pytest.mark.parametrize("classes", [91, 171])
+def test_cocostuff_recipe_of_other_classes(neck, depth, classes):
+    """The recipe of the 54 classes; the classes, the data and the output folder are others."""
+    cfg, expected = load(f"{neck}_R{depth}_cocostuff{classes}"), load(f"{neck}_R{depth}_cocostuff")
+    assert classes == cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+    assert (f"vt_coco_2017_train_stuff{classes}",) == cfg.DATASETS.TRAIN
+    assert (f"vt_coco_2017_val_stuff{classes}",) == cfg.DATASETS.TEST
+    for one in (cfg, expected):
+        one.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 0
+        one.DATASETS.TRAIN = one.DATASETS.TEST = ()
+        one.OUTPUT_DIR = ""
+    assert cfg == expected
 
 
 @pytest.mark.parametrize("neck", ["fpn", "vtfpn"])

@@ -96,6 +96,12 @@ def test_unseeded_runs_and_other_samplers_are_detectron2s(scenes_cfg):
     assert len(file_names(loader, 1)[0]) == 4
 
 
+def test_segmentors_are_tested_one_image_at_a_time(scenes_cfg):
+    """So that no prediction depends on a larger batch mate (docs/padding.md)."""
+    scenes_cfg.SOLVER.IMS_PER_BATCH = 4
+    assert {len(batch) for batch in build_test_loader(scenes_cfg, "vt_scenes_val")} == {1}
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_classifiers_get_batches_of_one_size_in_a_seeded_order(shapes_cfg, num_workers):
     shapes_cfg.DATALOADER.NUM_WORKERS = num_workers

@@ -51,12 +51,13 @@ class PoolingBackbone(Backbone):
 
 
 @pytest.mark.parametrize("tokenizer", ["filter", "pooling", "clustering"])
-def test_tokens_do_not_depend_on_how_large_a_batch_mate_is(tokenizer):
+def test_training_tokens_do_not_depend_on_how_large_a_batch_mate_is(tokenizer):
     small, large = sem_seg_batch((32, 64), (96, 128))
     seen = []
     aware, stock = models(tokenizer)
     for model in (aware.eval(), stock.eval()):
         model.backbone = PoolingBackbone(model.backbone.output_shape())
+        model.training = True  # the model's way of training, with the norms' statistics kept
         model.sem_seg_head.neck.stack.blocks[0].mixer.register_forward_pre_hook(
             lambda module, args: seen.append(args[0])
         )
@@ -67,6 +68,32 @@ def test_tokens_do_not_depend_on_how_large_a_batch_mate_is(tokenizer):
     alone, beside, unaware = (tokens[0] for tokens in seen)
     torch.testing.assert_close(beside, alone, rtol=1e-4, atol=1e-4)
     assert (unaware - alone).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("kind", ["PaddingAwareSegmentor", "UnwarpingSemanticSegmentor"])
+@pytest.mark.parametrize("output", ["logits", "labels"])
+@pytest.mark.parametrize("head", ["VTFPNHead", "SemSegFPNHead"])
+def test_predictions_do_not_depend_on_batch_mates(kind, output, head):
+    """Images of one size run together, those of another size by themselves, in their order."""
+    cfg = small_cfg()
+    cfg.MODEL.META_ARCHITECTURE = kind
+    cfg.MODEL.SEM_SEG_HEAD.OUTPUT = output
+    if head == "SemSegFPNHead":
+        cfg.MODEL.BACKBONE.NAME = "build_resnet_fpn_backbone"
+        cfg.MODEL.SEM_SEG_HEAD.NAME = head
+        cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = PYRAMID
+    model = wake(build_model(cfg)).eval().double()
+    batch = sem_seg_batch((40, 56), (96, 33), (40, 56), (64, 64))
+    batch[1].update(height=50, width=20)
+    seen = []
+    model.backbone.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    with torch.no_grad():
+        together = [result["sem_seg"] for result in model(batch)]
+        assert seen == [2, 1, 1]
+        alone = [model([record])[0]["sem_seg"] for record in batch]
+    assert [tuple(x.shape[-2:]) for x in together] == [(40, 56), (50, 20), (40, 56), (64, 64)]
+    for expected, got in zip(alone, together, strict=True):
+        torch.testing.assert_close(got, expected, rtol=0, atol=0 if output == "labels" else 1e-9)
 
 
 def test_other_heads_take_detectron2s_way():

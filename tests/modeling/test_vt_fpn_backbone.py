@@ -1,13 +1,19 @@
+import re
+
 import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import build_backbone, build_model
+from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone, build_backbone, build_model
+from detectron2.modeling.backbone.fpn import LastLevelMaxPool
+from detectron2.modeling.backbone.regnet import RegNet, ResBottleneckBlock, SimpleStem
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
 
 from tests.modeling.conftest import PYRAMID, RES, sem_seg_batch, small_cfg, wake
 from vt_seg.layers import VTFPN
+from vt_seg.modeling.vt_fpn_backbone import VTFPNBackbone
+from vt_seg.modeling.vt_fpn_neck import build_vt_fpn_neck
 
 
 def cfg_with(backbone="build_resnet_vt_fpn_backbone"):
@@ -136,6 +142,127 @@ def test_stock_retinanet_trains_and_infers_with_its_top_block():
     assert all(p.grad is not None for p in model.backbone.parameters())
     with torch.no_grad():
         assert model.eval()(instance_batch())[0]["instances"].image_size == (64, 96)
+
+
+def build_regnet(cfg, input_shape):
+    """RegNetX-200MF: it calls the maps of strides 4 to 32 s1 to s4."""
+    return RegNet(
+        stem_class=SimpleStem,
+        stem_width=32,
+        block_class=ResBottleneckBlock,
+        depth=13,
+        w_a=36.44,
+        w_0=24,
+        w_m=2.49,
+        group_width=8,
+        norm="BN",
+        out_features=["s1", "s2", "s3", "s4"],
+    )
+
+
+@pytest.fixture
+def regnet_backbones():
+    """Names of RegNet backbones in Detectron2's registry, with our neck and with its FPN."""
+
+    def build_regnet_vt_fpn(cfg, input_shape):
+        bottom_up = build_regnet(cfg, input_shape)
+        names = ["s1", "s2", "s3", "s4"]
+        neck = build_vt_fpn_neck(cfg, [bottom_up.output_shape()[name] for name in names])
+        return VTFPNBackbone(bottom_up, names, neck, 32, LastLevelMaxPool())
+
+    def build_regnet_fpn(cfg, input_shape):
+        bottom_up = build_regnet(cfg, input_shape)
+        return FPN(bottom_up, ["s1", "s2", "s3", "s4"], 32, top_block=LastLevelMaxPool())
+
+    names = []
+    for builder in (build_regnet_vt_fpn, build_regnet_fpn):
+        BACKBONE_REGISTRY.register(builder)
+        names.append(builder.__name__)
+    yield names
+    for name in names:
+        del BACKBONE_REGISTRY._obj_map[name]
+
+
+def test_stock_mask_rcnn_trains_and_infers_on_regnet(regnet_backbones):
+    ours, stock = regnet_backbones
+    cfg = detection_cfg("GeneralizedRCNN")
+    cfg.MODEL.BACKBONE.NAME = stock
+    expected = build_backbone(cfg)
+    cfg.MODEL.BACKBONE.NAME = ours
+    model = wake(build_model(cfg)).train()
+    assert model.backbone.output_shape() == expected.output_shape()
+    assert list(model.backbone.output_shape()) == ["p2", "p3", "p4", "p5", "p6"]
+    with EventStorage():
+        losses = model(instance_batch())
+    total = sum(losses.values())
+    assert "loss_mask" in losses and total.isfinite()
+    total.backward()
+    assert all(p.grad.any() for p in model.backbone.neck.parameters())
+    with torch.no_grad():
+        assert model.eval()(instance_batch())[0]["instances"].image_size == (64, 96)
+
+
+class Maps(Backbone):
+    """Gives maps of chosen names and strides."""
+
+    def __init__(self, **strides):
+        super().__init__()
+        self.strides = strides
+
+    def forward(self, x):
+        return {
+            name: torch.nn.functional.avg_pool2d(x, stride) for name, stride in self.strides.items()
+        }
+
+    def output_shape(self):
+        return {name: ShapeSpec(channels=3, stride=s) for name, s in self.strides.items()}
+
+
+def backbone_on(top_block=None, **strides):
+    neck = build_vt_fpn_neck(small_cfg(), [ShapeSpec(channels=3)] * len(strides))
+    return VTFPNBackbone(Maps(**strides), list(strides), neck, 32, top_block)
+
+
+@pytest.mark.parametrize(
+    ("strides", "names"),
+    [
+        ({"s1": 4, "s2": 8, "s3": 16, "s4": 32}, {"p2": 4, "p3": 8, "p4": 16, "p5": 32}),
+        ({"res2": 4, "res3": 8, "res4": 16, "res5": 16}, {"p2": 4, "p3": 8, "p4": 16, "p5": 16}),
+        ({"res4": 16, "res5": 16}, {"p4": 16, "p5": 16}),
+        ({"res2": 4, "res5": 32}, {"p2": 4, "p5": 32}),
+        ({"a": 8, "b": 8, "c": 8}, {"p3": 8, "p4": 8, "p5": 8}),
+    ],
+)
+def test_levels_are_named_by_their_strides(strides, names):
+    backbone = backbone_on(**strides)
+    assert {k: s.stride for k, s in backbone.output_shape().items()} == names
+    levels = backbone(torch.randn(1, 3, 64, 96))
+    assert {k: v.shape[-2:] for k, v in levels.items()} == {
+        k: (64 // stride, 96 // stride) for k, stride in names.items()
+    }
+
+
+def test_the_top_block_follows_the_last_level_of_a_shared_stride():
+    backbone = backbone_on(LastLevelMaxPool(), res2=4, res3=8, res4=16, res5=16)
+    assert list(backbone.output_shape().items())[-1] == ("p6", ShapeSpec(channels=32, stride=32))
+    levels = backbone(torch.randn(1, 3, 64, 96))
+    torch.testing.assert_close(levels["p6"], levels["p5"][:, :, ::2, ::2])
+
+
+@pytest.mark.parametrize("strides", [{"res3": 8, "res2": 4}, {"a": 4, "b": 12}])
+def test_strides_that_no_pyramid_has_are_refused(strides):
+    with pytest.raises(ValueError, match="IN_FEATURES names .* from the finest to the coarsest"):
+        backbone_on(**strides)
+
+
+def test_checkpoints_of_before_fit():
+    """Names of levels are in no weight: these are the keys that checkpoints have had."""
+    keys = build_backbone(cfg_with()).state_dict().keys()
+    assert {key.split(".")[0] for key in keys} == {"bottom_up", "neck"}
+    assert {".".join(k.split(".")[:4]) for k in keys if "laterals" in k} == {
+        f"neck.laterals.{level}.{layer}" for level in range(4) for layer in range(2)
+    }
+    assert not [key for key in keys if re.search(r"\bp\d", key)]
 
 
 def test_detectron2_without_our_keys_says_what_is_missing():

@@ -8,8 +8,9 @@ from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from torch import nn
 from torch.nn import functional as F
 
-from tests.modeling.conftest import RES, sem_seg_batch, small_cfg, wake
-from vt_seg.modeling import VTFPNHead
+from tests.modeling.conftest import PYRAMID, RES, sem_seg_batch, small_cfg, wake
+from vt_seg.modeling import SemSegFPNLossHead, VTFPNHead
+from vt_seg.modeling.average_pooling import average_pool
 from vt_seg.modeling.upsampling import upsample
 
 SHAPES = {name: ShapeSpec(channels=8 * 2**i, stride=4 * 2**i) for i, name in enumerate(RES)}
@@ -132,6 +133,156 @@ def test_semantic_segmentor_trains_on_images_of_different_sizes():
     loss.backward()
     without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
+
+
+def coarse_head(common_stride: int, shapes=SHAPES) -> VTFPNHead:
+    cfg = small_cfg()
+    cfg.MODEL.SEM_SEG_HEAD.COMMON_STRIDE = common_stride
+    return wake(SEM_SEG_HEADS_REGISTRY.get("VTFPNHead")(cfg, shapes)).double()
+
+
+def averaged(x, factor, real):
+    """Mean of each cell's real pixels, one cell after another; ``real`` is ``(N, 1, h, w)``."""
+    height, width = (-(-side // factor) for side in x.shape[-2:])
+    out = x.new_zeros(*x.shape[:2], height, width)
+    for n in range(len(x)):
+        for i in range(height):
+            for j in range(width):
+                cell = (slice(i * factor, (i + 1) * factor), slice(j * factor, (j + 1) * factor))
+                inside = real[n, 0][cell].flatten()
+                if inside.any():
+                    out[n, :, i, j] = x[n][:, cell[0], cell[1]].flatten(1)[:, inside].mean(1)
+    return out
+
+
+@pytest.mark.parametrize("common_stride", [8, 16, 32])
+@pytest.mark.parametrize("size", [(64, 96), (61, 97), (5, 33)])
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_coarse_common_stride_averages_the_finer_maps(common_stride, size, padded):
+    """Each level by itself: convolution, then the mean of the cells or Detectron2's doublings."""
+    module = coarse_head(common_stride).eval()
+    features = {name: x.double() for name, x in maps(*size, batch=2).items()}
+    mask = None
+    real = torch.ones(2, 1, *size, dtype=torch.bool)
+    if padded:
+        real[0, :, size[0] // 2 :] = False
+        real[0, :, :, -size[1] // 3 :] = False
+        mask = real
+    due = tuple(-(-side // common_stride) for side in size)
+    total = 0
+    written = module.neck([features[name] for name in RES], mask)
+    for name, x in zip(RES, written, strict=True):
+        stride = SHAPES[name].stride
+        convs = [m for m in module.get_submodule(name) if not isinstance(m, nn.Upsample)]
+        if stride <= common_stride:
+            (conv,) = convs
+            x = conv(x)
+            if stride < common_stride:
+                x = averaged(x, common_stride // stride, real[..., ::stride, ::stride])
+        else:
+            for step, conv in enumerate(convs):
+                left = 2 ** (len(convs) - 1 - step)
+                x = upsample(conv(x), 2, tuple(-(-side // left) for side in due))
+        assert x.shape[-2:] == due
+        total = total + x
+    expected = module.predictor(total)
+    got = module.layers(features, mask)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-10)
+    logits, _ = module(features, image_size=size, mask=mask)
+    torch.testing.assert_close(logits, upsample(expected, common_stride, size), rtol=0, atol=1e-10)
+
+
+def test_every_pixel_of_a_finer_map_counts_at_a_coarse_common_stride():
+    """What was cropped to its top left corner once: res2's gradient reaches all of its pixels."""
+    module = coarse_head(16).train()
+    features = {name: x.double().requires_grad_() for name, x in maps(61, 97, batch=2).items()}
+    loss = module(features, torch.randint(5, (2, 61, 97)))[1]["loss_sem_seg"]
+    gradients = torch.autograd.grad(loss, [*features.values(), *module.parameters()])
+    for gradient in gradients[: len(features)]:
+        assert gradient.abs().amax((0, 1)).min() > 0
+    assert all(gradient.any() for gradient in gradients[len(features) :])
+
+
+def test_averaging_with_a_mask_has_the_gradient_of_its_formula():
+    x = torch.randn(2, 3, 5, 7, dtype=torch.float64, requires_grad=True)
+    mask = torch.rand(2, 1, 5, 7) > 0.4
+    mask[0, :, :4, :4] = False  # a cell without any
+    torch.testing.assert_close(average_pool(x, 4, mask), averaged(x, 4, mask), rtol=0, atol=1e-14)
+    assert torch.autograd.gradcheck(lambda t: average_pool(t, 4, mask), x)
+    assert torch.autograd.gradcheck(lambda t: average_pool(t, 4), x)
+
+
+@pytest.mark.parametrize("sizes", [(19, 9, 4, 2), (18, 9, 4, 2)])
+def test_a_coarse_common_stride_takes_maps_that_are_rounded_down(sizes):
+    module = coarse_head(16).eval()
+    features = {
+        name: torch.randn(1, shape.channels, side, side + 1, dtype=torch.float64)
+        for (name, shape), side in zip(SHAPES.items(), sizes, strict=True)
+    }
+    side, width = (-(-n // 4) for n in (sizes[0], sizes[0] + 1))
+    assert module.layers(features).shape == (1, 5, side, width)
+    assert module(features, image_size=(79, 83))[0].shape == (1, 5, 79, 83)
+
+
+@pytest.mark.parametrize("common_stride", [4, 8, 16])
+def test_weights_have_one_name_and_shape_at_every_common_stride_of_a_deeplab_backbone(
+    common_stride,
+):
+    """Output stride 16, as DeepLab's base config has it: no map is coarser than 16."""
+    shapes = {**SHAPES, "res5": ShapeSpec(channels=64, stride=16)}
+    module = coarse_head(common_stride, shapes)
+    keys = [f"{name}.0.weight" for name in RES]
+    assert set(keys) <= module.state_dict().keys()
+    fine = coarse_head(16, shapes)
+    assert {n: p.shape for n, p in fine.named_parameters() if n in keys} == {
+        n: p.shape for n, p in module.named_parameters() if n in keys
+    }
+
+
+@pytest.mark.parametrize("common_stride", [0, 3, 6, 12])
+def test_a_common_stride_between_powers_of_two_is_refused(common_stride):
+    with pytest.raises(ValueError, match=rf"COMMON_STRIDE {common_stride} does not fit .* to 4,"):
+        coarse_head(common_stride)
+
+
+@pytest.mark.parametrize("names", [PYRAMID, ["p2"]])
+def test_the_fpns_head_refuses_a_common_stride_coarser_than_its_finest_map(names):
+    """With one map nothing else would say so: it was doubled, and its corner trained on."""
+    cfg = small_cfg()
+    cfg.MODEL.SEM_SEG_HEAD.COMMON_STRIDE = 16
+    cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = names
+    shapes = {f"p{i}": ShapeSpec(channels=32, stride=2**i) for i in range(2, 6)}
+    with pytest.raises(ValueError, match="COMMON_STRIDE 16 is coarser than p2, of stride 4: set"):
+        SemSegFPNLossHead(cfg, shapes)
+    cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = ["p4", "p5"]
+    assert SemSegFPNLossHead(cfg, shapes).common_stride == 16
+
+
+@pytest.mark.parametrize("common_stride", [2, 8, 16])
+@pytest.mark.parametrize("size", [(96, 64), (75, 101)])
+def test_labels_are_the_argmax_of_the_logits_at_every_common_stride(common_stride, size):
+    cfg = small_cfg()
+    cfg.MODEL.META_ARCHITECTURE = "PaddingAwareSegmentor"
+    cfg.MODEL.SEM_SEG_HEAD.COMMON_STRIDE = common_stride
+    model = wake(build_model(cfg)).eval()
+    batch = sem_seg_batch(size)
+    with torch.no_grad():
+        logits = model(batch)[0]["sem_seg"]
+        model.output = "labels"
+        labels = model(batch)[0]["sem_seg"]
+    assert logits.shape[1:] == size
+    assert len(labels.unique()) > 1
+    torch.testing.assert_close(labels.long(), logits.argmax(0))
+
+
+@pytest.mark.parametrize("common_stride", [4, 16])
+def test_a_batch_of_different_sizes_trains_at_a_coarse_common_stride(common_stride):
+    cfg = small_cfg()
+    cfg.MODEL.META_ARCHITECTURE = "PaddingAwareSegmentor"
+    cfg.MODEL.SEM_SEG_HEAD.COMMON_STRIDE = common_stride
+    model = wake(build_model(cfg)).train()
+    model(sem_seg_batch((65, 97), (50, 64)))["loss_sem_seg"].backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
 def test_a_backbone_without_the_maps_is_refused_with_the_remedy():

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from .atomic_files import write_atomically
 from .readers import MaskLoader, mask_loader
+from .regular_files import require_regular_file
 
 
 class _LabelCounts(Dataset):
@@ -53,7 +54,8 @@ def class_histogram(
         ``(C,)`` int64.
 
     Raises:
-        ValueError: a label out of range; names the file.
+        ValueError: a label out of range, or a mask or the cache that is no regular file; names the
+            file.
     """
     key = _fingerprint(mask_files, num_classes, ignore_label) if comm.is_main_process() else ""
     cached = _read(cache_file, key) if comm.is_main_process() else None
@@ -84,6 +86,7 @@ def _fingerprint(mask_files: Sequence[str], num_classes: int, ignore_label: int)
 
 
 def _read(path: str, key: str) -> list[int] | None:
+    require_regular_file(path)
     try:
         with open(path) as file:
             kept = json.load(file)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from detectron2.utils.file_io import PathManager
 
 from .pairing import IMAGE_EXTENSIONS, MASK_EXTENSIONS
+from .regular_files import require_regular_file
 
 
 def read_names(path: str | os.PathLike) -> list[str]:
@@ -15,14 +16,15 @@ def read_names(path: str | os.PathLike) -> list[str]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is not text, or holds no name.
+        ValueError: not a regular file, not text, or it holds no name.
     """
+    require_regular_file(os.path.expanduser(path))
     try:
         with PathManager.open(os.path.expanduser(path), "r", encoding="utf-8-sig") as file:
             names = [line.strip() for line in file if line.strip()]
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no such file: {path}; it should hold one name a line") from error
-    except (UnicodeDecodeError, IsADirectoryError) as error:
+    except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a text file with one name a line ({error})") from error
     if not names:
         raise ValueError(f"{path} is empty; it should hold one name a line")

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from .atomic_files import one_at_a_time, remove_unfinished, write_atomically
 from .process_pool import process_pool
+from .regular_files import require_regular_file
 
 FIRST_INDEX = {"train": 1, "val": 10_000_001}
 """Held-out images have other indices, so no image is in both splits, however many there are."""
@@ -102,8 +103,9 @@ def _check_manifest(folder: Path, wanted: object, noun: str) -> None:
     path = folder / f"{noun}.json"
     if path.exists():
         try:
+            require_regular_file(path)
             known = json.loads(path.read_text())
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise OtherImagesError(
                 f"{path} is not readable ({error}); use another --root"
             ) from error

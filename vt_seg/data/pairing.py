@@ -147,6 +147,8 @@ def _missing(
                 f"{len(missing)} of {len(wanted)} listed names have no {kind} in {folder}, "
                 f"e.g. {missing[0]}"
             )
+            if os.path.isabs(missing[0]) or ".." in Path(missing[0]).parts:
+                message += "; names are relative to that folder"
             faults.append(PairingFault(f"listed without {kind}", len(missing), message))
     return faults
 

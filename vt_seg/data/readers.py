@@ -19,6 +19,7 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image, ImageOps
 
 from .label_check import check_labels
+from .regular_files import require_regular_file
 
 _UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 _DEEP_MODES = ("I", "F")  # and "I;16", "I;16B", ...
@@ -48,7 +49,8 @@ def read_image(path: str | os.PathLike, format: str = "BGR") -> np.ndarray:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not an image, truncated, or deeper than 8 bits a channel; names the file.
+        ValueError: not a regular file, not an image, truncated, or deeper than 8 bits a channel;
+            names the file.
     """
     content = _read(path)
     image = _decoded_by_opencv(content, format)
@@ -75,7 +77,8 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
     Raises:
         FileNotFoundError: no such file.
         ValueError: not one channel of class ids (RGB, RGBA, LA, JPEG, grey of 1 to 4 bits),
-            values that do not fit, or undecodable; names the file and the remedy.
+            values that do not fit, undecodable, or not a regular file; names the file and the
+            remedy.
     """
     content = _read(path)
     _refuse_rescaled_grey(path, content)
@@ -131,13 +134,12 @@ def mask_loader(num_classes: int, ignore_label: int = 255) -> MaskLoader:
 
 
 def _read(path: str | os.PathLike) -> bytes:
+    require_regular_file(path)
     try:
         with PathManager.open(os.fspath(path), "rb") as file:
             return file.read()
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no such file: {path}") from error
-    except IsADirectoryError as error:
-        raise ValueError(f"{path} is a folder, not a file") from error
     except PermissionError as error:
         raise PermissionError(f"{path} may not be read") from error
     except OSError as error:

@@ -1,6 +1,6 @@
 """Detectron2's SemanticSegmentor that knows padding from image, and gives labels if asked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,9 +21,13 @@ from .vt_fpn_head import VTFPNHead
 class PaddingAwareSegmentor(OutputChoice, SemanticSegmentor):
     """``SemanticSegmentor`` that keeps padding out of the tokens of a :class:`VTFPNHead`.
 
-    A batch is padded to its largest image. A tokenizer's softmax runs over the whole map, so under
-    ``SemanticSegmentor`` a small image's tokens would depend on how large its batch mates are.
-    Images of one size, and so a batch of one, and other heads take exactly its way.
+    In training a batch is padded to its largest image. A tokenizer's softmax runs over the whole
+    map, so under ``SemanticSegmentor`` a small image's tokens would depend on how large its batch
+    mates are. Convolutions, group norm and upsampling still see the padding (docs/padding.md).
+
+    In inference images of different sizes are not padded to one another: those of one size run
+    together, so that no prediction depends on a batch mate. Images of one size, and so a batch of
+    one, take exactly the way of ``SemanticSegmentor``.
 
     With ``MODEL.SEM_SEG_HEAD.OUTPUT`` "labels", inference gives ``{"sem_seg": classes (height,
     width)}``, an integer each, straight from the head's logits at its stride: see `LogitMap`.
@@ -59,8 +63,13 @@ class PaddingAwareSegmentor(OutputChoice, SemanticSegmentor):
 
     def forward(self, batched_inputs: list[dict]) -> Any:
         """See ``SemanticSegmentor.forward``."""
-        if self.output == "labels" and not self.training:
+        if self.training:
+            return self._losses(batched_inputs)
+        if self.output == "labels":
             return [{"sem_seg": scores.labels()} for scores in self.logit_maps(batched_inputs)]
+        return run_by_size(super().forward, batched_inputs)
+
+    def _losses(self, batched_inputs: list[dict]) -> dict[str, Tensor]:
         mask = padding_mask([tuple(x["image"].shape[-2:]) for x in batched_inputs], self.device)
         if mask is None or not isinstance(self.sem_seg_head, VTFPNHead):
             return super().forward(batched_inputs)
@@ -81,14 +90,16 @@ class PaddingAwareSegmentor(OutputChoice, SemanticSegmentor):
         Args:
             batched_inputs: as for ``SemanticSegmentor.forward`` in inference.
         """
+        return run_by_size(self._logit_maps_of_one_size, batched_inputs)
+
+    def _logit_maps_of_one_size(self, batched_inputs: list[dict]) -> list[LogitMap]:
         images = [x["image"].to(self.device) for x in batched_inputs]
         images = ImageList.from_tensors(
             [(image - self.pixel_mean) / self.pixel_std for image in images],
             self.backbone.size_divisibility,
             padding_constraints=self.backbone.padding_constraints,
         )
-        mask = padding_mask(images.image_sizes, self.device)
-        logits, stride = _head_logits(self.sem_seg_head, self.backbone(images.tensor), mask)
+        logits, stride = _head_logits(self.sem_seg_head, self.backbone(images.tensor))
         return [
             self._logit_map(record, scores, stride, tuple(size))
             for record, scores, size in zip(batched_inputs, logits, images.image_sizes, strict=True)
@@ -102,9 +113,20 @@ class PaddingAwareSegmentor(OutputChoice, SemanticSegmentor):
         return LogitMap(logits, stride, image_size, size)
 
 
-def _head_logits(
-    head: nn.Module, features: dict[str, Tensor], mask: Tensor | None
-) -> tuple[Tensor, int]:
+def run_by_size(run: Callable[[list[dict]], list], batched_inputs: list[dict]) -> list:
+    """Call ``run`` once for the records of each image size; return the results in their order."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for i, record in enumerate(batched_inputs):
+        groups.setdefault(tuple(record["image"].shape[-2:]), []).append(i)
+    if len(groups) < 2:
+        return run(batched_inputs)
+    results = {}
+    for indices in groups.values():
+        results.update(zip(indices, run([batched_inputs[i] for i in indices]), strict=True))
+    return [results[i] for i in range(len(batched_inputs))]
+
+
+def _head_logits(head: nn.Module, features: dict[str, Tensor]) -> tuple[Tensor, int]:
     """Logits before the head's last upsampling, and their stride; of other heads at stride 1.
 
     So of one with hooks, or whose ``forward`` was overridden: it may do more than upsample
@@ -112,11 +134,10 @@ def _head_logits(
     """
     forward = None if has_hooks(head) else getattr(head.forward, "__func__", None)
     if forward is VTFPNHead.forward:
-        return head.layers(features, mask, consume=True), head.common_stride
+        return head.layers(features, consume=True), head.common_stride
     if forward is SemSegFPNHead.forward:
         return head.layers(features), head.common_stride
-    masked = {"mask": mask} if mask is not None and isinstance(head, VTFPNHead) else {}
-    return head(features, **masked)[0], 1
+    return head(features)[0], 1
 
 
 def padding_mask(

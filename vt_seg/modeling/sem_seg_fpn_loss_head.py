@@ -17,7 +17,13 @@ class SemSegFPNLossHead(SemSegFPNHead):
 
     With the defaults of those keys the loss is Detectron2's, but for a batch without a labelled
     pixel, where Detectron2's is NaN and this one zero. Weights of either head fit the other.
+
+    Attributes:
+        averages_finer_maps: whether maps finer than the common stride are averaged down to it.
+            Detectron2's layers double them instead.
     """
+
+    averages_finer_maps = False
 
     @configurable
     def __init__(
@@ -27,7 +33,17 @@ class SemSegFPNLossHead(SemSegFPNHead):
         Args:
             input_shape, kwargs: of ``SemSegFPNHead``, without ``ignore_value``.
             loss: from logits at the size of the labels; it knows the label to ignore.
+
+        Raises:
+            ValueError: if ``common_stride`` is coarser than a map, unless ``averages_finer_maps``.
         """
+        name, finest = min(input_shape.items(), key=lambda item: item[1].stride)
+        if finest.stride < kwargs["common_stride"] and not self.averages_finer_maps:
+            raise ValueError(
+                f"MODEL.SEM_SEG_HEAD.COMMON_STRIDE {kwargs['common_stride']} is coarser than "
+                f"{name}, of stride {finest.stride}: set it to {finest.stride} or less, or leave "
+                f"{name} out of MODEL.SEM_SEG_HEAD.IN_FEATURES"
+            )
         super().__init__(input_shape, ignore_value=loss.ignore_value, **kwargs)
         self.loss = loss
 

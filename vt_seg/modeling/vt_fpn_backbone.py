@@ -1,8 +1,5 @@
 """VT-FPN as a backbone: in the place of Detectron2's FPN, for any head that reads p2, p3, ..."""
 
-import math
-import re
-
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone, build_resnet_backbone
@@ -16,10 +13,11 @@ from .vt_fpn_neck import build_vt_fpn_neck
 class VTFPNBackbone(Backbone):
     """A bottom-up network and the VT-FPN neck, with the interface of Detectron2's ``FPN``.
 
-    Outputs ``p<k>`` for each ``res<k>`` (the digits of the input's name, so that VT-ResNet's res4
-    and res5, both of stride 16, stay apart), then the top block's. Images are padded to the
-    coarsest stride as with an FPN: stock heads (``SemSegFPNHead``) upsample by fixed factors. The
-    padding, of which a backbone is told nothing, then enters the tokens; ``VTFPNHead`` avoids that.
+    Outputs ``p<k>`` for a map of stride ``2 ** k``, whatever its name, as Detectron2's ``FPN``
+    does; of maps that share a stride (VT-ResNet's res4 and res5), later ones take the next numbers.
+    The top block's levels follow. Images are padded to the coarsest stride as with an FPN: stock
+    heads (``SemSegFPNHead``) upsample by fixed factors. The padding, of which a backbone is told
+    nothing, then enters the tokens; ``VTFPNHead`` avoids that.
     """
 
     def __init__(
@@ -42,7 +40,8 @@ class VTFPNBackbone(Backbone):
             square_pad: if > 0, images are padded to squares of this side.
 
         Raises:
-            ValueError: if the bottom-up network does not give one of ``in_features``.
+            ValueError: if the bottom-up network does not give one of ``in_features``, or gives one
+                whose stride is no power of two or finer than that of the map before.
         """
         super().__init__()
         shapes = bottom_up.output_shape()
@@ -57,12 +56,13 @@ class VTFPNBackbone(Backbone):
         self.neck = neck
         self.top_block = top_block
         strides = [shapes[name].stride for name in in_features]
-        names = _level_names(in_features, strides)
-        self._out_feature_strides = dict(zip(names, strides, strict=True))
+        levels = _level_numbers(in_features, strides)
+        self._out_feature_strides = {
+            f"p{level}": stride for level, stride in zip(levels, strides, strict=True)
+        }
         if top_block is not None:
-            level = int(re.sub(r"\D", "", names[-1]))
             for i in range(1, top_block.num_levels + 1):
-                self._out_feature_strides[f"p{level + i}"] = strides[-1] * 2**i
+                self._out_feature_strides[f"p{levels[-1] + i}"] = strides[-1] * 2**i
         self._out_features = list(self._out_feature_strides)
         self._out_feature_channels = dict.fromkeys(self._out_features, out_channels)
         self._size_divisibility = max(strides)
@@ -92,12 +92,18 @@ class VTFPNBackbone(Backbone):
         return dict(zip(self._out_features, results, strict=True))
 
 
-def _level_names(in_features: list[str], strides: list[int]) -> list[str]:
-    """ "res4" to "p4"; names without a number are numbered by their stride, as Detectron2 does."""
-    numbers = [re.search(r"\d+$", name) for name in in_features]
-    if all(numbers):
-        return [f"p{number.group()}" for number in numbers]
-    return [f"p{int(math.log2(stride))}" for stride in strides]
+def _level_numbers(in_features: list[str], strides: list[int]) -> list[int]:
+    """Return log2 of each stride, or the number after the last level's where that is taken."""
+    if any(stride & (stride - 1) for stride in strides) or sorted(strides) != strides:
+        raise ValueError(
+            f"MODEL.FPN.IN_FEATURES names {list(in_features)} of strides {strides}: name maps "
+            "whose strides are powers of two, from the finest to the coarsest"
+        )
+    levels: list[int] = []
+    for stride in strides:
+        level = stride.bit_length() - 1
+        levels.append(max(level, levels[-1] + 1) if levels else level)
+    return levels
 
 
 @BACKBONE_REGISTRY.register()

@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from ..config import require_vt_seg_keys
 from ..layers import VTFPN
 from ..layers.inference import is_plain_conv
+from ..layers.spatial_attention import resize_mask
+from .average_pooling import average_pool
 from .losses import SegmentationLoss
 from .sem_seg_fpn_loss_head import SemSegFPNLossHead
 from .upsampling import upsample
@@ -28,7 +30,12 @@ class VTFPNHead(SemSegFPNLossHead):
     map, this one doubles it and crops to the size due there (``ceil(H / stride)``). So 473 x 473
     needs no padding, a pixel has the same place in the features as in a padded image, and at sizes
     that the strides divide, the result is Detectron2's.
+
+    A common stride coarser than some maps, as the 16 of DeepLab's configs (Detectron2's head takes
+    none), has these averaged down to it after their convolution.
     """
+
+    averages_finer_maps = True
 
     @configurable
     def __init__(
@@ -52,8 +59,12 @@ class VTFPNHead(SemSegFPNLossHead):
             num_classes, conv_dims, common_stride, loss_weight, norm: see Detectron2's
                 ``SemSegFPNHead``.
             loss: from logits at the size of the labels; it knows the label to ignore.
+
+        Raises:
+            ValueError: if ``common_stride`` and a map's stride do not differ by a power of two.
         """
         levels = ordered_by_stride(input_shape)
+        _check_common_stride(levels, common_stride)
         super().__init__(
             {
                 name: ShapeSpec(channels=neck_channels, stride=shape.stride)
@@ -69,6 +80,10 @@ class VTFPNHead(SemSegFPNLossHead):
         for conv in itertools.chain.from_iterable(self.scale_heads):
             if isinstance(conv, Conv2d):
                 conv.activation = F.relu_  # nobody else needs what comes out of the norm
+        self.pool_factors = [max(1, common_stride // shape.stride) for shape in levels.values()]
+        for head, factor in zip(self.scale_heads, self.pool_factors, strict=True):
+            if factor > 1:
+                del head[1]  # Detectron2 doubles every map of another stride
         self.neck = neck
         self.finest_stride = next(iter(levels.values())).stride
 
@@ -135,13 +150,21 @@ class VTFPNHead(SemSegFPNLossHead):
         """
         take = features.pop if consume else features.__getitem__
         maps = self.neck((take(name) for name in self.in_features), mask)
-        size = tuple(side * self.finest_stride // self.common_stride for side in maps[0].shape[-2:])
+        size = tuple(
+            -(-side * self.finest_stride // self.common_stride) for side in maps[0].shape[-2:]
+        )
         # Doubling, summing and the predictor are linear: levels that are doubled to `size` are
         # summed before, and what is doubled are scores, where they have fewer channels.
         fine, coarse = [], []
-        for head in reversed(self.scale_heads):  # and each map is freed once it is read
+        levels = zip(self.scale_heads, self.pool_factors, strict=True)
+        for head, factor in reversed(list(levels)):  # and each map is freed once it is read
             x = _until_last_doubling(head, maps.pop(), size)
-            (coarse if _doublings(head) else fine).append(x)
+            if factor > 1:
+                x = average_pool(x, factor, resize_mask(mask, x.shape[-2:]))
+            if _doublings(head):
+                coarse.append(x)
+            else:  # of another size from a backbone that rounds down
+                fine.append(x if x.shape[-2:] == size else upsample(x, 1, size))
         del x
         if len({x.shape[-2:] for x in coarse}) > 1:  # of a backbone that rounds down
             fine, coarse = fine + [upsample(x, 2, size) for x in coarse], []
@@ -152,6 +175,18 @@ class VTFPNHead(SemSegFPNLossHead):
             x = upsample(_sum(coarse), 2, size)
             fine = [x.add_(_sum(fine)) if fine else x]
         return self.predictor(_sum(fine))
+
+
+def _check_common_stride(levels: dict[str, ShapeSpec], common_stride: int) -> None:
+    powers = {2**i for i in range(31)}
+    for name, shape in levels.items():
+        fine, coarse = sorted((shape.stride, common_stride))
+        if fine < 1 or coarse % fine or coarse // fine not in powers:
+            raise ValueError(
+                f"MODEL.SEM_SEG_HEAD.COMMON_STRIDE {common_stride} does not fit {name}, of stride "
+                f"{shape.stride}: VTFPNHead resamples by powers of two; set it to "
+                f"{next(iter(levels.values())).stride}, the stride of the finest map"
+            )
 
 
 def _sum(maps: list[Tensor]) -> Tensor:

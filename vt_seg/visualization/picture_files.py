@@ -7,6 +7,8 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from vt_seg.data.atomic_files import write_atomically
+
 _T = TypeVar("_T")
 
 
@@ -17,12 +19,16 @@ def spread_evenly(items: Sequence[_T], num: int) -> list[_T]:
 
 
 def unique_names(paths: Sequence[str]) -> Iterator[str]:
-    """File names without extension, numbered where several files share one."""
-    seen: dict[str, int] = {}
-    for path in paths:
-        stem = os.path.splitext(os.path.basename(path))[0]
-        seen[stem] = seen.get(stem, 0) + 1
-        yield stem if seen[stem] == 1 else f"{stem}_{seen[stem]}"
+    """Yield file names without extension, numbered where several files share one."""
+    stems = [os.path.splitext(os.path.basename(path))[0] for path in paths]
+    taken = set()
+    for stem in stems:
+        name, number = stem, 1
+        while name in taken or (number > 1 and name in stems):
+            number += 1
+            name = f"{stem}_{number}"
+        taken.add(name)
+        yield name
 
 
 def to_rgb(image_bgr: np.ndarray) -> np.ndarray:
@@ -31,16 +37,14 @@ def to_rgb(image_bgr: np.ndarray) -> np.ndarray:
 
 
 def write_picture(picture_rgb: np.ndarray, path: str) -> str:
-    """Write ``(H, W, 3)``, uint8, under a temporary name and rename it; returns ``path``.
+    """Write ``(H, W, 3)``, uint8, whole or not at all; return ``path``.
 
     Raises:
         OSError: it could not be written.
     """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    # OpenCV chooses the format by the extension, which therefore comes last.
-    root, extension = os.path.splitext(path)
-    partial = f"{root}.partial{extension}"
-    if not cv2.imwrite(partial, picture_rgb[:, :, ::-1]):
-        raise OSError(f"{path} could not be written")
-    os.replace(partial, path)
+    done, code = cv2.imencode(os.path.splitext(path)[1], picture_rgb[:, :, ::-1])
+    if not done:
+        raise OSError(f"OpenCV could not encode {path}")
+    write_atomically(path, code.tobytes())
     return path

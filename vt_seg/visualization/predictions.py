@@ -9,6 +9,8 @@ from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from tqdm import tqdm
 
 from vt_seg.data import mask_loader, read_image
+from vt_seg.data.paths_below import path_below
+from vt_seg.data.regular_files import require_regular_file
 
 from .overlay import draw_sem_seg
 from .panels import contact_sheet, side_by_side
@@ -25,6 +27,7 @@ def find_images(inputs: Sequence[str]) -> list[str]:
 
     Raises:
         FileNotFoundError: one of the inputs yields no image.
+        ValueError: one of the images is a folder, a pipe or a device.
     """
     found: dict[str, None] = {}
     for entry in inputs:
@@ -36,6 +39,8 @@ def find_images(inputs: Sequence[str]) -> list[str]:
         if not paths:
             raise FileNotFoundError(f"{entry}: no such image, or no images in it")
         found.update(dict.fromkeys(paths))
+    for path in found:
+        require_regular_file(path)
     return list(found)
 
 
@@ -52,7 +57,8 @@ def draw_files(
     for path, name in zip(tqdm(paths, desc="predict", unit="image"), names, strict=True):
         image = read_image(path, format="BGR")
         picture = draw_sem_seg(to_rgb(image), predict(image), metadata)
-        written.append(write_picture(picture, os.path.join(output_dir, f"{name}_prediction.jpg")))
+        file = path_below(output_dir, f"{name}_prediction.jpg", path)
+        written.append(write_picture(picture, file))
     return written
 
 
@@ -89,7 +95,8 @@ def draw_dataset(
             ],
             ["image", "ground truth", "prediction"],
         )
-        written.append(write_picture(picture, os.path.join(output_dir, f"{name}_comparison.jpg")))
+        file = path_below(output_dir, f"{name}_comparison.jpg", record["file_name"])
+        written.append(write_picture(picture, file))
         pictures.append(picture)
     overview = contact_sheet(pictures, columns=2, width=2400)
     return written, write_picture(overview, os.path.join(output_dir, "overview.png"))

@@ -8,6 +8,8 @@ import numpy as np
 from detectron2.data import Metadata
 from tqdm import tqdm
 
+from vt_seg.data.paths_below import path_below
+
 from .legend import draw_legend
 from .overlay import draw_sem_seg
 from .panels import contact_sheet, side_by_side
@@ -60,8 +62,8 @@ def draw_samples(
     if not pictures:
         raise ValueError("there is no image to draw")
     written = [
-        write_picture(picture, os.path.join(output_dir, f"{name}_data.jpg"))
-        for picture, name in zip(pictures, unique_names(files), strict=True)
+        write_picture(picture, path_below(output_dir, f"{name}_data.jpg", file))
+        for picture, name, file in zip(pictures, unique_names(files), files, strict=True)
     ]
     overview = contact_sheet(pictures, columns=2, width=2400)
     return written, write_picture(overview, os.path.join(output_dir, "overview.png"))

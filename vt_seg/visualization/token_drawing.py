@@ -8,6 +8,7 @@ from torch import nn
 from tqdm import tqdm
 
 from vt_seg.data.atomic_files import write_atomically
+from vt_seg.data.paths_below import path_below
 
 from .picture_files import unique_names, write_picture
 from .token_figure import token_figure
@@ -55,7 +56,7 @@ def draw_tokens(
             image_format=image_format,
             metadata=metadata,
         )
-        stem = os.path.join(output_dir, f"{name}_tokens")
+        stem = path_below(output_dir, f"{name}_tokens", path)
         written.append(write_picture(token_figure(study), f"{stem}.png"))
         height, width = study.image_rgb.shape[:2]
         seen = f"{width}×{height}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..datasets.cocostuff10k import COCOSTUFF10K_SPLITS, cocostuff10k_folders, read_split
+from ..paths_below import check_names_below
 from . import label_maps
 from .conversion import Conversion, Task
 from .mat_files import read_mat_annotation
@@ -20,7 +21,7 @@ def cocostuff10k_conversion(root: str | os.PathLike) -> Conversion:
 
     Raises:
         FileNotFoundError: no folder of annotations, no split lists, or listed files are missing.
-        ValueError: the splits share an image, or a list names one twice.
+        ValueError: the splits share an image, or a list names one twice or outside the folders.
     """
     folders = cocostuff10k_folders(root)
     source = Path(folders.annotations)
@@ -30,6 +31,8 @@ def cocostuff10k_conversion(root: str | os.PathLike) -> Conversion:
             "datasets/README.md"
         )
     splits = [read_split(root, split) for split in COCOSTUFF10K_SPLITS]
+    for split, stems in zip(COCOSTUFF10K_SPLITS, splits, strict=True):
+        check_names_below(source, stems, os.path.join(folders.lists, f"{split}.txt"))
     shared = sorted(set(splits[0]) & set(splits[1]))
     if shared:
         raise ValueError(f"{folders.lists}: {shared[0]} is in train.txt and in test.txt")

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from ..atomic_files import write_atomically
+from ..regular_files import require_regular_file
 from .conversion import Conversion
 
 
@@ -37,6 +38,7 @@ def manifest_difference(conversion: Conversion) -> str:
     if not path.exists():
         return ""
     try:
+        require_regular_file(path)
         known = json.loads(path.read_text(encoding="utf-8"))
         differs = [
             f"{key}: {known.get(key)!r}, now {value!r}"

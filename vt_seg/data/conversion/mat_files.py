@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..datasets.coco_stuff_labels import COCO_STUFF_LABELS
+from ..regular_files import require_regular_file
+
+if TYPE_CHECKING:
+    import h5py
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _USER_BLOCK = 512  # MATLAB puts its own header before HDF5's
@@ -30,9 +34,10 @@ def read_mat_annotation(path: str | os.PathLike) -> MatAnnotation:
     Raises:
         FileNotFoundError: no such file.
         ImportError: h5py (MATLAB 7.3) or SciPy (MATLAB 5) is missing.
-        ValueError: not such a file, truncated, neither 172 nor 182 names, names of other classes
-            than expected, or labels that are no ids; names the file.
+        ValueError: not a regular file, not such a file, truncated, neither 172 nor 182 names, names
+            of other classes than expected, or labels that are no ids; names the file.
     """
+    require_regular_file(path)
     with open(path, "rb") as file:
         start = file.read(_USER_BLOCK + len(_HDF5_SIGNATURE))
     if _HDF5_SIGNATURE in (start[:8], start[_USER_BLOCK:]):
@@ -53,16 +58,28 @@ def _read_hdf5(path: str | os.PathLike) -> tuple[np.ndarray, list[str]]:
     try:
         with h5py.File(path, "r") as file:
             # MATLAB stores columns first: what HDF5 hands out is transposed.
-            labels = file["S"][()].T
+            labels = _own_data(file, "S", path).T
             names = [
-                file[pointer][()].tobytes().decode("utf-16-le")
-                for pointer in file["names"][()].flat
+                _own_data(file, pointer, path).tobytes().decode("utf-16-le")
+                for pointer in _own_data(file, "names", path).flat
             ]
     except KeyError as error:
         raise ValueError(f"{path} lacks a field of COCO-Stuff 10k ({error})") from error
     except (OSError, RuntimeError, AttributeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is truncated or no annotation ({error})") from error
     return labels, names
+
+
+def _own_data(file: h5py.File, place: str | h5py.Reference, path: str | os.PathLike) -> np.ndarray:
+    """Return an array of the file; HDF5 could have it read from any other file, or from a pipe."""
+    import h5py
+
+    link = file.get(place, getlink=True) if isinstance(place, str) else None
+    if link is None or isinstance(link, h5py.HardLink):
+        dataset = file[place]
+        if not (dataset.external or dataset.is_virtual):
+            return dataset[()]
+    raise ValueError(f"{path} keeps its data in another file, which is not read; fetch it again")
 
 
 def _read_matlab5(path: str | os.PathLike) -> tuple[np.ndarray, list[str]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..datasets.registration import IGNORE_LABEL
 from ..readers import read_image
+from ..regular_files import require_regular_file
 
 Segments = tuple[tuple[int, int], ...]
 """(segment id, label) of one image."""
@@ -25,8 +26,10 @@ def read_segments(path: str | os.PathLike, labels: dict[int, int]) -> dict[str, 
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not COCO panoptic's JSON, a category without label, or an image named twice.
+        ValueError: not a regular file, not COCO panoptic's JSON, a category without label, or an
+            image named twice.
     """
+    require_regular_file(path)
     try:
         with open(path, encoding="utf-8") as file:
             annotations = json.load(file)["annotations"]

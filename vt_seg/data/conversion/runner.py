@@ -14,8 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from ..atomic_files import one_at_a_time, remove_unfinished, write_atomically
+from ..paths_below import check_names_below
 from ..process_pool import process_pool
 from ..readers import read_mask
+from ..regular_files import require_regular_file
 from .conversion import Conversion, Task
 from .manifest import claim_output, manifest_difference
 from .mask_files import is_grey_png, write_mask
@@ -57,8 +59,10 @@ def convert(conversion: Conversion, workers: int = 1) -> Outcome:
 
     Raises:
         MixedOutputError: the output folder was made otherwise; nothing was written.
+        ValueError: a name leads out of the output folder; nothing was written.
     """
     output = conversion.output
+    _check_names(conversion)
     output.parent.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(output.with_name(f".{output.name}.lock")):
         claim_output(conversion)
@@ -83,7 +87,11 @@ def check(conversion: Conversion, workers: int = 1) -> Outcome:
 
     Nothing is written. Masks that are missing, that have no source, and a manifest or a list that
     says otherwise are faults too.
+
+    Raises:
+        ValueError: a name leads out of the output folder.
     """
+    _check_names(conversion)
     output, names = conversion.output, {task.name for task in conversion.tasks}
     present = _masks_in(output) if output.is_dir() else set()
     compare = partial(_compare, conversion.derive, output)
@@ -96,7 +104,9 @@ def check(conversion: Conversion, workers: int = 1) -> Outcome:
     for path, text in conversion.lists.items():
         if not path.exists():
             faults.append(f"{path}: missing")
-        elif path.read_text(encoding="utf-8") != text:
+            continue
+        require_regular_file(path)
+        if path.read_text(encoding="utf-8") != text:
             faults.append(f"{path}: differs")
     return outcome._replace(faults=sorted(outcome.faults) + faults)
 
@@ -104,6 +114,12 @@ def check(conversion: Conversion, workers: int = 1) -> Outcome:
 def processes_for(num_files: int, workers: int) -> int:
     """How many processes work on so many files, of the ``workers`` asked for; at least 1."""
     return max(1, min(workers, -(-num_files // _FEWEST)))
+
+
+def _check_names(conversion: Conversion) -> None:
+    """Names come from lists, JSON files and archives, of which nobody knows who wrote them."""
+    names = (task.name for task in conversion.tasks)
+    check_names_below(conversion.output, names, f"the list of files of {conversion.source}")
 
 
 def _run(

@@ -10,6 +10,7 @@ from detectron2.utils.file_io import PathManager
 
 from ..nested_folders import only_folder, walk_folders
 from ..pairing import IMAGE_EXTENSIONS, MASK_EXTENSIONS, pair_images_and_masks
+from ..regular_files import require_regular_file
 from .lip_labels import LIP_FLIP_LABEL_PAIRS, LIP_LABELS
 from .registration import dataset_root, register_folders
 
@@ -79,6 +80,7 @@ def load_lip(folder: str, split: str) -> list[dict]:
 
 
 def _read_canonical(path: str, folder: str) -> list[dict]:
+    require_regular_file(path)
     with PathManager.open(path, "r") as file:
         pairs = [line.rstrip("\n").split("\t") for line in file]
     files = [[os.path.join(folder, name) for name in pair] for pair in pairs]
@@ -97,6 +99,7 @@ def _read_ids(folder: str, name: str) -> list[str]:
     for parent, names in walk_folders(folder):
         if name in names:
             path = os.path.join(parent, name)
+            require_regular_file(path)
             with PathManager.open(path, "r") as file:
                 lists[path] = [line.strip() for line in file if line.strip()]
     if not lists:

@@ -11,6 +11,7 @@ from detectron2.utils.file_io import PathManager
 from PIL import Image
 
 from ..readers import read_image, read_mask
+from ..regular_files import require_regular_file
 from .findings import Finding, Level
 
 _ORIENTATION = 0x0112
@@ -88,6 +89,7 @@ def _read(
 
 def _header(path: str) -> _Header | None:
     try:
+        require_regular_file(path)
         with PathManager.open(path, "rb") as file:
             image = Image.open(file)
             # Pillow decodes all of a PNG to look for EXIF behind the pixels.

@@ -118,10 +118,10 @@ def mat_variant(folder: str | os.PathLike) -> Variant | None:
     """Which COCO-Stuff 10k the ``.mat`` files in a folder are; None if there are none."""
     if not os.path.isdir(folder):
         return None
-    name = next((n for n in sorted(os.listdir(folder)) if n.endswith(".mat")), None)
-    if name is None:
+    paths = [os.path.join(folder, n) for n in sorted(os.listdir(folder)) if n.endswith(".mat")]
+    path = next(filter(os.path.isfile, paths), None)
+    if path is None:
         return None
-    path = os.path.join(folder, name)
     try:
         version = read_mat_annotation(path).version
     except (ImportError, OSError, ValueError):

@@ -1,0 +1,194 @@
+#!/usr/bin/env python
+"""Measure what a larger image in the batch does to a smaller one's prediction, and where.
+
+    python research/batch_mates.py --config-file configs/vtfpn_R18_scenes.yaml
+    ... --num 24 --mate 192x192 --opts MODEL.WEIGHTS model.pth    default: the weights in OUTPUT_DIR
+
+Each image of the test set is predicted alone and padded to the size of its mate. Layers that see
+the padding are repaired, one kind or all but one kind, so that what is left shows each kind's part:
+with all repaired, the prediction is that of the image alone. Prints a table in Markdown.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from unittest.mock import patch
+
+import torch
+
+import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
+
+# isort: split
+from detectron2.data import DatasetCatalog
+from detectron2.modeling import build_model
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vt_seg.engine import SegmentationCheckpointer, adapt_to_machine, load_cfg, use_trained_weights
+from vt_seg.engine.data_loaders import build_mapper
+from vt_seg.engine.input_convention import input_convention
+from vt_seg.layers.spatial_attention import resize_mask
+from vt_seg.modeling import VTFPNHead, vt_fpn_head
+from vt_seg.modeling.logit_map import LogitMap
+from vt_seg.modeling.padding_aware_segmentor import padding_mask
+from vt_seg.modeling.upsampling import upsample
+from vt_seg.visualization import spread_evenly
+
+SOURCES = {
+    "tokens": "tokenizers: softmax over the padding",
+    "backbone": "backbone: 3x3 convolutions and max-pooling",
+    "head": "head: 3x3 convolutions",
+    "norm": "head: statistics of group norm",
+    "upsampling": "head: bilinear upsampling",
+}
+
+
+def zero_padding(mask: Tensor, x: Tensor) -> Tensor:
+    """What a convolution takes for the border of an image."""
+    return x * resize_mask(mask, x.shape[-2:])
+
+
+def group_norm_of_image(mask: Tensor, norm: nn.GroupNorm, args: tuple, out: Tensor) -> Tensor:
+    """Group norm with the statistics of the image's own pixels."""
+    (x,) = args
+    inside = resize_mask(mask, x.shape[-2:]).to(x.dtype).unsqueeze(2)
+    groups = x.unflatten(1, (norm.num_groups, -1))
+    count = inside.sum((2, 3, 4), keepdim=True) * groups.shape[2]
+    mean = (groups * inside).sum((2, 3, 4), keepdim=True) / count
+    variance = ((groups - mean).square() * inside).sum((2, 3, 4), keepdim=True) / count
+    normed = ((groups - mean) / (variance + norm.eps).sqrt()).flatten(1, 2)
+    return normed * norm.weight[:, None, None] + norm.bias[:, None, None]
+
+
+def upsample_image(mask: Tensor, x: Tensor, factor: int, size: tuple[int, int]) -> Tensor:
+    """Bilinear upsampling that repeats the image's last row and column over the padding."""
+    inside = resize_mask(mask, x.shape[-2:])[:, 0]
+    images = []
+    for image, real in zip(x, inside, strict=True):
+        height, width = int(real.any(1).sum()), int(real.any(0).sum())
+        margin = (0, x.shape[-1] - width, 0, x.shape[-2] - height)
+        images.append(F.pad(image[None, :, :height, :width], margin, mode="replicate"))
+    return upsample(torch.cat(images), factor, size)
+
+
+@contextmanager
+def repaired(model: nn.Module, mask: Tensor, sources: set[str]) -> Iterator[None]:
+    """Inside, the layers of these kinds work on a padded image as on the image alone."""
+    head, zero = model.sem_seg_head, partial(zero_padding, mask)
+    convs = {
+        "backbone": [m for m in model.backbone.modules() if isinstance(m, nn.Conv2d)],
+        "head": [m for scale in head.scale_heads for m in scale if isinstance(m, nn.Conv2d)],
+    }
+    with ExitStack() as stack:
+        for source in sources & convs.keys():
+            for conv in convs[source]:
+                if conv.kernel_size != (1, 1):
+                    hook = conv.register_forward_pre_hook(lambda conv, args: zero(args[0]))
+                    stack.callback(hook.remove)
+        if "backbone" in sources:
+            # The stem's max-pooling is no module. After the ReLU before it a zero never exceeds a
+            # pixel of the image, just as the border that the pooling adds.
+            hook = model.backbone.stem.conv1.register_forward_hook(lambda m, args, out: zero(out))
+            stack.callback(hook.remove)
+        if "norm" in sources:
+            for norm in [m for m in head.modules() if isinstance(m, nn.GroupNorm)]:
+                hook = norm.register_forward_hook(partial(group_norm_of_image, mask))
+                stack.callback(hook.remove)
+        if "upsampling" in sources:
+            stack.enter_context(
+                patch.object(vt_fpn_head, "upsample", partial(upsample_image, mask))
+            )
+        yield
+
+
+def predict(model: nn.Module, image: Tensor, mate: tuple[int, int], sources: set[str]) -> LogitMap:
+    """Logits of an image ``(1, 3, H, W)``, normalised, beside a mate of that size."""
+    size = tuple(image.shape[-2:])
+    padded = F.pad(image, (0, mate[1] - size[1], 0, mate[0] - size[0]))
+    padded = torch.cat([padded, torch.zeros_like(padded)])
+    mask = padding_mask([size, mate], image.device)
+    head = model.sem_seg_head
+    if mask is None:
+        (logits, _) = head.layers(model.backbone(padded))
+        return LogitMap(logits, head.common_stride, size)
+    with repaired(model, mask, sources):
+        features = model.backbone(padded)
+        logits = head.layers(features, mask if "tokens" in sources else None)[0]
+    if "upsampling" in sources:  # the last one, to the size of the image
+        logits = logits[:, : -(-size[0] // head.common_stride), : -(-size[1] // head.common_stride)]
+    return LogitMap(logits, head.common_stride, size)
+
+
+def changes(
+    model: nn.Module, images: list[Tensor], mate: tuple[int, int], sources: set[str]
+) -> tuple[float, float]:
+    """Share of pixels with another label, and the largest change of a logit by the largest logit,
+    both averaged over the images."""
+    labels, logits = [], []
+    for image in images:
+        alone = predict(model, image, tuple(image.shape[-2:]), set())
+        beside = predict(model, image, mate, sources)
+        scores, padded = (x.rows(0, x.size[0]) for x in (alone, beside))
+        labels.append((scores.argmax(0) != padded.argmax(0)).double().mean())
+        logits.append((scores - padded).abs().max() / scores.abs().max())
+    return tuple(float(torch.stack(x).mean()) for x in (labels, logits))
+
+
+def side_by_side(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    return int(height), int(width)
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", required=True, metavar="FILE")
+    parser.add_argument("--num", type=int, default=24, help="images of the test set (default 24)")
+    parser.add_argument("--mate", type=side_by_side, default=(192, 192), metavar="HxW")
+    parser.add_argument(
+        "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
+    )
+    return parser.parse_args(arguments)
+
+
+@torch.no_grad()
+def main(args: argparse.Namespace) -> list[tuple[str, float, float]]:
+    cfg = load_cfg(args.config_file, args.opts)
+    adapt_to_machine(cfg, world_size=1)
+    use_trained_weights(cfg, args.opts)
+    model = build_model(cfg).eval()
+    if not isinstance(model.sem_seg_head, VTFPNHead):
+        raise ValueError(f"MODEL.SEM_SEG_HEAD.NAME {cfg.MODEL.SEM_SEG_HEAD.NAME}: need VTFPNHead")
+    checkpointer = SegmentationCheckpointer(model, input_convention=input_convention(cfg))
+    checkpointer.load(cfg.MODEL.WEIGHTS)
+    mapper = build_mapper(cfg, is_train=False)
+    records = spread_evenly(DatasetCatalog.get(cfg.DATASETS.TEST[0]), args.num)
+    images = [mapper(record)["image"].to(model.device) for record in records]
+    images = [((image - model.pixel_mean) / model.pixel_std)[None] for image in images]
+
+    everything = set(SOURCES)
+    rows = {
+        "nothing repaired, padding in the tokens (`SemanticSegmentor`)": set(),
+        "padding out of the tokens (`PaddingAwareSegmentor` in training)": {"tokens"},
+        **{f"all repaired but {text}": everything - {key} for key, text in SOURCES.items()},
+        "all repaired": everything,
+    }
+    size = "x".join(map(str, images[0].shape[-2:]))
+    print(f"{len(images)} images of {size} beside one of {args.mate[0]}x{args.mate[1]}:\n")
+    print("| Layers | Labels that change | Largest change of a logit |\n|---|---|---|")
+    table = []
+    for text, sources in rows.items():
+        labels, logits = changes(model, images, args.mate, sources)
+        table.append((text, labels, logits))
+        print(f"| {text} | {labels:.2%} | {logits:.2g} |", flush=True)
+    return table
+
+
+if __name__ == "__main__":
+    try:
+        main(parse_args())
+    except (OSError, ValueError) as error:  # a file, weights or a config that does not fit
+        sys.exit(f"error: {error}")

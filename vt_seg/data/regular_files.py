@@ -1,0 +1,34 @@
+"""Only regular files are read: a pipe or a device as an image would block a run for ever."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def require_regular_file(path: str | os.PathLike) -> None:
+    """Raise ValueError if something is at ``path`` that is not a regular file, links followed.
+
+    Nothing is opened. A path at which there is nothing passes, so that the caller's own message
+    about missing files stands, and so does an address such as ``https://``.
+
+    Raises:
+        ValueError: if ``path`` is a folder, a named pipe, a device or a socket; names it.
+    """
+    path = os.fspath(path)
+    try:
+        mode = os.stat(path.removeprefix("file://")).st_mode
+    except (OSError, ValueError):  # nothing there, or no path: opening it says so
+        return
+    if stat.S_ISREG(mode):
+        return
+    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "no regular file")
+    raise ValueError(f"{path} is {kind}, not a file; only regular files are read: give one")
