@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -39,11 +40,14 @@ class TokenConv(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """``(N, in_channels, L)`` to ``(N, out_channels, L)``."""
-        if self.conv.groups == 1:  # a linear layer on few rows is quicker than a convolution
-            weight = self.conv.weight.squeeze(-1)
-            tokens = F.linear(tokens.transpose(1, 2), weight, self.conv.bias).transpose(1, 2)
-        else:
-            tokens = self.conv(tokens)
+        weight, bias, groups = self.conv.weight.squeeze(-1), self.conv.bias, self.conv.groups
+        if groups == 1:  # a linear layer on few rows is quicker than a convolution
+            tokens = F.linear(tokens.transpose(1, 2), weight, bias).transpose(1, 2)
+        else:  # one product for all groups, where a GPU's grouped convolution starts many kernels
+            matrices = weight.unflatten(0, (groups, -1))
+            inputs = tokens.unflatten(1, (groups, -1))
+            tokens = torch.einsum("goi,ngil->ngol", matrices, inputs).flatten(1, 2)
+            tokens = tokens if bias is None else tokens + bias.unsqueeze(-1)
         return tokens if self.norm is None else normalise_tokens(self.norm, tokens)
 
     def zero_init(self) -> None:

@@ -15,7 +15,6 @@ from .revisions import check_revision
 # Numbers of a map that inference works on at a time: the fastest on a CPU, whose caches hold them.
 AT_A_TIME = 2**23
 AT_A_TIME_CHANNELS_LAST = 3 * 2**18
-AT_A_TIME_ELSEWHERE = 2**28  # a GPU is to be busy
 
 
 class Projector(nn.Module):
@@ -97,6 +96,8 @@ class Projector(nn.Module):
         if self.gain is not None:
             value = value * self.gain
         plain = is_plain_inference(self) and _is_identity(self.drop_path)
+        # Elsewhere than on a CPU, whose caches hold a part of the map, parts only mean more calls.
+        plain = plain and x.device.type == "cpu"
         if not plain or has_hooks(self.token_softmax) or x.numel() == 0:
             attention = self.token_softmax(pixel_logits(filters, x))  # sums to 1 over L
             written = (value @ attention.to(value.dtype)).reshape(x.shape)
@@ -117,10 +118,6 @@ def _is_identity(drop_path: nn.Module) -> bool:
     return isinstance(drop_path, nn.Identity) or not drop_path.training
 
 
-def _at_a_time(on_cpu: int, pixels: Tensor) -> int:
-    return on_cpu if pixels.device.type == "cpu" else AT_A_TIME_ELSEWHERE
-
-
 def _write_contiguous(pixels: Tensor, filters: Tensor, value: Tensor, softmax: nn.Module) -> None:
     """Add what is written to one image's map, in place, some heads at a time.
 
@@ -134,7 +131,7 @@ def _write_contiguous(pixels: Tensor, filters: Tensor, value: Tensor, softmax: n
     """
     blocks, heads, num_tokens = len(pixels) // filters.shape[2], *filters.shape[:2]
     maps = pixels.unflatten(0, (blocks, -1))
-    at_a_time = _at_a_time(AT_A_TIME, pixels) // maps[0].numel() or 1
+    at_a_time = AT_A_TIME // maps[0].numel() or 1
     # Per block: its channels, what its heads ask of them, and what they write.
     parts = (
         maps.split(at_a_time),
@@ -153,7 +150,7 @@ def _write_channels_last(
     # CPUs are up to a hundred times slower at strided products in half precision.
     dtype = torch.float32 if pixels.itemsize < 4 else pixels.dtype
     filters, value = filters.to(dtype), value.to(dtype)
-    at_a_time = _at_a_time(AT_A_TIME_CHANNELS_LAST, pixels) // len(pixels) or 1
+    at_a_time = AT_A_TIME_CHANNELS_LAST // len(pixels) or 1
     for strip in pixels.split(at_a_time, dim=1):
         x = strip.to(dtype)  # itself, if that is its type
         attention = softmax(pixel_logits(filters[None], x[None, :, :, None]))[0].to(dtype)
