@@ -1,0 +1,108 @@
+"""The few globals that a pickle of weights may name: NumPy's arrays, rebuilt here, and containers.
+
+A pickle is a program: it names any importable function and has it called. Detectron2's model zoo
+and converted torchvision weights need four of NumPy's and a few containers. NumPy's own functions
+are not handed out, since a forged dtype has them read bytes of the file as pointers to objects.
+"""
+
+import pickle
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import numpy as np
+
+_NUMBERS = re.compile(r"[<>=|]?([biufc]\d{1,2}|\?)")
+
+
+class NumberType:
+    """A NumPy dtype while it is unpickled: of plain numbers only."""
+
+    def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
+        if not isinstance(code, str) or not _NUMBERS.fullmatch(code):
+            raise pickle.UnpicklingError(f"an array of dtype {code!r}, which is not of numbers")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple) -> None:
+        _version, byte_order, subtype, names, fields = state[:5]
+        if subtype is not None or names is not None or fields is not None:
+            raise pickle.UnpicklingError("an array of a structured dtype")
+        self.dtype = self.dtype.newbyteorder(byte_order)
+
+
+class NumberArray(np.ndarray):
+    """A NumPy array that takes its values from plain bytes only when it is unpickled."""
+
+    def __setstate__(self, state: tuple) -> None:
+        version, shape, number_type, fortran, values = state
+        if not isinstance(number_type, NumberType) or not isinstance(values, bytes | str):
+            raise pickle.UnpicklingError("an array of Python objects")
+        # Python 2 wrote bytes as `str`, which the encoding latin1 leaves as they were.
+        values = values.encode("latin1") if isinstance(values, str) else values
+        super().__setstate__((version, shape, number_type.dtype, fortran, values))
+
+
+def _empty_array(array_type: type, shape: tuple, code: bytes | str) -> NumberArray:
+    return NumberArray((0,), np.uint8)  # `__setstate__` follows and says what it is
+
+
+def _array_from_buffer(
+    values: bytes | bytearray, number_type: NumberType, shape: tuple, order: str
+) -> np.ndarray:
+    array = np.frombuffer(values, number_type.dtype).reshape(shape, order=order)
+    return array.astype(array.dtype.newbyteorder("="))  # a copy, which can be written to
+
+
+def _number(number_type: NumberType, values: bytes | str) -> np.generic:
+    values = values.encode("latin1") if isinstance(values, str) else values
+    return np.frombuffer(values, number_type.dtype)[0]
+
+
+def _latin1_bytes(text: str = "", encoding: str = "latin1") -> bytes:
+    """Bytes as protocols 0 to 2 hold them, without the search for other codecs."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes in the encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+ALLOWED: dict[str, Callable] = {
+    "_codecs.encode": _latin1_bytes,
+    # Python 2's names, which protocols 0 to 2 keep.
+    "__builtin__.bytes": _latin1_bytes,
+    "__builtin__.set": set,
+    "builtins.bytes": _latin1_bytes,
+    "builtins.set": set,
+    "collections.OrderedDict": OrderedDict,
+    "numpy.dtype": NumberType,
+    "numpy.ndarray": NumberArray,
+    # NumPy 1 has these in `numpy.core`, NumPy 2 in `numpy._core`.
+    **{
+        f"numpy.{core}.{name}": function
+        for core in ("core", "_core")
+        for name, function in {
+            "multiarray._reconstruct": _empty_array,
+            "multiarray.scalar": _number,
+            "numeric._frombuffer": _array_from_buffer,
+        }.items()
+    },
+}
+"""What stands for each global that may be named. Everything else is refused."""
+
+
+class _RestrictedUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Callable:
+        try:
+            return ALLOWED[f"{module}.{name}"]
+        except KeyError:
+            raise pickle.UnpicklingError(f"Unsupported global: GLOBAL {module}.{name} ") from None
+
+
+def load_restricted(file: BinaryIO) -> Any:
+    """Return what a pickle of arrays, numbers, strings and containers holds, of Python 2 or 3.
+
+    Raises:
+        pickle.UnpicklingError: if it names anything else ("GLOBAL module.name" in the message).
+        Exception: of any kind, if the file is damaged or forged; nothing of it was run.
+    """
+    return _RestrictedUnpickler(file, encoding="latin1").load()
