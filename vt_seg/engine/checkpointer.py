@@ -8,6 +8,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
+from vt_seg.data.atomic_files import atomic_file, write_atomically
 from vt_seg.modeling import ImageClassifier, torchvision_weights
 from vt_seg.modeling.classifier_weights import (
     backbone_prefix,
@@ -74,20 +75,14 @@ class SegmentationCheckpointer(DetectionCheckpointer):
 
         path = os.path.join(self.save_dir, f"{name}.pth")
         self.logger.info("Saving checkpoint to %s", path)
-        # The extension keeps a leftover out of `get_all_checkpoint_files`.
-        partial = path + ".partial"
-        with open(partial, "wb") as file:
+        with atomic_file(path) as file:
             torch.save(data, file)
-        os.replace(partial, path)
         self.tag_last_checkpoint(os.path.basename(path))
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Name the checkpoint that a resumed run starts from."""
         path = os.path.join(self.save_dir, "last_checkpoint")
-        partial = path + ".partial"
-        with open(partial, "w") as file:
-            file.write(last_filename_basename)
-        os.replace(partial, path)
+        write_atomically(path, last_filename_basename.encode())
 
     def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """As Detectron2's; warns where the weights expect another input than this run's."""

@@ -16,6 +16,7 @@ from vt_seg.modeling.output_choice import check_output
 
 from .dataset_check import check_datasets
 from .devices import adapt_to_machine
+from .run_folder import keep_earlier_config, refuse_earlier_run
 
 logger = logging.getLogger(__name__)
 
@@ -69,19 +70,24 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
 
     Args:
         args: of Detectron2's ``default_argument_parser``: ``config_file``, ``opts``, ``num_gpus``,
-            ``eval_only``.
+            ``eval_only``, ``resume``.
 
     Returns:
         the frozen config, adapted to the machine (see :func:`adapt_to_machine`).
 
     Raises:
         ValueError: config and datasets do not fit (see :func:`check_datasets`).
+        FileExistsError: training without ``args.resume`` in a folder that has checkpoints.
     """
     cfg = load_cfg(args.config_file, args.opts)
     check_datasets(cfg, is_train=not getattr(args, "eval_only", False))
     wants_gpu = getattr(args, "num_gpus", 1) > 0
     notes = adapt_to_machine(cfg, world_size=comm.get_world_size(), wants_gpu=wants_gpu)
     cfg.freeze()
+    if not getattr(args, "eval_only", False) and not getattr(args, "resume", False):
+        refuse_earlier_run(cfg.OUTPUT_DIR)
+    if comm.is_main_process():
+        keep_earlier_config(cfg.OUTPUT_DIR, cfg.dump())
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="vt_seg")
     for note in notes:
