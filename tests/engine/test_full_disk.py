@@ -9,10 +9,14 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from detectron2.utils.events import EventStorage, EventWriter, JSONWriter
+from detectron2.utils.events import EventStorage, EventWriter, JSONWriter, TensorboardXWriter
 
 from vt_seg.engine import SegmentationCheckpointer, Trainer
 from vt_seg.engine.full_disk import DispensableWriter, say_once_what_logs_miss
+
+
+# TensorBoard writes in a thread, which ends with the error that is looked for.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 
 @contextmanager
@@ -60,6 +64,19 @@ def test_metrics_go_on_when_there_is_room_again(tmp_path):
     assert path.read_text().endswith('{"iteration": 29, "loss": 1.0}\n')
 
 
+def test_tensorboard_is_given_up(tmp_path, log):
+    writer = DispensableWriter(TensorboardXWriter(str(tmp_path)))
+    with EventStorage(0) as storage:
+        for iteration in range(3):
+            storage.iter = iteration
+            storage.put_scalar("loss", 1.0)
+            with no_file_larger_than(0):
+                writer.write()
+                writer.close()
+    assert len({record.getMessage() for record in log.records}) == 1
+    assert len(os.listdir(tmp_path)) == 1
+
+
 def test_other_errors_of_writers_are_raised():
     class Wrong(EventWriter):
         def write(self):
@@ -72,12 +89,14 @@ def test_other_errors_of_writers_are_raised():
 def test_log_on_a_full_disk_is_one_line(capfd):
     logger = logging.getLogger("vt_seg")
     with open("/dev/full", "w") as full:
-        handler = logging.StreamHandler(full)
-        logger.addHandler(handler)
+        handlers = [logging.StreamHandler(full), logging.StreamHandler(full)]
+        for handler in handlers:
+            logger.addHandler(handler)
         say_once_what_logs_miss()
         for number in range(3):
             logger.warning("record %d", number)
-        logger.removeHandler(handler)
+        for handler in handlers:
+            logger.removeHandler(handler)
         with pytest.raises(OSError):
             full.flush()
         os.dup2(sys.__stderr__.fileno(), full.fileno())  # what it holds back goes elsewhere
@@ -111,16 +130,17 @@ class FullDisk(Trainer):
     """The disk is full while it trains the iterations of ``full``."""
 
     full = ()
+    limit = 100_000
 
     def after_step(self):
         if self.iter not in self.full:
             return super().after_step()
-        with no_file_larger_than(100_000):
+        with no_file_larger_than(self.limit):
             return super().after_step()
 
 
-def trained(cfg, full):
-    trainer = FullDisk(cfg)
+def trained(cfg, full, trainer=FullDisk):
+    trainer = trainer(cfg)
     trainer.full = full
     trainer.resume_or_load(resume=True)
     trainer.train()
@@ -147,3 +167,12 @@ def test_failed_final_checkpoint_is_an_error(cfg, log):
     trainer = trained(cfg, full=())
     assert (trainer.start_iter, trainer.iter) == (3, 4)
     assert os.path.exists(f"{cfg.OUTPUT_DIR}/model_final_ema.pth")
+
+
+def test_evaluation_on_a_full_disk_does_not_stop_training(cfg, log):
+    cfg.DATASETS.TEST, cfg.TEST.EVAL_PERIOD = ("vt_scenes_val",), 2
+    cfg.SOLVER.CHECKPOINT_PERIOD = 100
+    Full = type("Full", (FullDisk,), {"limit": 100})
+    trainer = trained(cfg, full=(1,), trainer=Full)
+    assert trainer.iter == 4 and trainer._last_eval_results["sem_seg"]
+    assert "An evaluation's files could not be written ([Errno 27] File too large)" in log.text

@@ -30,7 +30,7 @@ from .data_loaders import (
     is_semantic_segmentor,
 )
 from .ema import CHECKPOINT_KEY, FINAL_FILE, EMAFileHook, EMAHook, WeightEMA, model_with_ema_weights
-from .full_disk import DispensableWriter, say_once_what_logs_miss
+from .full_disk import DispensableWriter, is_full_disk, say_once_what_logs_miss
 from .input_convention import input_convention
 from .interruption import InterruptionHook
 from .lr_schedule import build_lr_scheduler
@@ -166,7 +166,15 @@ class Trainer(DefaultTrainer):
         return results
 
     def after_step(self) -> None:
-        super().after_step()
+        for hook in self._hooks:
+            try:
+                hook.after_step()
+            except OSError as error:
+                # Of several processes one would miss what the others still do together.
+                alone = comm.get_world_size() == 1
+                if not (alone and isinstance(hook, EvalHook) and is_full_disk(error)):
+                    raise
+                logger.error("An evaluation's files could not be written (%s).", error)
         self._interruption.wait_for_the_iteration()
 
     def after_train(self) -> None:
