@@ -14,7 +14,6 @@ from detectron2.utils.events import EventStorage, EventWriter, JSONWriter, Tenso
 from vt_seg.engine import SegmentationCheckpointer, Trainer
 from vt_seg.engine.full_disk import DispensableWriter, say_once_what_logs_miss
 
-
 # TensorBoard writes in a thread, which ends with the error that is looked for.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 

@@ -56,6 +56,19 @@ def test_resumed_run_ends_like_an_undisturbed_one(cfg, tmp_path, seed):
         assert differences(final(cfg.OUTPUT_DIR), expected) == []
 
 
+def test_run_stopped_before_its_last_files_gets_them(cfg, tmp_path):
+    """As by a SIGKILL between the checkpoint of the last iteration and model_final.pth."""
+    cfg.DATASETS.TEST = ()
+    train(cfg)
+    whole, cfg.OUTPUT_DIR = cfg.OUTPUT_DIR, str(tmp_path / "stopped")
+    os.mkdir(cfg.OUTPUT_DIR)
+    shutil.copy(f"{whole}/model_0000003.pth", cfg.OUTPUT_DIR)
+    assert train(cfg, resume=True).start_iter == 4
+    for name in ("model_final.pth", "model_final_ema.pth"):
+        read = [read_checkpoint(f"{folder}/{name}") for folder in (whole, cfg.OUTPUT_DIR)]
+        assert differences(*read) == []
+
+
 def test_interrupted_run_ends_like_an_undisturbed_one(cfg, tmp_path):
     """SIGTERM in the third of four iterations, without a periodic checkpoint."""
     cfg.DATASETS.TEST = ()

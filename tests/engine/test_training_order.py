@@ -113,6 +113,7 @@ def test_grouped_order_continues_anywhere(num_workers):
     for stop in range(11):
         resumed = grouped_loader(sizes, num_workers if stop == 4 else 0)
         continue_order(resumed, 0, states[stop])
+        assert resumed.order_state() == states[stop]
         assert list(islice(resumed, 11 - stop)) == whole[stop + 1 :]
         assert resumed.order_state() == states[11]
 

@@ -1,6 +1,7 @@
 """Checkpoints at their period, at the end and on demand, with all processes' random states."""
 
 import logging
+import os
 from typing import Any
 
 from detectron2.engine.hooks import PeriodicCheckpointer
@@ -42,6 +43,19 @@ class CheckpointHook(PeriodicCheckpointer):
         if mine is not None:
             set_random_state(mine["random"])
         self._loaded = None
+        self._complete_finished_run()
+
+    def _complete_finished_run(self) -> None:
+        """Write the last file of a run that was stopped when it had trained all iterations."""
+        trainer, name = self.trainer, f"{self.file_prefix}_final"
+        path = os.path.join(self.checkpointer.save_dir, f"{name}.pth")
+        missing = comm.all_gather(not os.path.exists(path))[0]
+        if trainer.start_iter >= self.max_iter and missing:
+            trainer.iter = self._saved  # the last one that was trained
+            error = self._save(name)
+            trainer.iter = trainer.start_iter
+            if error:
+                raise OSError(error)
 
     def after_step(self) -> None:
         iteration = self.trainer.iter

@@ -76,7 +76,7 @@ class AspectRatioBatches:
         """
         self.loader = loader
         self.batch_size = batch_size
-        self._waiting: list[Key] = []
+        self._waiting: list[Key] | None = None  # until it is iterated
         self._next = 0
 
     def __iter__(self) -> Iterator[list[dict]]:
@@ -96,6 +96,9 @@ class AspectRatioBatches:
 
     def order_state(self) -> dict[str, Any]:
         """Return "waiting", the keys that wait for mates, and "next", the position to go on at."""
+        if self._waiting is None:
+            order = self.loader.sampler
+            return {"waiting": order.waiting, "next": order.start}
         return {"waiting": self._waiting, "next": self._next}
 
 
