@@ -3,10 +3,13 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
 
+from research import kill_loop
 from research.kill_loop import differences
 from vt_seg.checkpoint import read_checkpoint
 from vt_seg.engine import Trainer
@@ -90,6 +93,18 @@ def test_interrupted_run_ends_like_an_undisturbed_one(cfg, tmp_path):
     ]
     assert train(cfg, resume=True).start_iter == 3
     assert differences(final(cfg.OUTPUT_DIR), expected) == []
+
+
+def test_kills_at_random_moments_change_nothing():
+    loop = subprocess.run(
+        [sys.executable, kill_loop.__file__, "--kills", "3", "--iterations", "6"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"},
+    )
+    assert loop.returncode == 0, loop.stdout + loop.stderr
+    assert "3 of 3 kills" in loop.stdout
 
 
 def test_differences_are_found():

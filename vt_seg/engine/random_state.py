@@ -14,7 +14,7 @@ def random_state() -> dict[str, Any]:
 
     Returns:
         Tensors, numbers and tuples only, so that ``torch.load(weights_only=True)`` reads them.
-        "cuda" is there where a GPU is, and is the state of the current device.
+        "cuda" is there where a GPU is in use, and is the state of the current device.
     """
     name, keys, position, has_gauss, gauss = np.random.get_state()
     state = {
@@ -22,7 +22,7 @@ def random_state() -> dict[str, Any]:
         "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
         "torch": torch.get_rng_state(),
     }
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state()
     return state
 
