@@ -3,11 +3,12 @@
 
     python tools/train_net.py --config-file configs/vtfpn_R18_scenes.yaml
     python tools/train_net.py --config-file configs/vtfpn_R50_cocostuff.yaml --num-gpus 8
-    ... --resume                                  go on from the last checkpoint in OUTPUT_DIR
+    ... --resume                                  go on from the newest whole checkpoint
     ... --eval-only MODEL.WEIGHTS FILE            evaluate only
     ... SOLVER.IMS_PER_BATCH 8 OUTPUT_DIR out     override any key of the config
 
-Without a GPU it trains on the CPU, in one process.
+Without a GPU it trains on the CPU, in one process. SIGTERM and Ctrl-C end training after the
+iteration, with a checkpoint and exit code 143 or 130; a second one ends it at once.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from torch.multiprocessing import ProcessExitedException
 
 from vt_seg.command_line import errors_as_messages
 from vt_seg.engine import Trainer, evaluate, processes_per_machine, setup_cfg
+from vt_seg.engine.interruption import signals_for_children
 
 
 def main(args: argparse.Namespace) -> object:
@@ -49,14 +51,15 @@ if __name__ == "__main__":
     if note:
         print(note)
     try:
-        launch(
-            main,
-            num_processes,
-            num_machines=args.num_machines,
-            machine_rank=args.machine_rank,
-            dist_url=args.dist_url,
-            args=(args,),
-        )
+        with signals_for_children(num_processes):
+            launch(
+                main,
+                num_processes,
+                num_machines=args.num_machines,
+                machine_rank=args.machine_rank,
+                dist_url=args.dist_url,
+                args=(args,),
+            )
     except ProcessExitedException as error:
         if error.exit_code < 0:  # killed by a signal
             raise

@@ -1,4 +1,4 @@
-"""The right mapper, and an order of images that the seed decides and a resumed run continues."""
+"""The right mapper, and batches as a model of its kind reads them."""
 
 from itertools import islice
 
@@ -7,13 +7,8 @@ from detectron2.data import DatasetMapper, MetadataCatalog
 
 from vt_seg.data import ClassificationMapper, SemSegMapper
 from vt_seg.engine import load_cfg
-from vt_seg.engine.data_loaders import (
-    SeededTrainingSampler,
-    build_mapper,
-    build_test_loader,
-    build_train_loader,
-    continue_order_at,
-)
+from vt_seg.engine.data_loaders import build_mapper, build_test_loader, build_train_loader
+from vt_seg.engine.training_order import continue_order
 
 
 def file_names(loader, num_batches):
@@ -58,44 +53,6 @@ def test_keys_that_a_classifier_would_pass_over_are_refused():
         build_mapper(cfg, is_train=True)
 
 
-def test_the_seed_decides_the_order(scenes_cfg):
-    first = file_names(build_train_loader(scenes_cfg), 4)
-    assert file_names(build_train_loader(scenes_cfg), 4) == first
-    scenes_cfg.SEED = 2
-    assert file_names(build_train_loader(scenes_cfg), 4) != first
-
-
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_resumed_run_continues_the_order(scenes_cfg, num_workers):
-    scenes_cfg.DATALOADER.NUM_WORKERS = num_workers
-    scenes_cfg.DATALOADER.ASPECT_RATIO_GROUPING = False
-    whole = file_names(build_train_loader(scenes_cfg), 6)
-    loader = build_train_loader(scenes_cfg)
-    continue_order_at(loader, 3 * scenes_cfg.SOLVER.IMS_PER_BATCH)
-    assert file_names(loader, 3) == whole[3:]
-
-
-def test_processes_share_one_order(monkeypatch):
-    order = list(islice(SeededTrainingSampler(10, seed=3), 20))
-    assert sorted(order[:10]) == list(range(10)) == sorted(order[10:])
-    shares = []
-    for rank in range(2):
-        monkeypatch.setattr("vt_seg.engine.data_loaders.comm.get_rank", lambda rank=rank: rank)
-        monkeypatch.setattr("vt_seg.engine.data_loaders.comm.get_world_size", lambda: 2)
-        sampler = SeededTrainingSampler(10, seed=3)
-        sampler.start = 4
-        shares.append(list(islice(sampler, 8)))
-    assert [index for pair in zip(*shares, strict=True) for index in pair] == order[4:20]
-
-
-def test_unseeded_runs_and_other_samplers_are_detectron2s(scenes_cfg):
-    scenes_cfg.SEED = -1
-    loader = build_train_loader(scenes_cfg)
-    # No effect, and no error: there is no order to continue.
-    continue_order_at(loader, 8)
-    assert len(file_names(loader, 1)[0]) == 4
-
-
 def test_segmentors_are_tested_one_image_at_a_time(scenes_cfg):
     """So that no prediction depends on a larger batch mate (docs/padding.md)."""
     scenes_cfg.SOLVER.IMS_PER_BATCH = 4
@@ -114,7 +71,7 @@ def test_classifiers_get_batches_of_one_size_in_a_seeded_order(shapes_cfg, num_w
     assert all(f"/{classes[r['label']]}/" in r["file_name"] for batch in whole for r in batch)
 
     loader = build_train_loader(shapes_cfg)
-    continue_order_at(loader, 3 * shapes_cfg.SOLVER.IMS_PER_BATCH)
+    continue_order(loader, 3 * shapes_cfg.SOLVER.IMS_PER_BATCH)
     assert file_names(loader, 2) == names[3:]
     shapes_cfg.SEED = 2
     assert file_names(build_train_loader(shapes_cfg), 5) != names

@@ -132,6 +132,44 @@ def test_kill_and_resume(tools, out, tmp_path):
     assert len(scores(log)) == 1
 
 
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def test_stop_by_ctrl_c_refusal_and_resume(tools, out, tmp_path):
+    """All processes are signalled, as a terminal does it, workers too; none of them stays."""
+    write_tiny_scenes(tmp_path / "datasets")
+    config = ("--config-file", "configs/vtfpn_R18_scenes.yaml")
+    common = [*TINY, "MODEL.VT_FPN.TOKEN_CHANNELS", 128, "OUTPUT_DIR", out]
+    common += ["DATALOADER.NUM_WORKERS", 2, "SOLVER.CHECKPOINT_PERIOD", 100_000]
+
+    process = tools.start("train_net.py", *config, *common, "SOLVER.MAX_ITER", 100_000)
+    log, deadline = "", time.monotonic() + 120
+    while "  iter: " not in log:
+        assert process.poll() is None and time.monotonic() < deadline
+        log += process.stdout.readline()
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    for pid in (process.pid, *workers):
+        os.kill(pid, signal.SIGINT)
+    log, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, log[-2000:]
+    stopped = int(re.search(r"Stopped by SIGINT after iteration (\d+); --resume", log)[1])
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert f"model_{stopped:07d}.pth" in before
+
+    log = tools.run("train_net.py", *config, *common, succeeds=False)
+    assert f"{out} has checkpoints of an earlier run (model_{stopped:07d}.pth)" in log
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+    end = stopped + 3
+    log = tools.run("train_net.py", *config, "--resume", *common, "SOLVER.MAX_ITER", end)
+    assert f"Resuming from {out}/model_{stopped:07d}.pth at iteration {stopped + 1} of {end}" in log
+    assert len(scores(log)) == 1
+
+
 def test_a_config_is_asked_for(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["train_net.py"])
     with pytest.raises(SystemExit):

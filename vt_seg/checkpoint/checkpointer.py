@@ -9,6 +9,8 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
+from vt_seg.data.atomic_files import atomic_file, write_atomically
+
 from . import torchvision_resnet
 from .classifier_backbone import (
     backbone_prefix,
@@ -87,20 +89,14 @@ class SegmentationCheckpointer(DetectionCheckpointer):
 
         path = os.path.join(self.save_dir, f"{name}.pth")
         self.logger.info("Saving checkpoint to %s", path)
-        # The extension keeps a leftover out of `get_all_checkpoint_files`.
-        partial = path + ".partial"
-        with open(partial, "wb") as file:
+        with atomic_file(path) as file:
             torch.save(data, file)
-        os.replace(partial, path)
         self.tag_last_checkpoint(os.path.basename(path))
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Name the checkpoint that a resumed run starts from."""
         path = os.path.join(self.save_dir, "last_checkpoint")
-        partial = path + ".partial"
-        with open(partial, "w") as file:
-            file.write(last_filename_basename)
-        os.replace(partial, path)
+        write_atomically(path, last_filename_basename.encode())
 
     def has_checkpoint(self) -> bool:
         """Return True if ``last_checkpoint`` names a file; see :func:`last_checkpoint`."""

@@ -20,6 +20,7 @@ from .config_check import check_config, check_has_datasets
 from .dataset_check import check_datasets, check_labelled
 from .devices import adapt_to_machine, check_launcher
 from .optimizer import replace_old_optimizer_key, with_new_optimizer_key
+from .run_folder import keep_earlier_config, refuse_earlier_run
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
 
     Args:
         args: of Detectron2's ``default_argument_parser``: ``config_file``, ``opts``, ``num_gpus``,
-            ``eval_only``.
+            ``eval_only``, ``resume``.
 
     Returns:
         the frozen config, adapted to the machine (see :func:`adapt_to_machine`).
@@ -93,6 +94,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         ValueError: another launcher than Detectron2's started several processes, config and
             datasets do not fit (see :func:`check_datasets`), or nothing is labelled in a dataset to
             train on (see :func:`check_labelled`).
+        FileExistsError: training without ``args.resume`` in a folder that has checkpoints.
     """
     check_launcher(getattr(args, "num_machines", 1))
     cfg = load_cfg(args.config_file, args.opts)
@@ -104,6 +106,10 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     wants_gpu = getattr(args, "num_gpus", 1) > 0
     notes = adapt_to_machine(cfg, world_size=comm.get_world_size(), wants_gpu=wants_gpu)
     cfg.freeze()
+    if not getattr(args, "eval_only", False) and not getattr(args, "resume", False):
+        refuse_earlier_run(cfg.OUTPUT_DIR)
+    if comm.is_main_process():
+        keep_earlier_config(cfg.OUTPUT_DIR, cfg.dump())
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="vt_seg")
     for note in notes:

@@ -1,40 +1,31 @@
 """Detectron2's data loaders with the right mapper, and a training order that the seed decides."""
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetCatalog,
+    DatasetFromList,
     DatasetMapper,
     build_detection_test_loader,
     build_detection_train_loader,
     get_detection_dataset_dicts,
 )
-from detectron2.data.samplers import TrainingSampler
+from detectron2.data.build import trivial_batch_collator
 from detectron2.modeling import META_ARCH_REGISTRY, SemanticSegmentor
 from detectron2.utils import comm
+from torch.utils.data import DataLoader
 
 from vt_seg.config import require_vt_seg_keys
 from vt_seg.data import ClassificationMapper, SemSegMapper
 from vt_seg.data.record_check import check_records
 from vt_seg.modeling import ImageClassifier
 
-
-class SeededTrainingSampler(TrainingSampler):
-    """Detectron2's endless shuffled order, made from a seed and started anywhere.
-
-    Attributes:
-        start: number of indices, over all processes, to leave out at the beginning: those that
-            were used before training was resumed.
-    """
-
-    start: int = 0
-
-    def __iter__(self) -> Iterator[int]:
-        first = self.start + comm.get_rank()
-        yield from islice(self._infinite_indices(), first, None, comm.get_world_size())
+from .interruption import stopped_by_parent_alone
+from .training_order import AspectRatioBatches, SeededOrder, SeededSamples
 
 
 def mapper_name(cfg: CfgNode) -> str:
@@ -94,10 +85,12 @@ def _refuse_keys(cfg: CfgNode, mapper: str) -> None:
 
 
 def build_train_loader(cfg: CfgNode) -> Any:
-    """The training loader; with ``SEED`` >= 0, the order of the images follows from the seed.
+    """Return the training loader: an endless iterable of batches (lists of mapped records).
 
-    Detectron2 draws the order's seed from NumPy's global state, so that whatever draws before it
-    changes the order. Samplers other than the default are Detectron2's as they are.
+    The order of the images and the random numbers of their augmentations follow from ``SEED``, or
+    from a random seed where it is negative, and from nothing else: not from the number of workers,
+    nor from what else draws random numbers. Samplers other than the default are Detectron2's as
+    they are.
 
     Raises:
         ValueError: images are paired with masks of other names (see ``check_records``).
@@ -111,28 +104,26 @@ def build_train_loader(cfg: CfgNode) -> Any:
         proposal_files=cfg.DATASETS.PROPOSAL_FILES_TRAIN if cfg.MODEL.LOAD_PROPOSALS else None,
     )
     check_records(dataset, cfg.DATASETS.TRAIN)
-    options = {"mapper": mapper, "dataset": dataset}
-    if is_classifier(cfg):  # its images are of one size when they are batched
-        options["aspect_ratio_grouping"] = False
-    if cfg.SEED >= 0 and cfg.DATALOADER.SAMPLER_TRAIN == "TrainingSampler":
-        options["sampler"] = SeededTrainingSampler(len(dataset), seed=cfg.SEED)
-    return build_detection_train_loader(cfg, **options)
-
-
-def continue_order_at(loader: Any, num_images: int) -> None:
-    """Let a seeded training loader go on where a stopped run was, instead of from the first image.
-
-    Exact without aspect ratio grouping, near enough with it. No effect on other samplers.
-
-    Args:
-        loader: of :func:`build_train_loader`, not yet iterated.
-        num_images: images that were used already, over all processes.
-    """
-    while loader is not None:
-        sampler = getattr(loader, "sampler", None)
-        if isinstance(sampler, SeededTrainingSampler):
-            sampler.start = num_images
-        loader = getattr(loader, "dataset", None)
+    # A classifier's images are of one size when they are batched.
+    grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING and not is_classifier(cfg)
+    if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
+        loader = build_detection_train_loader(
+            cfg, mapper=mapper, dataset=dataset, aspect_ratio_grouping=grouped
+        )
+        _stop_workers_by_their_parent_alone(loader)
+        return loader
+    order = SeededOrder(len(dataset), seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed())
+    batch_size = cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()
+    loader = DataLoader(
+        SeededSamples(DatasetFromList(dataset, copy=False), mapper, order),
+        batch_size=None if grouped else batch_size,
+        sampler=order,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=trivial_batch_collator,
+        worker_init_fn=stopped_by_parent_alone,
+        generator=torch.Generator(),  # its own: an iterator draws a number from it
+    )
+    return AspectRatioBatches(loader, batch_size) if grouped else loader
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> Any:
@@ -145,4 +136,20 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> Any:
         check_records(DatasetCatalog.get(dataset_name), (dataset_name,))
     batch = cfg.TEST.CLASSIFICATION.BATCH_SIZE if is_classifier(cfg) else 1
     mapper = build_mapper(cfg, is_train=False)
-    return build_detection_test_loader(cfg, dataset_name, mapper=mapper, batch_size=batch)
+    loader = build_detection_test_loader(cfg, dataset_name, mapper=mapper, batch_size=batch)
+    _stop_workers_by_their_parent_alone(loader)
+    return loader
+
+
+def _stop_workers_by_their_parent_alone(loader: Any) -> None:
+    """Set what Detectron2's builders of loaders have no argument for."""
+    while loader is not None:
+        if isinstance(loader, DataLoader):
+            loader.worker_init_fn = partial(_init_worker, loader.worker_init_fn)
+        loader = getattr(loader, "dataset", None)
+
+
+def _init_worker(init: Callable[[int], None] | None, worker_id: int) -> None:
+    if init is not None:
+        init(worker_id)
+    stopped_by_parent_alone(worker_id)

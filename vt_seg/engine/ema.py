@@ -1,6 +1,5 @@
 """An exponential moving average of a model's weights, kept beside training and saved with it."""
 
-import io
 import logging
 import os
 from typing import Any
@@ -12,7 +11,7 @@ from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vt_seg.data.atomic_files import write_atomically
+from vt_seg.data.atomic_files import atomic_file
 from vt_seg.modeling.data_parallel import unwrapped
 
 logger = logging.getLogger(__name__)
@@ -68,10 +67,36 @@ class WeightEMA(AveragedModel):
 
 
 class EMAHook(HookBase):
-    """Updates the average after each step; at the end writes it as ``model_final_ema.pth``.
+    """Updates the average after each step.
+
+    The trainer's model is read only: training goes as it would without.
+    """
+
+    def __init__(self, ema: WeightEMA) -> None:
+        """
+        Args:
+            ema: of the trainer's model.
+        """
+        self.ema = ema
+
+    def before_train(self) -> None:
+        if self.trainer.start_iter > 0 and not self.ema.n_averaged:
+            logger.warning(
+                "The checkpoint that training resumes from has no EMA weights: the average starts "
+                "with the weights of iteration %d.",
+                self.trainer.start_iter,
+            )
+
+    def after_step(self) -> None:
+        self.ema.update_parameters(self.trainer.model)
+
+
+class EMAFileHook(HookBase):
+    """Writes the average as ``model_final_ema.pth`` when training has reached its end.
 
     The file has the names of an ordinary checkpoint's model, so that it serves as
-    ``MODEL.WEIGHTS``. The trainer's model is read only: training goes as it would without.
+    ``MODEL.WEIGHTS``. Belongs behind all other hooks: what goes wrong with this file then keeps
+    none of them from its work.
     """
 
     def __init__(self, ema: WeightEMA, output_dir: str, input_convention: dict[str, Any]) -> None:
@@ -85,21 +110,12 @@ class EMAHook(HookBase):
         self.path = os.path.join(output_dir, FINAL_FILE)
         self.input_convention = input_convention
 
-    def before_train(self) -> None:
-        if self.trainer.start_iter > 0 and not self.ema.n_averaged:
-            logger.warning(
-                "The checkpoint that training resumes from has no EMA weights: the average starts "
-                "with the weights of iteration %d.",
-                self.trainer.start_iter,
-            )
-
-    def after_step(self) -> None:
-        self.ema.update_parameters(self.trainer.model)
-        if self.trainer.iter + 1 == self.trainer.max_iter and comm.is_main_process():
-            file = io.BytesIO()
+    def after_train(self) -> None:
+        # Larger where a finished run is resumed, which may have been killed before this.
+        if self.trainer.iter >= self.trainer.max_iter and comm.is_main_process():
             weights = self.ema.module.state_dict()
-            torch.save({"model": weights, "input": self.input_convention}, file)
-            write_atomically(self.path, file.getvalue())
+            with atomic_file(self.path) as file:
+                torch.save({"model": weights, "input": self.input_convention}, file)
             logger.info("EMA weights in %s", self.path)
 
 

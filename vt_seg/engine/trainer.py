@@ -9,30 +9,36 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase
-from detectron2.engine.hooks import EvalHook
+from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
 from detectron2.evaluation import DatasetEvaluator, verify_results
 from detectron2.utils import comm
+from detectron2.utils.events import EventWriter
 
 from vt_seg.checkpoint.checkpointer import SegmentationCheckpointer
 from vt_seg.checkpoint.input_convention import input_convention
 from vt_seg.config import require_vt_seg_keys
+from vt_seg.data.atomic_files import remove_unfinished
 from vt_seg.data.mapper import common_flip_pairs
 from vt_seg.evaluation import SegmentationEvaluator, build_evaluator
 from vt_seg.modeling import ImageClassifier, add_stochastic_depth
 from vt_seg.modeling.label_output import label_output
 from vt_seg.modeling.test_time_augmentation import SemanticSegmentorWithTTA, at_original_size
 
+from .checkpoint_hook import CheckpointHook
 from .class_weights import with_class_weights
 from .data_loaders import (
     build_test_loader,
     build_train_loader,
-    continue_order_at,
     is_semantic_segmentor,
 )
-from .ema import CHECKPOINT_KEY, FINAL_FILE, EMAHook, WeightEMA, model_with_ema_weights
+from .ema import CHECKPOINT_KEY, FINAL_FILE, EMAFileHook, EMAHook, WeightEMA, model_with_ema_weights
+from .full_disk import DispensableWriter, is_full_disk, say_once_what_logs_miss
+from .interruption import InterruptionHook
 from .lr_schedule import build_lr_scheduler
 from .optimizer import build_optimizer
+from .random_state import random_state_kept
 from .recipe import check_same_recipe, describe_recipe, recipe_state, scale_recipe
+from .run_folder import checkpoint_to_resume, refuse_earlier_run
 from .trainable import freeze_all_but
 
 logger = logging.getLogger(__name__)
@@ -62,7 +68,12 @@ class Trainer(DefaultTrainer):
             input_convention=input_convention(self.cfg),
             trainer=weakref.proxy(self),
         )
-        hooks = super().build_hooks()
+        # Detectron2 has a hook for checkpoints in the main process alone.
+        hooks = [h for h in super().build_hooks() if not isinstance(h, PeriodicCheckpointer)]
+        evaluation = next(i for i, h in enumerate(hooks) if isinstance(h, EvalHook))
+        self._checkpoints = CheckpointHook(self.checkpointer, self.cfg.SOLVER.CHECKPOINT_PERIOD)
+        self._interruption = InterruptionHook(self._checkpoints)
+        hooks[evaluation:evaluation] = [self._checkpoints, self._interruption]
         after_evaluation = 1 + max(i for i, h in enumerate(hooks) if isinstance(h, EvalHook))
         if with_tta(self.cfg):
             tta_model(self.cfg, self.model)  # what is wrong with it shows now, not after training
@@ -80,36 +91,35 @@ class Trainer(DefaultTrainer):
 
             hooks.insert(after_evaluation, EvalHook(self.cfg.TEST.EVAL_PERIOD, test_ema))
             # First, before what saves and evaluates.
-            hooks.insert(0, EMAHook(ema, self.cfg.OUTPUT_DIR, input_convention(self.cfg)))
+            hooks.insert(0, EMAHook(ema))
+            hooks.append(EMAFileHook(ema, self.cfg.OUTPUT_DIR, input_convention(self.cfg)))
         return hooks
+
+    def build_writers(self) -> list[EventWriter]:
+        return [DispensableWriter(writer) for writer in super().build_writers()]
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Load what training starts from, and log in a line what that is.
 
         Args:
-            resume: go on from the last checkpoint in ``OUTPUT_DIR`` if there is one.
+            resume: go on from the newest whole checkpoint in ``OUTPUT_DIR`` if there is any.
+
+        Raises:
+            FileExistsError: if ``resume`` is False and ``OUTPUT_DIR`` has checkpoints.
+            CheckpointError: if none of the checkpoints in ``OUTPUT_DIR`` is whole, or the newest
+                whole one is of another model.
         """
         folder, weights = self.cfg.OUTPUT_DIR, self.cfg.MODEL.WEIGHTS
-        has_checkpoint = self.checkpointer.has_checkpoint()
-        last = self.checkpointer.get_checkpoint_file() if has_checkpoint else ""
-        if has_checkpoint and not resume:
-            logger.warning(
-                "%s has checkpoints of an earlier run (last: %s), which this run may overwrite; "
-                "--resume would continue it.",
-                folder,
-                os.path.basename(last),
-            )
-        if resume and not has_checkpoint:
+        if not resume:
+            refuse_earlier_run(folder)
+        else:
+            last = checkpoint_to_resume(folder, self.checkpointer.model.state_dict())
+            if last:
+                self._resume(last)
+                return
             logger.info("Nothing to resume: %s has no checkpoint.", folder)
-
-        super().resume_or_load(resume)
-
-        if resume and has_checkpoint:
-            continue_order_at(self.data_loader, self.start_iter * self.cfg.SOLVER.IMS_PER_BATCH)
-            logger.info(
-                "Resuming from %s at iteration %d of %d.", last, self.start_iter, self.max_iter
-            )
-        elif weights:
+        self.checkpointer.resume_or_load(weights, resume=False)
+        if weights:
             logger.info("Fine-tuning: weights %s loaded, start at iteration 0.", weights)
         elif "timm" in self.cfg.MODEL.BACKBONE.NAME and (
             self.cfg.MODEL.TIMM.WEIGHTS or self.cfg.MODEL.TIMM.PRETRAINED
@@ -123,6 +133,16 @@ class Trainer(DefaultTrainer):
                     self.cfg.SOLVER.TRAINABLE,
                 )
 
+    def _resume(self, path: str) -> None:
+        if comm.is_main_process():
+            remove_unfinished(self.cfg.OUTPUT_DIR)  # what a killed process was writing
+        self.checkpointer.load(path)
+        self.start_iter = self.iter + 1
+        self._checkpoints.resume(self.start_iter, self.cfg.SOLVER.IMS_PER_BATCH)
+        logger.info("Resuming from %s at iteration %d of %d.", path, self.start_iter, self.max_iter)
+        if self.start_iter >= self.max_iter:
+            logger.info("This run is finished: nothing is left to train, it is evaluated alone.")
+
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "recipe": recipe_state(self.cfg)}
 
@@ -132,7 +152,15 @@ class Trainer(DefaultTrainer):
         super().load_state_dict(state_dict)
 
     def train(self) -> Any:
-        """Train from ``start_iter`` to the end; log the last results and where the weights are."""
+        """Train from ``start_iter`` to the end; log the last results and where the weights are.
+
+        Raises:
+            FileExistsError: at iteration 0, if ``OUTPUT_DIR`` has checkpoints of an earlier run.
+            TrainingInterrupted: (a ``SystemExit``) after SIGTERM or SIGINT, with a checkpoint.
+        """
+        if self.start_iter == 0:  # also where resume_or_load was not called
+            refuse_earlier_run(self.cfg.OUTPUT_DIR)
+        say_once_what_logs_miss()
         results = super().train()
         if comm.is_main_process():
             weights = os.path.join(self.cfg.OUTPUT_DIR, "model_final.pth")
@@ -141,6 +169,23 @@ class Trainer(DefaultTrainer):
             score = headline(getattr(self, "_last_eval_results", {}))
             logger.info("Done: %sweights in %s", score and f"{score}, ", weights)
         return results
+
+    def after_step(self) -> None:
+        for hook in self._hooks:
+            try:
+                hook.after_step()
+            except OSError as error:
+                # Of several processes one would miss what the others still do together.
+                alone = comm.get_world_size() == 1
+                if not (alone and isinstance(hook, EvalHook) and is_full_disk(error)):
+                    raise
+                logger.error("An evaluation's files could not be written (%s).", error)
+        self._interruption.wait_for_the_iteration()
+
+    def after_train(self) -> None:
+        if self._interruption.stopped_by:  # by somebody who does not wait for an evaluation
+            self._hooks = [hook for hook in self._hooks if not isinstance(hook, EvalHook)]
+        super().after_train()
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> torch.nn.Module:
@@ -199,10 +244,11 @@ class Trainer(DefaultTrainer):
                 evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
             except NotImplementedError:  # of a subclass: Detectron2 says so and goes on
                 return super().test(cfg, model)
-        if not _read_labels(evaluators):
-            return super().test(cfg, model, evaluators)
-        with label_output(model):
-            return super().test(cfg, model, evaluators)
+        with random_state_kept():  # training goes on as it would without an evaluation
+            if not _read_labels(evaluators):
+                return super().test(cfg, model, evaluators)
+            with label_output(model):
+                return super().test(cfg, model, evaluators)
 
     @classmethod
     def test_with_TTA(cls, cfg: CfgNode, model: torch.nn.Module) -> OrderedDict:
@@ -228,10 +274,7 @@ class Trainer(DefaultTrainer):
             what ``test`` returns, with ``_EMA`` after each of its keys.
         """
         logger.info("Evaluation of the EMA weights:")
-        gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-        # Making an iterator of a loader draws a random number: training is to go on as it would.
-        with torch.random.fork_rng(devices=gpus):
-            results = cls.test(cfg, ema_model, cls._build_evaluators(cfg, "EMA"))
+        results = cls.test(cfg, ema_model, cls._build_evaluators(cfg, "EMA"))
         return OrderedDict((f"{key}_EMA", value) for key, value in results.items())
 
     @classmethod
@@ -295,11 +338,11 @@ def tta_model(cfg: CfgNode, model: torch.nn.Module) -> SemanticSegmentorWithTTA:
 def evaluate(
     cfg: CfgNode, resume: bool = False, *, allow_random_weights: bool = False
 ) -> OrderedDict:
-    """Evaluate ``MODEL.WEIGHTS``, or the last checkpoint of ``OUTPUT_DIR``, on ``DATASETS.TEST``.
+    """Evaluate ``MODEL.WEIGHTS``, or the newest checkpoint of ``OUTPUT_DIR``, on ``DATASETS.TEST``.
 
     Args:
         cfg: a config of :func:`vt_seg.engine.setup_cfg`.
-        resume: take the last checkpoint of ``OUTPUT_DIR`` if there is one.
+        resume: take the newest whole checkpoint of ``OUTPUT_DIR`` if there is one.
         allow_random_weights: whether to go on, with a warning, where there are no weights.
 
     Raises:
@@ -320,13 +363,13 @@ def evaluate(
         input_convention=input_convention(cfg),
         require_complete=True,
     )
-    from_last = resume and checkpointer.has_checkpoint()
-    weights = checkpointer.get_checkpoint_file() if from_last else cfg.MODEL.WEIGHTS
+    last = checkpoint_to_resume(cfg.OUTPUT_DIR, model.state_dict()) if resume else ""
+    weights = last or cfg.MODEL.WEIGHTS
     if weights:
         logger.info("Evaluating %s", weights)
     else:
         message = (
-            "pass MODEL.WEIGHTS <file>, or --resume for the last checkpoint of OUTPUT_DIR "
+            "pass MODEL.WEIGHTS <file>, or --resume for the newest checkpoint of OUTPUT_DIR "
             f"({cfg.OUTPUT_DIR})"
         )
         if not allow_random_weights:
@@ -335,7 +378,7 @@ def evaluate(
                 'MODEL.WEIGHTS "" on the command line evaluates random ones'
             )
         logger.warning("Evaluating RANDOM weights, the scores mean nothing: %s.", message)
-    checkpoint = checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
+    checkpoint = checkpointer.resume_or_load(weights, resume=False)
     ema_model = model_with_ema_weights(cfg, model, checkpoint)
     results = Trainer.test(cfg, model)
     if ema_model is not None:

@@ -1,0 +1,177 @@
+"""A full disk costs figures or a checkpoint, never the training; half a file never stays."""
+
+import logging
+import os
+import resource
+import signal
+import sys
+from contextlib import contextmanager
+
+import pytest
+import torch
+from detectron2.utils.events import EventStorage, EventWriter, JSONWriter, TensorboardXWriter
+
+from vt_seg.engine import SegmentationCheckpointer, Trainer
+from vt_seg.engine.full_disk import DispensableWriter, say_once_what_logs_miss
+
+# TensorBoard writes in a thread, which ends with the error that is looked for.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+
+@contextmanager
+def no_file_larger_than(size):
+    """As on a disk with ``size`` bytes left: writing more to a file is an OSError."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_metrics_on_a_full_disk_are_one_warning(log):
+    writer = DispensableWriter(JSONWriter("/dev/full"))
+    with EventStorage(0) as storage:
+        for iteration in range(3):
+            storage.iter = iteration
+            storage.put_scalar("loss", 1.0)
+            writer.write()
+    writer.close()
+    warnings = {record.getMessage() for record in log.records}
+    assert warnings == {
+        "JSONWriter cannot write ([Errno 28] No space left on device): training goes on, its "
+        "figures may be missing."
+    }
+
+
+def test_metrics_go_on_when_there_is_room_again(tmp_path):
+    path = tmp_path / "metrics.json"
+    writer = DispensableWriter(JSONWriter(str(path)))
+    with EventStorage(0) as storage:
+        for iteration in range(30):
+            storage.iter = iteration
+            storage.put_scalar("loss", 1.0)
+            if iteration in range(5, 20):
+                with no_file_larger_than(150):
+                    writer.write()
+            else:
+                writer.write()
+    writer.close()
+    assert path.read_text().count("\n") == 30
+    assert path.read_text().endswith('{"iteration": 29, "loss": 1.0}\n')
+
+
+def test_tensorboard_is_given_up(tmp_path, log):
+    writer = DispensableWriter(TensorboardXWriter(str(tmp_path)))
+    with EventStorage(0) as storage:
+        for iteration in range(3):
+            storage.iter = iteration
+            storage.put_scalar("loss", 1.0)
+            with no_file_larger_than(0):
+                writer.write()
+                writer.close()
+    assert len({record.getMessage() for record in log.records}) == 1
+    assert len(os.listdir(tmp_path)) == 1
+
+
+def test_other_errors_of_writers_are_raised():
+    class Wrong(EventWriter):
+        def write(self):
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        DispensableWriter(Wrong()).write()
+
+
+def test_log_on_a_full_disk_is_one_line(capfd):
+    logger = logging.getLogger("vt_seg")
+    with open("/dev/full", "w") as full:
+        handlers = [logging.StreamHandler(full), logging.StreamHandler(full)]
+        for handler in handlers:
+            logger.addHandler(handler)
+        say_once_what_logs_miss()
+        for number in range(3):
+            logger.warning("record %d", number)
+        for handler in handlers:
+            logger.removeHandler(handler)
+        with pytest.raises(OSError):
+            full.flush()
+        os.dup2(sys.__stderr__.fileno(), full.fileno())  # what it holds back goes elsewhere
+    error = capfd.readouterr().err
+    line = "/dev/full cannot be written ([Errno 28] No space left on device): training goes on\n"
+    assert error.count(line) == 1 and "Traceback" not in error
+
+
+@pytest.mark.parametrize("size", [0, 100, 20_000])
+def test_failed_checkpoint_leaves_what_was_there(tmp_path, size):
+    model = torch.nn.Linear(100, 100)
+    checkpointer = SegmentationCheckpointer(model, str(tmp_path))
+    checkpointer.save("model_0000001")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    torch.nn.init.zeros_(model.weight)
+    for name in ("model_0000001", "model_0000003"):
+        with pytest.raises(OSError, match="File too large"), no_file_larger_than(size):
+            checkpointer.save(name)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.fixture
+def cfg(slim_cfg):
+    slim_cfg.DATASETS.TEST = ()
+    slim_cfg.SOLVER.MAX_ITER, slim_cfg.SOLVER.CHECKPOINT_PERIOD = 4, 1
+    slim_cfg.SOLVER.EMA.ENABLED = True
+    return slim_cfg
+
+
+class FullDisk(Trainer):
+    """The disk is full while it trains the iterations of ``full``."""
+
+    full = ()
+    limit = 100_000
+
+    def after_step(self):
+        if self.iter not in self.full:
+            return super().after_step()
+        with no_file_larger_than(self.limit):
+            return super().after_step()
+
+
+def trained(cfg, full, trainer=FullDisk):
+    trainer = trainer(cfg)
+    trainer.full = full
+    trainer.resume_or_load(resume=True)
+    trainer.train()
+    return trainer
+
+
+def test_failed_periodic_checkpoint_does_not_stop_training(cfg, log):
+    trainer = trained(cfg, full=(1, 2))
+    assert trainer.iter == 4
+    names = {name for name in os.listdir(cfg.OUTPUT_DIR) if name.startswith((".", "model"))}
+    assert names == {f"model_{n}.pth" for n in ("0000000", "0000003", "final", "final_ema")}
+    for number in (1, 2):
+        (error,) = {r.getMessage() for r in log.records if f"000000{number}.pth" in r.getMessage()}
+        assert f"model_000000{number}.pth could not be written to {cfg.OUTPUT_DIR} (File" in error
+        assert "Training goes on without it" in error
+
+
+def test_failed_final_checkpoint_is_an_error(cfg, log):
+    with pytest.raises(OSError, match=r"model_final.pth could not be written .* Make room"):
+        trained(cfg, full=(3,))
+    names = {name for name in os.listdir(cfg.OUTPUT_DIR) if name.startswith((".", "model"))}
+    assert names == {f"model_000000{number}.pth" for number in range(3)}
+    # With room again, nothing but the last iteration has to be done again.
+    trainer = trained(cfg, full=())
+    assert (trainer.start_iter, trainer.iter) == (3, 4)
+    assert os.path.exists(f"{cfg.OUTPUT_DIR}/model_final_ema.pth")
+
+
+def test_evaluation_on_a_full_disk_does_not_stop_training(cfg, log):
+    cfg.DATASETS.TEST, cfg.TEST.EVAL_PERIOD = ("vt_scenes_val",), 2
+    cfg.SOLVER.CHECKPOINT_PERIOD = 100
+    Full = type("Full", (FullDisk,), {"limit": 100})
+    trainer = trained(cfg, full=(1,), trainer=Full)
+    assert trainer.iter == 4 and trainer._last_eval_results["sem_seg"]
+    assert "An evaluation's files could not be written ([Errno 27] File too large)" in log.text

@@ -1,0 +1,205 @@
+"""SIGTERM and Ctrl-C end training with a checkpoint; processes agree on when."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+
+import pytest
+import torch
+from detectron2.engine import TrainerBase, launch
+from detectron2.utils import comm
+from torch.utils.data import DataLoader, Dataset
+
+from vt_seg.engine import SegmentationCheckpointer, Trainer
+from vt_seg.engine.checkpoint_hook import CheckpointHook
+from vt_seg.engine.interruption import (
+    InterruptionHook,
+    TrainingInterrupted,
+    signals_for_children,
+    stopped_by_parent_alone,
+)
+
+
+class Counting(TrainerBase):
+    """A trainer that counts, writes checkpoints, and signals itself at an iteration."""
+
+    data_loader = None
+
+    def __init__(self, folder, signals):
+        super().__init__()
+        self.model = torch.nn.Linear(1, 1)
+        self.signals = signals
+        self.start_iter = 0
+        save = comm.is_main_process()
+        checkpointer = SegmentationCheckpointer(self.model, folder, save_to_disk=save, trainer=self)
+        checkpoints = CheckpointHook(checkpointer, 1000)
+        self.interruption = InterruptionHook(checkpoints)
+        self.register_hooks([checkpoints, self.interruption])
+
+    def run_step(self):
+        for signum in self.signals.get(self.iter, ()):
+            os.kill(os.getpid(), signum)
+
+    def after_step(self):
+        super().after_step()
+        self.interruption.wait_for_the_iteration()
+
+
+def saved(folder):
+    return {
+        name: torch.load(os.path.join(folder, name), weights_only=True)
+        for name in sorted(os.listdir(folder))
+        if name.endswith(".pth")
+    }
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signal_saves_a_checkpoint_and_ends_with_its_code(tmp_path, log, signum, code):
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    # `timeout` signals its child and then the whole group of processes.
+    trainer = Counting(str(tmp_path), {3: (signum, signum)})
+    with pytest.raises(SystemExit) as ended:
+        trainer.train(0, 100)
+    assert ended.value.code == code
+    ((name, content),) = saved(tmp_path).items()
+    assert name == "model_0000003.pth"
+    assert content["iteration"] == content["trainer"]["iteration"] == 3
+    assert f"Stopped by {signum.name} after iteration 3" in log.text
+    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == handlers
+
+
+def test_checkpoint_of_the_same_iteration_is_not_written_twice(tmp_path):
+    trainer = Counting(str(tmp_path), {99: (signal.SIGTERM,)})
+    with pytest.raises(TrainingInterrupted):
+        trainer.train(0, 100)
+    assert list(saved(tmp_path)) == ["model_final.pth"]
+
+
+def test_failed_checkpoint_is_the_error(tmp_path):
+    trainer = Counting(str(tmp_path / "missing"), {3: (signal.SIGTERM,)})
+    with pytest.raises(OSError, match=r"model_0000003.pth could not be written .*No such file"):
+        trainer.train(0, 100)
+
+
+def run_and_be_killed(folder, signals):
+    Counting(folder, signals).train(0, 10**6)
+
+
+def test_second_signal_ends_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("vt_seg.engine.interruption._SAME_SIGNAL", 0)
+    process = multiprocessing.get_context("fork").Process(
+        target=run_and_be_killed, args=(str(tmp_path), {10: (signal.SIGTERM, signal.SIGTERM)})
+    )
+    process.start()
+    process.join(30)
+    assert process.exitcode == -signal.SIGTERM
+    assert saved(tmp_path) == {}
+
+
+class Slow(Dataset):
+    def __len__(self):
+        return 10**6
+
+    def __getitem__(self, index):
+        time.sleep(0.01)
+        return index, os.getpid()
+
+
+def test_workers_outlive_signals_to_all_but_not_their_parent():
+    loader = DataLoader(Slow(), num_workers=2, worker_init_fn=stopped_by_parent_alone)
+    batches = iter(loader)
+    workers = {int(next(batches)[1]) for _ in range(4)}
+    assert len(workers) == 2
+    # From another process than the parent, as a scheduler does it.
+    for signum in ("INT", "TERM"):
+        os.system(f"kill -{signum} {' '.join(map(str, workers))}")
+    assert [int(next(batches)[0]) for _ in range(20)] == list(range(4, 24))
+    children = [c for c in multiprocessing.active_children() if c.pid in workers]
+    assert len(children) == 2
+    for child in children:
+        child.terminate()
+        child.join(5)
+        assert child.exitcode == 0
+    with pytest.raises(RuntimeError, match="exited unexpectedly"):
+        for _ in batches:
+            pass
+
+
+def two_processes(folder, which):
+    signals = {5: (signal.SIGTERM,)} if comm.get_rank() == which else {}
+    torch.manual_seed(comm.get_rank())
+    Counting(folder, signals).train(0, 10**6)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_processes_stop_after_the_same_iteration(tmp_path, rank):
+    """One of two is signalled: both end, one checkpoint has the random states of both."""
+    with pytest.raises(SystemExit) as ended, signals_for_children(2):
+        launch(two_processes, 2, dist_url="auto", args=(str(tmp_path), rank))
+    assert ended.value.code == 143
+    ((name, content),) = saved(tmp_path).items()
+    assert name == "model_0000005.pth"
+    states = content["trainer"]["hooks"]["CheckpointHook"]["processes"]
+    assert len(states) == 2
+    assert not torch.equal(states[0]["random"]["torch"], states[1]["random"]["torch"])
+
+
+def run_for_long(folder):
+    trainer = Counting(folder, {})
+    trainer.run_step = lambda: time.sleep(0.01)
+    trainer.train(0, 10**6)
+
+
+def test_launcher_hands_the_signal_on(tmp_path):
+    """The parent of two processes alone is signalled, and ends with the code of their stop."""
+
+    def signal_when_training():
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and len(multiprocessing.active_children()) < 2:
+            time.sleep(0.05)
+        while time.monotonic() < deadline and not all(
+            catches_sigterm(child.pid) for child in multiprocessing.active_children()
+        ):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=signal_when_training).start()
+    with pytest.raises(SystemExit) as ended, signals_for_children(2):
+        launch(run_for_long, 2, dist_url="auto", args=(str(tmp_path),))
+    assert ended.value.code == 143
+    assert len(saved(tmp_path)) == 1
+
+
+def catches_sigterm(pid):
+    """Whether a process has a handler of its own (Linux)."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            (caught,) = [line.split()[1] for line in file if line.startswith("SigCgt")]
+    except OSError:
+        return False
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_signal_during_an_evaluation_does_not_wait_for_it(slim_cfg):
+    cfg = slim_cfg
+    cfg.SOLVER.MAX_ITER, cfg.TEST.EVAL_PERIOD = 4, 2
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=False)
+    seen = []
+
+    def listen(model, *_):
+        if not model.training:
+            seen.append(1)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    trainer.model.register_forward_pre_hook(listen)
+    with pytest.raises(SystemExit) as ended:
+        trainer.train()
+    assert ended.value.code == 143 and len(seen) == 1
+    (name,) = saved(cfg.OUTPUT_DIR)
+    assert name == "model_0000001.pth"
+    resumed = Trainer(cfg)
+    resumed.resume_or_load(resume=True)
+    assert resumed.start_iter == 2 and resumed.model.training

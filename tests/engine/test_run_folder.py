@@ -1,0 +1,228 @@
+"""A run goes on from its newest whole checkpoint, and no run overwrites another."""
+
+import os
+import shutil
+from argparse import Namespace
+
+import pytest
+import torch
+
+from vt_seg.checkpoint import CheckpointError
+from vt_seg.engine import Trainer, evaluate, setup_cfg
+from vt_seg.engine.run_folder import (
+    checkpoint_to_resume,
+    keep_earlier_config,
+    refuse_earlier_run,
+)
+
+
+def state(size=2):
+    return torch.nn.Linear(3, size).state_dict()
+
+
+def write(folder, name, iteration, model=None, **more):
+    content = {"model": model or state(), "trainer": {"iteration": iteration}, **more}
+    torch.save(content, folder / name)
+    return content
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Checkpoints after 2, 4 and 6 iterations, and no last_checkpoint."""
+    for iteration in (1, 3, 5):
+        write(tmp_path, f"model_{iteration:07d}.pth", iteration)
+    write(tmp_path, "model_final_ema.pth", 9)  # not one of training, whatever it says
+    return tmp_path
+
+
+def chosen(folder):
+    return os.path.basename(checkpoint_to_resume(str(folder), state()))
+
+
+@pytest.mark.parametrize(
+    "hint", [None, "", "model_0000001.pth", "model_0000003.pth\n", "model_0000077.pth", "\udcff"]
+)
+def test_newest_checkpoint_is_taken_whatever_the_hint(run, hint):
+    if hint is not None:
+        (run / "last_checkpoint").write_bytes(hint.encode("utf8", "surrogateescape"))
+    assert chosen(run) == "model_0000005.pth"
+
+
+def test_final_checkpoint_is_as_new_as_its_iteration(run):
+    """A run that was finished, and gone on with for longer."""
+    write(run, "model_final.pth", 3)
+    assert chosen(run) == "model_0000005.pth"
+    write(run, "model_final.pth", 5)
+    assert chosen(run) == "model_final.pth"
+
+
+def test_hint_names_a_file_without_a_number(run, log):
+    write(run, "before_the_move.pth", 6)
+    assert chosen(run) == "model_0000005.pth"
+    (run / "last_checkpoint").write_text("before_the_move.pth")
+    assert chosen(run) == "before_the_move.pth"
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_hint_cannot_lead_out_of_its_folder(run, log, absolute):
+    inner = run / "inner"
+    inner.mkdir()
+    name = str(run / "model_0000005.pth") if absolute else "../model_0000005.pth"
+    (inner / "last_checkpoint").write_text(name)
+    assert chosen(inner) == ""
+    assert f"last_checkpoint leads out of the folder ({name}) and is ignored" in log.text
+
+
+def truncate(path):
+    os.truncate(path, os.path.getsize(path) - 100)
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.load(path)["model"]["weight"].numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+
+
+def make_momentum_nan(path):
+    write(path.parent, path.name, 5, optimizer={"state": [{"momentum": torch.tensor([torch.nan])}]})
+
+
+def make_weights_infinite(path):
+    model = state()
+    model["bias"][0] = torch.inf
+    write(path.parent, path.name, 5, model)
+
+
+def drop_the_trainer(path):
+    torch.save({"model": state()}, path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (truncate, "is truncated, damaged or no checkpoint"),
+        (flip_a_bit, "is truncated, damaged or no checkpoint (checksum of"),
+        (lambda path: path.write_bytes(b""), "is empty"),
+        (make_momentum_nan, "first optimizer.state.0.momentum"),
+        (make_weights_infinite, "first bias"),
+        (drop_the_trainer, "is no checkpoint of a training"),
+    ],
+)
+@pytest.mark.parametrize("name", ["model_0000005.pth", "model_final.pth"])
+def test_damaged_checkpoint_is_passed_over_and_said(run, log, damage, said, name):
+    os.rename(run / "model_0000005.pth", run / name)
+    (run / "last_checkpoint").write_text(name)
+    damage(run / name)
+    assert chosen(run) == "model_0000003.pth"
+    (warning,) = {r.getMessage() for r in log.records if "Passed over" in r.getMessage()}
+    assert f"{run}/{name}" in warning and said in warning
+
+
+def test_no_whole_checkpoint_is_an_error(run):
+    for iteration in (1, 3, 5):
+        truncate(run / f"model_{iteration:07d}.pth")
+    before = {name: (run / name).read_bytes() for name in os.listdir(run)}
+    with pytest.raises(CheckpointError, match=r"none that is whole \(model_0000005.pth, .*0003"):
+        chosen(run)
+    assert {name: (run / name).read_bytes() for name in os.listdir(run)} == before
+
+
+def test_checkpoint_of_another_model_is_an_error(run):
+    """Not passed over: an older one would be of the other model, too."""
+    with pytest.raises(CheckpointError) as error:
+        checkpoint_to_resume(str(run), state(size=4))
+    assert "model_0000005.pth is of another model: 2 tensors have other shapes" in str(error.value)
+    assert "(weight is (2, 3) in it and (4, 3) here)" in str(error.value)
+    with pytest.raises(CheckpointError, match="1 have no counterpart .bias is in it alone"):
+        checkpoint_to_resume(str(run), torch.nn.Linear(3, 2, bias=False).state_dict())
+
+
+def test_empty_and_missing_folders_have_nothing_to_resume(tmp_path, log):
+    assert chosen(tmp_path) == chosen(tmp_path / "missing") == ""
+    (tmp_path / "last_checkpoint").write_text("model_0000003.pth")
+    assert chosen(tmp_path) == ""
+    assert "last_checkpoint names model_0000003.pth, but there is no checkpoint" in log.text
+
+
+@pytest.mark.parametrize("name", ["model_0000005.pth", "model_final.pth", "model_final_ema.pth"])
+def test_new_run_beside_checkpoints_is_refused(tmp_path, name):
+    refuse_earlier_run(str(tmp_path))
+    refuse_earlier_run(str(tmp_path / "missing"))
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(FileExistsError, match=f"{name}.*--resume.*OUTPUT_DIR FOLDER.*remove"):
+        refuse_earlier_run(str(tmp_path))
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def arguments(cfg, **given):
+    opts = ["OUTPUT_DIR", cfg.OUTPUT_DIR]
+    fields = {"eval_only": False, "resume": False, "num_gpus": 0}
+    return Namespace(config_file="configs/fpn_R18_scenes.yaml", opts=opts, **{**fields, **given})
+
+
+def test_refused_run_writes_nothing(scenes_cfg, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for name in ("model_0000005.pth", "config.yaml", "log.txt", "metrics.json"):
+        (folder / name).write_text("of the earlier run")
+    before = contents(folder)
+    with pytest.raises(FileExistsError, match="has checkpoints of an earlier run"):
+        setup_cfg(arguments(scenes_cfg))
+    assert contents(folder) == before
+
+    # Neither does a trainer that is asked in Python, with resume_or_load or without.
+    trainer = Trainer(scenes_cfg)
+    for start in (lambda: trainer.resume_or_load(resume=False), trainer.train):
+        with pytest.raises(FileExistsError, match="has checkpoints of an earlier run"):
+            start()
+    assert contents(folder) == before
+
+
+def test_config_of_the_earlier_run_is_kept(tmp_path):
+    folder = str(tmp_path)
+    keep_earlier_config(folder, "A: 1\n")
+    assert os.listdir(folder) == []
+    for text in ("A: 1\n", "A: 1\n", "A: 2\n", "A: 3\n"):
+        keep_earlier_config(folder, text)
+        (tmp_path / "config.yaml").write_text(text)
+    assert {name: (tmp_path / name).read_text() for name in os.listdir(folder)} == {
+        "config.1.yaml": "A: 1\n",
+        "config.2.yaml": "A: 2\n",
+        "config.yaml": "A: 3\n",
+    }
+
+
+def test_resume_and_evaluation_pass_over_a_damaged_checkpoint(slim_cfg, log):
+    """The life of a run whose disk was full: last_checkpoint names what is cut off."""
+    cfg = slim_cfg
+    cfg.DATASETS.TEST = ()
+    cfg.SOLVER.CHECKPOINT_PERIOD = 1
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=False)
+    trainer.train()
+    folder = cfg.OUTPUT_DIR
+    shutil.copy(f"{folder}/model_0000000.pth", f"{folder}/copy.pth")
+    for name in ("model_final", "model_0000001"):
+        os.truncate(f"{folder}/{name}.pth", 100_000)
+
+    log.clear()
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=True)
+    assert f"Resuming from {folder}/model_0000000.pth at iteration 1 of 2." in log.text
+    for name in ("model_final", "model_0000001"):
+        assert f"Passed over a checkpoint: {folder}/{name}.pth is truncated" in log.text
+    trainer.train()
+    assert trainer.iter == 2
+
+    log.clear()
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=True)
+    assert f"Resuming from {folder}/model_final.pth at iteration 2 of 2." in log.text
+    assert "This run is finished: nothing is left to train" in log.text
+
+    os.truncate(f"{folder}/model_final.pth", 100_000)
+    evaluate(cfg, resume=True)
+    assert f"Evaluating {folder}/model_0000001.pth" in log.text

@@ -1,0 +1,152 @@
+"""Checkpoints at their period, at the end and on demand, with all processes' random states."""
+
+import logging
+import os
+from typing import Any
+
+from detectron2.engine.hooks import PeriodicCheckpointer
+from detectron2.utils import comm
+from fvcore.common.checkpoint import Checkpointer
+
+from .random_state import random_state, set_random_state
+from .training_order import AspectRatioBatches, continue_order, seeded_order
+
+logger = logging.getLogger(__name__)
+
+
+class CheckpointHook(PeriodicCheckpointer):
+    """Detectron2's hook, for all processes, with what a resumed run needs to end the same.
+
+    A checkpoint that cannot be written (a full disk) is an error in the log while training goes
+    on, since stopping would lose more; the last one is an error that ends the run. Earlier
+    checkpoints stay.
+
+    Its state, which Detectron2 saves with the trainer's, is the seed of the training order and, for
+    each process, the random states and the images that wait for mates.
+    """
+
+    def __init__(self, checkpointer: Checkpointer, period: int) -> None:
+        """
+        Args:
+            checkpointer: writes the files, in the main process.
+            period: iterations from one checkpoint to the next.
+        """
+        super().__init__(checkpointer, period)
+        self._gathered: list[dict[str, Any]] = []
+        self._loaded: dict[str, Any] | None = None
+        self._saved = -1
+
+    def before_train(self) -> None:
+        super().before_train()
+        self._saved = self.trainer.start_iter - 1
+        mine = self._loaded_of_this_process()
+        if mine is not None:
+            set_random_state(mine["random"])
+        self._loaded = None
+        self._complete_finished_run()
+
+    def _complete_finished_run(self) -> None:
+        """Write the last file of a run that was stopped when it had trained all iterations."""
+        trainer, name = self.trainer, f"{self.file_prefix}_final"
+        path = os.path.join(self.checkpointer.save_dir, f"{name}.pth")
+        missing = comm.all_gather(not os.path.exists(path))[0]
+        if trainer.start_iter >= self.max_iter and missing:
+            trainer.iter = self._saved  # the last one that was trained
+            error = self._save(name)
+            trainer.iter = trainer.start_iter
+            if error:
+                raise OSError(error)
+
+    def after_step(self) -> None:
+        iteration = self.trainer.iter
+        if (iteration + 1) % self.period == 0:
+            error = self._save(f"{self.file_prefix}_{iteration:07d}")
+            if error and comm.is_main_process():
+                logger.error("%s Training goes on without it.", error)
+        if iteration + 1 >= self.max_iter:
+            error = self._save(f"{self.file_prefix}_final")
+            if error:
+                raise OSError(error)
+
+    def save_now(self) -> None:
+        """Save the state after the last finished iteration, unless that was done.
+
+        All processes call it.
+
+        Raises:
+            OSError: if the file cannot be written, in all processes.
+        """
+        if self._saved != self.trainer.iter:
+            error = self._save(f"{self.file_prefix}_{self.trainer.iter:07d}")
+            if error:
+                raise OSError(error)
+
+    def _save(self, name: str) -> str:
+        """Return what went wrong in a sentence, in all processes; "" if nothing did."""
+        self._gathered = comm.gather(self._state_of_process())
+        error = ""
+        if comm.is_main_process():
+            try:
+                self.checkpointer.save(name, iteration=self.trainer.iter)
+            except OSError as failed:
+                error = (
+                    f"Checkpoint {name}.pth could not be written to "
+                    f"{self.checkpointer.save_dir} ({failed.strerror or failed}); earlier ones are "
+                    "as they were. Make room, or check the folder's permissions."
+                )
+        self._gathered = []
+        error = comm.all_gather(error)[0]
+        if not error:
+            self._saved = self.trainer.iter
+        return error
+
+    def _state_of_process(self) -> dict[str, Any]:
+        loader = self.trainer.data_loader
+        waiting = loader.order_state() if isinstance(loader, AspectRatioBatches) else None
+        return {"random": random_state(), "order": waiting}
+
+    def state_dict(self) -> dict[str, Any]:
+        order = seeded_order(self.trainer.data_loader)
+        # Elsewhere than in `_save` it is asked by one process, which cannot ask the others.
+        processes = self._gathered or [self._state_of_process()]
+        return {"seed": None if order is None else order.seed, "processes": processes}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._loaded = state_dict
+
+    def resume(self, start_iter: int, images_per_batch: int) -> None:
+        """Let the training loader go on where the loaded checkpoint's run was.
+
+        What cannot be taken up again, so that the run will end otherwise than one that was never
+        stopped, is a warning.
+
+        Args:
+            start_iter: the first iteration to come.
+            images_per_batch: over all processes.
+        """
+        order, mine = seeded_order(self.trainer.data_loader), self._loaded_of_this_process()
+        missing = []
+        if mine is None:
+            has = "none" if self._loaded is None else f"those of {len(self._loaded['processes'])}"
+            missing.append(
+                f"the random states of {comm.get_world_size()} process(es) (it has {has})"
+            )
+        if order is None:
+            missing.append(
+                "the place in the order of a DATALOADER.SAMPLER_TRAIN other than TrainingSampler"
+            )
+        elif self._loaded is not None and self._loaded["seed"] is not None:
+            order.seed = self._loaded["seed"]
+        if missing:
+            logger.warning(
+                "The checkpoint lacks %s: this run will not end bit for bit as one that was never "
+                "stopped.",
+                " and ".join(missing),
+            )
+        state = None if mine is None else mine["order"]
+        continue_order(self.trainer.data_loader, start_iter * images_per_batch, state)
+
+    def _loaded_of_this_process(self) -> dict[str, Any] | None:
+        if self._loaded is None or len(self._loaded["processes"]) != comm.get_world_size():
+            return None
+        return self._loaded["processes"][comm.get_rank()]

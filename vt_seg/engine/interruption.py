@@ -1,0 +1,158 @@
+"""SIGTERM and Ctrl-C: training finishes its iteration, saves a checkpoint and ends."""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+from torch.multiprocessing import ProcessExitedException
+
+from .checkpoint_hook import CheckpointHook
+
+logger = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SAME_SIGNAL = 1.0  # seconds: `timeout` and some schedulers send a signal twice at once
+
+
+class TrainingInterrupted(SystemExit):
+    """Ends the process with the shell's code for the signal: 143 for SIGTERM, 130 for SIGINT."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(128 + signum)
+
+
+class InterruptionHook(HookBase):
+    """Ends training on SIGTERM and SIGINT, with a checkpoint, in all processes alike.
+
+    A signal in one of several processes stops all of them after the same iteration. In a single
+    process it is not kept waiting by an evaluation. A second signal ends the process at once.
+
+    Belongs behind the hooks that change the model or save it, and before those that evaluate.
+    """
+
+    def __init__(self, checkpoints: CheckpointHook) -> None:
+        self.checkpoints = checkpoints
+        self.stopped_by = 0
+        self._signum = 0
+        self._received = 0.0
+        self._at_once = False
+        self._pid = os.getpid()
+        self._handlers: dict[int, object] = {}
+
+    def before_train(self) -> None:
+        if threading.current_thread() is threading.main_thread():  # no other may set handlers
+            self._handlers = {signum: signal.signal(signum, self._receive) for signum in SIGNALS}
+
+    def after_step(self) -> None:
+        # One number of a few bytes; Detectron2 gathers the losses of every iteration likewise.
+        stopped_by = max(comm.all_gather(self._signum))
+        if stopped_by:
+            self._stop(stopped_by)
+        if comm.get_world_size() == 1:
+            self._at_once = True
+            if self._signum:  # it came after the question above
+                self._stop(self._signum)
+
+    def wait_for_the_iteration(self) -> None:
+        """Let a signal that comes from now on take effect after the next iteration.
+
+        The trainer calls it when all hooks have had their ``after_step``.
+        """
+        self._at_once = False
+
+    def after_train(self) -> None:
+        for signum, handler in self._handlers.items():
+            signal.signal(signum, handler)
+        self._handlers = {}
+        if not self.stopped_by:
+            return
+        self.checkpoints.save_now()
+        logger.warning(
+            "Stopped by %s after iteration %d; --resume continues this run.",
+            signal.Signals(self.stopped_by).name,
+            self.trainer.iter,
+        )
+
+    def _stop(self, signum: int) -> None:
+        self.stopped_by = signum
+        raise TrainingInterrupted(signum)
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a process that was forked before it set its own handlers
+            return
+        if self._signum and time.monotonic() - self._received < _SAME_SIGNAL:
+            return
+        if self._signum:
+            _end_at_once(signum)
+        self._signum, self._received = signum, time.monotonic()
+        if self._at_once:
+            self._stop(signum)
+        # Not by the logger, which may be writing at this very moment.
+        name = signal.Signals(signum).name
+        text = f"{name}: stopping after this iteration, with a checkpoint; again to end at once\n"
+        os.write(2, text.encode())
+
+
+def _end_at_once(signum: int) -> None:
+    for child in multiprocessing.active_children():
+        child.terminate()
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)
+
+
+def stopped_by_parent_alone(worker_id: int) -> None:
+    """Keep a data loader's worker alive when a signal goes to all processes of a training.
+
+    Ctrl-C, ``timeout`` and job schedulers signal the workers, too, without which the iteration
+    could not be finished. Their parent can terminate them as ever, and they end when it is gone.
+
+    Args:
+        worker_id: not used; PyTorch's ``worker_init_fn`` has it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not hasattr(signal, "sigwaitinfo"):  # macOS, Windows
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def wait() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@contextlib.contextmanager
+def signals_for_children(num_processes: int) -> Iterator[None]:
+    """Hand SIGTERM and SIGINT on to the processes of a training, and end with their code.
+
+    Args:
+        num_processes: that Detectron2's ``launch`` starts; with 1, training runs in this process,
+            and nothing is done.
+    """
+    if num_processes == 1:
+        yield
+        return
+
+    def hand_on(signum: int, frame: FrameType | None) -> None:
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signum)
+
+    handlers = {signum: signal.signal(signum, hand_on) for signum in SIGNALS}
+    try:
+        yield
+    except ProcessExitedException as error:
+        if error.exit_code in [128 + signum for signum in SIGNALS]:
+            raise SystemExit(error.exit_code) from None
+        raise
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)

@@ -1,0 +1,72 @@
+"""The random number generators of a process: saved, restored, left alone, seeded for one sample."""
+
+import contextlib
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def random_state() -> dict[str, Any]:
+    """Return the states of Python's, NumPy's and PyTorch's global generators.
+
+    Returns:
+        Tensors, numbers and tuples only, so that ``torch.load(weights_only=True)`` reads them.
+        "cuda" is there where a GPU is in use, and is the state of the current device.
+    """
+    name, keys, position, has_gauss, gauss = np.random.get_state()
+    state = {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Set the global generators to what :func:`random_state` returned."""
+    random.setstate(state["python"])
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+@contextlib.contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Leave the global generators as they were, whatever the block draws from them."""
+    state = random_state()
+    try:
+        yield
+    finally:
+        set_random_state(state)
+
+
+@contextlib.contextmanager
+def seeded_sample(seed: int, position: int) -> Iterator[None]:
+    """Let augmentations draw numbers that follow from a sample's position in the training order.
+
+    Detectron2's transforms draw from NumPy's global generator, torchvision's from PyTorch's. What
+    a sample looks like then depends neither on the number of workers nor on how long they live.
+    CUDA's generators are not touched: augmentations run on the CPU.
+
+    Args:
+        seed: of the training order, >= 0.
+        position: of the sample in it, >= 0.
+    """
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    words = np.random.SeedSequence((seed, position)).generate_state(4)
+    random.seed(int(words[0]))
+    np.random.seed(words[1])
+    torch.default_generator.manual_seed(int(words[2]) << 32 | int(words[3]))
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.set_rng_state(before[2])

@@ -1,0 +1,129 @@
+"""The order of training images and their augmentations: functions of a seed, started anywhere."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from detectron2.data.samplers import TrainingSampler
+from detectron2.utils import comm
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from .random_state import seeded_sample
+
+Key = tuple[int, int]
+"""(position in the endless order over all processes, index of the image in the dataset)."""
+
+
+class SeededOrder(Sampler[Key]):
+    """Detectron2's endless shuffled order, made from a seed and started anywhere.
+
+    Process r of n takes the positions r, r + n, r + 2n, ...
+
+    Attributes:
+        waiting: of this process; come first, whatever ``start`` is.
+        start: positions, over all processes, that were used before training was resumed.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        """
+        Args:
+            size: images of the dataset.
+            seed: the same in all processes, >= 0.
+        """
+        self.size = size
+        self.seed = seed
+        self.waiting: list[Key] = []
+        self.start = 0
+
+    def __iter__(self) -> Iterator[Key]:
+        yield from self.waiting
+        position, step = comm.get_rank(), comm.get_world_size()
+        for index in TrainingSampler(self.size, seed=self.seed):
+            if position >= self.start:
+                yield position, index
+            position += step
+
+
+class SeededSamples(Dataset):
+    """The mapped records of a dataset, by the keys of a :class:`SeededOrder`."""
+
+    def __init__(
+        self, records: Sequence[dict], mapper: Callable[[dict], dict], order: SeededOrder
+    ) -> None:
+        self.records = records
+        self.mapper = mapper
+        self.order = order
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: Key) -> dict:
+        position, index = key
+        with seeded_sample(self.order.seed, position):
+            return self.mapper(self.records[index])
+
+
+class AspectRatioBatches:
+    """Batches of landscapes and batches of others, as Detectron2's, but ones that can be resumed.
+
+    Detectron2 loses the images that wait for mates when training stops.
+    """
+
+    def __init__(self, loader: DataLoader, batch_size: int) -> None:
+        """
+        Args:
+            loader: of single samples, in the order of its sampler, a :class:`SeededOrder`.
+            batch_size: of this process.
+        """
+        self.loader = loader
+        self.batch_size = batch_size
+        self._waiting: list[Key] | None = None  # until it is iterated
+        self._next = 0
+
+    def __iter__(self) -> Iterator[list[dict]]:
+        order = self.loader.sampler
+        self._waiting, self._next = [], order.start
+        buckets: dict[bool, list[tuple[Key, dict]]] = {True: [], False: []}
+        # A loader keeps the order of its sampler, with any number of workers.
+        for key, sample in zip(order, self.loader, strict=False):
+            self._next = max(self._next, key[0] + comm.get_world_size() - comm.get_rank())
+            bucket = buckets[sample["width"] > sample["height"]]
+            bucket.append((key, sample))
+            if len(bucket) == self.batch_size:
+                batch = [sample for _, sample in bucket]
+                bucket.clear()
+                self._waiting = sorted(key for kept in buckets.values() for key, _ in kept)
+                yield batch
+
+    def order_state(self) -> dict[str, Any]:
+        """Return "waiting", the keys that wait for mates, and "next", the position to go on at."""
+        if self._waiting is None:
+            order = self.loader.sampler
+            return {"waiting": order.waiting, "next": order.start}
+        return {"waiting": self._waiting, "next": self._next}
+
+
+def seeded_order(loader: Any) -> SeededOrder | None:
+    """Return the order of a training loader; None where it has one of Detectron2's own."""
+    loader = loader.loader if isinstance(loader, AspectRatioBatches) else loader
+    sampler = getattr(loader, "sampler", None)
+    return sampler if isinstance(sampler, SeededOrder) else None
+
+
+def continue_order(loader: Any, num_images: int, state: dict[str, Any] | None = None) -> None:
+    """Let a seeded training loader go on where a stopped run was, instead of from the first image.
+
+    No effect on loaders with another order.
+
+    Args:
+        loader: of :func:`vt_seg.engine.data_loaders.build_train_loader`, not yet iterated.
+        num_images: images that were used already, over all processes.
+        state: of `AspectRatioBatches.order_state` in this process; with aspect ratio grouping and
+            without a state, ``num_images`` is near enough only.
+    """
+    order = seeded_order(loader)
+    if order is None:
+        return
+    order.start, order.waiting = num_images, []
+    if state is not None and isinstance(loader, AspectRatioBatches):
+        order.start = state["next"]
+        order.waiting = [tuple(key) for key in state["waiting"]]
