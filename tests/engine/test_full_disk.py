@@ -152,7 +152,8 @@ def test_failed_periodic_checkpoint_does_not_stop_training(cfg, log):
     names = {name for name in os.listdir(cfg.OUTPUT_DIR) if name.startswith((".", "model"))}
     assert names == {f"model_{n}.pth" for n in ("0000000", "0000003", "final", "final_ema")}
     for number in (1, 2):
-        (error,) = {r.getMessage() for r in log.records if f"000000{number}.pth" in r.getMessage()}
+        errors = [record.getMessage() for record in log.records if record.levelname == "ERROR"]
+        (error,) = {message for message in errors if f"000000{number}.pth" in message}
         assert f"model_000000{number}.pth could not be written to {cfg.OUTPUT_DIR} (File" in error
         assert "Training goes on without it" in error
 
