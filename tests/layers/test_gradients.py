@@ -220,7 +220,7 @@ def test_vt_fpn(norm, layout, revision):
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_stack_of_a_classifier(norm, layout, revision):
     """What stands behind stage 4 of a VT-ResNet: the tokens of the last layer are the output."""
-    vt = stack(3, num_levels=1, tokens_only=True, revision=revision, norm=norm, token_groups=1)
+    vt = stack(2, num_levels=1, tokens_only=True, revision=revision, norm=norm, token_groups=1)
     randomised(vt, 0.3)
 
     class Tokens(nn.Module):

@@ -1,0 +1,108 @@
+"""Gradients of whole models: against numerical differences, and in two processes against one."""
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from detectron2.modeling import build_backbone, build_model
+from detectron2.utils import comm
+from torch.nn import functional as F
+
+from tests.layers.numerical_gradients import largest_gradient_error
+from tests.modeling.conftest import small_cfg, wake
+
+
+def cfg_of(backbone: str, revision: str):
+    cfg = small_cfg()
+    cfg.MODEL.BACKBONE.NAME = backbone
+    cfg.MODEL.VT_RESNET.REVISION = cfg.MODEL.VT_FPN.REVISION = revision
+    return cfg
+
+
+def checked(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """Every fourth parameter of the Visual Transformers; Detectron2's stages have many kinks."""
+    ours = {n: p for n, p in model.named_parameters() if ".stack." in n}
+    return dict(list(ours.items())[::4])
+
+
+STEPS = (1e-6,)  # shorter than elsewhere, for the kinks of the head's ReLUs
+TOLERANCE = 1e-6
+
+
+@pytest.mark.parametrize("revision", ["v1", "v4"])
+def test_vt_resnet_against_numerical_differences(revision):
+    backbone = wake(build_backbone(cfg_of("build_vt_resnet_backbone", revision))).double()
+    x = torch.randn(2, 3, 48, 80, dtype=torch.float64)
+
+    def outputs():
+        maps = backbone(x)
+        return [maps[name] for name in sorted(maps)]
+
+    with torch.no_grad():
+        incoming = [torch.randn_like(output) for output in outputs()]
+    leaves = checked(backbone)
+    assert len(leaves) > 10
+    assert largest_gradient_error(outputs, leaves, incoming, steps=STEPS) < TOLERANCE
+
+
+def segmentor_loss(model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor):
+    """Cross-entropy at the head's stride in float64: Detectron2's losses compute in float32."""
+    logits = model.sem_seg_head.layers(model.backbone(images))
+    return F.cross_entropy(logits, labels)
+
+
+def random_batch(number: int, size: tuple[int, int] = (64, 96)) -> tuple[torch.Tensor, ...]:
+    labels = torch.randint(5, (number, size[0] // 4, size[1] // 4))
+    return torch.randn(number, 3, *size, dtype=torch.float64), labels
+
+
+@pytest.mark.parametrize("revision", ["v1", "v4"])
+def test_vt_fpn_segmentor_against_numerical_differences(revision):
+    """The loss of a batch, through head, neck and backbone."""
+    model = wake(build_model(cfg_of("build_resnet_backbone", revision))).double()
+    images, labels = random_batch(2)
+
+    def loss():
+        return [segmentor_loss(model, images, labels)]
+
+    leaves = checked(model)
+    assert len(leaves) > 10
+    one = [torch.ones((), dtype=torch.float64)]
+    assert largest_gradient_error(loss, leaves, one, steps=STEPS) < TOLERANCE
+
+
+def _gradients(images: slice) -> dict[str, torch.Tensor]:
+    """Return the gradients of some of four images under norms that exchange their statistics."""
+    torch.manual_seed(0)
+    cfg = small_cfg()
+    for node in (cfg.MODEL.RESNETS, cfg.MODEL.VT_FPN, cfg.MODEL.SEM_SEG_HEAD):
+        node.NORM = "naiveSyncBN"
+    model = wake(build_model(cfg)).double()
+    segmentor_loss(model, *(part[images] for part in random_batch(4))).backward()
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+def _half(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
+    )
+    comm.create_local_process_group(2)
+    gradients = _gradients(slice(2 * rank, 2 * rank + 2))
+    for gradient in gradients.values():  # as DistributedDataParallel averages them
+        torch.distributed.all_reduce(gradient)
+        gradient /= 2
+    if rank == 0:
+        torch.save(gradients, f"{folder}/gradients.pth")
+
+
+def test_two_processes_have_the_gradients_of_one(tmp_path):
+    expected = _gradients(slice(4))
+    mp.spawn(_half, (str(tmp_path),), nprocs=2)
+    gradients = torch.load(tmp_path / "gradients.pth")
+    assert gradients.keys() == expected.keys()
+    largest = max(gradient.norm() for gradient in expected.values())
+    errors = {
+        name: ((gradients[name] - g).norm() / torch.maximum(g.norm(), 1e-6 * largest)).item()
+        for name, g in expected.items()
+    }
+    assert max(errors.values()) < 1e-10, max(errors.items(), key=lambda item: item[1])
