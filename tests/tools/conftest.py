@@ -16,7 +16,7 @@ class Runner:
         self.environment = {
             **os.environ,
             "DETECTRON2_DATASETS": str(datasets),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.getenv("PYTHONPATH")])),
             "OMP_NUM_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": "",
         }
