@@ -11,7 +11,7 @@ from .parts import PartResult
 from .settings import Settings
 
 DEVICES = {"cpu": "On a CPU", "cuda": "On a GPU"}
-MISSING = {"cpu": "Not measured yet.", "cuda": "The figures are missing: no GPU was at hand."}
+MISSING = {"cpu": "Not measured yet.", "cuda": "The full tables are missing."}
 
 
 def write_report(

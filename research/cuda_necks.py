@@ -1,0 +1,125 @@
+#!/usr/bin/env python
+"""Time the necks on a GPU: call by call, as a CUDA graph, and forward and backward.
+
+    python research/cuda_necks.py
+
+Detectron2's FPN, VT-FPN and its laterals alone on a ResNet-50's maps, in bfloat16. A CUDA graph
+replays the same kernels without the time that the CPU takes to start them, so the two columns tell
+what bounds a neck: starting kernels, or running them. Prints a Markdown table of medians.
+"""
+
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch  # noqa: E402
+from detectron2.layers import ShapeSpec  # noqa: E402
+from detectron2.modeling.backbone import FPN, Backbone  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from vt_seg.layers import VTFPN  # noqa: E402
+
+CHANNELS = {"res2": 256, "res3": 512, "res4": 1024, "res5": 2048}
+STRIDES = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
+IMAGES = ((4, 512, 1024), (1, 800, 1216))
+RUNS = 40
+
+
+class GivenMaps(Backbone):
+    """Passes on the maps that it is called with, so that an FPN alone is timed."""
+
+    def forward(self, maps: list[Tensor]) -> dict[str, Tensor]:
+        return dict(zip(CHANNELS, maps, strict=True))
+
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        return {
+            name: ShapeSpec(channels=channels, stride=STRIDES[name])
+            for name, channels in CHANNELS.items()
+        }
+
+
+def vt_fpn(num_layers: int) -> nn.Module:
+    return VTFPN(list(CHANNELS.values()), 256, num_layers=num_layers, norm=nn.BatchNorm2d)
+
+
+NECKS: dict[str, Callable[[], nn.Module]] = {
+    "Detectron2's FPN": lambda: FPN(GivenMaps(), list(CHANNELS), 256),
+    "VT-FPN": lambda: vt_fpn(1),
+    "laterals alone": lambda: vt_fpn(0),
+}
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    """Return the median time of one call on the GPU's clock."""
+    for _ in range(8):
+        work()
+    times = []
+    for _ in range(RUNS):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        work()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(start.elapsed_time(end))
+    return statistics.median(times)
+
+
+def graph_of(work: Callable[[], object]) -> torch.cuda.CUDAGraph:
+    """Record what a call runs on the GPU."""
+    with torch.cuda.stream(torch.cuda.Stream()):
+        for _ in range(3):
+            work()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        work()
+    return graph
+
+
+def time_neck(neck: nn.Module, maps: list[Tensor]) -> tuple[float, float, float]:
+    """Return milliseconds of a forward pass, of its graph, and of forward and backward."""
+
+    def step() -> None:
+        neck.zero_grad(set_to_none=True)
+        outputs = neck(maps)
+        outputs = list(outputs.values()) if isinstance(outputs, dict) else outputs
+        torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
+
+    neck.train()
+    training = milliseconds(step)
+    neck.eval()
+    with torch.no_grad():
+        called = milliseconds(lambda: neck(maps))
+        replayed = milliseconds(graph_of(lambda: neck(maps)).replay)
+    return called, replayed, training
+
+
+def main() -> None:
+    if not torch.cuda.is_available():
+        sys.exit("error: PyTorch finds no GPU here, and this script times nothing else")
+    print("| images | neck | forward ms | its CUDA graph ms | forward and backward ms |")
+    print("|:--|:--|--:|--:|--:|")
+    for number, height, width in IMAGES:
+        maps = [
+            torch.randn(
+                number,
+                channels,
+                -(-height // STRIDES[name]),
+                -(-width // STRIDES[name]),
+                device="cuda",
+                dtype=torch.bfloat16,
+            )
+            for name, channels in CHANNELS.items()
+        ]
+        for name, make in NECKS.items():
+            times = time_neck(make().cuda().bfloat16(), maps)
+            cells = " | ".join(f"{time:.2f}" for time in times)
+            print(f"| {number} x {height} x {width} | {name} | {cells} |")
+    print(f"\n{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, medians of {RUNS}")
+
+
+if __name__ == "__main__":
+    main()
