@@ -16,15 +16,15 @@ install: $(INSTALLED)
 # and Detectron2 after them. Where it has one, .venv sees PYTHON's packages (its pyvenv.cfg says
 # so), and only what is missing is added, within setup.py's ranges: that torch and Detectron2 belong
 # together and are used as they are.
-$(INSTALLED): requirements.txt setup.py pyproject.toml tools/create_environment.py \
-		tools/install_detectron2.py
-	$(PYTHON) tools/create_environment.py $(VENV)
+$(INSTALLED): requirements.txt setup.py pyproject.toml dev/create_environment.py \
+		dev/install_detectron2.py
+	$(PYTHON) dev/create_environment.py $(VENV)
 	if grep -qi '^include-system-site-packages = true' $(VENV)/pyvenv.cfg; then \
 		extras=dev; $(VENV_PYTHON) -c 'import cv2' 2>/dev/null || extras=dev,opencv; \
 		$(VENV_PYTHON) -m pip install -e ".[$$extras]"; \
 	else \
 		$(VENV_PYTHON) -m pip install --use-pep517 -r requirements.txt && \
-		$(VENV_PYTHON) tools/install_detectron2.py && \
+		$(VENV_PYTHON) dev/install_detectron2.py && \
 		$(VENV_PYTHON) -m pip install --no-deps --no-build-isolation -e .; \
 	fi
 	touch $@

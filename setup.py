@@ -20,7 +20,7 @@ setup(
     # Ranges for environments that have their own torch; requirements.txt has the tested versions.
     install_requires=[
         # Detectron2 is needed and cannot be listed: it has no release on PyPI, and naming it would
-        # make pip look for one. tools/install_detectron2.py installs it; `import vt_seg` says so.
+        # make pip look for one. dev/install_detectron2.py installs it; `import vt_seg` says so.
         # OpenCV is needed and left to the extra: its four PyPI packages overwrite one another.
         "fvcore>=0.1.5",
         "numpy>=1.23",
@@ -43,7 +43,7 @@ setup(
         "timm": ["timm>=1.0"],
         # Only MODEL.CLASSIFIER.DISTILLATION needs timm: the teachers.
         "distill": ["timm>=1.0"],
-        # What tools/benchmark.py compares with, where it is installed.
+        # What research/benchmark_models.py compares with, where it is installed.
         "bench": ["segmentation-models-pytorch>=0.4", "transformers>=4.45"],
         "dev": [
             "h5py>=3.7",

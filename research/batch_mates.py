@@ -14,9 +14,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from unittest.mock import patch
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where `research` is
 
 import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
 

@@ -24,6 +24,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where `research` is
+
 import vt_seg  # noqa: F401  (first, as it quiets Detectron2)
 
 # isort: split

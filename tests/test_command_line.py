@@ -7,7 +7,8 @@ import pytest
 
 from vt_seg.command_line import errors_as_messages
 
-TOOLS = Path(__file__).parents[1] / "tools"
+ROOT = Path(__file__).parents[1]
+TOOLS = ROOT / "tools"
 
 
 @pytest.mark.parametrize("error", [ValueError("a key"), FileNotFoundError("no such file: x")])
@@ -24,23 +25,23 @@ def test_other_errors_keep_their_traceback(error):
 
 
 @pytest.mark.parametrize(
-    ("tool", "arguments"),
+    ("script", "arguments"),
     [
-        ("benchmark.py", ["--rounds"]),
-        ("benchmark_evaluation.py", ["--images"]),
-        ("benchmark_loader.py", ["--passes"]),
-        ("compare_scenes.py", ["--parallel"]),
-        ("demo.py", ["--config-file", "x.yaml", "--dataset", "x", "--num"]),
-        ("run_ablations.py", ["--threads"]),
-        ("validate_dataset.py", ["x", "--num-workers"]),
-        ("visualize_data.py", ["--config-file", "x.yaml", "--num"]),
+        ("research/benchmark_evaluation.py", ["--images"]),
+        ("research/benchmark_loader.py", ["--passes"]),
+        ("research/benchmark_models.py", ["--rounds"]),
+        ("research/compare_scenes.py", ["--parallel"]),
+        ("research/run_ablations.py", ["--threads"]),
+        ("tools/demo.py", ["--config-file", "x.yaml", "--dataset", "x", "--num"]),
+        ("tools/validate_dataset.py", ["x", "--num-workers"]),
+        ("tools/visualize_data.py", ["--config-file", "x.yaml", "--num"]),
     ],
 )
 @pytest.mark.parametrize("count", ["0", "-3", "two", "1.5"])
-def test_counts_are_at_least_one(monkeypatch, capsys, tool, arguments, count):
-    monkeypatch.setattr("sys.argv", [tool, *arguments[:-1], f"{arguments[-1]}={count}"])
+def test_counts_are_at_least_one(monkeypatch, capsys, script, arguments, count):
+    monkeypatch.setattr("sys.argv", [script, *arguments[:-1], f"{arguments[-1]}={count}"])
     with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(TOOLS / tool), run_name="__main__")
+        runpy.run_path(str(ROOT / script), run_name="__main__")
     assert end.value.code == 2
     says = capsys.readouterr().err
     assert f"argument {arguments[-1]}: '{count}' is not a whole number of at least 1" in says

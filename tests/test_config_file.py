@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vt_seg.analysis.ablation_rows import read_row
+from research.ablations.ablation_rows import read_row
 from vt_seg.engine import load_cfg
 
 ROOT = Path(__file__).parents[1]
@@ -87,7 +87,7 @@ def test_no_tool_runs_code_of_a_config(monkeypatch, tmp_path, ran, tool):
     script, *flags = tool.split()
     arguments = ["--config-file", str(tmp_path / "config.yaml"), *flags, *TOOLS[tool]]
     says = f"^error: {tmp_path}/evil.yaml, line 1: could not determine .* refused$"
-    run_tool(monkeypatch, script, arguments, says)
+    run_script(monkeypatch, f"tools/{script}", arguments, says)
     assert not ran.exists()
 
 
@@ -95,14 +95,15 @@ def test_a_sweep_runs_no_code_of_a_config(monkeypatch, tmp_path, ran):
     (tmp_path / "row.yaml").write_text(TAGS["apply"].format(ran))
     arguments = ["--configs", tmp_path / "row.yaml", "--output", tmp_path / "out"]
     arguments += ["--table", tmp_path / "table.md"]
-    run_tool(monkeypatch, "run_ablations.py", map(str, arguments), "^error: .*row.yaml, line 1: ")
+    says = "^error: .*row.yaml, line 1: "
+    run_script(monkeypatch, "research/run_ablations.py", map(str, arguments), says)
     assert not ran.exists() and not (tmp_path / "out").exists()
 
 
-def run_tool(monkeypatch, script, arguments, says):
+def run_script(monkeypatch, script, arguments, says):
     monkeypatch.setattr(sys, "argv", [script, *arguments])
     with pytest.raises(SystemExit, match=says):
-        runpy.run_path(str(ROOT / "tools" / script), run_name="__main__")
+        runpy.run_path(str(ROOT / script), run_name="__main__")
 
 
 @pytest.mark.parametrize(

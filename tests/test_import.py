@@ -47,7 +47,7 @@ except ImportError as error:
 def test_a_missing_detectron2_gives_one_sentence():
     assert message_of("sys.modules['detectron2'] = None") == (
         "vt_seg needs Detectron2, which is not installed: run `make install`, or "
-        "`python tools/install_detectron2.py` to add it to this environment.\n"
+        "`python dev/install_detectron2.py` to add it to this environment.\n"
     )
 
 

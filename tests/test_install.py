@@ -16,7 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-TOOLS = ROOT / "tools"
+DEV = ROOT / "dev"
 CARRIED = {
     "detectron2/__init__.py": b'# Detectron2\n\n__version__ = "0.6"\n',
     "detectron2/config/__init__.py": b"KEYS = 3\n",
@@ -26,7 +26,7 @@ LICENCE = b"Apache License, Version 2.0\n"
 
 
 def load_install_detectron2():
-    path = TOOLS / "install_detectron2.py"
+    path = DEV / "install_detectron2.py"
     spec = importlib.util.spec_from_file_location("install_detectron2", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -38,7 +38,7 @@ def run(*command, check=True, **environment):
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIP_"))}
     done = subprocess.run(
         [str(part) for part in command],
-        cwd=TOOLS.anchor,
+        cwd=DEV.anchor,
         env=inherited | environment,
         capture_output=True,
         text=True,
@@ -74,7 +74,7 @@ def install_from(carrier: Path, python: Path):
     digest = hashlib.sha256(carrier.read_bytes()).hexdigest()
     code = f"""
 import sys
-sys.path.insert(0, {str(TOOLS)!r})
+sys.path.insert(0, {str(DEV)!r})
 import install_detectron2
 install_detectron2.SOURCE_SHA256 = {digest!r}
 sys.argv[1:] = ["--wheel", {str(carrier)!r}]
@@ -133,7 +133,7 @@ def test_it_installs_respects_and_uninstalls(carrier, bare_python):
     assert "Version: 0.6+geowatch.0.20.0\n" in shown and "License: Apache-2.0\n" in shown
 
     # The script as users run it: no --wheel, and no need of the network.
-    again = run(bare_python, TOOLS / "install_detectron2.py").stdout
+    again = run(bare_python, DEV / "install_detectron2.py").stdout
     assert again.startswith("Detectron2 is importable already, from ")
 
     run(bare_python, "-m", "pip", "uninstall", "-y", "detectron2")
@@ -142,7 +142,7 @@ def test_it_installs_respects_and_uninstalls(carrier, bare_python):
 
 def test_another_file_is_refused_by_its_digest(carrier, bare_python):
     before = packages_of(bare_python)
-    done = run(bare_python, TOOLS / "install_detectron2.py", "--wheel", carrier, check=False)
+    done = run(bare_python, DEV / "install_detectron2.py", "--wheel", carrier, check=False)
     assert done.returncode == 1
     assert done.stdout == ""
     digest = hashlib.sha256(carrier.read_bytes()).hexdigest()
@@ -157,18 +157,18 @@ def test_another_file_is_refused_by_its_digest(carrier, bare_python):
 def test_a_clone_of_detectron2_beside_it_is_not_taken_for_an_installation(bare_python, tmp_path):
     (tmp_path / "detectron2" / "configs").mkdir(parents=True)
     code = "import install_detectron2; print(install_detectron2.find_detectron2())"
-    path = os.pathsep.join([str(TOOLS), str(tmp_path)])
+    path = os.pathsep.join([str(DEV), str(tmp_path)])
     assert run(bare_python, "-c", code, PYTHONPATH=path).stdout == "None\n"
 
 
 def test_an_environment_of_its_own_where_there_is_no_detectron2(bare_python, tmp_path):
     environment = tmp_path / "venv"
-    run(bare_python, TOOLS / "create_environment.py", environment)
+    run(bare_python, DEV / "create_environment.py", environment)
     config = (environment / "pyvenv.cfg").read_text()
     assert "include-system-site-packages = false" in config
     # A second run leaves it alone.
     (environment / "pyvenv.cfg").write_text(config + "kept = true\n")
-    again = run(bare_python, TOOLS / "create_environment.py", environment)
+    again = run(bare_python, DEV / "create_environment.py", environment)
     assert again.stdout == f"Keeping the environment {environment}\n"
     assert (environment / "pyvenv.cfg").read_text() == config + "kept = true\n"
 
@@ -183,10 +183,10 @@ def test_the_users_detectron2_is_seen_and_stays(bare_python, tmp_path):
     link.write_text(f"{tmp_path / 'checkout'}\n")
     environment = tmp_path / "venv"
     try:
-        made = run(bare_python, TOOLS / "create_environment.py", environment)
+        made = run(bare_python, DEV / "create_environment.py", environment)
         python = environment / "bin" / "python"
         found = run(python, "-c", "import detectron2; print(detectron2.__file__)").stdout
-        installer = run(python, TOOLS / "install_detectron2.py").stdout
+        installer = run(python, DEV / "install_detectron2.py").stdout
     finally:
         link.unlink()
     assert f"uses the Detectron2 in {package.parent} as it is" in made.stdout
@@ -202,7 +202,7 @@ def test_a_python_without_ensurepip_names_the_remedy(bare_python, tmp_path):
     code = f"""
 import sys
 sys.modules["ensurepip"] = None
-sys.path.insert(0, {str(TOOLS)!r})
+sys.path.insert(0, {str(DEV)!r})
 sys.argv[1:] = [{str(tmp_path / "venv")!r}]
 import create_environment
 create_environment.main()

@@ -49,7 +49,7 @@ def _explain(module: str, error: ImportError) -> str:
     if missing == "detectron2":
         return (
             "vt_seg needs Detectron2, which is not installed: run `make install`, or "
-            "`python tools/install_detectron2.py` to add it to this environment."
+            "`python dev/install_detectron2.py` to add it to this environment."
         )
     if missing and not missing.startswith("detectron2."):
         return (

@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from vt_seg.analysis import ModelCost
+from vt_seg.complexity import ModelCost
 
 BASELINE = "fpn"
 

@@ -22,21 +22,19 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import torch
+from detectron2.config import CfgNode
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where `research` is
+
+from research.photos.photo_rows import ROWS
+from research.photos.photo_table import format_tables
+from research.sweep import Run, budget_overrides, train_all
+from vt_seg.complexity import count_cost
+from vt_seg.data.atomic_files import write_atomically
+from vt_seg.engine import load_cfg
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-# For the processes that train, too.
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.getenv("PYTHONPATH")]))
-
-import torch  # noqa: E402
-from detectron2.config import CfgNode  # noqa: E402
-from photo_rows import ROWS  # noqa: E402
-from photo_table import format_tables  # noqa: E402
-
-from vt_seg.analysis import count_cost  # noqa: E402
-from vt_seg.data.atomic_files import write_atomically  # noqa: E402
-from vt_seg.engine import load_cfg  # noqa: E402
-from vt_seg.engine.sweep import Run, budget_overrides, train_all  # noqa: E402
-
 TEST_SIZES = {"camvid": (360, 480), "ccp": (495, 330)}
 
 

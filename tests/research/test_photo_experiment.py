@@ -1,47 +1,30 @@
 """The experiment on photos: statistics by hand, and the command from end to end on tiny images."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from research.photos.photo_table import paired_difference
+from research.photos.run import main
+
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "research" / "photos" / "run.py"
 
 
-@pytest.fixture
-def experiment(monkeypatch):
-    """The script as a module; Python would find its neighbours beside it."""
-    monkeypatch.syspath_prepend(SCRIPT.parent)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.chdir(ROOT)
-    spec = importlib.util.spec_from_file_location("photo_experiment", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def photo_table(experiment):
-    return sys.modules["photo_table"]
-
-
-def test_paired_difference_takes_common_seeds_and_their_standard_error(photo_table):
+def test_paired_difference_takes_common_seeds_and_their_standard_error():
     row, baseline = {0: 51.0, 1: 53.0, 2: 52.0, 7: 99.0}, {0: 50.0, 1: 50.0, 2: 50.0}
-    mean, error, pairs = photo_table.paired_difference(row, baseline)
+    mean, error, pairs = paired_difference(row, baseline)
     assert (mean, pairs) == (2.0, 3)
     assert error == pytest.approx(1 / 3**0.5)  # differences 1, 3, 2: standard deviation 1
 
 
-def test_one_pair_has_no_standard_error_and_no_pair_no_difference(photo_table):
-    mean, error, pairs = photo_table.paired_difference({0: 2.0}, {0: 5.0, 1: 1.0})
+def test_one_pair_has_no_standard_error_and_no_pair_no_difference():
+    mean, error, pairs = paired_difference({0: 2.0}, {0: 5.0, 1: 1.0})
     assert (mean, pairs) == (-3.0, 1)
     assert np.isnan(error)
-    mean, error, pairs = photo_table.paired_difference({3: 2.0}, {0: 5.0})
+    mean, error, pairs = paired_difference({3: 2.0}, {0: 5.0})
     assert np.isnan(mean) and np.isnan(error) and pairs == 0
 
 
@@ -60,11 +43,13 @@ def photos(tmp_path):
     return tmp_path
 
 
-def test_runs_leave_results_and_are_not_trained_again(experiment, photos, monkeypatch, capsys):
+def test_runs_leave_results_and_are_not_trained_again(photos, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+
     def run(iterations):
         # fmt: off
         command = [
-            SCRIPT, "--rows", "fpn,laterals", "--seeds", "0", "--device", "cpu", "--jobs", "2",
+            "run.py", "--rows", "fpn,laterals", "--seeds", "0", "--device", "cpu", "--jobs", "2",
             "--images", photos / "images", "--masks", photos / "masks",
             "--iterations", iterations, "--batch", "2", "--crop", "64", "--workers", "0",
             "--base-lr", "fpn=0.002", "0.001",
@@ -75,7 +60,7 @@ def test_runs_leave_results_and_are_not_trained_again(experiment, photos, monkey
         ]
         # fmt: on
         monkeypatch.setattr("sys.argv", list(map(str, command)))
-        experiment.main()
+        main()
         return capsys.readouterr().out
 
     run(2)

@@ -10,9 +10,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class Runner:
-    """Runs the tools as a user does, in processes of their own."""
+    """Runs the scripts of a folder as a user does, in processes of their own."""
 
-    def __init__(self, datasets: Path) -> None:
+    def __init__(self, datasets: Path, folder: str = "tools") -> None:
+        self.folder = ROOT / folder
         self.environment = {
             **os.environ,
             "DETECTRON2_DATASETS": str(datasets),
@@ -23,7 +24,7 @@ class Runner:
 
     def start(self, tool: str, *arguments: object) -> subprocess.Popen:
         return subprocess.Popen(
-            [sys.executable, str(ROOT / "tools" / tool), *map(str, arguments)],
+            [sys.executable, str(self.folder / tool), *map(str, arguments)],
             cwd=ROOT,
             env=self.environment,
             stdout=subprocess.PIPE,

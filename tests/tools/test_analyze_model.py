@@ -1,12 +1,10 @@
-"""The tables as a user asks for them; the figures themselves are tested in tests/analysis."""
+"""The tables as a user asks for them; the figures are tested in tests/test_complexity.py."""
 
 import argparse
 
 import pytest
 
-from tools.analyze_model import image_size, parse, print_costs
-
-from .conftest import ROOT
+from tools.analyze_model import image_size, print_costs
 
 
 def test_table(tools):
@@ -30,47 +28,6 @@ def test_classifier(capsys):
         ["head", "0.00", "0.51"],
         ["total", "1.81", "11.69"],
     ]
-
-
-def test_tables_of_the_paper(tools, tmp_path):
-    written = tmp_path / "paper_tables.md"
-    said = tools.run("analyze_model.py", "--paper", "v4-7", "v4-2", "--output", written)
-    document = written.read_text(encoding="utf-8")
-    # Of the committed document, this is a part.
-    committed = (ROOT / "docs/paper_tables.md").read_text(encoding="utf-8").split("\n## ")
-    headings = ["# The", "v4 Table 7", "v4 Table 2"]
-    parts = document.split("\n## ")
-    assert [part[: len(heading)] for part, heading in zip(parts, headings, strict=True)] == headings
-    assert {part.strip() for part in parts} < {part.strip() for part in committed}
-    lines = said.splitlines()
-    assert [line[:10] for line in lines if line.startswith("v4 Table")] == headings[1:]
-    assert lines[-1] == f"Written: {written}"
-
-
-def test_where_the_tables_are_written():
-    default = ROOT / "docs/paper_tables.md"
-    assert parse(["--paper"]).output == default
-    assert parse(["--paper", "--no-write"]).output is None
-    # Some tables are not the document.
-    assert parse(["--paper", "v1-4"]).output is None
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["--paper", "v5-1"],
-        ["--paper", "--config-file", "a.yaml"],
-        ["--paper", "--size", "224x224"],
-        ["--paper", "--opts", "MODEL.DEVICE", "cpu"],
-        ["--paper", "--output", "a.md", "--no-write"],
-        ["--config-file", "a.yaml", "--output", "a.md"],
-    ],
-)
-def test_flags_that_do_not_go_together(arguments, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        parse(arguments)
-    assert "--paper" in capsys.readouterr().err
 
 
 def test_sizes():

@@ -1,0 +1,23 @@
+"""Which allocator a fresh process has."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from research.benchmark.processes import WARM, run_afresh
+from research.benchmark.settings import Settings
+
+
+def state():
+    names = [name for name in os.environ if name.startswith("MALLOC_")]
+    return {name: os.environ[name] for name in names}, torch.get_num_threads()
+
+
+@pytest.mark.parametrize(("allocator", "expected"), [("warm", WARM), ("plain", {})])
+def test_allocator(allocator, expected, monkeypatch):
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
+    settings = Settings(Path(), threads=1)
+    assert run_afresh(state, settings=settings, allocator=allocator) == (expected, 1)
+    assert state()[0] == {"MALLOC_ARENA_MAX": "1"}  # ours is as it was
