@@ -1,10 +1,13 @@
 """What pyproject.toml puts into an installation."""
 
 import os
+import re
 import subprocess
 import sys
 from email.parser import Parser
 from pathlib import Path
+
+import yaml
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,3 +49,13 @@ def test_installation_holds_the_whole_package_and_nothing_else(tmp_path):
     assert f'__version__ = "{metadata["Version"]}"' in source
     assert metadata["Requires-Python"] == ">=3.10"
     assert metadata["License-Expression"] == "Apache-2.0"
+
+
+def test_workflow_runs_both_make_targets_on_every_supported_python():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8"))
+    (job,) = workflow["jobs"].values()
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert commands[-2:] == ["make lint", "make test"]
+    classifiers = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    supported = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', classifiers)
+    assert job["strategy"]["matrix"]["python-version"] == supported
