@@ -59,3 +59,13 @@ def test_workflow_runs_both_make_targets_on_every_supported_python():
     classifiers = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     supported = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', classifiers)
     assert job["strategy"]["matrix"]["python-version"] == supported
+
+
+def test_citation_file_and_bibtex_agree():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    paper = citation["preferred-citation"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    bibtex = " ".join(re.search(r"```bibtex\n(.*?)```", readme, re.S).group(1).split())
+    authors = " and ".join(f"{a['family-names']}, {a['given-names']}" for a in paper["authors"])
+    for field in (paper["title"], authors, paper["journal"], str(paper["year"])):
+        assert f"{{{field}}}" in bibtex
