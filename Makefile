@@ -14,9 +14,9 @@ install: $(INSTALLED)
 
 # Two roads. Where PYTHON has no Detectron2, the tested versions of requirements.txt go into .venv
 # and Detectron2 after them. Where it has one, .venv sees PYTHON's packages (its pyvenv.cfg says
-# so), and only what is missing is added, within setup.py's ranges: that torch and Detectron2 belong
-# together and are used as they are.
-$(INSTALLED): requirements.txt setup.py pyproject.toml dev/create_environment.py \
+# so), and only what is missing is added, within the ranges of pyproject.toml: that torch and
+# Detectron2 belong together and are used as they are.
+$(INSTALLED): requirements.txt pyproject.toml dev/create_environment.py \
 		dev/install_detectron2.py
 	$(PYTHON) dev/create_environment.py $(VENV)
 	if grep -qi '^include-system-site-packages = true' $(VENV)/pyvenv.cfg; then \

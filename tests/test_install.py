@@ -1,6 +1,5 @@
 """The installation scripts, run for real in small environments without network."""
 
-import ast
 import base64
 import csv
 import hashlib
@@ -14,6 +13,11 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest brings it
 
 ROOT = Path(__file__).parents[1]
 DEV = ROOT / "dev"
@@ -233,20 +237,13 @@ def pinned_versions(python_version: str) -> dict[str, str]:
     return pins
 
 
-def ranges_of_setup() -> list[str]:
-    """install_requires and the extras, as setup.py states them."""
-    (call,) = (
-        node
-        for node in ast.walk(ast.parse((ROOT / "setup.py").read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "setup"
-    )
-    values = {
-        k.arg: k.value for k in call.keywords if k.arg in ("install_requires", "extras_require")
-    }
-    extras = ast.literal_eval(values["extras_require"])
+def declared_ranges() -> list[str]:
+    """Return the dependencies and the extras, as pyproject.toml states them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
     # Other models to compare speed with; no test needs them, and the benchmark states its versions.
     del extras["bench"]
-    return ast.literal_eval(values["install_requires"]) + sum(extras.values(), [])
+    return project["dependencies"] + sum(extras.values(), [])
 
 
 def test_detectron2s_model_zoo_can_be_imported():
@@ -257,7 +254,7 @@ def test_detectron2s_model_zoo_can_be_imported():
 @pytest.mark.parametrize("python_version", ["3.10", "3.11", "3.12"])
 def test_the_tested_versions_cover_what_vt_seg_and_detectron2_ask_for(python_version):
     pins = pinned_versions(python_version)
-    for text in (*ranges_of_setup(), *load_install_detectron2().REQUIREMENTS):
+    for text in (*declared_ranges(), *load_install_detectron2().REQUIREMENTS):
         requirement = Requirement(text)
         assert requirement.name in pins
         assert requirement.specifier.contains(pins[requirement.name], prereleases=True), text

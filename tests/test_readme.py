@@ -1,4 +1,4 @@
-"""The walk-through "Your own data" of README.md, run word for word on a small dataset."""
+"""README.md: its walk-through run word for word on a small dataset, its Python, its paths."""
 
 import os
 import re
@@ -6,12 +6,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import torch
+from detectron2.modeling import build_model
+
+from vt_seg.engine import load_cfg
 
 from .data.image_files import write_png
 
 ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "datasets" / "README.md",
+]
 COLORS = np.array([(90, 60, 30), (40, 160, 60), (30, 60, 200)], np.uint8)
 
 
@@ -90,3 +100,44 @@ def test_readme_section_is_short():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = re.search(r"^## Your own data\n(.*?)^## ", text, re.S | re.M).group(1)
     assert len([line for line in section.splitlines() if line and "```" not in line]) <= 32
+
+
+def python_block(part: str) -> str:
+    """Return the block of Python in README.md that contains `part`."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = (b for b in re.findall(r"^```python\n(.*?)^```$", text, re.S | re.M) if part in b)
+    return block
+
+
+def test_prediction_in_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    assert cv2.imwrite("image.jpg", np.full((70, 90, 3), 128, np.uint8))
+    cfg = load_cfg("configs/vtfpn_R18_scenes.yaml", ["MODEL.DEVICE", "cpu"])
+    weights = tmp_path / "output/vtfpn_R18_scenes/model_final.pth"
+    weights.parent.mkdir(parents=True)
+    torch.save({"model": build_model(cfg).state_dict()}, weights)
+
+    names = {}
+    exec(python_block("SemSegPredictor"), names)
+    assert names["label_map"].shape == (70, 90)
+    assert names["label_map"].max() < cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+
+
+def test_neck_in_python():
+    sizes, channels = [(9, 7), (5, 4), (3, 2), (2, 1)], [256, 512, 1024, 2048]
+    maps = [torch.randn(2, c, *size) for c, size in zip(channels, sizes, strict=True)]
+    names = dict(zip(["res2", "res3", "res4", "res5"], maps, strict=True))
+    exec(python_block("VTFPN("), names)
+    assert [tuple(x.shape) for x in names["maps"]] == [(2, 256, *s) for s in sizes]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_name_files_that_exist(document):
+    text = document.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    missing = [link for link in links if not (document.parent / link).exists()]
+    folders = "configs|datasets|dev|docs|examples|research|tests|tools|vt_seg"
+    named = re.findall(rf"(?<![\w/.$])((?:{folders})/[\w/]+\.(?:py|md))\b", text)
+    missing += [path for path in named if "NAME" not in path and not (ROOT / path).exists()]
+    assert not missing

@@ -14,5 +14,5 @@ from vt_seg.data import register_all_datasets  # noqa: E402
 
 register_all_datasets()
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["add_vt_seg_config", "register_all_datasets"]
