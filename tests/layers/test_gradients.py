@@ -235,9 +235,11 @@ def test_stack_of_a_classifier(norm, layout, revision):
 
 
 @pytest.mark.xfail(
-    strict=False,
+    strict=True,
     reason="PyTorch's batch norm gives wrong gradients on the CPU for (N, C, L, 1) views of "
-    "channels-last tokens (2.14.1). If this passes, `normalise_tokens` need not care any more",
+    "channels-last tokens (2.7.1 to 2.14.1). If this test is said to have passed, PyTorch has "
+    "mended that: remove it, and the care that `normalise_tokens` takes where older versions are "
+    "not supported any more",
 )
 def test_pytorch_normalises_maps_of_width_1_right():
     """The PyTorch fault that `vt_seg.layers.pointwise.normalise_tokens` avoids."""
