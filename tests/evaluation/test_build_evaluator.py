@@ -92,7 +92,9 @@ def test_results_of_several_test_sets_stay_below_output_folder(cfg, dataset):
             lambda: build_evaluator(cfg, climbing),
             lambda: Trainer._build_evaluators(cfg, "EMA"),
         ):
-            with pytest.raises(ValueError, match=r"DATASETS\.TEST names '\.\./\.\./.*is no file in"):
+            with pytest.raises(
+                ValueError, match=r"DATASETS\.TEST names '\.\./\.\./.*is no file in"
+            ):
                 build()
     finally:
         unregister(climbing)

@@ -284,7 +284,9 @@ class Trainer(DefaultTrainer):
         folder = os.path.join(cfg.OUTPUT_DIR, f"inference_{suffix}")
         names = cfg.DATASETS.TEST
         return [
-            cls.build_evaluator(cfg, name, path_below(folder, name, "DATASETS.TEST") if names[1:] else folder)
+            cls.build_evaluator(
+                cfg, name, path_below(folder, name, "DATASETS.TEST") if names[1:] else folder
+            )
             for name in names
         ]
 
