@@ -10,6 +10,7 @@ With --dataset, image, ground truth and prediction stand side by side, and overv
 
 import argparse
 import os
+import sys
 
 import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
 
@@ -26,7 +27,7 @@ from vt_seg.engine import (
     require_segmentation,
     use_trained_weights,
 )
-from vt_seg.visualization import draw_dataset, draw_files, find_images
+from vt_seg.visualization import draw_dataset, draw_files, find_images, require_all_drawn
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -61,10 +62,13 @@ def main(args: argparse.Namespace) -> None:
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "predictions")
 
     if args.input:
-        paths = find_images(args.input)
+        paths, skipped = find_images(args.input)
+        for sentence in skipped:
+            print(f"skipped: {sentence}", file=sys.stderr)
         predict = SemSegPredictor(cfg).predict_labels
-        written = draw_files(paths, predict, MetadataCatalog.get(cfg.DATASETS.TEST[0]), output)
-        print(f"{len(written)} pictures in {output}")
+        drawn = draw_files(paths, predict, MetadataCatalog.get(cfg.DATASETS.TEST[0]), output)
+        print(f"{len(drawn.written)} pictures in {output}")
+        require_all_drawn(drawn, len(paths))
     else:
         predict = SemSegPredictor(cfg).predict_labels
         written, overview = draw_dataset(args.dataset, args.num, predict, output)

@@ -10,6 +10,7 @@ one points at pixels and tokens, in any browser, without a network. See docs/tok
 
 import argparse
 import os
+import sys
 
 import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
 
@@ -26,7 +27,7 @@ from vt_seg.engine import (
     use_trained_weights,
 )
 from vt_seg.engine.data_loaders import build_mapper
-from vt_seg.visualization import draw_tokens, find_images
+from vt_seg.visualization import draw_tokens, find_images, require_all_drawn
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -68,9 +69,11 @@ def main(args: argparse.Namespace) -> None:
     weights = os.path.basename(cfg.MODEL.WEIGHTS) or "none: random numbers"
     print(f"weights: {cfg.MODEL.WEIGHTS or weights}")
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "tokens")
-    paths = find_images(args.input)
+    paths, skipped = find_images(args.input)
+    for sentence in skipped:
+        print(f"skipped: {sentence}", file=sys.stderr)
     mapper = build_mapper(cfg, is_train=False)
-    written = draw_tokens(
+    drawn = draw_tokens(
         paths,
         trained_model(cfg),
         # A classifier's mapper wants a label, which is not used.
@@ -81,7 +84,8 @@ def main(args: argparse.Namespace) -> None:
         config=os.path.basename(args.config_file),
         weights=weights,
     )
-    print(f"{len(written) // 2} pictures and as many pages in {output}")
+    print(f"{len(drawn.written) // 2} pictures and as many pages in {output}")
+    require_all_drawn(drawn, len(paths))
 
 
 if __name__ == "__main__":

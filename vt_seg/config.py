@@ -280,6 +280,7 @@ def _visual_transformer_keys() -> CN:
     """Keys that any stack of Visual Transformers has; ours where the paper is silent is marked."""
     node = CN()
     # L, visual tokens per feature map. Paper: 8 (v1; VT-FPN in both), 16 (VT-ResNet in v4).
+    # Training one image at a time with a single token fails in batch norm, which needs two values.
     node.NUM_TOKENS = 8
     # C_T, channels of a token. Paper: 1024 everywhere.
     node.TOKEN_CHANNELS = 1024

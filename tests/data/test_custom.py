@@ -83,6 +83,20 @@ def test_registering_again_replaces_what_differs(folders):
     assert MetadataCatalog.get(NAME).stuff_classes == CLASSES[::-1]
 
 
+@pytest.mark.parametrize(
+    "name", ["", "../../escape", "a/b", "/a", "a\\b", "a..b", "..", ".hidden", "a\0b", 7]
+)
+def test_names_that_lead_out_of_output_folder_are_refused(folders, name):
+    before = DatasetCatalog.list()
+    with pytest.raises(ValueError, match="cannot be the name of a dataset, as results are written"):
+        register_sem_seg(name, *folders, CLASSES)
+    masks = {"NAME": name, "IMAGES": folders[0], "MASKS": folders[1], "CLASSES": CLASSES}
+    for entry in (masks, {"NAME": name, "IMAGE_FOLDER": folders[0]}):
+        with pytest.raises(ValueError, match=r"CUSTOM\[0\]: .* cannot be the name of a dataset"):
+            register_from_config([entry])
+    assert DatasetCatalog.list() == before
+
+
 def test_names_of_others_are_left_alone(folders):
     with pytest.raises(ValueError, match="vt_lip_train is the name of another dataset"):
         register_sem_seg("vt_lip_train", *folders, CLASSES)

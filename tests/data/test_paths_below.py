@@ -223,7 +223,7 @@ def test_demo_pictures_stay_in_their_folder(tmp_path):
         lambda x: np.zeros(x.shape[:2], int),
         Metadata(**METADATA),
         str(tmp_path / "out"),
-    )
+    ).written
     assert written == [f"{tmp_path}/out/a_prediction.jpg", f"{tmp_path}/out/a_2_prediction.jpg"]
     assert sorted(os.listdir(tmp_path)) == ["in", "out"]
 

@@ -9,7 +9,7 @@ from detectron2.evaluation import COCOEvaluator, COCOPanopticEvaluator, DatasetE
 
 from vt_seg.data import read_mask
 from vt_seg.data.datasets.registration import unregister
-from vt_seg.engine import load_cfg
+from vt_seg.engine import Trainer, load_cfg
 from vt_seg.evaluation import SegmentationEvaluator, build_evaluator
 
 from ..engine.tiny_datasets import write_blocks
@@ -77,6 +77,27 @@ def test_several_test_sets_do_not_overwrite_each_other(cfg, dataset):
     cfg.DATASETS.TEST = (dataset, "another")
     assert build_evaluator(cfg, dataset)._output_dir == f"{inference}/{dataset}"
     assert build_evaluator(cfg, dataset, "elsewhere")._output_dir == "elsewhere"
+
+
+def test_results_of_several_test_sets_stay_below_output_folder(cfg, dataset):
+    """Detectron2 registers any name, so that registration here is not the only guard."""
+    climbing = f"../../../{dataset}"
+    DatasetCatalog.register(climbing, lambda: DatasetCatalog.get(dataset))
+    MetadataCatalog.get(climbing).set(
+        stuff_classes=["w", "x"], ignore_label=255, evaluator_type="sem_seg"
+    )
+    cfg.DATASETS.TEST = (dataset, climbing)
+    try:
+        for build in (
+            lambda: build_evaluator(cfg, climbing),
+            lambda: Trainer._build_evaluators(cfg, "EMA"),
+        ):
+            with pytest.raises(
+                ValueError, match=r"DATASETS\.TEST names '\.\./\.\./.*is no file in"
+            ):
+                build()
+    finally:
+        unregister(climbing)
 
 
 def test_a_label_out_of_range_is_refused(cfg, dataset, tmp_path):

@@ -26,6 +26,26 @@ def test_fresh_block_is_the_identity_on_the_map(tokenizer, revision, mixer, norm
 
 
 @pytest.mark.parametrize(("tokenizer", "revision"), KINDS)
+@pytest.mark.parametrize("size", [(5, 7), (10, 14)])
+def test_one_mask_serves_all_images(tokenizer, revision, size):
+    vt = randomised(block(tokenizer, revision))
+    maps, before = random_maps([(5, 7)]), random_tokens()
+    mask = torch.zeros(1, 1, *size)
+    mask[..., : size[0] // 2, : size[1] // 2] = 1
+    one = vt(maps, before, mask)
+    each = vt(maps, before, mask.repeat(len(maps[0]), 1, 1, 1))
+    torch.testing.assert_close(one, each, rtol=0, atol=0)
+    assert (one[1][0] - vt(maps, before)[1][0]).abs().max() > 0.001
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 5, 7), (2, 2, 5, 7), (2, 5, 7), (5, 7), (0, 1, 5, 7)])
+def test_masks_of_other_shapes_are_refused(shape):
+    (x,) = random_maps([(5, 7)])
+    with pytest.raises(ValueError, match=rf"mask of shape \({shape[0]}, .* for 2 images: give \(2"):
+        block("filter", "v1")([x[:2]], None, torch.ones(shape))
+
+
+@pytest.mark.parametrize(("tokenizer", "revision"), KINDS)
 def test_block_is_tokenizer_mixer_projector(tokenizer, revision):
     vt = randomised(block(tokenizer, revision))
     (x,), (before,) = random_maps([(3, 5)]), random_tokens()

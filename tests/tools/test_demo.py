@@ -36,6 +36,19 @@ def test_files(tools, trained, out, tmp_path):
     assert sorted(os.listdir(out / "predictions")) == expected
 
 
+def test_folder_with_bad_files_draws_the_rest_and_ends_with_code_1(tools, trained, out, tmp_path):
+    images = tmp_path / "datasets/vt_scenes/images/val"
+    (images / "d.png").mkdir()
+    (images / "bad.png").write_bytes(b"not an image")
+    process = tools.start("demo.py", "--config-file", CONFIG, "--input", images, *trained)
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 1 and "Traceback" not in said
+    assert f"skipped: {images}/d.png is a folder" in said
+    assert f"4 pictures in {out}/predictions" in said
+    assert f"error: 1 of 5 not drawn:\n  {images}/bad.png" in said
+    assert len(os.listdir(out / "predictions")) == 4
+
+
 def test_dataset(trained, tmp_path, capsys):
     folder = str(tmp_path / "pictures")
     source = ["--dataset", "vt_scenes_val", "--num", "2", "--output", folder]

@@ -93,3 +93,17 @@ def test_faults(image, tmp_path):
     overrides = ["--opts", "MODEL.WEIGHTS", "", "OUTPUT_DIR", str(tmp_path)]
     with pytest.raises(ValueError, match="has no VT layer"):
         main(parse_args([*no_tokens, *overrides]))
+
+
+def test_bad_file_of_a_folder_does_not_stop_the_others(image, out, capsys):
+    out.mkdir()
+    save_weights(SCENES, out, *SMALL)
+    folder = os.path.dirname(image)
+    with open(f"{folder}/a.png", "wb") as file:
+        file.write(b"not an image")
+    os.mkdir(f"{folder}/d.png")
+    opts = ["--opts", *SMALL, "OUTPUT_DIR", str(out)]
+    with pytest.raises(ValueError, match=rf"^1 of 2 not drawn:\n  .*{folder}/a\.png"):
+        main(parse_args(["--config-file", SCENES, "--input", folder, *opts]))
+    assert sorted(os.listdir(out / "tokens")) == ["a b_tokens.html", "a b_tokens.png"]
+    assert f"skipped: {folder}/d.png is a folder" in capsys.readouterr().err

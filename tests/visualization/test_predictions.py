@@ -1,6 +1,7 @@
 """Files in, pictures out; nothing half-written, nothing mixed up."""
 
 import os
+import socket
 
 import cv2
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
 from vt_seg.data.datasets.registration import unregister
-from vt_seg.visualization import draw_dataset, draw_files, find_images
+from vt_seg.visualization import draw_dataset, draw_files, find_images, require_all_drawn
+from vt_seg.visualization.picture_files import unique_names
 
 from ..engine.tiny_datasets import write_blocks
 
@@ -38,21 +40,89 @@ def folder(tmp_path):
 def test_find_images(folder):
     images = str(folder / "images")
     all_three = [f"{images}/{name}.jpg" for name in ("x1", "x2", "y")]
-    assert find_images([images]) == all_three
-    assert find_images([f"{images}/x*.jpg", f"{images}/y.jpg"]) == all_three
+    assert find_images([images]) == (all_three, [])
+    assert find_images([f"{images}/x*.jpg", f"{images}/y.jpg"]) == (all_three, [])
     # Named twice, drawn once.
-    assert find_images([f"{images}/y.jpg", images])[0] == all_three[2]
-    assert len(find_images([f"{images}/y.jpg", images])) == 3
+    assert find_images([f"{images}/y.jpg", images]).paths == [all_three[2], *all_three[:2]]
     for nothing in (f"{images}/z*.jpg", f"{images}/z.jpg", str(folder)):
         with pytest.raises(FileNotFoundError, match="no such image, or no images in it"):
             find_images([images, nothing])
+
+
+@pytest.mark.parametrize("source", ["{}", "{}/*.png"])
+def test_entries_of_a_folder_that_are_no_files_are_skipped(folder, monkeypatch, source):
+    monkeypatch.chdir(folder)  # the path of a socket may not be long
+    os.mkdir("images/d.png")
+    os.mkfifo("images/e.png")
+    os.symlink("/dev/zero", "images/f.png")
+    cv2.imwrite("images/z.png", np.zeros((4, 4, 3), np.uint8))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("images/g.png")
+        paths, skipped = find_images([source.format("images")])
+    assert [path for path in paths if path.endswith(".png")] == ["images/z.png"]
+    assert [sentence.split(";")[0] for sentence in skipped] == [
+        "images/d.png is a folder",
+        "images/e.png is a named pipe",
+        "images/f.png is a device",
+        "images/g.png is a socket",
+    ]
+    os.remove("images/z.png")
+    with pytest.raises(FileNotFoundError, match="no images in it; images/d.png is a folder"):
+        find_images(["images/*.png"])
+
+
+def test_one_bad_image_does_not_stop_the_others(folder):
+    images = folder / "images"
+    (images / "bad.jpg").write_bytes(b"not an image")
+    os.symlink("nowhere", images / "gone.png")
+    long_name = "ö" * 120 + ".png"  # 244 bytes
+    cv2.imwrite(str(images / long_name), np.zeros((40, 40, 3), np.uint8))
+
+    def fails_for_small_images(image_bgr):
+        if len(image_bgr) == 7:
+            raise RuntimeError("maps are\n too small")
+        return all_of_class_c(image_bgr)
+
+    cv2.imwrite(str(images / "small.png"), np.zeros((7, 7, 3), np.uint8))
+    (folder / "out/x2_prediction.jpg").mkdir(parents=True)
+    paths, _ = find_images([str(images)])
+    arguments = (fails_for_small_images, Metadata(**CLASSES), str(folder / "out"))
+    drawn = draw_files(paths, *arguments)
+    assert [os.path.basename(path) for path in drawn.written] == [
+        "x1_prediction.jpg",
+        "y_prediction.jpg",
+        "ö" * 100 + "_prediction.jpg",
+    ]
+    for sentence, path, reason in zip(
+        drawn.failures,
+        ["bad.jpg", "gone.png", "small.png", "x2.jpg"],
+        ["not", "no such file", "maps are too small", "Is a directory"],
+        strict=True,
+    ):
+        assert str(images / path) in sentence and reason in sentence and "\n" not in sentence
+    with pytest.raises(ValueError, match=r"^4 of 7 not drawn:\n  .*bad\.jpg.*\n(.*\n)+.*x2\.jpg"):
+        require_all_drawn(drawn, len(paths))
+    require_all_drawn(draw_files(paths[3:4], *arguments), 1)
+
+
+def test_names_that_a_file_system_takes_for_one_are_numbered():
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    paths = ["x/A.jpg", "a.png", f"{composed}.jpg", f"{decomposed}.jpg", "y/a_2.png"]
+    assert list(unique_names(paths)) == ["A", "a_3", composed, f"{decomposed}_2", "a_2"]
+
+
+def test_long_names_are_shortened_and_stay_different():
+    names = list(unique_names([f"{'x' * 230}{i}.png" for i in range(12)]))
+    assert names[0] == "x" * 200 and names[1] == "x" * 198 + "_2" and names[11] == "x" * 197 + "_12"
+    (name,) = unique_names(["é" * 127 + ".png"])
+    assert name == "é" * 100  # 2 bytes each
 
 
 def test_draw_files(folder):
     (folder / "more").mkdir()
     os.replace(folder / "images/x2.jpg", folder / "more/x1.jpg")
     paths = [str(folder / "images/x1.jpg"), str(folder / "more/x1.jpg")]
-    written = draw_files(paths, all_of_class_c, Metadata(**CLASSES), str(folder / "out"))
+    written = draw_files(paths, all_of_class_c, Metadata(**CLASSES), str(folder / "out")).written
     # Two files of one name do not overwrite each other, and no temporary file stays.
     assert [os.path.basename(path) for path in written] == [
         "x1_prediction.jpg",

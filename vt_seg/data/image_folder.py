@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from torchvision.datasets.folder import find_classes, make_dataset
+from torchvision.datasets.folder import find_classes
 
 from .datasets.registration import free_name
+from .folder_walk import walk_following_links
 from .name_lists import read_class_names
 from .pairing import IMAGE_EXTENSIONS
 
@@ -38,7 +39,13 @@ class ImageFolder:
         """
         names = self.class_names()
         label = {name: i for i, name in enumerate(names)}
-        found = make_dataset(self.folder, label, is_valid_file=_is_image, allow_empty=True)
+        found = [
+            (os.path.join(parent, file), label[name])
+            for name in sorted(names)
+            for parent, _, files in sorted(walk_following_links(os.path.join(self.folder, name)))
+            for file in sorted(files)
+            if _is_image(file)
+        ]
         seen = {i for _, i in found}
         empty = [name for name in names if label[name] not in seen]
         if empty:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 
+from .folder_walk import walk_following_links
+
 _DEEPEST = 6
 
 
@@ -14,7 +16,7 @@ def walk_folders(folder: str | os.PathLike) -> Iterator[tuple[str, list[str]]]:
     Hidden folders and pre-flipped ``*_reversed`` ones are left out.
     """
     folder = os.fspath(folder)
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    for parent, folders, names in walk_following_links(folder):
         depth = os.path.relpath(parent, folder).count(os.sep) + 1
         folders[:] = sorted(
             f for f in folders

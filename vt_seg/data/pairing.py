@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from .folder_walk import walk_following_links
 from .pairing_hints import hint_for_unpaired
 
 IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -49,7 +50,7 @@ def index_by_stem(
     """
     folder = os.fspath(folder)
     found: dict[str, str] = {}
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    for parent, folders, names in walk_following_links(folder):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in names:
             stem, extension = os.path.splitext(name)

@@ -30,5 +30,5 @@ def require_regular_file(path: str | os.PathLike) -> None:
         return
     if stat.S_ISREG(mode):
         return
-    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "no regular file")
-    raise ValueError(f"{path} is {kind}, not a file; only regular files are read: give one")
+    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "not a regular file")
+    raise ValueError(f"{path} is {kind}; only regular files can be read: pass a file")

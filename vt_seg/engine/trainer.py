@@ -19,6 +19,7 @@ from vt_seg.checkpoint.input_convention import input_convention
 from vt_seg.config import require_vt_seg_keys
 from vt_seg.data.atomic_files import remove_unfinished
 from vt_seg.data.mapper import common_flip_pairs
+from vt_seg.data.paths_below import path_below
 from vt_seg.evaluation import SegmentationEvaluator, build_evaluator
 from vt_seg.modeling import ImageClassifier, add_stochastic_depth
 from vt_seg.modeling.label_output import label_output
@@ -283,7 +284,9 @@ class Trainer(DefaultTrainer):
         folder = os.path.join(cfg.OUTPUT_DIR, f"inference_{suffix}")
         names = cfg.DATASETS.TEST
         return [
-            cls.build_evaluator(cfg, name, os.path.join(folder, name) if names[1:] else folder)
+            cls.build_evaluator(
+                cfg, name, path_below(folder, name, "DATASETS.TEST") if names[1:] else folder
+            )
             for name in names
         ]
 

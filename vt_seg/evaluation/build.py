@@ -12,6 +12,7 @@ from detectron2.evaluation import (
 )
 
 from vt_seg.config import require_vt_seg_keys
+from vt_seg.data.paths_below import path_below
 
 from .classification_evaluator import ClassificationEvaluator
 from .segmentation_evaluator import SegmentationEvaluator
@@ -36,13 +37,14 @@ def build_evaluator(
             folder for each dataset in it where ``DATASETS.TEST`` names several.
 
     Raises:
-        ValueError: the metadata name no evaluator, or one that is not known here.
+        ValueError: the metadata name no evaluator, or one that is not known here; or the results of
+            one of several test sets would lie outside of ``inference``, as its name has "..".
     """
     require_vt_seg_keys(cfg, "TEST.SEM_SEG")
     if not output_folder:
         output_folder = os.path.join(cfg.OUTPUT_DIR, "inference")
         if len(cfg.DATASETS.TEST) > 1:
-            output_folder = os.path.join(output_folder, dataset_name)
+            output_folder = path_below(output_folder, dataset_name, "DATASETS.TEST")
     kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
     if kind not in _PARTS:
         raise ValueError(

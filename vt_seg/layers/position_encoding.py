@@ -16,7 +16,7 @@ class PositionEncoder(nn.Module):
     * the map is averaged over each cell, where the listing samples the nearest pixel: at 200 x 304
       sampling would see 144 pixels of 60 800;
     * the cells, which hold the attention that falls into them and so sum to 1, are multiplied by
-      the square's side, so that even attention is a vector of length 1 at any resolution. The
+      the square's side, so that uniform attention is a vector of length 1 at any resolution. The
       linear layers could absorb any factor, but learning feels it: raw weights (about 1e-5) code
       nothing, and with a mean of 1 the code drowned the features of fresh tokens, which vary less.
 
@@ -73,7 +73,7 @@ class PositionEncoder(nn.Module):
     def resize(self, maps: Tensor, mask: Tensor | None = None) -> Tensor:
         """Attention on the square: ``(N, heads, L, H, W)`` to ``(N, heads, L, size, size)``.
 
-        A cell holds the attention that falls into it, times ``size``: even attention is
+        A cell holds the attention that falls into it, times ``size``: uniform attention is
         ``1 / size`` everywhere, a vector of length 1.
         """
         to_rows, to_columns = map_to_cells(

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 class SpatialSoftmax(nn.Module):
     """Softmax over pixels (Eq. 1 of both revisions): each token's weights sum to 1.
 
-    Pixels outside the mask get weight zero. An image with no pixel inside attends evenly to all.
+    Pixels outside the mask get weight zero. With no pixel inside, attention is uniform.
     """
 
     def forward(self, logits: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -21,10 +21,26 @@ class SpatialSoftmax(nn.Module):
             Attention ``(N, heads, L, H * W)``, summing to 1 over the last axis.
         """
         if mask is not None:
-            # A finite fill keeps a fully masked image finite (even weights, not NaN).
+            # A finite fill keeps a fully masked image finite (uniform weights, not NaN).
             outside = mask.flatten(2).unsqueeze(1) == 0
             logits = logits.masked_fill(outside, torch.finfo(logits.dtype).min)
         return logits.softmax(dim=-1)
+
+
+def expand_mask(mask: Tensor | None, batch: int) -> Tensor | None:
+    """Return a mask ``(batch, 1, h, w)``; ``(1, 1, h, w)`` is that of every image.
+
+    Raises:
+        ValueError: if the mask has another shape.
+    """
+    if mask is None:
+        return None
+    if mask.dim() != 4 or mask.shape[1] != 1 or mask.shape[0] not in (1, batch):
+        raise ValueError(
+            f"mask of shape {tuple(mask.shape)} for {batch} images: give ({batch}, 1, h, w), or "
+            "(1, 1, h, w) for all"
+        )
+    return mask.expand(batch, -1, -1, -1)
 
 
 def resize_mask(mask: Tensor | None, size: tuple[int, int]) -> Tensor | None:

@@ -101,7 +101,8 @@ class VisualTransformerStack(nn.Module):
         """
         Args:
             maps: one feature map ``(N, C, H_i, W_i)`` per level.
-            mask: ``(N, 1, h, w)`` at any resolution, nonzero where a pixel is real; None for all.
+            mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
+                where a pixel is real; None if all are.
             in_place: nobody else needs the maps: inference may write into them.
 
         Returns:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from .pointwise import NormFactory
 from .position_encoding import PositionEncoder
 from .projector import Projector
-from .spatial_attention import resize_mask
+from .spatial_attention import expand_mask, resize_mask
 from .token_mixer import TokenMixer
 from .tokenizers import (
     ClusteringTokenizer,
@@ -148,12 +148,17 @@ class VisualTransformer(nn.Module):
         Args:
             maps: one feature map ``(N, C, H_i, W_i)`` per level, of any sizes.
             tokens: those of the block before, ``(N, C_T, L_i)`` per level; None in the first.
-            mask: ``(N, 1, h, w)`` at any resolution, nonzero where a pixel is real; None for all.
+            mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
+                where a pixel is real; None if all are.
             in_place: nobody else needs the maps: inference may write into them.
 
         Returns:
             The maps ``(N, C, H_i, W_i)`` and the tokens ``(N, C_T, L_i)``, per level.
+
+        Raises:
+            ValueError: if the mask has another shape.
         """
+        mask = expand_mask(mask, maps[0].shape[0])
         before = [None] * len(maps) if tokens is None else tokens
         tokens = [
             tokenizer(x, t, resize_mask(mask, x.shape[-2:]))

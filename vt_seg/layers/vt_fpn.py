@@ -64,13 +64,15 @@ class VTFPN(nn.Module):
         Args:
             features: one map ``(N, C_i, H_i, W_i)`` per level, of any sizes. An iterator that gives
                 them away lets inference free each one after its lateral.
-            mask: ``(N, 1, h, w)`` at any resolution, nonzero where a pixel is real; None for all.
+            mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
+                where a pixel is real; None if all are.
 
         Returns:
             One map ``(N, out_channels, H_i, W_i)`` per level.
 
         Raises:
-            ValueError: if the number of maps is not that of ``in_channels``.
+            ValueError: if the number of maps is not that of ``in_channels``, or the mask has
+                another shape.
         """
         if isinstance(features, Sized) and len(features) != len(self.laterals):
             raise ValueError(f"{len(features)} feature maps for {len(self.laterals)} levels")

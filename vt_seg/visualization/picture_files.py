@@ -1,6 +1,7 @@
 """Which pictures to draw, their names, and how they get to disk."""
 
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
@@ -11,6 +12,9 @@ from vt_seg.data.atomic_files import write_atomically
 
 _T = TypeVar("_T")
 
+# Bytes. File systems take 255, of which endings and the names of unfinished files need up to 35.
+_LONGEST = 200
+
 
 def spread_evenly(items: Sequence[_T], num: int) -> list[_T]:
     """``num`` of the items, the first and the last among them; all if there are no more."""
@@ -19,16 +23,32 @@ def spread_evenly(items: Sequence[_T], num: int) -> list[_T]:
 
 
 def unique_names(paths: Sequence[str]) -> Iterator[str]:
-    """Yield file names without extension, numbered where several files share one."""
-    stems = [os.path.splitext(os.path.basename(path))[0] for path in paths]
+    """Yield file names without extension, numbered where several files share one.
+
+    Names that differ in case or Unicode form alone are shared, too: some file systems take them for
+    one. Names are shortened to `_LONGEST` bytes.
+    """
+    stems = [_shortened(os.path.splitext(os.path.basename(path))[0]) for path in paths]
+    unnumbered = {_folded(stem) for stem in stems}
     taken = set()
     for stem in stems:
         name, number = stem, 1
-        while name in taken or (number > 1 and name in stems):
+        while _folded(name) in taken or (number > 1 and _folded(name) in unnumbered):
             number += 1
-            name = f"{stem}_{number}"
-        taken.add(name)
+            name = _shortened(stem, f"_{number}")
+        taken.add(_folded(name))
         yield name
+
+
+def _shortened(stem: str, ending: str = "") -> str:
+    while len(os.fsencode(stem + ending)) > _LONGEST:
+        stem = stem[:-1]
+    return stem + ending
+
+
+def _folded(name: str) -> str:
+    """Return what names that a file system may take for one have in common."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def to_rgb(image_bgr: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Predictions on files and on datasets, drawn and written to a folder."""
 
-import glob
 import os
 from collections.abc import Callable, Sequence
 
@@ -10,56 +9,26 @@ from tqdm import tqdm
 
 from vt_seg.data import mask_loader, read_image
 from vt_seg.data.paths_below import path_below
-from vt_seg.data.regular_files import require_regular_file
 
+from .draw_each import Drawn, draw_each
 from .overlay import draw_sem_seg
 from .panels import contact_sheet, side_by_side
 from .picture_files import spread_evenly, to_rgb, unique_names, write_picture
-
-IMAGE_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 # Image (H, W, 3), uint8, BGR -> class indices (H, W).
 Predictor = Callable[[np.ndarray], np.ndarray]
 
 
-def find_images(inputs: Sequence[str]) -> list[str]:
-    """Image files named by paths, folders (not searched below) and patterns such as ``x/*.jpg``.
-
-    Raises:
-        FileNotFoundError: one of the inputs yields no image.
-        ValueError: one of the images is a folder, a pipe or a device.
-    """
-    found: dict[str, None] = {}
-    for entry in inputs:
-        if os.path.isdir(entry):
-            paths = [os.path.join(entry, name) for name in sorted(os.listdir(entry))]
-            paths = [path for path in paths if path.lower().endswith(IMAGE_EXTENSIONS)]
-        else:
-            paths = [entry] if os.path.isfile(entry) else sorted(glob.glob(entry))
-        if not paths:
-            raise FileNotFoundError(f"{entry}: no such image, or no images in it")
-        found.update(dict.fromkeys(paths))
-    for path in found:
-        require_regular_file(path)
-    return list(found)
-
-
 def draw_files(
     paths: Sequence[str], predict: Predictor, metadata: Metadata, output_dir: str
-) -> list[str]:
-    """Write ``<output_dir>/<name>_prediction.jpg`` for every image file.
+) -> Drawn:
+    """Write ``<output_dir>/<name>_prediction.jpg`` for every image file; see `draw_each`."""
 
-    Returns:
-        the files written.
-    """
-    names = unique_names(paths)
-    written = []
-    for path, name in zip(tqdm(paths, desc="predict", unit="image"), names, strict=True):
+    def draw(path: str, file: str) -> list[str]:
         image = read_image(path, format="BGR")
-        picture = draw_sem_seg(to_rgb(image), predict(image), metadata)
-        file = path_below(output_dir, f"{name}_prediction.jpg", path)
-        written.append(write_picture(picture, file))
-    return written
+        return [write_picture(draw_sem_seg(to_rgb(image), predict(image), metadata), file)]
+
+    return draw_each(paths, draw, output_dir, "_prediction.jpg", "predict")
 
 
 def draw_dataset(

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 
 from detectron2.data import Metadata
 from torch import nn
-from tqdm import tqdm
 
 from vt_seg.data.atomic_files import write_atomically
-from vt_seg.data.paths_below import path_below
 
-from .picture_files import unique_names, write_picture
+from .draw_each import Drawn, draw_each
+from .picture_files import write_picture
 from .token_figure import token_figure
+from .token_maps import capture_tokens
 from .token_page import token_page
 from .token_study import study_tokens
 
@@ -26,8 +26,8 @@ def draw_tokens(
     image_format: str,
     config: str,
     weights: str,
-) -> list[str]:
-    """Write ``<output_dir>/<name>_tokens.png`` and ``.html`` for every image file.
+) -> Drawn:
+    """Write ``<output_dir>/<name>_tokens.png`` and ``.html`` for every image file; see `draw_each`.
 
     Args:
         paths: of the images.
@@ -38,16 +38,14 @@ def draw_tokens(
         image_format: ``INPUT.FORMAT``.
         config, weights: names of the files, for the page.
 
-    Returns:
-        the files written.
-
     Raises:
-        ValueError: see :func:`study_tokens`.
+        ValueError: if the model has no VT layer.
+        OSError: if ``output_dir`` cannot be created.
     """
-    os.makedirs(output_dir, exist_ok=True)
-    written = []
-    names = unique_names(paths)
-    for path, name in zip(tqdm(paths, desc="tokens", unit="image"), names, strict=True):
+    with capture_tokens(model):
+        pass  # A model without tokens is refused once, not for every image.
+
+    def draw(path: str, stem: str) -> list[str]:
         record = read_record(path)
         study = study_tokens(
             model,
@@ -56,8 +54,6 @@ def draw_tokens(
             image_format=image_format,
             metadata=metadata,
         )
-        stem = path_below(output_dir, f"{name}_tokens", path)
-        written.append(write_picture(token_figure(study), f"{stem}.png"))
         height, width = study.image_rgb.shape[:2]
         seen = f"{width}×{height}"
         if "warp" in record:
@@ -65,6 +61,9 @@ def draw_tokens(
         elif (record["width"], record["height"]) != (width, height):
             seen += f", made from {record['width']}×{record['height']}"
         facts = {"Config": config, "Weights": weights, "What the network sees": seen}
-        write_atomically(f"{stem}.html", token_page(study, facts).encode())
-        written.append(f"{stem}.html")
-    return written
+        page = token_page(study, facts).encode()
+        picture = write_picture(token_figure(study), f"{stem}.png")
+        write_atomically(f"{stem}.html", page)
+        return [picture, f"{stem}.html"]
+
+    return draw_each(paths, draw, output_dir, "_tokens", "tokens")

@@ -26,7 +26,7 @@ def token_figure(study: TokenStudy) -> np.ndarray:
     """Image and prediction, then for each VT layer and level the tokens, eight to a row.
 
     The first row of a level shows where each token looks, from 0 (blue) to its maximum (red), which
-    the caption gives in multiples of even attention. The second shows the token that each pixel
+    the caption gives in multiples of uniform attention. The second shows the token that each pixel
     reads most, in the colours of the frames, then each token's share in what the pixels read, from
     its minimum to its maximum. Heads are averaged.
 

@@ -30,7 +30,7 @@ class LevelMaps:
         level: the feature map's name.
         names: of the L tokens.
         origins: the layer that made each of them, and its number there.
-        attention: ``(heads, L, h, w)`` in multiples of even attention: 1 where a token looks as
+        attention: ``(heads, L, h, w)`` in multiples of uniform attention: 1 where a token looks as
             much as if it looked everywhere alike.
         inside: ``(L,)``, the share of each token's attention that falls into the image.
         reads: ``(heads, L_read, h, w)``, summing to 1 over the tokens, or None.

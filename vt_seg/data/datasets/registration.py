@@ -25,8 +25,10 @@ def free_name(name: str, dataset: object) -> bool:
         False where an equal dataset has the name.
 
     Raises:
-        ValueError: the name belongs to a dataset of another kind.
+        ValueError: if the name belongs to a dataset of another kind, or cannot name a folder:
+            evaluation writes each dataset's results into a folder of its name.
     """
+    check_name(name)
     if name in DatasetCatalog.list():
         known = DatasetCatalog[name]
         if known == dataset:
@@ -35,6 +37,25 @@ def free_name(name: str, dataset: object) -> bool:
             raise ValueError(f"{name} is the name of another dataset: choose a name of your own")
         unregister(name)
     return True
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError unless ``name`` can name a folder, on any system and not a hidden one.
+
+    Raises:
+        ValueError: if ``name`` is no text or empty, starts with a dot, or holds a slash, a
+            backslash, ".." or a NUL.
+    """
+    if (
+        not isinstance(name, str)
+        or not name
+        or name.startswith(".")
+        or any(part in name for part in ("/", "\\", "..", "\0"))
+    ):
+        raise ValueError(
+            f"{name!r} cannot be the name of a dataset, as results are written into a folder of "
+            'that name: give a name such as my_train, without slashes, "..", a NUL or a leading dot'
+        )
 
 
 def register_folders(
