@@ -3,7 +3,6 @@
 import argparse
 import os
 import pickle
-import re
 import struct
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from vt_seg.checkpoint import CheckpointError, check_tensors, read_checkpoint
+from vt_seg.checkpoint import CheckpointError, read_checkpoint
 
 WEIGHTS = {"a.weight": torch.arange(600.0).reshape(20, 30), "a.bias": torch.ones(2)}
 
@@ -122,40 +121,3 @@ def test_only_regular_files_are_opened(tmp_path):
             read_checkpoint(str(path))
     with pytest.raises(CheckpointError, match=r"nowhere.pth cannot be read \(No such file"):
         read_checkpoint(str(tmp_path / "nowhere.pth"))
-
-
-def as_arrays(weights):
-    return {key: value.numpy() for key, value in weights.items()}
-
-
-@pytest.mark.parametrize("convert", [dict, as_arrays])
-def test_values_that_are_not_finite_are_counted(convert):
-    weights = {**WEIGHTS, "b.weight": torch.tensor([1.0, float("nan")])}
-    weights["c.running_var"] = torch.tensor([float("inf")])
-    check_tensors(convert(WEIGHTS), "model.pth")
-    message = "model.pth: 2 of 4 tensors have values that are not finite, first b.weight"
-    with pytest.raises(CheckpointError, match=re.escape(message)):
-        check_tensors(convert(weights), "model.pth")
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e5m2])
-def test_all_float_types_are_looked_at(dtype):
-    weights = {"a.weight": torch.tensor([1.0, 2.0]).to(dtype)}
-    check_tensors(weights, "model.pth")
-    weights["a.bias"] = torch.tensor([float("nan")]).to(dtype)
-    with pytest.raises(CheckpointError, match="1 of 2 tensors .* first a.bias"):
-        check_tensors(weights, "model.pth")
-
-
-@pytest.mark.parametrize("convert", [dict, as_arrays])
-def test_integers_in_place_of_floats_are_counted(convert):
-    counters = {"a.num_batches_tracked": torch.tensor(3), "index": torch.arange(4)}
-    check_tensors(convert(counters), "model.pth")
-    weights = {**counters, "a.weight": torch.ones(2, dtype=torch.int8)}
-    message = "model.pth: 1 of 3 tensors hold integers where weights are floats, first a.weight"
-    with pytest.raises(CheckpointError, match=re.escape(f"{message} (torch.int8)")):
-        check_tensors(convert(weights), "model.pth")
-    # The model knows better than the name.
-    check_tensors(convert(weights), "model.pth", {"a.weight": torch.ones(2, dtype=torch.int8)})
-    with pytest.raises(CheckpointError, match="first index"):
-        check_tensors(convert(counters), "model.pth", {"index": torch.ones(4)})

@@ -24,7 +24,8 @@ from .fit import report_fit
 from .input_convention import describe_difference
 from .last_checkpoint import last_checkpoint
 from .layouts import to_detectron2_layout
-from .reading import CheckpointError, check_tensors, read_checkpoint, require_regular_file
+from .reading import CheckpointError, read_checkpoint, require_regular_file
+from .tensor_check import check_tensors
 
 logger = logging.getLogger(__name__)
 

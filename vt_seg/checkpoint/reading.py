@@ -4,23 +4,17 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
 
 from .restricted_pickle import ALLOWED, load_restricted
 
 _HEAD = 64
 _ZIP = b"PK\x03\x04"  # torch.save since 1.6
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before: its magic number
-
-# PyTorch's names and Caffe2's.
-_FLOATS = re.compile(r"(weight|bias|running_mean|running_var|_w|_b|_s|_rm|_riv)$")
 
 _NO_WEIGHTS = {
     b"version https://git-lfs": (
@@ -125,49 +119,3 @@ def _cause(error: Exception) -> str:
     if first.startswith(("an array of", "bytes in")):  # of the restricted pickle
         return f"is refused: it holds {first}. Save its weights alone, as arrays of numbers"
     return f"is truncated, damaged or no checkpoint ({first}): copy or download it again"
-
-
-def check_tensors(
-    state_dict: Mapping[str, Any], path: str, expected: Mapping[str, Tensor] | None = None
-) -> None:
-    """Raise CheckpointError for weights that no model can use.
-
-    Args:
-        state_dict: tensors or NumPy arrays by name; entries of other types are left alone.
-        path: the file they are from, for the message.
-        expected: of the model; where it has a name, its dtype decides whether floats are
-            expected. Elsewhere weights, biases and running statistics are expected to be.
-
-    Raises:
-        CheckpointError: if a tensor has NaN or infinite values, or holds integers where floats are
-            expected; the message names the first and counts them.
-    """
-    infinite, integer = [], []
-    for name, value in state_dict.items():
-        if isinstance(value, np.ndarray):
-            value = torch.from_numpy(value)
-        if not isinstance(value, Tensor):
-            continue
-        if value.is_floating_point() or value.is_complex():
-            wide = value.float() if value.itemsize == 1 else value  # float8 has no isfinite
-            if not torch.isfinite(wide).all():
-                infinite.append(name)
-        elif _floats_expected(name, expected):
-            integer.append(f"{name} ({value.dtype})")
-    total = len(state_dict)
-    if infinite:
-        raise CheckpointError(
-            f"{path}: {len(infinite)} of {total} tensors have values that are not finite, first "
-            f"{infinite[0]}: its training diverged; take an earlier checkpoint"
-        )
-    if integer:
-        raise CheckpointError(
-            f"{path}: {len(integer)} of {total} tensors hold integers where weights are floats, "
-            f"first {integer[0]}: take the checkpoint from before it was quantised or converted"
-        )
-
-
-def _floats_expected(name: str, expected: Mapping[str, Tensor] | None) -> bool:
-    if expected is not None and name in expected:
-        return expected[name].is_floating_point()
-    return bool(_FLOATS.search(name))
