@@ -12,6 +12,7 @@ from torch import Tensor
 from vt_seg.checkpoint import CheckpointError, check_tensors, read_checkpoint
 from vt_seg.checkpoint.last_checkpoint import last_checkpoint
 from vt_seg.checkpoint.layouts import require_named_tensors
+from vt_seg.checkpoint.same_model import describe_other_model
 
 logger = logging.getLogger(__name__)
 
@@ -95,8 +96,13 @@ def _newest_whole(folder: str, model_state: Mapping[str, Tensor] | None) -> str:
             logger.warning("Passed over a checkpoint: %s", error)
             passed_over.append(name)
             continue
-        if model_state is not None:
-            _check_same_model(content["model"], model_state, path)
+        difference = model_state and describe_other_model(content["model"], model_state)
+        if difference:
+            raise CheckpointError(
+                f"{path} is of another model: {difference}. Resume with the config it was trained "
+                "with (see config*.yaml beside it), or start from its weights in another "
+                "OUTPUT_DIR: MODEL.WEIGHTS FILE without --resume"
+            )
         return path
     if passed_over:
         raise CheckpointError(
@@ -179,30 +185,6 @@ def _tensors(
     seen.add(id(value))
     for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
         yield from _tensors(item, path, f"{name}.{key}".lstrip("."), depth + 1, seen)
-
-
-def _check_same_model(
-    saved: Mapping[str, Tensor], model_state: Mapping[str, Tensor], path: str
-) -> None:
-    here = {key: tuple(value.shape) for key, value in model_state.items()}
-    there = {key: tuple(value.shape) for key, value in saved.items()}
-    shapes = [key for key in there if key in here and there[key] != here[key]]
-    # FrozenBN does not count its batches, other norms do.
-    keys = [key for key in here.keys() ^ there.keys() if not key.endswith("num_batches_tracked")]
-    if not shapes and not keys:
-        return
-    if shapes:
-        key = shapes[0]
-        example = f"{key} is {there[key]} in it and {here[key]} here"
-    else:
-        key = min(keys)
-        example = f"{key} is in {'it' if key in there else 'this model'} alone"
-    raise CheckpointError(
-        f"{path} is of another model: {len(shapes)} tensors have other shapes and {len(keys)} have "
-        f"no counterpart ({example}). Resume with the config it was trained with (see config*.yaml "
-        "beside it), or start from its weights in another OUTPUT_DIR: MODEL.WEIGHTS FILE without "
-        "--resume"
-    )
 
 
 def _names(folder: str) -> list[str]:
