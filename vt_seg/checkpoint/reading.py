@@ -127,7 +127,7 @@ def _cause(error: Exception, head: bytes) -> str:
             "torch.save(torch.jit.load(FILE).state_dict(), NEW_FILE)"
         )
     first = text.split("\n")[0].split(". ")[0][:120]
-    if first.startswith(("an array of", "bytes in")):  # of the restricted pickle
+    if first.startswith(("an array of", "an object", "bytes in")):  # of the restricted pickle
         return f"is refused: it holds {first}. Save its weights alone, as arrays of numbers"
     known = head.startswith((_ZIP, _LEGACY)) or _is_safetensors(head)
     kind = "truncated or damaged" if known else "truncated, damaged or no checkpoint"
