@@ -38,7 +38,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        help="default: the final ones in OUTPUT_DIR, else its last checkpoint",
+        help="default: the newest whole checkpoint in OUTPUT_DIR",
     )
     parser.add_argument(
         "--input", nargs="+", required=True, metavar="IMAGE", help="files, folders, patterns"

@@ -86,6 +86,12 @@ def test_the_average_comes_first_where_it_is_asked_for():
     assert split_weights(loaded, "x")[1] == {"epoch": 1, "state_dict_ema": average}
 
 
+def holding_itself():
+    wrapper = {"epoch": 3}
+    wrapper["model"] = wrapper
+    return wrapper
+
+
 def test_what_holds_no_weights_is_told(tmp_path):
     path = str(tmp_path / "weights.pth")
     checkpointer = SegmentationCheckpointer(model())
@@ -94,6 +100,14 @@ def test_what_holds_no_weights_is_told(tmp_path):
         ({"lr": 1, "epoch": 2}, "holds no weights, only lr, epoch: weights are expected by name"),
         ({"model": {}}, "holds no weights, only an empty dictionary"),
         ({"a.weight": torch.ones(1), "epoch": 3}, "epoch among its weights is a int, not a"),
+        ({0: torch.ones(1)}, r"0 \(int\) is the name of one of its weights, and names are text"),
+        ({"model": {None: torch.ones(1)}}, r"None \(NoneType\) is the name of one of its weights"),
+        ({"blobs": 3}, "holds no weights, only blobs"),
+        ({"blobs": {}}, "holds no weights, only an empty dictionary"),
+        ({"blobs": {3: torch.ones(1)}}, r"3 \(int\) is the name of one of its weights"),
+        ({"blobs": {"a_w": "x"}}, "holds no weights, only a_w"),
+        ({"blobs": {"a_w": torch.ones(1), "b": "x"}}, "b among its weights is a str, not a"),
+        (holding_itself(), "below more than 8 dictionaries, or none: save model.state_dict"),
     ):
         torch.save(data, path)
         with pytest.raises(CheckpointError, match=message):

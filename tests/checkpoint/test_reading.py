@@ -11,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from vt_seg.checkpoint import CheckpointError, check_tensors, read_checkpoint
+from vt_seg.checkpoint import CheckpointError, read_checkpoint
 
 WEIGHTS = {"a.weight": torch.arange(600.0).reshape(20, 30), "a.bias": torch.ones(2)}
 
@@ -60,14 +60,24 @@ def test_numpy_numbers_and_options_beside_the_weights_load(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors", "pickle"])
-def test_a_file_that_is_cut_off_anywhere_is_refused(tmp_path, kind):
+def test_a_file_that_is_cut_off_anywhere_is_refused(tmp_path, kind, log):
+    log.set_level("DEBUG", "vt_seg.checkpoint.reading")
     path = tmp_path / "weights.pth"
     write(path, kind)
     whole = path.read_bytes()
     for size in {1, 4, 9, 20, len(whole) // 2, len(whole) - 9, len(whole) - 1}:
         path.write_bytes(whole[:size])
-        with pytest.raises(CheckpointError, match=f"^{path} .*copy or download it again$"):
+        with pytest.raises(CheckpointError) as error:
             read_checkpoint(str(path))
+        what = str(error.value).removeprefix(f"{path} is ")
+        if size > 20 and kind != "pickle":  # enough to know what the file was
+            assert what == "truncated or damaged: copy or download it again"
+        else:
+            assert re.fullmatch(
+                "truncated(, damaged or no checkpoint| or damaged): copy or download it again", what
+            )
+        # What the library says is for those who look into it.
+        assert f"Reading {path} ended in: " in log.text
 
 
 def test_a_single_bit_that_changed_is_noticed(tmp_path):
@@ -79,7 +89,7 @@ def test_a_single_bit_that_changed_is_noticed(tmp_path):
     content[where + 5] ^= 1
     path.write_bytes(content)
     torch.load(path, weights_only=True)
-    with pytest.raises(CheckpointError, match="truncated, damaged or no checkpoint .checksum of"):
+    with pytest.raises(CheckpointError, match="is truncated or damaged: copy or"):
         read_checkpoint(str(path))
 
 
@@ -117,45 +127,14 @@ def test_programs_and_other_objects_are_named(tmp_path):
 
 def test_only_regular_files_are_opened(tmp_path):
     os.mkfifo(tmp_path / "fifo")
-    for path in (tmp_path / "fifo", tmp_path, "/dev/zero"):
-        with pytest.raises(CheckpointError, match=f"^{path} is not a regular file"):
+    for path, kind in (
+        (tmp_path / "fifo", "a named pipe"),
+        (tmp_path, "a folder"),
+        ("/dev/zero", "a device"),
+    ):
+        with pytest.raises(CheckpointError, match=f"^{path} is {kind}, not a file"):
             read_checkpoint(str(path))
+    with pytest.raises(CheckpointError, match=r"cannot be read \(embedded null byte\)"):
+        read_checkpoint("a\0b")
     with pytest.raises(CheckpointError, match=r"nowhere.pth cannot be read \(No such file"):
         read_checkpoint(str(tmp_path / "nowhere.pth"))
-
-
-def as_arrays(weights):
-    return {key: value.numpy() for key, value in weights.items()}
-
-
-@pytest.mark.parametrize("convert", [dict, as_arrays])
-def test_values_that_are_not_finite_are_counted(convert):
-    weights = {**WEIGHTS, "b.weight": torch.tensor([1.0, float("nan")])}
-    weights["c.running_var"] = torch.tensor([float("inf")])
-    check_tensors(convert(WEIGHTS), "model.pth")
-    message = "model.pth: 2 of 4 tensors have values that are not finite, first b.weight"
-    with pytest.raises(CheckpointError, match=re.escape(message)):
-        check_tensors(convert(weights), "model.pth")
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e5m2])
-def test_all_float_types_are_looked_at(dtype):
-    weights = {"a.weight": torch.tensor([1.0, 2.0]).to(dtype)}
-    check_tensors(weights, "model.pth")
-    weights["a.bias"] = torch.tensor([float("nan")]).to(dtype)
-    with pytest.raises(CheckpointError, match="1 of 2 tensors .* first a.bias"):
-        check_tensors(weights, "model.pth")
-
-
-@pytest.mark.parametrize("convert", [dict, as_arrays])
-def test_integers_in_place_of_floats_are_counted(convert):
-    counters = {"a.num_batches_tracked": torch.tensor(3), "index": torch.arange(4)}
-    check_tensors(convert(counters), "model.pth")
-    weights = {**counters, "a.weight": torch.ones(2, dtype=torch.int8)}
-    message = "model.pth: 1 of 3 tensors hold integers where weights are floats, first a.weight"
-    with pytest.raises(CheckpointError, match=re.escape(f"{message} (torch.int8)")):
-        check_tensors(convert(weights), "model.pth")
-    # The model knows better than the name.
-    check_tensors(convert(weights), "model.pth", {"a.weight": torch.ones(2, dtype=torch.int8)})
-    with pytest.raises(CheckpointError, match="first index"):
-        check_tensors(convert(counters), "model.pth", {"index": torch.ones(4)})

@@ -7,7 +7,9 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
+import torch
 
+from vt_seg.checkpoint import CheckpointError, read_checkpoint, restricted_pickle
 from vt_seg.checkpoint.restricted_pickle import load_restricted
 
 DTYPES = ["<f4", ">f8", "<f2", "<i8", "|u1", "?", "<c8"]
@@ -93,3 +95,55 @@ def test_an_array_is_never_made_of_the_files_buffer():
     data = b"\x80\x02cnumpy\nndarray\n(K\x01\x85U\x01OU\x08AAAAAAAAt\x81."
     array = load(data)
     assert array.dtype == np.uint8 and array.size == 0
+
+
+NAMES = sorted(restricted_pickle.ALLOWED)
+STATES = {
+    "a dictionary": b"}(X\x08\x00\x00\x00__init__K\x03X\x0c\x00\x00\x00__defaults__K\x03u",
+    "slots": b"N}(X\x08\x00\x00\x00__init__K\x03X\x0c\x00\x00\x00__defaults__)u\x86",
+    "other slots": b"N}X\x08\x00\x00\x00__call__K\x03s\x86",
+    "slots of the wrapper": b"N}X\x09\x00\x00\x00_functionK\x03s\x86",
+}
+
+
+def attributes():
+    """All that could be changed in what a pickle is handed out, and in what lies below."""
+    found = []
+    for name in NAMES:
+        given = restricted_pickle.ALLOWED[name]
+        function = getattr(given, "_function", given)
+        found.append((name, id(given), id(function), dict(vars(type(given)))))
+        if not isinstance(function, type):
+            found.append((function.__code__, function.__defaults__, function.__kwdefaults__))
+        found.append(dict(vars(function)))
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("state", STATES)
+def test_a_pickle_cannot_change_what_is_handed_out(name, state):
+    """The opcode BUILD sets attributes of whatever lies on the stack: a function's defaults."""
+    before = attributes()
+    data = b"\x80\x02c" + ".".join(name.split(".")[:-1]).encode() + b"\n"
+    data += name.split(".")[-1].encode() + b"\n" + STATES[state] + b"b."
+    with pytest.raises((pickle.UnpicklingError, TypeError, AttributeError, ValueError)):
+        load(data)
+    assert attributes() == before
+    assert load(pickle.dumps({"a": np.ones(2), "b": b"xy"}, 2))["a"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_options_take_named_attributes_alone(tmp_path, state):
+    data = b"\x80\x02}X\x04\x00\x00\x00argscargparse\nNamespace\n)\x81" + STATES[state] + b"bs."
+    before = attributes()
+    (tmp_path / "model.pkl").write_bytes(data)
+    with pytest.raises(CheckpointError, match="is refused: it holds an object"):
+        read_checkpoint(str(tmp_path / "model.pkl"))
+    assert attributes() == before
+
+
+def test_options_of_a_torch_file_take_named_attributes_alone(tmp_path):
+    options = argparse.Namespace(**{"__init__": 3})
+    torch.save({"model": {"weight": torch.ones(1)}, "args": options}, tmp_path / "model.pth")
+    with pytest.raises(CheckpointError, match="is refused: it holds an object that replaces"):
+        read_checkpoint(str(tmp_path / "model.pth"))

@@ -8,6 +8,7 @@ import socket
 import h5py
 import numpy as np
 import pytest
+import torch
 from detectron2.data import DatasetCatalog
 from PIL import Image
 
@@ -215,7 +216,7 @@ def test_demo_refuses_a_pipe_before_it_draws_anything(tmp_path):
     pipe(tmp_path / "b.png")
     weights = tmp_path / "run/model_final.pth"
     weights.parent.mkdir()
-    weights.write_bytes(b"never read")
+    torch.save({"model": {"weight": torch.ones(1)}, "trainer": {"iteration": 0}}, weights)
     arguments = [
         "--config-file",
         "configs/fpn_R18_scenes.yaml",

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vt_seg.checkpoint import CheckpointError
 from vt_seg.engine import Trainer, WeightEMA, evaluate
 from vt_seg.engine.ema import model_with_ema_weights
 
@@ -190,3 +191,34 @@ def test_what_a_checkpoint_lacks_is_said(cfg, log):
     cfg.SOLVER.EMA.ENABLED, cfg.SOLVER.MAX_ITER = True, 2
     train(cfg, resume=True)
     assert "has no EMA weights: the average starts with the weights of iteration 1." in log.text
+
+
+def other_average():
+    return WeightEMA(nn.Linear(2, 1), 0.9).state_dict()
+
+
+def broken_average(**values):
+    return {**WeightEMA(nn.Linear(1, 1), 0.9).state_dict(), **values}
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (other_average(), r"another model: 1 tensors .* \(module.weight is \(1, 2\) in it and"),
+        (WeightEMA(nn.BatchNorm1d(1), 0.9).state_dict(), "1 tensors .* 2 have no counterpart"),
+        (3, "has a int in the place of weights by name"),
+        ([torch.ones(1)], "has a list in the place of weights by name"),
+        ({}, "holds no weights, only an empty dictionary"),
+        (broken_average(extra="text"), "extra among its weights is a str"),
+        (broken_average(**{"module.bias": torch.tensor([torch.nan])}), "first module.bias"),
+    ],
+)
+def test_average_of_another_model_is_an_error_and_nothing_is_loaded(cfg, state, said):
+    cfg.SOLVER.EMA.ENABLED = True
+    with pytest.raises(CheckpointError, match=f'The EMA entry .* ."ema"..*{said}'):
+        model_with_ema_weights(cfg, nn.Linear(1, 1), {"ema": state})
+    ema = WeightEMA(nn.Linear(1, 1), 0.9)
+    before = {key: value.clone() for key, value in ema.state_dict().items()}
+    with pytest.raises(CheckpointError):  # as in resuming
+        ema.load_state_dict(state)
+    assert all(torch.equal(value, before[key]) for key, value in ema.state_dict().items())

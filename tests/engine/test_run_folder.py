@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vt_seg.checkpoint import CheckpointError
-from vt_seg.engine import Trainer, evaluate, setup_cfg
+from vt_seg.engine import Trainer, evaluate, find_weights, setup_cfg
 from vt_seg.engine.run_folder import (
     checkpoint_to_resume,
     keep_earlier_config,
@@ -73,6 +73,60 @@ def test_hint_cannot_lead_out_of_its_folder(run, log, absolute):
     assert f"last_checkpoint leads out of the folder ({name}) and is ignored" in log.text
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda hint: hint.symlink_to("/dev/zero")])
+def test_hint_that_is_no_regular_file_is_ignored(run, log, make):
+    hint = run / "last_checkpoint"
+    make(hint)
+    assert chosen(run) == "model_0000005.pth"
+    assert f"last_checkpoint is ignored: {hint} is a" in log.text
+
+
+def test_tools_find_the_checkpoint_that_resume_goes_on_from(run):
+    """Whatever its name: `find_weights` serves the demo and the token tool."""
+
+    def agree(name):
+        assert find_weights(str(run)) == checkpoint_to_resume(str(run), state())
+        assert find_weights(str(run)) == str(run / name)
+
+    write(run, "model_final.pth", 3)  # of a run that was gone on with for longer
+    agree("model_0000005.pth")
+    write(run, "model_final.pth", 5)
+    agree("model_final.pth")
+    truncate(run / "model_final.pth")
+    agree("model_0000005.pth")
+    write(run, "before_the_move.pth", 6)
+    (run / "last_checkpoint").write_text("before_the_move.pth")
+    agree("before_the_move.pth")
+    (run / "last_checkpoint").write_text("../model_0000009.pth")
+    agree("model_0000005.pth")
+
+
+def test_folders_without_whole_checkpoints_have_no_weights(tmp_path):
+    with pytest.raises(FileNotFoundError, match="train first, or name a file with MODEL.WEIGHTS"):
+        find_weights(str(tmp_path))
+    (tmp_path / "model_final.pth").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="none that is whole .model_final.pth.*WEIGHTS FILE"):
+        find_weights(str(tmp_path))
+
+
+def nested(depth):
+    return [nested(depth - 1)] if depth else [torch.tensor([torch.nan])]
+
+
+def holding_itself():
+    options = {"lr": 0.1}
+    options["self"] = options
+    return options
+
+
+def test_containers_that_hold_themselves_are_walked_once(run):
+    many = [torch.ones(1)]
+    for _ in range(12):
+        many = [many] * 12  # 12 ** 12 ways lead to the tensor
+    write(run, "model_0000007.pth", 7, extra=holding_itself(), many=many)
+    assert chosen(run) == "model_0000007.pth"
+
+
 def truncate(path):
     os.truncate(path, os.path.getsize(path) - 100)
 
@@ -97,11 +151,37 @@ def drop_the_trainer(path):
     torch.save({"model": state()}, path)
 
 
+def nest_too_deep(path):
+    write(path.parent, path.name, 5, extra=nested(100))
+
+
+def write_iteration_as_text(path):
+    write(path.parent, path.name, "5")
+
+
+def write_a_list_of_weights(path):
+    torch.save({"model": [1], "trainer": {"iteration": 5}}, path)
+
+
+def write_other_things_among_the_weights(path):
+    write(path.parent, path.name, 5, {**state(), "extra": "text"})
+
+
+def write_values_beyond_float32(path):
+    model = {**state(), "bias": torch.full((2,), 1e300, dtype=torch.float64)}
+    write(path.parent, path.name, 5, model)
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (truncate, "is truncated, damaged or no checkpoint"),
-        (flip_a_bit, "is truncated, damaged or no checkpoint (checksum of"),
+        (nest_too_deep, "is nested in more than 16 containers"),
+        (write_iteration_as_text, "is no checkpoint of a training"),
+        (write_a_list_of_weights, "has a list in the place of weights by name"),
+        (write_other_things_among_the_weights, "extra among its weights is a str"),
+        (write_values_beyond_float32, "not finite, first bias"),
+        (truncate, "is truncated or damaged: copy or download"),
+        (flip_a_bit, "is truncated or damaged: copy or download"),
         (lambda path: path.write_bytes(b""), "is empty"),
         (make_momentum_nan, "first optimizer.state.0.momentum"),
         (make_weights_infinite, "first bias"),

@@ -126,16 +126,6 @@ def test_models_without_test_time_augmentation(log):
     assert "TEST.AUG.ENABLED has no effect on MODEL.META_ARCHITECTURE PanopticFPN" in log.text
 
 
-def test_find_weights(tmp_path):
-    with pytest.raises(FileNotFoundError, match="train first, or name a file with MODEL.WEIGHTS"):
-        find_weights(str(tmp_path))
-    (tmp_path / "model_0000009.pth").write_bytes(b"")
-    (tmp_path / "last_checkpoint").write_text("model_0000009.pth")
-    assert find_weights(str(tmp_path)) == str(tmp_path / "model_0000009.pth")
-    (tmp_path / "model_final.pth").write_bytes(b"")
-    assert find_weights(str(tmp_path)) == str(tmp_path / "model_final.pth")
-
-
 @pytest.mark.parametrize(("fixed_size", "canvas"), [((), ()), ((40, 56), ()), ((), (40, 56))])
 def test_predictor_sees_what_the_test_loader_gives(scenes_cfg, fixed_size, canvas):
     cfg = scenes_cfg

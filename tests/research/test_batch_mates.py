@@ -35,7 +35,9 @@ def test_prints_a_row_for_each_kind_of_layer(tmp_path, capsys):
     torch.manual_seed(0)
     model = wake(build_model(load_cfg(config, options)))
     (tmp_path / "out").mkdir()
-    SegmentationCheckpointer(model, str(tmp_path / "out")).save("model_final")
+    SegmentationCheckpointer(model, str(tmp_path / "out")).save(
+        "model_final", trainer={"iteration": 0}
+    )
     vt_seg.register_all_datasets(str(tmp_path / "datasets"))
     try:
         arguments = ["--config-file", config, "--num", "1", "--mate", "192x160"]

@@ -23,7 +23,7 @@ def trained(out, tmp_path):
     torch.manual_seed(0)
     model = build_model(load_cfg(CONFIG, ["MODEL.DEVICE", "cpu", *SMALL]))
     out.mkdir()
-    SegmentationCheckpointer(model, str(out)).save("model_final")
+    SegmentationCheckpointer(model, str(out)).save("model_final", trainer={"iteration": 0})
     return ["--opts", *SMALL, "OUTPUT_DIR", str(out)]
 
 

@@ -30,7 +30,8 @@ def save_weights(config, folder, *overrides):
     """Random weights as a training run leaves them behind."""
     torch.manual_seed(0)
     cfg = load_cfg(config, ["MODEL.DEVICE", "cpu", "MODEL.VT_FPN.NORM", "BN", *overrides])
-    SegmentationCheckpointer(build_model(cfg), str(folder)).save("model_final")
+    checkpointer = SegmentationCheckpointer(build_model(cfg), str(folder))
+    checkpointer.save("model_final", trainer={"iteration": 0})
 
 
 def data_of(path):

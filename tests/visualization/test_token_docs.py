@@ -22,7 +22,9 @@ def test_the_example_runs(tmp_path, monkeypatch):
     cfg = load_cfg("configs/vtfpn_R18_scenes.yaml", ["MODEL.DEVICE", "cpu"])
     Path(cfg.OUTPUT_DIR).mkdir(parents=True)
     torch.manual_seed(0)
-    SegmentationCheckpointer(build_model(cfg), cfg.OUTPUT_DIR).save("model_final")
+    SegmentationCheckpointer(build_model(cfg), cfg.OUTPUT_DIR).save(
+        "model_final", trainer={"iteration": 0}
+    )
 
     names = {}
     vt_seg.register_all_datasets(str(tmp_path / "datasets"))

@@ -24,7 +24,8 @@ from .fit import report_fit
 from .input_convention import describe_difference
 from .last_checkpoint import last_checkpoint
 from .layouts import to_detectron2_layout
-from .reading import CheckpointError, check_tensors, read_checkpoint, require_regular_file
+from .reading import CheckpointError, read_checkpoint, require_readable_file
+from .tensor_check import check_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -99,14 +100,15 @@ class SegmentationCheckpointer(DetectionCheckpointer):
         write_atomically(path, last_filename_basename.encode())
 
     def has_checkpoint(self) -> bool:
-        """Return True if ``last_checkpoint`` names a file; see :func:`last_checkpoint`."""
+        """Return True if ``last_checkpoint`` names a file; see :meth:`get_checkpoint_file`."""
         return bool(self.get_checkpoint_file())
 
     def get_checkpoint_file(self) -> str:
-        """Return the path that ``last_checkpoint`` names, "" if it names none.
+        """Return the path that ``last_checkpoint`` names, "" if it names none in this folder.
 
-        Raises:
-            CheckpointError: if it leads out of the folder.
+        For ``resume_or_load(resume=True)`` in training loops of others. The trainer and the tools
+        here take the newest whole checkpoint, with or without that file
+        (:mod:`vt_seg.engine.run_folder`).
         """
         return last_checkpoint(self.save_dir)
 
@@ -126,7 +128,7 @@ class SegmentationCheckpointer(DetectionCheckpointer):
                 model or holds values that are no weights.
         """
         if path and "://" not in path:
-            require_regular_file(urlparse(path)._replace(query="").geturl())
+            require_readable_file(urlparse(path)._replace(query="").geturl())
         loads_others = self.checkpointables if checkpointables is None else checkpointables
         self._source, self._complete = path, self.require_complete or bool(loads_others)
         try:
@@ -142,8 +144,8 @@ class SegmentationCheckpointer(DetectionCheckpointer):
     def _load_file(self, filename: str) -> dict[str, Any]:
         loaded = to_detectron2_layout(read_checkpoint(filename), filename)
         query = parse_qs(self._parsed_url_during_load.query)
-        if query.pop("matching_heuristics", ["False"]) == ["True"]:
-            loaded["matching_heuristics"] = True
+        heuristics = query.pop("matching_heuristics", ["False"]) == ["True"]
+        loaded["matching_heuristics"] = heuristics or loaded.get("matching_heuristics") is True
         if query:
             raise CheckpointError(
                 f"{self._source}: {', '.join(query)} after the ? is unknown; only "

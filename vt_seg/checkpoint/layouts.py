@@ -1,5 +1,6 @@
 """Where a checkpoint keeps its weights, and what others put before their names."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ WRAPPERS = (
 AVERAGES_FIRST = ("state_dict_ema", "model_ema", *WRAPPERS)
 """As timm takes them: the averaged weights where a checkpoint has both."""
 
+_DEEPEST = 8  # wrappers around the weights: trainers use one or two
+
 
 def to_detectron2_layout(loaded: dict[str, Any], path: str) -> dict[str, Any]:
     """Return a checkpoint as Detectron2's checkpointer wants it.
@@ -36,11 +39,13 @@ def to_detectron2_layout(loaded: dict[str, Any], path: str) -> dict[str, Any]:
         Caffe2 and pycls have ``"matching_heuristics": True``: Detectron2 finds their names.
 
     Raises:
-        CheckpointError: see :func:`split_weights`.
+        CheckpointError: if there are no weights, or something else is among them.
     """
     arrays = all(isinstance(value, np.ndarray) for value in loaded.values())
-    if "blobs" in loaded or (arrays and path.endswith(".pkl")):
-        blobs = loaded.get("blobs", loaded)
+    wrapped = isinstance(loaded.get("blobs"), dict)
+    if wrapped or (arrays and path.endswith(".pkl")):
+        blobs = loaded["blobs"] if wrapped else loaded
+        require_named_tensors(blobs, path)
         weights = {key: value for key, value in blobs.items() if not key.endswith("_momentum")}
         return {"model": weights, "__author__": "Caffe2", "matching_heuristics": True}
     weights, rest = split_weights(loaded, path)
@@ -59,12 +64,40 @@ def split_weights(
     off the names.
 
     Raises:
-        CheckpointError: if there are no weights, or something else is among them.
+        CheckpointError: if there are no weights, if something else is among them, or if more than
+            8 dictionaries lie around them.
     """
-    weights, rest = loaded, {}
+    weights, rest, depth = loaded, {}, 0
     while wrapper := next((key for key in wrappers if isinstance(weights.get(key), dict)), None):
+        depth += 1
+        if depth > _DEEPEST:  # A dictionary can hold itself.
+            raise CheckpointError(
+                f"{path} has its weights below more than {_DEEPEST} dictionaries, or none: save "
+                "model.state_dict() alone"
+            )
         rest.update((key, value) for key, value in weights.items() if key != wrapper)
         weights = weights[wrapper]
+    require_named_tensors(weights, path, wrappers)
+    if any("_orig_mod." in key for key in weights):
+        weights = {key.replace("_orig_mod.", ""): value for key, value in weights.items()}
+    if all(key.startswith("module.") for key in weights):
+        weights = {key.removeprefix("module."): value for key, value in weights.items()}
+    return weights, rest
+
+
+def require_named_tensors(weights: Any, path: str, wrappers: tuple[str, ...] = WRAPPERS) -> None:
+    """Raise CheckpointError unless ``weights`` are tensors or arrays by name, and at least one.
+
+    Args:
+        weights: what a file has in the place of a ``state_dict``.
+        path: the file, and the place in it, for the message.
+        wrappers: under which keys weights are looked for, for the message.
+    """
+    if not isinstance(weights, Mapping):
+        raise CheckpointError(
+            f"{path} has a {type(weights).__name__} in the place of weights by name: save "
+            "model.state_dict()"
+        )
     others = [key for key, v in weights.items() if not isinstance(v, Tensor | np.ndarray)]
     if len(others) == len(weights):
         raise CheckpointError(
@@ -74,14 +107,15 @@ def split_weights(
     if others:
         value = weights[others[0]]
         raise CheckpointError(
-            f"{path}: {others[0]} among its weights is a {type(value).__name__}, not a tensor: "
-            "save model.state_dict() alone"
+            f"{path}: {str(others[0])[:60]} among its weights is a {type(value).__name__}, not a "
+            "tensor: save model.state_dict() alone"
         )
-    if any("_orig_mod." in key for key in weights):
-        weights = {key.replace("_orig_mod.", ""): value for key, value in weights.items()}
-    if all(key.startswith("module.") for key in weights):
-        weights = {key.removeprefix("module."): value for key, value in weights.items()}
-    return weights, rest
+    for key in weights:
+        if not isinstance(key, str):
+            raise CheckpointError(
+                f"{path}: {str(key)[:60]} ({type(key).__name__}) is the name of one of its "
+                "weights, and names are text: save model.state_dict() alone"
+            )
 
 
 def _some(keys: Any) -> str:

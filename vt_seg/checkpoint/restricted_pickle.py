@@ -51,6 +51,33 @@ class NumberArray(np.ndarray):
 class Options(argparse.Namespace):
     """The options that timm and others save beside the weights: attributes and no more."""
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A tuple would have unpickling set attributes of any name, `__class__` too.
+        if type(state) is not dict or not all(isinstance(key, str) for key in state):
+            raise pickle.UnpicklingError("an object whose attributes have no names")
+        if any(key.startswith("__") for key in state):
+            raise pickle.UnpicklingError("an object that replaces methods")
+        self.__dict__.update(state)
+
+
+class Rebuild:
+    """A function that a pickle may call and not change.
+
+    A pickle sets attributes of whatever it has a name for, unless that has a `__setstate__`: with
+    other `__defaults__` a function would be another one for the rest of the process.
+    """
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise pickle.UnpicklingError("an object that changes functions")
+
 
 def _empty_array(array_type: type, shape: tuple, code: bytes | str) -> NumberArray:
     return NumberArray()
@@ -76,19 +103,19 @@ def _latin1_bytes(text: str = "", encoding: str = "latin1") -> bytes:
 
 
 ALLOWED: dict[str, Callable] = {
-    "_codecs.encode": _latin1_bytes,
+    "_codecs.encode": Rebuild(_latin1_bytes),
     "argparse.Namespace": Options,
     # Python 2's names, which protocols 0 to 2 keep.
-    "__builtin__.bytes": _latin1_bytes,
+    "__builtin__.bytes": Rebuild(_latin1_bytes),
     "__builtin__.set": set,
-    "builtins.bytes": _latin1_bytes,
+    "builtins.bytes": Rebuild(_latin1_bytes),
     "builtins.set": set,
     "collections.OrderedDict": OrderedDict,
     "numpy.dtype": NumberType,
     "numpy.ndarray": NumberArray,
     # NumPy 1 has these in `numpy.core`, NumPy 2 in `numpy._core`.
     **{
-        f"numpy.{core}.{name}": function
+        f"numpy.{core}.{name}": Rebuild(function)
         for core in ("core", "_core")
         for name, function in {
             "multiarray._reconstruct": _empty_array,

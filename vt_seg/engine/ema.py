@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +12,9 @@ from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from vt_seg.checkpoint import CheckpointError, check_tensors
+from vt_seg.checkpoint.layouts import require_named_tensors
+from vt_seg.checkpoint.same_model import describe_other_model
 from vt_seg.data.atomic_files import atomic_file
 from vt_seg.modeling.data_parallel import unwrapped
 
@@ -57,6 +61,28 @@ class WeightEMA(AveragedModel):
         """The d of the next update."""
         n = int(self.n_averaged)
         return min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load as ``nn.Module`` does, after a look at what is loaded.
+
+        Raises:
+            CheckpointError: if it is no state dict, has values that no model can use or is, with
+                ``strict``, of another model; nothing is loaded then.
+        """
+        source = f'The EMA entry of the checkpoint ("{CHECKPOINT_KEY}")'
+        require_named_tensors(state_dict, source)
+        own = self.state_dict()
+        check_tensors(state_dict, source, own)
+        difference = strict and describe_other_model(state_dict, own)
+        if difference:
+            raise CheckpointError(
+                f"{source} is of another model: {difference}. Use the config that it was "
+                "trained with, or another checkpoint"
+            )
+        # The counts of batches may be absent, see `describe_other_model`.
+        return super().load_state_dict(state_dict, strict=False, assign=assign)
 
     def _average(self, averages: list[Tensor], weights: list[Tensor], count: Tensor) -> None:
         if averages[0].is_floating_point():
@@ -134,7 +160,7 @@ def model_with_ema_weights(
         so where one of them has it.
 
     Raises:
-        RuntimeError: the average is of another model.
+        CheckpointError: if the average is of another model or no state dict.
     """
     state = checkpoint.get(CHECKPOINT_KEY)
     if not cfg.SOLVER.EMA.ENABLED:

@@ -1,7 +1,6 @@
 """One image in, one prediction out, with the preprocessing of the test set."""
 
 import logging
-import os
 from collections.abc import Sequence
 
 import detectron2.data.transforms as T
@@ -15,9 +14,10 @@ from torch import nn
 
 from vt_seg.checkpoint.checkpointer import SegmentationCheckpointer
 from vt_seg.checkpoint.input_convention import input_convention
-from vt_seg.checkpoint.last_checkpoint import last_checkpoint
 from vt_seg.data import build_augmentations, model_input
 from vt_seg.modeling.label_output import label_output, labels_of
+
+from .run_folder import checkpoint_to_resume
 
 logger = logging.getLogger(__name__)
 
@@ -93,29 +93,29 @@ def use_trained_weights(cfg: CfgNode, overrides: Sequence[str] = ()) -> None:
         overrides: ``KEY VALUE ...`` of the command line, merged into it already.
 
     Raises:
-        FileNotFoundError: see :func:`find_weights`.
+        FileNotFoundError, CheckpointError: see :func:`find_weights`.
     """
     if "MODEL.WEIGHTS" not in overrides[::2]:
         cfg.MODEL.WEIGHTS = find_weights(cfg.OUTPUT_DIR)
 
 
 def find_weights(output_dir: str) -> str:
-    """The weights that a training run left behind: the final ones, else the last checkpoint.
+    """Return the weights that a training run left: its newest whole checkpoint.
+
+    It is the one that ``--resume`` goes on from and ``--eval-only --resume`` evaluates.
 
     Args:
         output_dir: the run's ``OUTPUT_DIR``.
 
     Raises:
-        FileNotFoundError: if there are none.
-        CheckpointError: if ``last_checkpoint`` names a file elsewhere.
+        FileNotFoundError: if there are no checkpoints.
+        CheckpointError: if there are checkpoints but none is whole.
     """
-    final = os.path.join(output_dir, "model_final.pth")
-    if os.path.isfile(final):
-        return final
-    last = last_checkpoint(output_dir)
-    if os.path.isfile(last):
-        return last
-    raise FileNotFoundError(
-        f"No trained weights in OUTPUT_DIR {output_dir} (model_final.pth or a checkpoint): "
-        "train first, or name a file with MODEL.WEIGHTS."
-    )
+    path = checkpoint_to_resume(output_dir)
+    if not path:
+        raise FileNotFoundError(
+            f"No trained weights in OUTPUT_DIR {output_dir} (model_final.pth or a checkpoint): "
+            "train first, or name a file with MODEL.WEIGHTS."
+        )
+    logger.info("Weights of the run in %s: %s", output_dir, path)
+    return path

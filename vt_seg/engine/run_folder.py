@@ -10,11 +10,15 @@ from detectron2.utils import comm
 from torch import Tensor
 
 from vt_seg.checkpoint import CheckpointError, check_tensors, read_checkpoint
+from vt_seg.checkpoint.last_checkpoint import last_checkpoint
+from vt_seg.checkpoint.layouts import require_named_tensors
+from vt_seg.checkpoint.same_model import describe_other_model
 
 logger = logging.getLogger(__name__)
 
 _NUMBERED = re.compile(r"model_(\d{7,})\.pth")
 _FINAL = "model_final.pth"
+_DEEPEST = 16
 
 
 def refuse_earlier_run(folder: str) -> None:
@@ -51,7 +55,7 @@ def keep_earlier_config(folder: str, config: str) -> None:
     os.rename(path, os.path.join(folder, f"config.{number}.yaml"))
 
 
-def checkpoint_to_resume(folder: str, model_state: Mapping[str, Tensor]) -> str:
+def checkpoint_to_resume(folder: str, model_state: Mapping[str, Tensor] | None = None) -> str:
     """Return the path of the newest whole checkpoint in a folder; "" if it has no checkpoint.
 
     The file ``last_checkpoint`` is not needed, and is a hint to files of other names only. A
@@ -61,11 +65,11 @@ def checkpoint_to_resume(folder: str, model_state: Mapping[str, Tensor]) -> str:
 
     Args:
         folder: ``OUTPUT_DIR``; need not exist.
-        model_state: ``state_dict`` of the model that goes on.
+        model_state: ``state_dict`` of the model that goes on; None if any model will do.
 
     Raises:
         CheckpointError: if there are checkpoints but none is whole, or if the newest whole one is
-            of another model.
+            of another model than ``model_state``.
     """
     error, path = None, ""
     if comm.is_main_process():
@@ -79,33 +83,41 @@ def checkpoint_to_resume(folder: str, model_state: Mapping[str, Tensor]) -> str:
     return path
 
 
-def _newest_whole(folder: str, model_state: Mapping[str, Tensor]) -> str:
+def _newest_whole(folder: str, model_state: Mapping[str, Tensor] | None) -> str:
     passed_over = []
-    for name, content in _newest_first(folder):
+    hint = os.path.basename(last_checkpoint(folder))
+    for name, content in _newest_first(folder, hint, model_state):
         path = os.path.join(folder, name)
         try:
             if isinstance(content, CheckpointError):
                 raise content
-            content = _whole(path) if content is None else content
+            content = _whole(path, model_state) if content is None else content
         except CheckpointError as error:
             logger.warning("Passed over a checkpoint: %s", error)
             passed_over.append(name)
             continue
-        _check_same_model(content["model"], model_state, path)
+        difference = model_state and describe_other_model(content["model"], model_state)
+        if difference:
+            raise CheckpointError(
+                f"{path} is of another model: {difference}. Resume with the config it was trained "
+                "with (see config*.yaml beside it), or start from its weights in another "
+                "OUTPUT_DIR: MODEL.WEIGHTS FILE without --resume"
+            )
         return path
     if passed_over:
         raise CheckpointError(
             f"{folder} has checkpoints but none that is whole ({_listed(passed_over)}; the log "
-            "says what is wrong with each). Restore one of them from a copy, or start anew in "
-            "another OUTPUT_DIR."
+            "says what is wrong with each). Restore one of them from a copy, start anew in another "
+            "OUTPUT_DIR, or name a file with weights: MODEL.WEIGHTS FILE."
         )
-    hint = _hint(folder)
     if hint:
         logger.warning("%s: last_checkpoint names %s, but there is no checkpoint.", folder, hint)
     return ""
 
 
-def _newest_first(folder: str) -> Iterator[tuple[str, dict[str, Any] | CheckpointError | None]]:
+def _newest_first(
+    folder: str, hint: str, model_state: Mapping[str, Tensor] | None
+) -> Iterator[tuple[str, dict[str, Any] | CheckpointError | None]]:
     """Yield names of checkpoints, by their iteration, the last first.
 
     The number in a name is one less than the iterations trained; files without one have to be read
@@ -113,11 +125,11 @@ def _newest_first(folder: str) -> Iterator[tuple[str, dict[str, Any] | Checkpoin
     """
     names = _names(folder)
     numbered = {name: int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))}
-    others = [name for name in {_FINAL, _hint(folder)} if name in names and name not in numbered]
+    others = [name for name in {_FINAL, hint} if name in names and name not in numbered]
     read: dict[str, dict[str, Any] | CheckpointError] = {}
     for name in others:
         try:
-            read[name] = _whole(os.path.join(folder, name))
+            read[name] = _whole(os.path.join(folder, name), model_state)
             numbered[name] = read[name]["trainer"]["iteration"]
         except CheckpointError as error:
             read[name] = error
@@ -127,75 +139,52 @@ def _newest_first(folder: str) -> Iterator[tuple[str, dict[str, Any] | Checkpoin
         yield name, read.get(name)
 
 
-def _whole(path: str) -> dict[str, Any]:
+def _whole(path: str, model_state: Mapping[str, Tensor] | None) -> dict[str, Any]:
     """Return a checkpoint's content.
 
     Raises:
         CheckpointError: if it is not whole, or not one of training.
     """
     content = read_checkpoint(path)
-    try:
-        content["model"].keys()
-        int(content["trainer"]["iteration"])
-    except (KeyError, TypeError, AttributeError) as error:
+    trainer = content.get("trainer")
+    iteration = trainer.get("iteration") if isinstance(trainer, Mapping) else None
+    if "model" not in content or not isinstance(iteration, int):
         raise CheckpointError(
             f"{path} is no checkpoint of a training: it lacks the model or the trainer's "
             "iteration. To start from its weights pass it as MODEL.WEIGHTS."
-        ) from error
-    check_tensors(content["model"], path)
-    check_tensors(dict(_tensors({k: v for k, v in content.items() if k != "model"})), path)
+        )
+    require_named_tensors(content["model"], path)
+    check_tensors(content["model"], path, model_state)
+    rest = {key: value for key, value in content.items() if key != "model"}
+    check_tensors(dict(_tensors(rest, path)), path)
     return content
 
 
-def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+def _tensors(
+    value: Any, path: str, name: str = "", depth: int = 0, seen: set[int] | None = None
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield the floating point tensors in nested containers with their places, each once.
+
+    Raises:
+        CheckpointError: if containers are nested deeper than any training saves.
+    """
+    seen = set() if seen is None else seen
+    if id(value) in seen:  # A container can hold itself, or one other many times.
+        return
     if isinstance(value, Tensor):
         if value.is_floating_point():
             yield name, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _tensors(item, f"{name}.{key}".lstrip("."))
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from _tensors(item, f"{name}.{number}")
-
-
-def _check_same_model(
-    saved: Mapping[str, Tensor], model_state: Mapping[str, Tensor], path: str
-) -> None:
-    here = {key: tuple(value.shape) for key, value in model_state.items()}
-    there = {key: tuple(value.shape) for key, value in saved.items()}
-    shapes = [key for key in there if key in here and there[key] != here[key]]
-    # FrozenBN does not count its batches, other norms do.
-    keys = [key for key in here.keys() ^ there.keys() if not key.endswith("num_batches_tracked")]
-    if not shapes and not keys:
         return
-    if shapes:
-        key = shapes[0]
-        example = f"{key} is {there[key]} in it and {here[key]} here"
-    else:
-        key = min(keys)
-        example = f"{key} is in {'it' if key in there else 'this model'} alone"
-    raise CheckpointError(
-        f"{path} is of another model: {len(shapes)} tensors have other shapes and {len(keys)} have "
-        f"no counterpart ({example}). Resume with the config it was trained with (see config*.yaml "
-        "beside it), or start from its weights in another OUTPUT_DIR: MODEL.WEIGHTS FILE without "
-        "--resume"
-    )
-
-
-def _hint(folder: str) -> str:
-    """Return the name in ``last_checkpoint``; "" where it is missing or no name in this folder."""
-    try:
-        with open(os.path.join(folder, "last_checkpoint"), errors="replace") as file:
-            name = file.read(4096).strip()
-    except OSError:
-        return ""
-    if name != os.path.basename(name):
-        logger.warning(
-            "%s: last_checkpoint leads out of the folder (%s) and is ignored.", folder, name
+    if not isinstance(value, Mapping | list | tuple):
+        return
+    if depth > _DEEPEST:
+        raise CheckpointError(
+            f"{path} is no checkpoint of a training: {name[:60]} is nested in more than {_DEEPEST} "
+            "containers. Take another checkpoint."
         )
-        return ""
-    return name
+    seen.add(id(value))
+    for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+        yield from _tensors(item, path, f"{name}.{key}".lstrip("."), depth + 1, seen)
 
 
 def _names(folder: str) -> list[str]:
