@@ -1,6 +1,7 @@
 """Configs never run code, and what is wrong with one is told in a sentence."""
 
 import os
+import pickle
 import runpy
 import sys
 from pathlib import Path
@@ -58,6 +59,36 @@ def test_overrides_are_literals(tmp_path, ran, key):
         else:
             with pytest.raises(ValueError, match=f"{key} is given a text and needs"):
                 load_cfg("", [key, value])
+    assert not ran.exists()
+
+
+class _MakesAFolder:
+    """Unpickling an object of this class creates a folder."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("split", ["TRAIN", "TEST"])
+@pytest.mark.parametrize("in_file", [True, False])
+def test_proposal_files_are_not_unpickled(monkeypatch, tmp_path, ran, split, in_file):
+    """Detectron2's loaders unpickle what DATASETS.PROPOSAL_FILES_* name."""
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps(_MakesAFolder(ran)))
+    files = f"('{tmp_path}/evil.pkl',)"
+    config, overrides = tmp_path / "config.yaml", []
+    base = f"_BASE_: {ROOT}/configs/panoptic_vtfpn_R50.yaml\n"
+    if in_file:
+        base += f"MODEL:\n  LOAD_PROPOSALS: True\nDATASETS:\n  PROPOSAL_FILES_{split}: {files}\n"
+    else:
+        overrides = ["MODEL.LOAD_PROPOSALS", "True", f"DATASETS.PROPOSAL_FILES_{split}", files]
+    config.write_text(base)
+    flags = [] if split == "TRAIN" else ["--eval-only"]
+    arguments = ["--config-file", str(config), *flags, *overrides]
+    says = "error: MODEL.LOAD_PROPOSALS is True: Detectron2 unpickles"
+    run_script(monkeypatch, "tools/train_net.py", arguments, says)
     assert not ran.exists()
 
 

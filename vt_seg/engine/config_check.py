@@ -131,6 +131,12 @@ def config_problems(cfg: CfgNode) -> Iterator[str]:
     yield from _pixel_problems(cfg)
     yield from _name_problems(cfg)
     yield from _label_problems(cfg)
+    if cfg.MODEL.LOAD_PROPOSALS:
+        yield (
+            "MODEL.LOAD_PROPOSALS is True: Detectron2 unpickles the files of "
+            "DATASETS.PROPOSAL_FILES_TRAIN and PROPOSAL_FILES_TEST, and a pickle can run code; no "
+            "model of vt_seg reads precomputed proposals, so set it to False"
+        )
 
 
 def _not_values(cfg: CfgNode, defaults: CfgNode) -> Iterator[tuple[str, str]]:
