@@ -21,6 +21,7 @@ from .dataset_check import check_datasets, check_labelled
 from .devices import adapt_to_machine, check_launcher
 from .optimizer import replace_old_optimizer_key, with_new_optimizer_key
 from .run_folder import keep_earlier_config, refuse_earlier_run
+from .run_lock import lock_run_folder
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         ValueError: another launcher than Detectron2's started several processes, config and
             datasets do not fit (see :func:`check_datasets`), or nothing is labelled in a dataset to
             train on (see :func:`check_labelled`).
-        FileExistsError: training without ``args.resume`` in a folder that has checkpoints.
+        FileExistsError: training without ``args.resume`` in a folder that has checkpoints, or
+            training in a folder in which another process trains.
     """
     check_launcher(getattr(args, "num_machines", 1))
     cfg = load_cfg(args.config_file, args.opts)
@@ -106,8 +108,13 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     wants_gpu = getattr(args, "num_gpus", 1) > 0
     notes = adapt_to_machine(cfg, world_size=comm.get_world_size(), wants_gpu=wants_gpu)
     cfg.freeze()
-    if not getattr(args, "eval_only", False) and not getattr(args, "resume", False):
-        refuse_earlier_run(cfg.OUTPUT_DIR)
+    if is_train:
+        is_new = not getattr(args, "resume", False)
+        if is_new:  # before the folder is touched
+            refuse_earlier_run(cfg.OUTPUT_DIR)
+        lock_run_folder(cfg.OUTPUT_DIR)
+        if is_new:  # by a run that ended in between
+            refuse_earlier_run(cfg.OUTPUT_DIR)
     if comm.is_main_process():
         keep_earlier_config(cfg.OUTPUT_DIR, cfg.dump())
     default_setup(cfg, args)

@@ -39,6 +39,7 @@ from .optimizer import build_optimizer
 from .random_state import random_state_kept
 from .recipe import check_same_recipe, describe_recipe, recipe_state, scale_recipe
 from .run_folder import checkpoint_to_resume, refuse_earlier_run
+from .run_lock import lock_run_folder
 from .trainable import freeze_all_but
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,8 @@ class Trainer(DefaultTrainer):
             resume: go on from the newest whole checkpoint in ``OUTPUT_DIR`` if there is any.
 
         Raises:
-            FileExistsError: if ``resume`` is False and ``OUTPUT_DIR`` has checkpoints.
+            FileExistsError: if ``resume`` is False and ``OUTPUT_DIR`` has checkpoints, or if it is
+                resumed while another process trains in it.
             CheckpointError: if none of the checkpoints in ``OUTPUT_DIR`` is whole, or the newest
                 whole one is of another model.
         """
@@ -134,6 +136,7 @@ class Trainer(DefaultTrainer):
                 )
 
     def _resume(self, path: str) -> None:
+        lock_run_folder(self.cfg.OUTPUT_DIR)
         if comm.is_main_process():
             remove_unfinished(self.cfg.OUTPUT_DIR)  # what a killed process was writing
         self.checkpointer.load(path)
@@ -155,11 +158,13 @@ class Trainer(DefaultTrainer):
         """Train from ``start_iter`` to the end; log the last results and where the weights are.
 
         Raises:
-            FileExistsError: at iteration 0, if ``OUTPUT_DIR`` has checkpoints of an earlier run.
+            FileExistsError: at iteration 0, if ``OUTPUT_DIR`` has checkpoints of an earlier run; or
+                if another process trains in it.
             TrainingInterrupted: (a ``SystemExit``) after SIGTERM or SIGINT, with a checkpoint.
         """
         if self.start_iter == 0:  # also where resume_or_load was not called
             refuse_earlier_run(self.cfg.OUTPUT_DIR)
+        lock_run_folder(self.cfg.OUTPUT_DIR)
         say_once_what_logs_miss()
         results = super().train()
         if comm.is_main_process():
