@@ -1,4 +1,4 @@
-"""Detectron2's DatasetMapper, which would wait for ever on a named pipe, for regular files alone."""
+"""Detectron2's DatasetMapper, for regular files alone: it would wait for ever on a named pipe."""
 
 from typing import Any
 
