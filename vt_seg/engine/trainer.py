@@ -37,7 +37,13 @@ from .interruption import InterruptionHook
 from .lr_schedule import build_lr_scheduler
 from .optimizer import build_optimizer
 from .random_state import random_state_kept
-from .recipe import check_same_recipe, describe_recipe, recipe_state, scale_recipe
+from .recipe import (
+    check_same_recipe,
+    describe_recipe,
+    log_recipe_changes,
+    recipe_state,
+    scale_recipe,
+)
 from .run_folder import checkpoint_to_resume, refuse_earlier_run
 from .run_lock import lock_run_folder
 from .trainable import freeze_all_but
@@ -144,7 +150,8 @@ class Trainer(DefaultTrainer):
         self._checkpoints.resume(self.start_iter, self.cfg.SOLVER.IMS_PER_BATCH)
         logger.info("Resuming from %s at iteration %d of %d.", path, self.start_iter, self.max_iter)
         if self.start_iter >= self.max_iter:
-            logger.info("This run is finished: nothing is left to train, it is evaluated alone.")
+            then = ", it is evaluated alone" if self.cfg.DATASETS.TEST else ""
+            logger.info("This run is finished: nothing is left to train%s.", then)
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "recipe": recipe_state(self.cfg)}
@@ -152,6 +159,7 @@ class Trainer(DefaultTrainer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if "recipe" in state_dict:  # a stock Detectron2 checkpoint has none
             check_same_recipe(state_dict["recipe"], self.cfg)
+            log_recipe_changes(state_dict["recipe"], self.cfg)
         super().load_state_dict(state_dict)
 
     def train(self) -> Any:
@@ -240,7 +248,9 @@ class Trainer(DefaultTrainer):
         them, whatever ``MODEL.SEM_SEG_HEAD.OUTPUT``: time and memory are saved. Another evaluator
         gets what the model gives.
         """
-        if isinstance(model, SemanticSegmentorWithTTA):
+        if not cfg.DATASETS.TEST:
+            logger.info("Nothing is evaluated: DATASETS.TEST is empty.")
+        elif isinstance(model, SemanticSegmentorWithTTA):
             logger.info(model.description)
         else:
             logger.info("Evaluation without test-time augmentation: one scale, no flip.")
@@ -278,7 +288,8 @@ class Trainer(DefaultTrainer):
         Returns:
             what ``test`` returns, with ``_EMA`` after each of its keys.
         """
-        logger.info("Evaluation of the EMA weights:")
+        if cfg.DATASETS.TEST:
+            logger.info("Evaluation of the EMA weights:")
         results = cls.test(cfg, ema_model, cls._build_evaluators(cfg, "EMA"))
         return OrderedDict((f"{key}_EMA", value) for key, value in results.items())
 
