@@ -57,8 +57,6 @@ class InterruptionHook(HookBase):
     def before_train(self) -> None:
         if threading.current_thread() is threading.main_thread():  # no other may set handlers
             self._handlers = {signum: signal.signal(signum, self._receive) for signum in SIGNALS}
-            if _HAS_TIMER:
-                self._handlers[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._expire)
 
     def before_step(self) -> None:
         self._in_iteration = True
@@ -82,7 +80,7 @@ class InterruptionHook(HookBase):
         self._at_once = False
 
     def after_train(self) -> None:
-        _set_timer(0)
+        self._stop_timer()
         for signum, handler in self._handlers.items():
             signal.signal(signum, handler)
         self._handlers = {}
@@ -96,7 +94,7 @@ class InterruptionHook(HookBase):
         )
 
     def _stop(self, signum: int) -> None:
-        _set_timer(0)
+        self._stop_timer()
         self.stopped_by = signum
         raise TrainingInterrupted(signum)
 
@@ -110,7 +108,9 @@ class InterruptionHook(HookBase):
         self._signum, self._received = signum, time.monotonic()
         if self._at_once:
             self._stop(signum)
-        _set_timer(_DEADLINE)
+        if _HAS_TIMER:
+            self._handlers[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._expire)
+            signal.setitimer(signal.ITIMER_REAL, _DEADLINE)
         name = signal.Signals(signum).name
         _say(f"{name}: stopping after this iteration, with a checkpoint; again to end at once")
 
@@ -118,7 +118,7 @@ class InterruptionHook(HookBase):
         if os.getpid() != self._pid:
             return
         if not self._in_iteration:  # what evaluates or saves in several processes is not hung
-            _set_timer(_DEADLINE)
+            signal.setitimer(signal.ITIMER_REAL, _DEADLINE)
             return
         name = signal.Signals(self._signum).name
         _say(
@@ -127,10 +127,9 @@ class InterruptionHook(HookBase):
         )
         _end_at_once(self._signum)
 
-
-def _set_timer(seconds: float) -> None:
-    if _HAS_TIMER and threading.current_thread() is threading.main_thread():
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+    def _stop_timer(self) -> None:
+        if _HAS_TIMER and signal.SIGALRM in self._handlers:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _say(text: str) -> None:
