@@ -15,7 +15,6 @@ from vt_seg.data import register_from_config
 from vt_seg.modeling import PaddingAwareSegmentor
 from vt_seg.modeling.output_choice import check_output
 
-from .config_chain import require_regular_config
 from .config_check import check_config, check_has_datasets
 from .dataset_check import check_datasets, check_labelled
 from .devices import adapt_to_machine, check_launcher
@@ -49,7 +48,6 @@ def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
     cfg = get_cfg()
     add_vt_seg_config(cfg)
     if config_file:
-        require_regular_config(config_file)
         merge_config_file(cfg, config_file)
         replace_old_optimizer_key(cfg)
     merge_overrides(cfg, with_new_optimizer_key(overrides or []))
