@@ -121,7 +121,9 @@ def test_no_tool_runs_code_of_a_config(monkeypatch, tmp_path, ran, tool):
     (tmp_path / "config.yaml").write_text("_BASE_: evil.yaml\n")
     script, *flags = tool.split()
     arguments = ["--config-file", str(tmp_path / "config.yaml"), *flags, *TOOLS[tool]]
-    says = f"^error: {tmp_path}/evil.yaml, line 1: the tag !!python/object/apply:os.mkdir is refused: .*"
+    says = (
+        f"^error: {tmp_path}/evil.yaml, line 1: the tag !!python/object/apply:os.mkdir is refused"
+    )
     run_script(monkeypatch, f"tools/{script}", arguments, says)
     assert not ran.exists()
 

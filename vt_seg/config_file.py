@@ -160,7 +160,8 @@ def _errors_in_sentences(cfg: CfgNode, source: str) -> Iterator[None]:
             ) from error
         except RecursionError as error:
             raise ValueError(
-                f"{source}: its _BASE_ files inherit each other in a circle, or values nest too deeply"
+                f"{source}: its _BASE_ files inherit each other in a circle, or values nest too "
+                "deeply"
             ) from error
         except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{source}: {_reason(cfg, error)}") from error

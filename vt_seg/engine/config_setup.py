@@ -1,7 +1,10 @@
 """From a config file and ``KEY VALUE`` overrides to the frozen config of a run."""
 
 import argparse
+import contextlib
 import logging
+import os
+from collections.abc import Iterator
 
 from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import default_setup
@@ -113,10 +116,29 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         lock_run_folder(cfg.OUTPUT_DIR)
         if is_new:  # by a run that ended in between
             refuse_earlier_run(cfg.OUTPUT_DIR)
-    if comm.is_main_process():
+    if is_train and comm.is_main_process():
         keep_earlier_config(cfg.OUTPUT_DIR, cfg.dump())
-    default_setup(cfg, args)
+    with contextlib.nullcontext() if is_train else _trained_config_kept(cfg.OUTPUT_DIR):
+        default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="vt_seg")
     for note in notes:
         logger.info(note)
     return cfg
+
+
+@contextlib.contextmanager
+def _trained_config_kept(folder: str) -> Iterator[None]:
+    """Leave a ``config.yaml`` in place that Detectron2's ``default_setup`` replaces by its own.
+
+    What that writes for an evaluation goes to ``inference/config.yaml``, beside the results.
+    """
+    kept = keep_earlier_config(folder, "") if comm.is_main_process() else ""
+    try:
+        yield
+    finally:
+        if kept:
+            path = os.path.join(folder, "config.yaml")
+            if os.path.isfile(path):
+                os.makedirs(os.path.join(folder, "inference"), exist_ok=True)
+                os.replace(path, os.path.join(folder, "inference", "config.yaml"))
+            os.replace(kept, path)
