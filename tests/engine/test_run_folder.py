@@ -199,7 +199,7 @@ def test_evaluation_leaves_the_config_of_the_training_alone(scenes_cfg, tmp_path
     folder = tmp_path / "out"
     setup_cfg(arguments(scenes_cfg))
     trained = (folder / "config.yaml").read_text()
-    for size in ("96", "128"):
+    for size in ("80", "112"):
         args = arguments(scenes_cfg, eval_only=True)
         args.opts += ["INPUT.MIN_SIZE_TEST", size]
         cfg = setup_cfg(args)
