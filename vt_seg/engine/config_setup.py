@@ -18,7 +18,7 @@ from vt_seg.data import register_from_config
 from vt_seg.modeling import PaddingAwareSegmentor
 from vt_seg.modeling.output_choice import check_output
 
-from .config_check import check_config, check_has_datasets
+from .config_check import check_config, check_has_datasets, check_output_folder
 from .dataset_check import check_datasets, check_labelled
 from .devices import adapt_to_machine, check_launcher
 from .optimizer import replace_old_optimizer_key, with_new_optimizer_key
@@ -95,13 +95,14 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         FileNotFoundError, ValueError: the config is not right (see :func:`load_cfg`).
         ValueError: another launcher than Detectron2's started several processes, config and
             datasets do not fit (see :func:`check_datasets`), or nothing is labelled in a dataset to
-            train on (see :func:`check_labelled`).
+            train on (see :func:`check_labelled`); or ``OUTPUT_DIR`` cannot be written into.
         FileExistsError: training without ``args.resume`` in a folder that has checkpoints, or
             training in a folder in which another process trains.
     """
     check_launcher(getattr(args, "num_machines", 1))
     cfg = load_cfg(args.config_file, args.opts)
     is_train = not getattr(args, "eval_only", False)
+    check_output_folder(cfg.OUTPUT_DIR)
     check_has_datasets(cfg, is_train=is_train)
     check_datasets(cfg, is_train=is_train)
     if is_train:
