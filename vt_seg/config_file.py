@@ -4,12 +4,14 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import yaml
 from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
 from fvcore.common.config import BASE_KEY
+
+from vt_seg.data.regular_files import require_regular_file
 
 from .config_keys import flat_keys
 
@@ -17,6 +19,8 @@ _UNKNOWN_KEY = re.compile(r"Non-existent config key: (.+)")
 _OTHER_TYPE = re.compile(
     r"Type mismatch \(<class '([\w.]+)'> vs. <class '([\w.]+)'>\).* config key: (\S+)", re.DOTALL
 )
+_UNKNOWN_TAG = re.compile(r"could not determine a constructor for the tag '(.+)'")
+_YAML_TAGS = "tag:yaml.org,2002:"
 _TYPE_NAMES = {"str": "a text", "float": "a decimal number", "int": "a whole number"}
 
 
@@ -32,12 +36,14 @@ def merge_config_file(cfg: CfgNode, path: str) -> None:
 
     Raises:
         FileNotFoundError: if there is no such file, or none of its ``_BASE_``.
-        ValueError: if it has tags that make Python objects, is not YAML, names a key that does not
-            exist, or gives a key a value of another type.
+        ValueError: if it or a ``_BASE_`` is no regular file, has tags that make Python objects, is
+            not YAML, names a key that does not exist, or gives a key a value of another type.
     """
+    require_regular_file(path)
     if not PathManager.isfile(path):
         raise FileNotFoundError(f"there is no config file {path}")
     with _errors_in_sentences(cfg, path):
+        _CheckedFiles.load_yaml_with_base(path)
         cfg.merge_from_file(path, allow_unsafe=False)
 
 
@@ -65,10 +71,61 @@ def read_yaml(path: str) -> Any:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it has tags that make Python objects, or is not YAML.
+        ValueError: if it is no regular file, has tags that make Python objects, or is not YAML.
     """
-    with _yaml_errors_in_sentences(path), open(path, encoding="utf-8") as file:
+    with _yaml_errors_in_sentences(path), _CheckedFiles._open_cfg(path) as file:
         return yaml.safe_load(file)
+
+
+class _FileError(ValueError):
+    """What is wrong with a config file, in a sentence that names it."""
+
+
+class _CheckedFiles(CfgNode):
+    """Reads a config file and those that it inherits, as ``CfgNode`` does, and looks at each."""
+
+    @classmethod
+    def _open_cfg(cls, filename: str) -> IO[str]:
+        require_regular_file(filename)
+        return super()._open_cfg(filename)
+
+    @classmethod
+    def load_yaml_with_base(cls, filename: str, allow_unsafe: bool = False) -> dict[str, Any]:
+        content = read_yaml(filename)
+        if not isinstance(content, dict):
+            raise _FileError(
+                f"{filename}: it is no mapping of keys to values, but {type(content).__name__}"
+            )
+        bases = content.get(BASE_KEY, "")
+        if not all(
+            isinstance(base, str) for base in (bases if isinstance(bases, list) else [bases])
+        ):
+            raise _FileError(f"{filename}: _BASE_ is {bases!r}: name a file, or a list of files")
+        if _contains_itself(content, set(), set()):
+            raise _FileError(
+                f"{filename}: a value contains itself by an alias (*) of its own anchor (&): write "
+                "the value out"
+            )
+        return super().load_yaml_with_base(filename, allow_unsafe=allow_unsafe)
+
+
+def _contains_itself(value: Any, around: set[int], done: set[int]) -> bool:
+    """Return True if a YAML value is, or contains, a collection that is an element of itself.
+
+    Args:
+        around: ``id`` of the collections that ``value`` is in.
+        done: ``id`` of those looked through.
+    """
+    if not isinstance(value, (dict, list)) or id(value) in done:
+        return False
+    if id(value) in around:
+        return True
+    around.add(id(value))
+    items = value.values() if isinstance(value, dict) else value
+    found = any(_contains_itself(item, around, done) for item in items)
+    around.remove(id(value))
+    done.add(id(value))
+    return found
 
 
 @contextmanager
@@ -78,14 +135,15 @@ def _yaml_errors_in_sentences(path: str) -> Iterator[None]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{mark.name}, line {mark.line + 1}" if mark else path
-        if isinstance(error, yaml.constructor.ConstructorError):
-            raise ValueError(
-                f"{where}: {error.problem}. Configs may hold texts, numbers, lists and mappings "
-                "alone: YAML tags that make Python objects can run code, and are refused"
+        if tag := _UNKNOWN_TAG.search(error.problem or ""):
+            raise _FileError(
+                f"{where}: the tag {tag[1].replace(_YAML_TAGS, '!!')} is refused: configs may hold "
+                "texts, numbers, lists and mappings alone, as tags that make Python objects can "
+                "run code"
             ) from error
-        raise ValueError(f"{where} is not YAML: {error.problem}") from error
+        raise _FileError(f"{where} is not YAML: {error.problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
+        raise _FileError(f"{path} is not YAML: {error}") from error
 
 
 @contextmanager
@@ -94,7 +152,7 @@ def _errors_in_sentences(cfg: CfgNode, source: str) -> Iterator[None]:
     with _yaml_errors_in_sentences(source):
         try:
             yield
-        except UnicodeDecodeError:  # a ValueError that is YAML's business
+        except (_FileError, UnicodeDecodeError):  # said, or YAML's business
             raise
         except FileNotFoundError as error:
             raise FileNotFoundError(
@@ -102,7 +160,8 @@ def _errors_in_sentences(cfg: CfgNode, source: str) -> Iterator[None]:
             ) from error
         except RecursionError as error:
             raise ValueError(
-                f"{source}: its _BASE_ files inherit each other in a circle"
+                f"{source}: its _BASE_ files inherit each other in a circle, or values nest too "
+                "deeply"
             ) from error
         except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{source}: {_reason(cfg, error)}") from error
@@ -129,6 +188,4 @@ def _reason(cfg: CfgNode, error: Exception) -> str:
         example = dict(flat_keys(cfg)).get(key)
         such_as = f" such as {example!r}" if example is not None else ""
         return f"{key} is given {kinds[0]} and needs {kinds[1]}{such_as}"
-    if isinstance(error, (AttributeError, TypeError)):  # of a file that is a list, or empty
-        return f"it is no mapping of keys to values ({text})"
     return text

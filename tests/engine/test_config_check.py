@@ -135,6 +135,34 @@ REFUSED = {
     'MODEL.VT_FPN.NORM is "SyncBn" (near: SyncBN): use one of BN, SyncBN, FrozenBN, GN, LN, nn': (
         *("MODEL.VT_FPN.NORM", "SyncBn"),
     ),
+    'INPUT.FORMAT is "bgr" (near: BGR): use one of BGR, RGB, L, YUV-BT.601, HSV, YCbCr': (
+        *("INPUT.FORMAT", "bgr"),
+    ),
+    "MODEL.FPN.OUT_CHANNELS is 0: set a whole number of at least 1": ("MODEL.FPN.OUT_CHANNELS", 0),
+    "MODEL.RESNETS.DEPTH is 51: build_resnet_backbone has 18, 34, 50, 101, 152": (
+        *("MODEL.BACKBONE.NAME", "build_resnet_backbone", "MODEL.RESNETS.DEPTH", 51),
+    ),
+    "MODEL.RESNETS.DEPTH is 152: build_vt_resnet_backbone has 18, 34, 50, 101": (
+        *("MODEL.BACKBONE.NAME", "build_vt_resnet_backbone", "MODEL.RESNETS.DEPTH", 152),
+    ),
+    "MODEL.RESNETS.OUT_FEATURES is ['res6']: name one or more of stem, res2, res3, res4, res5": (
+        *("MODEL.RESNETS.OUT_FEATURES", ["res6"]),
+    ),
+    "MODEL.RESNETS.OUT_FEATURES is []: ": ("MODEL.RESNETS.OUT_FEATURES", []),
+    "MODEL.RESNETS.OUT_FEATURES is ['tokens']: ": ("MODEL.RESNETS.OUT_FEATURES", ["tokens"]),
+    "MODEL.BACKBONE.FREEZE_AT is 6: set 0 to freeze nothing": ("MODEL.BACKBONE.FREEZE_AT", 6),
+    "MODEL.BACKBONE.FREEZE_AT is -1: ": ("MODEL.BACKBONE.FREEZE_AT", -1),
+    "TEST.AUG.MIN_SIZES is (0, 64) where TEST.AUG.ENABLED is True: set lengths of": (
+        *("TEST.AUG.ENABLED", True, "TEST.AUG.MIN_SIZES", (0, 64)),
+    ),
+    "TEST.AUG.MIN_SIZES is () where": ("TEST.AUG.ENABLED", True, "TEST.AUG.MIN_SIZES", ()),
+    "MODEL.VT_FPN.CLUSTERING_STEPS is -1: set a whole number of at least 0": (
+        *("MODEL.VT_FPN.CLUSTERING_STEPS", -1),
+    ),
+    "MODEL.VT_RESNET.CLUSTERING_STEPS is -1: ": ("MODEL.VT_RESNET.CLUSTERING_STEPS", -1),
+    "SEED is 4294967296: set a whole number of at least -1 and at most 4294967295": ("SEED", 2**32),
+    "SEED is -2: ": ("SEED", -2),
+    "MODEL.LOAD_PROPOSALS is True: Detectron2 unpickles": ("MODEL.LOAD_PROPOSALS", True),
     "MODEL.DEVICE is 'gpu': set cpu, cuda or cuda:N": ("MODEL.DEVICE", "gpu"),
 }
 
@@ -154,6 +182,9 @@ ALLOWED = [
     ("SOLVER.CLIP_GRADIENTS.NORM_TYPE", float("inf")),
     ("SOLVER.WEIGHT_DECAY_BIAS", None),
     ("INPUT.MIN_SIZE_TEST", 0),
+    ("INPUT.FORMAT", "YUV-BT.601", "SEED", 2**32 - 1, "MODEL.BACKBONE.FREEZE_AT", 5),
+    ("TEST.AUG.MIN_SIZES", (), "MODEL.VT_FPN.CLUSTERING_STEPS", 0),
+    ("MODEL.BACKBONE.NAME", "build_vt_resnet_backbone", "MODEL.RESNETS.OUT_FEATURES", ["tokens"]),
     ("INPUT.MIN_SIZE_TRAIN", (640, 800), "INPUT.MIN_SIZE_TRAIN_SAMPLING", "range"),
     (*CROP, "INPUT.CROP.AFTER_RESIZE", True, "INPUT.CROP.SINGLE_CATEGORY_MAX_AREA", 0.75),
     (*CROP, "INPUT.CROP.TYPE", "absolute", "INPUT.CROP.SIZE", [512, 512]),
@@ -224,3 +255,24 @@ def test_a_run_is_checked_before_its_folder_is_made(tmp_path, eval_only, opts, s
     with pytest.raises(ValueError, match=says.replace("'", ".")):
         setup_cfg(args)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "says"),
+    [
+        ("", "OUTPUT_DIR is empty: name the folder"),
+        ("{0}/file", "OUTPUT_DIR {0}/file is no folder: name another"),
+        ("{0}/file/out", "OUTPUT_DIR {0}/file/out cannot be made: {0}/file is no folder: name an"),
+        ("{0}/dangling", "OUTPUT_DIR {0}/dangling is no folder"),
+    ],
+)
+@pytest.mark.parametrize("eval_only", [True, False])
+def test_output_folder_that_cannot_be_made_is_refused(tmp_path, folder, says, eval_only):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    opts = ["OUTPUT_DIR", folder.format(tmp_path)]
+    args = argparse.Namespace(config_file=SCENES, opts=opts, num_gpus=0, eval_only=eval_only)
+    with pytest.raises(ValueError) as error:
+        setup_cfg(args)
+    assert str(error.value).startswith(says.format(tmp_path))
+    assert (tmp_path / "file").read_text() == "mine"

@@ -1,14 +1,18 @@
 """The right mapper, and batches as a model of its kind reads them."""
 
+import os
 from itertools import islice
 
 import pytest
-from detectron2.data import DatasetMapper, MetadataCatalog
+from detectron2.data import MetadataCatalog
 
 from vt_seg.data import ClassificationMapper, SemSegMapper
 from vt_seg.engine import load_cfg
 from vt_seg.engine.data_loaders import build_mapper, build_test_loader, build_train_loader
+from vt_seg.engine.regular_file_mapper import RegularFileMapper
 from vt_seg.engine.training_order import continue_order
+
+from ..data.image_files import gradient, write_png
 
 
 def file_names(loader, num_batches):
@@ -19,8 +23,8 @@ def file_names(loader, num_batches):
     ("config", "choice", "expected"),
     [
         ("fpn_R50_cocostuff", "auto", SemSegMapper),
-        ("fpn_R50_cocostuff", "detectron2", DatasetMapper),
-        ("panoptic_vtfpn_R50", "auto", DatasetMapper),
+        ("fpn_R50_cocostuff", "detectron2", RegularFileMapper),
+        ("panoptic_vtfpn_R50", "auto", RegularFileMapper),
         ("panoptic_vtfpn_R50", "vt_seg", SemSegMapper),
         ("resnet_R18_shapes", "auto", ClassificationMapper),
     ],
@@ -82,3 +86,16 @@ def test_a_classifiers_test_loader_batches(shapes_cfg):
     batches = list(build_test_loader(shapes_cfg, "vt_shapes_val"))
     assert [len(batch) for batch in batches] == [4, 4, 2]
     assert [record["label"] for batch in batches for record in batch] == list(range(10))
+
+
+@pytest.mark.parametrize("key", ["file_name", "sem_seg_file_name"])
+@pytest.mark.parametrize("config", ["fpn_R50_cocostuff", "panoptic_vtfpn_R50"])
+def test_detectron2s_mapper_refuses_a_named_pipe(tmp_path, config, key):
+    """Opening one waits for somebody who writes into it."""
+    cfg = load_cfg(f"configs/{config}.yaml", ["INPUT.SEM_SEG_MAPPER", "detectron2"])
+    write_png(tmp_path / "file.png", gradient(32, 32))
+    os.mkfifo(tmp_path / "pipe.png")
+    record = dict.fromkeys(("file_name", "sem_seg_file_name"), str(tmp_path / "file.png"))
+    record[key] = str(tmp_path / "pipe.png")
+    with pytest.raises(ValueError, match=r"pipe\.png is a named pipe, not a file"):
+        build_mapper(cfg, is_train=True)(record)

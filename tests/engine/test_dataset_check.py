@@ -1,6 +1,7 @@
 """A config and its datasets must fit; what to set is said before a model is built."""
 
 import argparse
+import os
 
 import numpy as np
 import pytest
@@ -274,3 +275,12 @@ def test_tools_for_masks_refuse_classifiers(kinds):
     require_segmentation(load_cfg(CONFIG))
     with pytest.raises(ValueError, match="ImageClassifier classifies images; this tool is for sem"):
         require_segmentation(kinds())
+
+
+def test_a_named_pipe_as_mask_is_refused_with_detectron2s_mapper(custom, tmp_path):
+    cfg = custom(["INPUT.SEM_SEG_MAPPER", "detectron2"])
+    assert len(DatasetCatalog.get("my_train")) == 3
+    (tmp_path / "masks/a.png").unlink()
+    os.mkfifo(tmp_path / "masks/a.png")
+    with pytest.raises(ValueError, match=r"masks/a\.png is a named pipe, not a file"):
+        check_labelled(cfg)

@@ -13,6 +13,7 @@ from detectron2.utils.events import EventStorage, EventWriter, JSONWriter, Tenso
 
 from vt_seg.engine import SegmentationCheckpointer, Trainer
 from vt_seg.engine.full_disk import DispensableWriter, say_once_what_logs_miss
+from vt_seg.engine.run_lock import LOCK_FILE
 
 # TensorBoard writes in a thread, which ends with the error that is looked for.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -150,6 +151,7 @@ def test_failed_periodic_checkpoint_does_not_stop_training(cfg, log):
     trainer = trained(cfg, full=(1, 2))
     assert trainer.iter == 4
     names = {name for name in os.listdir(cfg.OUTPUT_DIR) if name.startswith((".", "model"))}
+    names.remove(LOCK_FILE)
     assert names == {f"model_{n}.pth" for n in ("0000000", "0000003", "final", "final_ema")}
     for number in (1, 2):
         errors = [record.getMessage() for record in log.records if record.levelname == "ERROR"]
@@ -162,6 +164,7 @@ def test_failed_final_checkpoint_is_an_error(cfg, log):
     with pytest.raises(OSError, match=r"model_final.pth could not be written .* Make room"):
         trained(cfg, full=(3,))
     names = {name for name in os.listdir(cfg.OUTPUT_DIR) if name.startswith((".", "model"))}
+    names.remove(LOCK_FILE)
     assert names == {f"model_000000{number}.pth" for number in range(3)}
     # With room again, nothing but the last iteration has to be done again.
     trainer = trained(cfg, full=())

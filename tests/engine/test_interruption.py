@@ -3,16 +3,17 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 
 import pytest
 import torch
-from detectron2.engine import TrainerBase, launch
+from detectron2.engine import HookBase, TrainerBase, launch
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
-from vt_seg.engine import SegmentationCheckpointer, Trainer
+from vt_seg.engine import SegmentationCheckpointer, Trainer, interruption
 from vt_seg.engine.checkpoint_hook import CheckpointHook
 from vt_seg.engine.interruption import (
     InterruptionHook,
@@ -96,6 +97,92 @@ def test_second_signal_ends_at_once(tmp_path, monkeypatch):
     process.join(30)
     assert process.exitcode == -signal.SIGTERM
     assert saved(tmp_path) == {}
+
+
+class Blocking(Dataset):
+    """Says which process reads it, then waits for a named pipe that nobody writes into."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+        os.mkfifo(f"{self.folder}/pipe")
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        path = f"{self.folder}/worker"
+        with open(f"{path}.part", "w") as file:
+            file.write(str(os.getpid()))
+        os.rename(f"{path}.part", path)
+        with open(f"{self.folder}/pipe") as pipe:
+            return pipe.read()
+
+    def worker(self):
+        """Return the worker's number, once it is waiting."""
+        path = f"{self.folder}/worker"
+        assert becomes_true(lambda: os.path.exists(path))
+        with open(path) as file:
+            return int(file.read())
+
+
+def becomes_true(condition):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not condition():
+        time.sleep(0.02)
+    return condition()
+
+
+def is_running(pid):
+    """Whether a process is there and no zombie (Linux)."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def train_on_blocking(folder, data, deadline):
+    interruption._DEADLINE = deadline
+    trainer = Counting(folder, {})
+    batches = iter(DataLoader(data, num_workers=1, worker_init_fn=stopped_by_parent_alone))
+    trainer.run_step = lambda: next(batches)
+    trainer.train(0, 10**6)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+def test_iteration_that_never_ends_is_ended_with_its_workers(tmp_path, signum):
+    """SIGTERM takes effect after a deadline; SIGKILL at once, and leaves no blocked worker."""
+    data = Blocking(tmp_path)
+    process = multiprocessing.get_context("fork").Process(
+        target=train_on_blocking, args=(str(tmp_path), data, 0.3)
+    )
+    process.start()
+    worker = data.worker()
+    os.kill(process.pid, signum)
+    process.join(30)
+    assert process.exitcode == -signum
+    assert becomes_true(lambda: not is_running(worker))
+    assert saved(tmp_path) == {}
+
+
+def test_evaluation_of_several_processes_outlasts_the_deadline(tmp_path, monkeypatch):
+    """Only an iteration can hang; what comes after it has no deadline."""
+    monkeypatch.setattr(interruption, "_DEADLINE", 0.1)
+    trainer = Counting(str(tmp_path), {})
+
+    class Evaluation(HookBase):
+        def after_step(self):
+            if self.trainer.iter == 3:
+                # As in several processes, where a signal waits for the evaluation.
+                trainer.interruption._at_once = False
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.5)
+
+    trainer.register_hooks([Evaluation()])
+    with pytest.raises(TrainingInterrupted):
+        trainer.train(0, 100)
+    assert list(saved(tmp_path)) == ["model_0000004.pth"]
 
 
 class Slow(Dataset):

@@ -4,10 +4,11 @@ import math
 
 import pytest
 
-from vt_seg.engine import load_cfg
+from vt_seg.engine import Trainer, load_cfg
 from vt_seg.engine.recipe import (
     check_same_recipe,
     describe_recipe,
+    log_recipe_changes,
     recipe_state,
     scale_recipe,
 )
@@ -104,3 +105,52 @@ def test_checkpoints_with_the_optimizers_old_key_are_resumed(cfg):
     check_same_recipe(older, cfg)
     with pytest.raises(ValueError, match="VT_OPTIMIZER RMSProp, this run has AdamW: resume with"):
         check_same_recipe({**older, "OPTIMIZER": "RMSProp"}, cfg)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "level", "says"),
+    [
+        ("SEED", 7, "WARNING", "SEED -1, this run has 7: the order of the images goes on with"),
+        (
+            "DATASETS.TRAIN",
+            ("mine",),
+            "WARNING",
+            "DATASETS.TRAIN ('vt_cocostuff_train',), this run has ('mine',): training goes on with",
+        ),
+        (
+            "SOLVER.STEPS",
+            (5,),
+            "WARNING",
+            "SOLVER.STEPS (60000, 80000), this run has (5,): the learning rate follows the new",
+        ),
+        ("SOLVER.MAX_ITER", 10**6, "INFO", "SOLVER.MAX_ITER 90000, this run has 1000000: training"),
+    ],
+)
+def test_changed_recipe_of_a_resumed_run_is_logged(cfg, log, key, value, level, says):
+    cfg.DATASETS.TRAIN = ("vt_cocostuff_train",)
+    saved = recipe_state(cfg)
+    log_recipe_changes(saved, cfg)
+    log_recipe_changes({"IMS_PER_BATCH": 32, "BASE_LR": 0.04}, cfg)  # of an older checkpoint
+    assert not log.records
+    cfg.merge_from_list([key, value])
+    check_same_recipe(saved, cfg)
+    log_recipe_changes(saved, cfg)
+    (record,) = set(log.records)
+    assert record.levelname == level
+    assert record.getMessage().startswith(f"The checkpoint was trained with {says}")
+
+
+def test_resumed_run_logs_its_changes_and_no_evaluation_without_a_test_set(slim_cfg, log):
+    slim_cfg.DATASETS.TEST = ()
+    trainer = Trainer(slim_cfg)
+    trainer.resume_or_load(resume=False)
+    trainer.train()
+    slim_cfg.SEED, slim_cfg.SOLVER.MAX_ITER = 5, 3
+    log.clear()
+    trainer = Trainer(slim_cfg)
+    trainer.resume_or_load(resume=True)
+    trainer.train()
+    assert "trained with SEED 1, this run has 5" in log.text
+    assert "trained with SOLVER.MAX_ITER 2, this run has 3" in log.text
+    assert "Evaluation without" not in log.text
+    assert "Nothing is evaluated: DATASETS.TEST is empty." in log.text

@@ -275,6 +275,24 @@ def test_config_of_the_earlier_run_is_kept(tmp_path):
     }
 
 
+def test_evaluation_leaves_the_config_of_the_training_alone(scenes_cfg, tmp_path):
+    folder = tmp_path / "out"
+    setup_cfg(arguments(scenes_cfg))
+    trained = (folder / "config.yaml").read_text()
+    for size in ("80", "112"):
+        args = arguments(scenes_cfg, eval_only=True)
+        args.opts += ["INPUT.MIN_SIZE_TEST", size]
+        cfg = setup_cfg(args)
+        assert (folder / "config.yaml").read_text() == trained
+        assert (folder / "inference/config.yaml").read_text() == cfg.dump() != trained
+    assert sorted(path.name for path in folder.glob("*config*")) == ["config.yaml"]
+
+
+def test_evaluation_in_a_new_folder_leaves_its_config(scenes_cfg, tmp_path):
+    cfg = setup_cfg(arguments(scenes_cfg, eval_only=True))
+    assert (tmp_path / "out/config.yaml").read_text() == cfg.dump()
+
+
 def test_resume_and_evaluation_pass_over_a_damaged_checkpoint(slim_cfg, log):
     """The life of a run whose disk was full: last_checkpoint names what is cut off."""
     cfg = slim_cfg

@@ -3,6 +3,7 @@
 import difflib
 import functools
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Real
 from typing import Any
@@ -25,6 +26,7 @@ from vt_seg.config import add_vt_seg_config
 from vt_seg.config_keys import flat_keys
 from vt_seg.modeling import ImageClassifier
 
+from .backbone_check import backbone_problems
 from .devices import nodes_with_norm
 from .lr_schedule import SCHEDULERS
 from .optimizer import FULL_MODEL, OPTIMIZER_KEY, OPTIMIZERS
@@ -69,8 +71,13 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "MODEL.CLASSIFIER.NUM_CLASSES": (1, math.inf, "whole"),
     "MODEL.CLASSIFIER.DROPOUT": (0, 1, ""),
     "MODEL.BACKBONE.STOCHASTIC_DEPTH": (0, _BELOW_ONE, ""),
+    "MODEL.FPN.OUT_CHANNELS": (1, math.inf, "whole"),
+    "MODEL.VT_FPN.CLUSTERING_STEPS": (0, math.inf, "whole"),
+    "MODEL.VT_RESNET.CLUSTERING_STEPS": (0, math.inf, "whole"),
+    "SEED": (-1, 2**32 - 1, "whole"),  # -1 is Detectron2's "random"; NumPy takes 32 bits
 }
 _CHOICES: dict[str, Sequence[str]] = {
+    "INPUT.FORMAT": ("BGR", "RGB", "L", "YUV-BT.601", "HSV", "YCbCr"),
     OPTIMIZER_KEY: OPTIMIZERS,
     "SOLVER.LR_SCHEDULER_NAME": SCHEDULERS,
     "SOLVER.WARMUP_METHOD": ("linear", "constant"),
@@ -111,6 +118,22 @@ def check_has_datasets(cfg: CfgNode, *, is_train: bool) -> None:
         )
 
 
+def check_output_folder(folder: str) -> None:
+    """Raise ValueError unless ``OUTPUT_DIR`` is a folder to write into, or can be made."""
+    if not folder:
+        raise ValueError("OUTPUT_DIR is empty: name the folder for checkpoints and logs")
+    there = os.path.abspath(folder)
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        what = "is" if there == os.path.abspath(folder) else f"cannot be made: {there} is"
+        raise ValueError(f"OUTPUT_DIR {folder} {what} no folder: name another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"OUTPUT_DIR {folder}: you have no permission to write into {there}: name another"
+        )
+
+
 def config_problems(cfg: CfgNode) -> Iterator[str]:
     """Yield a sentence for each value of ``cfg`` that cannot be."""
     defaults = get_cfg()
@@ -130,7 +153,14 @@ def config_problems(cfg: CfgNode) -> Iterator[str]:
     yield from _crop_problems(cfg)
     yield from _pixel_problems(cfg)
     yield from _name_problems(cfg)
+    yield from backbone_problems(cfg)
     yield from _label_problems(cfg)
+    if cfg.MODEL.LOAD_PROPOSALS:
+        yield (
+            "MODEL.LOAD_PROPOSALS is True: Detectron2 unpickles the files of "
+            "DATASETS.PROPOSAL_FILES_TRAIN and PROPOSAL_FILES_TEST, and a pickle can run code; no "
+            "model of vt_seg reads precomputed proposals, so set it to False"
+        )
 
 
 def _not_values(cfg: CfgNode, defaults: CfgNode) -> Iterator[tuple[str, str]]:
@@ -166,7 +196,7 @@ def _range_in_words(low: float, high: float, whole: str) -> str:
     words += "above 0" if low == _TINY else f"of at least {low:g}"
     if high == _BELOW_ONE:
         return f"{words} and below 1"
-    return words if high == math.inf else f"{words} and at most {high:g}"
+    return words if high == math.inf else f"{words} and at most {high:.10g}"
 
 
 def _not_among(key: str, value: Any, choices: Sequence[str]) -> str:
@@ -214,6 +244,12 @@ def _size_problems(cfg: CfgNode) -> Iterator[str]:
         if not is_none and not (len(size) == 2 and _are_in(size, 1, whole="whole")):
             none = "" if key == "INPUT.AFFINE.SIZE" else ", or () for none"
             yield f"{key} is {size}: set (height, width), whole numbers of at least 1{none}"
+    sizes = cfg.TEST.AUG.MIN_SIZES
+    if cfg.TEST.AUG.ENABLED and not (sizes and _are_in(sizes, 1, whole="whole")):
+        yield (
+            f"TEST.AUG.MIN_SIZES is {sizes} where TEST.AUG.ENABLED is True: set lengths of the "
+            "shorter side in pixels, whole numbers of at least 1, such as (512, 640)"
+        )
 
 
 def _crop_problems(cfg: CfgNode) -> Iterator[str]:

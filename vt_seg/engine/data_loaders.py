@@ -9,7 +9,6 @@ from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetCatalog,
     DatasetFromList,
-    DatasetMapper,
     build_detection_test_loader,
     build_detection_train_loader,
     get_detection_dataset_dicts,
@@ -25,6 +24,7 @@ from vt_seg.data.record_check import check_records
 from vt_seg.modeling import ImageClassifier
 
 from .interruption import stopped_by_parent_alone
+from .regular_file_mapper import RegularFileMapper
 from .training_order import AspectRatioBatches, SeededOrder, SeededSamples
 
 
@@ -65,7 +65,7 @@ def build_mapper(cfg: CfgNode, is_train: bool) -> Callable[[dict], dict]:
             "Detectron2's DatasetMapper, which is what INPUT.SEM_SEG_MAPPER "
             f"{cfg.INPUT.SEM_SEG_MAPPER} gives {cfg.MODEL.META_ARCHITECTURE}",
         )
-        return DatasetMapper(cfg, is_train=is_train)
+        return RegularFileMapper(cfg, is_train=is_train)
     raise ValueError(f'INPUT.SEM_SEG_MAPPER is "{name}": use "auto", "vt_seg" or "detectron2"')
 
 
@@ -101,7 +101,6 @@ def build_train_loader(cfg: CfgNode) -> Any:
         cfg.DATASETS.TRAIN,
         filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
         min_keypoints=keypoints,
-        proposal_files=cfg.DATASETS.PROPOSAL_FILES_TRAIN if cfg.MODEL.LOAD_PROPOSALS else None,
     )
     check_records(dataset, cfg.DATASETS.TRAIN)
     # A classifier's images are of one size when they are batched.

@@ -9,6 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog, detection_utils
 from vt_seg.data import mask_loader
 from vt_seg.data.image_folder import class_names, different_classes
 from vt_seg.data.metadata_check import flip_faults, metadata_faults, unregistered
+from vt_seg.data.regular_files import require_regular_file
 
 from .data_loaders import is_classifier, is_semantic_segmentor, mapper_name
 
@@ -70,7 +71,12 @@ def check_labelled(cfg: CfgNode) -> None:
 
 
 def _read_as_detectron2(file: str) -> np.ndarray:
-    """Return a mask as Detectron2's ``DatasetMapper`` reads it, ``(H, W)``."""
+    """Return a mask as Detectron2's ``DatasetMapper`` reads it, ``(H, W)``.
+
+    Raises:
+        ValueError: if it is no regular file.
+    """
+    require_regular_file(file)
     return detection_utils.read_image(file, "L").squeeze(2)
 
 

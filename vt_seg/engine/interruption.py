@@ -1,10 +1,12 @@
 """SIGTERM and Ctrl-C: training finishes its iteration, saves a checkpoint and ends."""
 
 import contextlib
+import ctypes
 import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SAME_SIGNAL = 1.0  # seconds: `timeout` and some schedulers send a signal twice at once
+_DEADLINE = 60.0  # seconds that a signal waits for an iteration, which may hang on a file or a GPU
+_HAS_TIMER = hasattr(signal, "setitimer")  # not on Windows
+_PR_SET_PDEATHSIG = 1
 
 
 class TrainingInterrupted(SystemExit):
@@ -33,7 +38,8 @@ class InterruptionHook(HookBase):
     """Ends training on SIGTERM and SIGINT, with a checkpoint, in all processes alike.
 
     A signal in one of several processes stops all of them after the same iteration. In a single
-    process it is not kept waiting by an evaluation. A second signal ends the process at once.
+    process it is not kept waiting by an evaluation. A second signal ends the process at once, and
+    so does the first one if its iteration has not ended after a minute.
 
     Belongs behind the hooks that change the model or save it, and before those that evaluate.
     """
@@ -44,6 +50,7 @@ class InterruptionHook(HookBase):
         self._signum = 0
         self._received = 0.0
         self._at_once = False
+        self._in_iteration = False
         self._pid = os.getpid()
         self._handlers: dict[int, object] = {}
 
@@ -51,7 +58,11 @@ class InterruptionHook(HookBase):
         if threading.current_thread() is threading.main_thread():  # no other may set handlers
             self._handlers = {signum: signal.signal(signum, self._receive) for signum in SIGNALS}
 
+    def before_step(self) -> None:
+        self._in_iteration = True
+
     def after_step(self) -> None:
+        self._in_iteration = False
         # One number of a few bytes; Detectron2 gathers the losses of every iteration likewise.
         stopped_by = max(comm.all_gather(self._signum))
         if stopped_by:
@@ -69,6 +80,7 @@ class InterruptionHook(HookBase):
         self._at_once = False
 
     def after_train(self) -> None:
+        self._stop_timer()
         for signum, handler in self._handlers.items():
             signal.signal(signum, handler)
         self._handlers = {}
@@ -82,6 +94,7 @@ class InterruptionHook(HookBase):
         )
 
     def _stop(self, signum: int) -> None:
+        self._stop_timer()
         self.stopped_by = signum
         raise TrainingInterrupted(signum)
 
@@ -95,10 +108,33 @@ class InterruptionHook(HookBase):
         self._signum, self._received = signum, time.monotonic()
         if self._at_once:
             self._stop(signum)
-        # Not by the logger, which may be writing at this very moment.
+        if _HAS_TIMER:
+            self._handlers[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._expire)
+            signal.setitimer(signal.ITIMER_REAL, _DEADLINE)
         name = signal.Signals(signum).name
-        text = f"{name}: stopping after this iteration, with a checkpoint; again to end at once\n"
-        os.write(2, text.encode())
+        _say(f"{name}: stopping after this iteration, with a checkpoint; again to end at once")
+
+    def _expire(self, signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:
+            return
+        if not self._in_iteration:  # what evaluates or saves in several processes is not hung
+            signal.setitimer(signal.ITIMER_REAL, _DEADLINE)
+            return
+        name = signal.Signals(self._signum).name
+        _say(
+            f"{name}: the iteration has not ended for {_DEADLINE:g} seconds; ending at once, "
+            "without a checkpoint of it"
+        )
+        _end_at_once(self._signum)
+
+    def _stop_timer(self) -> None:
+        if _HAS_TIMER and signal.SIGALRM in self._handlers:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _say(text: str) -> None:
+    # Not by the logger, which may be writing at this very moment.
+    os.write(2, f"{text}\n".encode())
 
 
 def _end_at_once(signum: int) -> None:
@@ -112,12 +148,15 @@ def stopped_by_parent_alone(worker_id: int) -> None:
     """Keep a data loader's worker alive when a signal goes to all processes of a training.
 
     Ctrl-C, ``timeout`` and job schedulers signal the workers, too, without which the iteration
-    could not be finished. Their parent can terminate them as ever, and they end when it is gone.
+    could not be finished. Their parent can terminate them as ever, and they end when it is gone; on
+    Linux at once, whatever they wait for and however it ended.
 
     Args:
         worker_id: not used; PyTorch's ``worker_init_fn`` has it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if not hasattr(signal, "sigwaitinfo"):  # macOS, Windows
         return
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

@@ -1,6 +1,8 @@
 """The recipe in effect: a config written for some number of GPUs, scaled to those in use."""
 
+import logging
 import math
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
@@ -8,6 +10,8 @@ from detectron2.engine import DefaultTrainer
 from vt_seg.config import require_vt_seg_keys
 
 from .optimizer import optimizer_name
+
+logger = logging.getLogger(__name__)
 
 
 def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
@@ -59,13 +63,51 @@ def _scale_own_keys(cfg: CfgNode, scale: float) -> None:
         cfg.freeze()
 
 
-def recipe_state(cfg: CfgNode) -> dict[str, float | str]:
+def recipe_state(cfg: CfgNode) -> dict[str, Any]:
     """What a checkpoint records of the (scaled) recipe it was trained with."""
     state = {key: cfg.SOLVER[key] for key in ("IMS_PER_BATCH", "BASE_LR", "TRAINABLE")}
-    return {**state, "VT_OPTIMIZER": optimizer_name(cfg.SOLVER)}
+    return {**state, "VT_OPTIMIZER": optimizer_name(cfg.SOLVER), **_changeable(cfg)}
 
 
-def check_same_recipe(saved: dict[str, float | str], cfg: CfgNode) -> None:
+def _changeable(cfg: CfgNode) -> dict[str, Any]:
+    """Return what a run may be resumed with another value of."""
+    return {
+        "SEED": cfg.SEED,
+        "DATASETS.TRAIN": tuple(cfg.DATASETS.TRAIN),
+        "SOLVER.STEPS": tuple(cfg.SOLVER.STEPS),
+        "SOLVER.MAX_ITER": cfg.SOLVER.MAX_ITER,
+    }
+
+
+# What the other value does.
+_EFFECTS = {
+    "SEED": "the order of the images goes on with the checkpoint's seed, and the new one is unused",
+    "DATASETS.TRAIN": "training goes on with the new images, from the same place in their order",
+    "SOLVER.STEPS": "the learning rate follows the new steps from here on",
+    "SOLVER.MAX_ITER": "training ends, and the learning rate falls, by the new one",
+}
+
+
+def log_recipe_changes(saved: dict[str, Any], cfg: CfgNode) -> None:
+    """Log what a resumed run changes of the checkpoint's recipe, with both values.
+
+    Each is a warning, but that of ``SOLVER.MAX_ITER``, since runs are often prolonged.
+
+    Args:
+        saved: of :func:`recipe_state`. Of what older checkpoints lack, nothing is said.
+        cfg: the scaled config of the run that resumes.
+    """
+    for key, now in _changeable(cfg).items():
+        before = saved.get(key, now)
+        if before != now:
+            logger.log(
+                logging.INFO if key == "SOLVER.MAX_ITER" else logging.WARNING,
+                "The checkpoint was trained with %s %s, this run has %s: %s.",
+                *(key, before, now, _EFFECTS[key]),
+            )
+
+
+def check_same_recipe(saved: dict[str, Any], cfg: CfgNode) -> None:
     """Refuse to resume with another recipe than the checkpoint's.
 
     A checkpoint holds iterations and learning rates of its own recipe: resumed on another number of

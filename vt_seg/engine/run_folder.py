@@ -36,23 +36,28 @@ def refuse_earlier_run(folder: str) -> None:
         )
 
 
-def keep_earlier_config(folder: str, config: str) -> None:
+def keep_earlier_config(folder: str, config: str) -> str:
     """Rename a ``config.yaml`` that is about to be replaced by another to ``config.N.yaml``.
 
     Args:
         folder: ``OUTPUT_DIR``; need not exist.
         config: what the file will hold.
+
+    Returns:
+        the path of the renamed file; "" if none was renamed.
     """
     path = os.path.join(folder, "config.yaml")
     if not os.path.isfile(path):
-        return
+        return ""
     with open(path, errors="replace") as file:
         if file.read() == config:
-            return
+            return ""
     number = 1
     while os.path.exists(os.path.join(folder, f"config.{number}.yaml")):
         number += 1
-    os.rename(path, os.path.join(folder, f"config.{number}.yaml"))
+    kept = os.path.join(folder, f"config.{number}.yaml")
+    os.rename(path, kept)
+    return kept
 
 
 def checkpoint_to_resume(folder: str, model_state: Mapping[str, Tensor] | None = None) -> str:

@@ -38,8 +38,15 @@ from .interruption import InterruptionHook
 from .lr_schedule import build_lr_scheduler
 from .optimizer import build_optimizer
 from .random_state import random_state_kept
-from .recipe import check_same_recipe, describe_recipe, recipe_state, scale_recipe
+from .recipe import (
+    check_same_recipe,
+    describe_recipe,
+    log_recipe_changes,
+    recipe_state,
+    scale_recipe,
+)
 from .run_folder import checkpoint_to_resume, refuse_earlier_run
+from .run_lock import lock_run_folder
 from .trainable import freeze_all_but
 
 logger = logging.getLogger(__name__)
@@ -106,7 +113,8 @@ class Trainer(DefaultTrainer):
             resume: go on from the newest whole checkpoint in ``OUTPUT_DIR`` if there is any.
 
         Raises:
-            FileExistsError: if ``resume`` is False and ``OUTPUT_DIR`` has checkpoints.
+            FileExistsError: if ``resume`` is False and ``OUTPUT_DIR`` has checkpoints, or if it is
+                resumed while another process trains in it.
             CheckpointError: if none of the checkpoints in ``OUTPUT_DIR`` is whole, or the newest
                 whole one is of another model.
         """
@@ -135,6 +143,7 @@ class Trainer(DefaultTrainer):
                 )
 
     def _resume(self, path: str) -> None:
+        lock_run_folder(self.cfg.OUTPUT_DIR)
         if comm.is_main_process():
             remove_unfinished(self.cfg.OUTPUT_DIR)  # what a killed process was writing
         self.checkpointer.load(path)
@@ -142,7 +151,8 @@ class Trainer(DefaultTrainer):
         self._checkpoints.resume(self.start_iter, self.cfg.SOLVER.IMS_PER_BATCH)
         logger.info("Resuming from %s at iteration %d of %d.", path, self.start_iter, self.max_iter)
         if self.start_iter >= self.max_iter:
-            logger.info("This run is finished: nothing is left to train, it is evaluated alone.")
+            then = ", it is evaluated alone" if self.cfg.DATASETS.TEST else ""
+            logger.info("This run is finished: nothing is left to train%s.", then)
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "recipe": recipe_state(self.cfg)}
@@ -150,17 +160,20 @@ class Trainer(DefaultTrainer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if "recipe" in state_dict:  # a stock Detectron2 checkpoint has none
             check_same_recipe(state_dict["recipe"], self.cfg)
+            log_recipe_changes(state_dict["recipe"], self.cfg)
         super().load_state_dict(state_dict)
 
     def train(self) -> Any:
         """Train from ``start_iter`` to the end; log the last results and where the weights are.
 
         Raises:
-            FileExistsError: at iteration 0, if ``OUTPUT_DIR`` has checkpoints of an earlier run.
+            FileExistsError: at iteration 0, if ``OUTPUT_DIR`` has checkpoints of an earlier run; or
+                if another process trains in it.
             TrainingInterrupted: (a ``SystemExit``) after SIGTERM or SIGINT, with a checkpoint.
         """
         if self.start_iter == 0:  # also where resume_or_load was not called
             refuse_earlier_run(self.cfg.OUTPUT_DIR)
+        lock_run_folder(self.cfg.OUTPUT_DIR)
         say_once_what_logs_miss()
         results = super().train()
         if comm.is_main_process():
@@ -236,7 +249,9 @@ class Trainer(DefaultTrainer):
         them, whatever ``MODEL.SEM_SEG_HEAD.OUTPUT``: time and memory are saved. Another evaluator
         gets what the model gives.
         """
-        if isinstance(model, SemanticSegmentorWithTTA):
+        if not cfg.DATASETS.TEST:
+            logger.info("Nothing is evaluated: DATASETS.TEST is empty.")
+        elif isinstance(model, SemanticSegmentorWithTTA):
             logger.info(model.description)
         else:
             logger.info("Evaluation without test-time augmentation: one scale, no flip.")
@@ -274,7 +289,8 @@ class Trainer(DefaultTrainer):
         Returns:
             what ``test`` returns, with ``_EMA`` after each of its keys.
         """
-        logger.info("Evaluation of the EMA weights:")
+        if cfg.DATASETS.TEST:
+            logger.info("Evaluation of the EMA weights:")
         results = cls.test(cfg, ema_model, cls._build_evaluators(cfg, "EMA"))
         return OrderedDict((f"{key}_EMA", value) for key, value in results.items())
 

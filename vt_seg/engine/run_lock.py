@@ -1,0 +1,66 @@
+"""One training at a time in an output folder: a lock that ends with the process that holds it."""
+
+import contextlib
+import os
+
+from detectron2.utils import comm
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+LOCK_FILE = ".training.lock"
+_held: dict[str, int] = {}  # file descriptors by the folder's real path, open while we live
+
+
+def lock_run_folder(folder: str) -> None:
+    """Let no other process train in a folder while this one lives; make the folder.
+
+    The main process holds the lock, and the operating system releases it when that process ends,
+    however it ends: the file that stays means nothing. Taking it again is harmless. Where the
+    platform or the file system has no such locks, nothing is locked. All processes call it.
+
+    Args:
+        folder: ``OUTPUT_DIR``.
+
+    Raises:
+        FileExistsError: if another process trains in the folder, in all processes.
+    """
+    refused = comm.is_main_process() and fcntl is not None and not _take(folder)
+    if comm.all_gather(refused)[0]:
+        raise FileExistsError(
+            f"{folder} is in use by another training, which still runs: pass OUTPUT_DIR FOLDER to "
+            "train elsewhere, or stop that training first"
+        )
+
+
+def _take(folder: str) -> bool:
+    """Return False if another process holds the folder's lock."""
+    key = os.path.realpath(folder)
+    if key in _held:
+        return True
+    with contextlib.suppress(OSError):  # what is wrong with the folder, who writes there says
+        os.makedirs(folder, exist_ok=True)
+        lock = os.open(os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return False
+        except OSError:
+            os.close(lock)
+            raise
+        _held[key] = lock
+    return True
+
+
+def _leave_the_lock_to_the_parent() -> None:
+    """Close a forked process's copies: a loader worker that outlives a killed parent holds none."""
+    for lock in _held.values():
+        os.close(lock)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_the_lock_to_the_parent)
