@@ -247,6 +247,17 @@ def test_torchvisions_weights_expect_torchvisions_input(tmp_path, log):
     assert "MODEL.RESNETS.STRIDE_IN_1X1 False, here True" in message
 
 
+@pytest.mark.parametrize("mean", [3, ["a", "b", "c"], [[1.0], [1.0, 2.0], 3.0], None])
+def test_an_input_that_is_no_list_of_numbers_is_a_difference(tmp_path, log, mean):
+    here = load_cfg("configs/vtfpn_R18_scenes.yaml")
+    model = torch.nn.Linear(3, 2)
+    torch.save({"model": model.state_dict(), "input": {"PIXEL_MEAN": mean}}, tmp_path / "a.pth")
+    checkpointer = SegmentationCheckpointer(model, input_convention=input_convention(here))
+    checkpointer.load(str(tmp_path / "a.pth"))
+    ((level, message),) = told(log)
+    assert level == logging.WARNING and f"MODEL.PIXEL_MEAN {mean}, here [" in message
+
+
 def test_where_basic_blocks_stride_is_no_question():
     assert "STRIDE_IN_1X1" not in input_convention(load_cfg("configs/vtfpn_R18_scenes.yaml"))
 

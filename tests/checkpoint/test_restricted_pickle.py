@@ -147,3 +147,17 @@ def test_options_of_a_torch_file_take_named_attributes_alone(tmp_path):
     torch.save({"model": {"weight": torch.ones(1)}, "args": options}, tmp_path / "model.pth")
     with pytest.raises(CheckpointError, match="is refused: it holds an object that replaces"):
         read_checkpoint(str(tmp_path / "model.pth"))
+
+
+@pytest.mark.parametrize("attribute", ["values", "keys", "get", "__len__"])
+def test_dictionaries_that_replace_their_methods_are_refused(tmp_path, attribute):
+    weights = OrderedDict(weight=torch.ones(1))
+    weights._metadata = {"": {"version": 1}}  # as `state_dict` has it
+    path = str(tmp_path / "model.pth")
+    torch.save({"model": weights}, path)
+    assert read_checkpoint(path)["model"]._metadata == weights._metadata
+    setattr(weights, attribute, 3)
+    for content in (weights, {"model": weights}, {"optimizer": [(weights,)]}):
+        torch.save(content, path)
+        with pytest.raises(CheckpointError, match=f"replaces its method {attribute}"):
+            read_checkpoint(path)

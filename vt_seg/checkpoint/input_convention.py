@@ -53,4 +53,7 @@ def describe_difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, str | bool) or isinstance(b, str | bool):
         return a == b
-    return len(a) == len(b) and np.allclose(a, b, rtol=1e-4, atol=1e-4)
+    try:
+        return len(a) == len(b) and np.allclose(a, b, rtol=1e-4, atol=1e-4)
+    except (TypeError, ValueError):  # of a file, which can hold anything: no numbers, no list
+        return False

@@ -3,6 +3,7 @@
 import logging
 import re
 import zipfile
+from collections import OrderedDict
 from typing import Any
 
 import safetensors
@@ -58,12 +59,30 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     except Exception as error:  # damaged files end in errors of many kinds
         logger.debug("Reading %s ended in: %s", path, error)
         raise CheckpointError(f"{path} {_cause(error, head)}") from error
+    _refuse_replaced_methods(loaded, path)
     if not isinstance(loaded, dict):
         raise CheckpointError(
             f"{path} holds a {type(loaded).__name__}, not a dictionary of weights: save "
             "model.state_dict()"
         )
     return loaded
+
+
+def _refuse_replaced_methods(loaded: Any, path: str) -> None:
+    """Raise CheckpointError if a pickle gave an ``OrderedDict`` an attribute named as a method."""
+    waiting, seen = [loaded], set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen or not isinstance(value, dict | list | tuple):
+            continue
+        seen.add(id(value))
+        replaced = getattr(value, "__dict__", {}).keys() & set(dir(OrderedDict))
+        if replaced:
+            raise CheckpointError(
+                f"{path} is refused: it holds a dictionary that replaces its method "
+                f"{min(replaced)}. Save its weights alone, model.state_dict()"
+            )
+        waiting.extend(dict.values(value) if isinstance(value, dict) else value)
 
 
 def require_readable_file(path: str) -> None:
