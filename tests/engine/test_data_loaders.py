@@ -97,5 +97,5 @@ def test_detectron2s_mapper_refuses_a_named_pipe(tmp_path, config, key):
     os.mkfifo(tmp_path / "pipe.png")
     record = dict.fromkeys(("file_name", "sem_seg_file_name"), str(tmp_path / "file.png"))
     record[key] = str(tmp_path / "pipe.png")
-    with pytest.raises(ValueError, match=r"pipe\.png is a named pipe, not a file"):
+    with pytest.raises(ValueError, match=r"pipe\.png is a named pipe; only regular files"):
         build_mapper(cfg, is_train=True)(record)

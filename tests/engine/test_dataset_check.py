@@ -282,5 +282,5 @@ def test_a_named_pipe_as_mask_is_refused_with_detectron2s_mapper(custom, tmp_pat
     assert len(DatasetCatalog.get("my_train")) == 3
     (tmp_path / "masks/a.png").unlink()
     os.mkfifo(tmp_path / "masks/a.png")
-    with pytest.raises(ValueError, match=r"masks/a\.png is a named pipe, not a file"):
+    with pytest.raises(ValueError, match=r"masks/a\.png is a named pipe; only regular files"):
         check_labelled(cfg)

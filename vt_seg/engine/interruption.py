@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+import torch
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from torch.multiprocessing import ProcessExitedException
@@ -92,6 +93,12 @@ class InterruptionHook(HookBase):
             signal.Signals(self.stopped_by).name,
             self.trainer.iter,
         )
+        if comm.get_world_size() > 1:
+            # A process that exits with threads of its process groups aborts, with another code.
+            # Detectron2 keeps one of the groups in a cache, which would keep its threads.
+            comm.synchronize()
+            comm._get_global_gloo_group.cache_clear()
+            torch.distributed.destroy_process_group()
 
     def _stop(self, signum: int) -> None:
         self._stop_timer()
