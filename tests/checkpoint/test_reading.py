@@ -132,7 +132,7 @@ def test_only_regular_files_are_opened(tmp_path):
         (tmp_path, "a folder"),
         ("/dev/zero", "a device"),
     ):
-        with pytest.raises(CheckpointError, match=f"^{path} is {kind}, not a file"):
+        with pytest.raises(CheckpointError, match=f"^{path} is {kind}; only regular files"):
             read_checkpoint(str(path))
     with pytest.raises(CheckpointError, match=r"cannot be read \(embedded null byte\)"):
         read_checkpoint("a\0b")

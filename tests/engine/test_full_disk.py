@@ -4,7 +4,9 @@ import logging
 import os
 import resource
 import signal
+import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 
 import pytest
@@ -179,3 +181,23 @@ def test_evaluation_on_a_full_disk_does_not_stop_training(cfg, log):
     trainer = trained(cfg, full=(1,), trainer=Full)
     assert trainer.iter == 4 and trainer._last_eval_results["sem_seg"]
     assert "An evaluation's files could not be written ([Errno 27] File too large)" in log.text
+
+
+def test_full_stderr_does_not_stop_training():
+    """The line that says what logs miss goes to stderr, which may be a file on the full disk."""
+    code = """
+import logging, os, resource, signal, sys
+from vt_seg.engine.full_disk import say_once_what_logs_miss
+logger = logging.getLogger("vt_seg")
+logger.addHandler(logging.StreamHandler(sys.stdout))
+say_once_what_logs_miss()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+for _ in range(3):
+    logger.warning("lost")
+os._exit(0)  # without Python's own attempt to flush what cannot be written
+"""
+    with tempfile.TemporaryFile() as full:
+        assert (
+            subprocess.run([sys.executable, "-c", code], stdout=full, stderr=full).returncode == 0
+        )

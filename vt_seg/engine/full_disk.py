@@ -1,5 +1,6 @@
 """Logs and metrics that cannot be written: said once, and training goes on."""
 
+import contextlib
 import errno
 import logging
 import os
@@ -69,4 +70,5 @@ class _SaidOnce:
             type(self._handler).handleError(self._handler, record)
         elif name not in self._said:
             self._said.add(name)
-            os.write(2, f"{name} cannot be written ({error}): training goes on\n".encode())
+            with contextlib.suppress(OSError):  # stderr may be a file on the same disk
+                os.write(2, f"{name} cannot be written ({error}): training goes on\n".encode())

@@ -141,7 +141,8 @@ class InterruptionHook(HookBase):
 
 def _say(text: str) -> None:
     # Not by the logger, which may be writing at this very moment.
-    os.write(2, f"{text}\n".encode())
+    with contextlib.suppress(OSError):  # stderr may be a closed pipe or a full disk
+        os.write(2, f"{text}\n".encode())
 
 
 def _end_at_once(signum: int) -> None:
