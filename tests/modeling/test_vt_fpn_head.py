@@ -159,7 +159,7 @@ def averaged(x, factor, real):
 @pytest.mark.parametrize("size", [(64, 96), (61, 97), (5, 33)])
 @pytest.mark.parametrize("padded", [False, True])
 def test_a_coarse_common_stride_averages_the_finer_maps(common_stride, size, padded):
-    """Each level by itself: convolution, then the mean of the cells or Detectron2's doublings."""
+    """Each level by itself: convolution, then the mean of the cells or Detectron2's upsampling."""
     module = coarse_head(common_stride).eval()
     features = {name: x.double() for name, x in maps(*size, batch=2).items()}
     mask = None

@@ -78,7 +78,7 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
         FileNotFoundError: no such file.
         ValueError: not one channel of class ids (RGB, RGBA, LA, JPEG, grey of 1 to 4 bits),
             values that do not fit, undecodable, or not a regular file; names the file and the
-            remedy.
+            fix.
     """
     content = _read(path)
     _refuse_rescaled_grey(path, content)

@@ -27,8 +27,8 @@ class TokenAttention(nn.Module):
 
     Keys have no bias: what it adds to all of them alike, the softmax takes away.
 
-    Both are multi-head. The equations write the token that asks as ``TK`` and those that answer as
-    ``TQ``; here the names are the usual ones, query and key, and the function is the same.
+    Both are multi-head here; v4's text names no heads. The equations write the query as ``TK`` and
+    the keys as ``TQ``; here the names are the usual ones, and the function is the same.
 
     With a norm it stands after each convolution and, in v4, after the attention. The last one of
     the branch starts at zero (in v4 without a norm nothing can: no weight follows the attention).

@@ -81,7 +81,7 @@ def test_norm_follows_the_last_convolution_and_takes_its_bias(kind, revision):
 @pytest.mark.parametrize("norm", [None, nn.BatchNorm2d])
 def test_only_v4_without_position_code_leaves_equal_channels_as_they_are(kind, revision, norm):
     """v4 Eq. 1 is ``T = X A``; the listing of v1 always has the convolution, and concatenated
-    position codes have to be brought back to C_T channels."""
+    positional encodings have to be brought back to C_T channels."""
     for position, token_channels in product((False, True), (8, 12)):
         tokenizer = tokenizer_of(kind, revision, position, token_channels, norm=norm)
         has_none = revision == "v4" and not position and token_channels == 8
