@@ -7,9 +7,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout too
 
-from vt_seg.data.conversion import panoptic_conversions  # noqa: E402
-from vt_seg.data.conversion.coco_panoptic import FORMATS  # noqa: E402
-from vt_seg.data.conversion.command_line import (  # noqa: E402
+from data_prep.conversion import panoptic_conversions  # noqa: E402
+from data_prep.conversion.coco_panoptic import FORMATS  # noqa: E402
+from data_prep.conversion.command_line import (  # noqa: E402
     SPLITS,
     add_common_arguments,
     run_conversions,

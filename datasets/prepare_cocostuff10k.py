@@ -7,8 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout too
 
-from vt_seg.data.conversion import cocostuff10k_conversion  # noqa: E402
-from vt_seg.data.conversion.command_line import (  # noqa: E402
+from data_prep.conversion import cocostuff10k_conversion  # noqa: E402
+from data_prep.conversion.command_line import (  # noqa: E402
     add_common_arguments,
     run_conversions,
 )

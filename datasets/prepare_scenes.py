@@ -7,8 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout too
 
-from vt_seg.data.painting_command import add_painting_arguments, paint  # noqa: E402
-from vt_seg.data.scenes.writer import SceneSet, write_scenes  # noqa: E402
+from data_prep.synthetic.painting_command import add_painting_arguments, paint  # noqa: E402
+from data_prep.synthetic.scenes.writer import SceneSet, write_scenes  # noqa: E402
 
 
 def image_size(text: str) -> tuple[int, int]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout too
 
-from vt_seg.data.painting_command import add_painting_arguments, at_least, paint  # noqa: E402
-from vt_seg.data.shapes.painter import MIN_SIDE  # noqa: E402
-from vt_seg.data.shapes.writer import ShapeSet, write_shapes  # noqa: E402
+from data_prep.synthetic.painting_command import add_painting_arguments, at_least, paint  # noqa: E402
+from data_prep.synthetic.shapes.painter import MIN_SIDE  # noqa: E402
+from data_prep.synthetic.shapes.writer import ShapeSet, write_shapes  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

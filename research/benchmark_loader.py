@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "datasets"))  # where `data_prep` is
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where `research` is
 
 import vt_seg  # noqa: F401  (first, as it quiets Detectron2)
@@ -31,6 +32,7 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.data import DatasetMapper, detection_utils
 from detectron2.data import transforms as T
 
+from data_prep.synthetic.scenes.writer import SceneSet, scene_files, write_scenes
 from research.benchmark.machine import cpu_name
 from research.benchmark.timing import spread
 from research.marked_section import fill_document, read_document
@@ -39,7 +41,6 @@ from vt_seg.command_line import errors_as_messages, positive_int
 from vt_seg.data import SemSegMapper, read_image, read_mask
 from vt_seg.data.augmentations import FastResizeTransform
 from vt_seg.data.mapper import model_input
-from vt_seg.data.scenes.writer import SceneSet, scene_files, write_scenes
 
 HEIGHT, WIDTH = 480, 640
 SHORT_SIDES = (640, 672, 704, 736, 768, 800)

@@ -41,7 +41,7 @@ def test_installation_holds_the_whole_package_and_nothing_else(tmp_path):
     assert [path.name for path in library.iterdir()] == ["vt_seg"]
     built = files_below(library / "vt_seg")
     assert built == files_below(ROOT / "vt_seg")
-    assert {"vt_seg/py.typed", "vt_seg/visualization/token_page.html"} <= built
+    assert {"vt_seg/py.typed", "vt_seg/visualization/tokens/page.html"} <= built
 
     (information,) = tmp_path.glob("*.egg-info/PKG-INFO")
     metadata = Parser().parsestr(information.read_text(encoding="utf-8"))

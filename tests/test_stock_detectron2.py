@@ -9,7 +9,7 @@ from detectron2.evaluation import SemSegEvaluator
 from detectron2.modeling import SemanticSegmentor
 
 import vt_seg
-from tests.engine.tiny_datasets import write_tiny_scenes
+from tests.tiny_datasets import write_tiny_scenes
 
 RES, PYRAMID = ["res2", "res3", "res4", "res5"], ["p2", "p3", "p4", "p5"]
 

@@ -3,7 +3,7 @@ import pickle
 
 import pytest
 
-from tests.engine.conftest import scenes_root, slim_cfg  # noqa: F401  (fixtures)
+from tests.engine.conftest import scenes_root, slim_cfg  # noqa: F401  (fixtures
 
 
 class Payload:

@@ -8,7 +8,7 @@ import torch
 import torchvision
 from detectron2.modeling import build_backbone, build_model
 
-from tests.modeling.conftest import PYRAMID, small_cfg
+from tests.small_configs import PYRAMID, small_cfg
 from vt_seg.checkpoint.input_convention import input_convention
 from vt_seg.engine import SegmentationCheckpointer, load_cfg
 

@@ -6,9 +6,9 @@ import pytest
 from detectron2.data import transforms as T
 from PIL import Image
 
+from data_prep.synthetic.scenes.painter import paint_scene
 from vt_seg.data.augmentations import FastResizeTransform
 from vt_seg.data.augmentations.resize import FastResizeShortestEdge
-from vt_seg.data.scenes.painter import paint_scene
 
 
 def like_a_photograph(height, width, seed=0):

@@ -1,9 +1,9 @@
 import pytest
 
 import vt_seg
+from tests.small_configs import SLIM, TINY_SCENES, TINY_SHAPES
+from tests.tiny_datasets import write_tiny_scenes, write_tiny_shapes
 from vt_seg.engine import load_cfg
-
-from .tiny_datasets import write_tiny_scenes, write_tiny_shapes
 
 
 def registered_root(write):
@@ -49,22 +49,3 @@ def shapes_cfg(shapes_root, tmp_path):
     cfg.OUTPUT_DIR = str(tmp_path / "out")
     cfg.MODEL.DEVICE = "cpu"
     return cfg
-
-
-TINY_SHAPES = [
-    *("INPUT.CLASSIFICATION.CROP_SIZE", "32", "INPUT.CLASSIFICATION.RESIZE_SIZE", "32"),
-    *("SOLVER.IMS_PER_BATCH", "4", "SOLVER.MAX_ITER", "2", "SOLVER.WARMUP_ITERS", "0"),
-    *("DATALOADER.NUM_WORKERS", "0", "SEED", "1"),
-]
-TINY_SCENES = [
-    *("INPUT.MIN_SIZE_TRAIN", "(64,)", "INPUT.MIN_SIZE_TEST", "64"),
-    *("SOLVER.IMS_PER_BATCH", "4", "SOLVER.MAX_ITER", "2", "SOLVER.WARMUP_ITERS", "0"),
-    *("SOLVER.REFERENCE_WORLD_SIZE", "0", "DATALOADER.NUM_WORKERS", "0", "SEED", "1"),
-    *("MODEL.SEM_SEG_HEAD.CONVS_DIM", "32", "MODEL.FPN.OUT_CHANNELS", "32"),
-]
-SLIM = [
-    *("MODEL.RESNETS.DEPTH", "50", "MODEL.RESNETS.STEM_OUT_CHANNELS", "8"),
-    *("MODEL.RESNETS.RES2_OUT_CHANNELS", "16", "MODEL.RESNETS.WIDTH_PER_GROUP", "4"),
-    *("MODEL.VT_FPN.TOKEN_CHANNELS", "64", "MODEL.VT_FPN.NUM_TOKENS", "4"),
-    *("MODEL.VT_FPN.NORM", "BN"),
-]

@@ -6,9 +6,10 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
+from tests.small_configs import small_cfg
 from vt_seg.engine import Trainer, freeze_all_but, load_cfg
 
-from ..modeling.conftest import small_cfg, wake
+from ..modeling.conftest import wake
 
 ATTENTION = re.compile(
     r"\.tokenizers\.\d\.(attention_filter|query|key|value)\."

@@ -12,10 +12,9 @@ from PIL import Image
 from torch.nn.functional import one_hot
 
 import vt_seg
+from tests.tiny_datasets import write_coco, write_lip, write_tiny_scenes
 from vt_seg.data import mask_loader, read_mask
 from vt_seg.evaluation import SegmentationEvaluator
-
-from ..engine.tiny_datasets import write_coco, write_lip, write_tiny_scenes
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ from detectron2.utils import comm
 from torch.nn import functional
 
 from tests.layers.numerical_gradients import largest_gradient_error
-from tests.modeling.conftest import small_cfg, wake
+from tests.modeling.conftest import wake
+from tests.small_configs import small_cfg
 
 TOLERANCE = 1e-8
 

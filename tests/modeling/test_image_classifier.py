@@ -8,7 +8,8 @@ from detectron2.modeling import build_model
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-from tests.modeling.conftest import small_cfg, wake
+from tests.modeling.conftest import wake
+from tests.small_configs import small_cfg
 from vt_seg.engine import SegmentationCheckpointer, load_cfg
 
 RESNET, VT_RESNET = "build_resnet_backbone", "build_vt_resnet_backbone"

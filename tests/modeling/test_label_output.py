@@ -9,10 +9,11 @@ import torch
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_model
 from torch import nn
 
+from tests.small_configs import PYRAMID, small_cfg
 from vt_seg.engine import load_cfg
 from vt_seg.modeling import PaddingAwareSegmentor, SemSegFPNLossHead, VTFPNHead
 
-from .conftest import PYRAMID, sem_seg_batch, small_cfg, wake
+from .conftest import sem_seg_batch, wake
 from .test_logit_map import WARP
 
 KINDS = ["PaddingAwareSegmentor", "UnwarpingSemanticSegmentor"]

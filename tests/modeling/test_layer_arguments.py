@@ -6,7 +6,8 @@ from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_backbone
 
-from tests.modeling.conftest import small_cfg, wake
+from tests.modeling.conftest import wake
+from tests.small_configs import small_cfg
 from vt_seg.layers import VisualTransformerStack
 from vt_seg.modeling.layer_arguments import visual_transformer_arguments
 from vt_seg.modeling.vt_fpn_neck import build_vt_fpn_neck

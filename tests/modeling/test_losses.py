@@ -8,10 +8,11 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_model
 from torch.nn import functional as F
 
+from tests.small_configs import PYRAMID, small_cfg
 from vt_seg.modeling import SegmentationLoss, SemSegFPNLossHead
 from vt_seg.modeling.losses import segmentation_loss
 
-from .conftest import PYRAMID, sem_seg_batch, small_cfg
+from .conftest import sem_seg_batch
 
 CLASSES, IGNORED = 4, 255
 WEIGHTS = [0.5, 2.0, 0.0, 1.25]

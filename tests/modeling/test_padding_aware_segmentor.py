@@ -3,7 +3,8 @@ import torch
 from detectron2.modeling import Backbone, build_model
 from torch import nn
 
-from tests.modeling.conftest import PYRAMID, sem_seg_batch, small_cfg, wake
+from tests.modeling.conftest import sem_seg_batch, wake
+from tests.small_configs import PYRAMID, small_cfg
 from vt_seg.modeling.padding_aware_segmentor import padding_mask
 
 

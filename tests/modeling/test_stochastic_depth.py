@@ -7,7 +7,8 @@ import torch
 from detectron2.modeling import build_backbone
 from torchvision.ops import StochasticDepth
 
-from tests.modeling.conftest import small_cfg, wake
+from tests.modeling.conftest import wake
+from tests.small_configs import small_cfg
 from vt_seg.layers import VisualTransformer
 from vt_seg.modeling import add_stochastic_depth
 

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from timm.layers import FrozenBatchNormAct2d
 from torch import nn
 
-from tests.modeling.conftest import PYRAMID, RES, sem_seg_batch, small_cfg
+from tests.modeling.conftest import sem_seg_batch
+from tests.small_configs import PYRAMID, RES, small_cfg
 from vt_seg.engine import adapt_to_machine
 
 CNN, CONVNEXT, SWIN = "mobilenetv3_small_050", "test_convnext", "swin_tiny_patch4_window7_224"

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.small_configs import small_cfg
 from vt_seg.data.augmentations import LabelSwapFlipTransform, swapped_order
 from vt_seg.data.datasets.lip_labels import LIP_FLIP_LABEL_PAIRS
 from vt_seg.data.mapper import model_input
@@ -20,7 +21,7 @@ from vt_seg.modeling.test_time_augmentation import (
     describe_tta,
 )
 
-from .conftest import small_cfg, wake
+from .conftest import wake
 from .pixelwise import pixelwise_segmentor
 
 PAIRS = ((1, 2),)

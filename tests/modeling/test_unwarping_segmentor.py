@@ -6,6 +6,7 @@ import torch
 from detectron2.data import transforms as T
 from detectron2.modeling import SemanticSegmentor, build_model
 
+from tests.small_configs import small_cfg
 from vt_seg.data.augmentations import AffineWarp, AffineWarpTransform
 from vt_seg.data.augmentations.affine_warp import centred_matrix
 from vt_seg.data.mapper import model_input
@@ -13,7 +14,7 @@ from vt_seg.modeling import UnwarpingSemanticSegmentor
 from vt_seg.modeling.unwarping_segmentor import unwarp
 
 from ..data.test_augmentations_affine import away_from_borders, blobs
-from .conftest import sem_seg_batch, small_cfg
+from .conftest import sem_seg_batch
 from .pixelwise import pixelwise_segmentor
 
 # Classes told apart by colour: black border (4), grey (0), blue, green, red.

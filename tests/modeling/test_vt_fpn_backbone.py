@@ -10,7 +10,8 @@ from detectron2.modeling.backbone.regnet import RegNet, ResBottleneckBlock, Simp
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
 
-from tests.modeling.conftest import PYRAMID, RES, sem_seg_batch, small_cfg, wake
+from tests.modeling.conftest import sem_seg_batch, wake
+from tests.small_configs import PYRAMID, RES, small_cfg
 from vt_seg.layers import VTFPN
 from vt_seg.modeling.vt_fpn_backbone import VTFPNBackbone
 from vt_seg.modeling.vt_fpn_neck import build_vt_fpn_neck

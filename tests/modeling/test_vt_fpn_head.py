@@ -8,7 +8,8 @@ from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from torch import nn
 from torch.nn import functional as F
 
-from tests.modeling.conftest import PYRAMID, RES, sem_seg_batch, small_cfg, wake
+from tests.modeling.conftest import sem_seg_batch, wake
+from tests.small_configs import PYRAMID, RES, small_cfg
 from vt_seg.modeling import SemSegFPNLossHead, VTFPNHead
 from vt_seg.modeling.average_pooling import average_pool
 from vt_seg.modeling.upsampling import upsample

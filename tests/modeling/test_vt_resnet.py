@@ -7,7 +7,8 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
 from detectron2.modeling import build_backbone, build_model
 
-from tests.modeling.conftest import RES, sem_seg_batch, small_cfg, wake
+from tests.modeling.conftest import sem_seg_batch, wake
+from tests.small_configs import RES, small_cfg
 from vt_seg.checkpoint.torchvision_resnet import (
     convert_torchvision_resnet,
     is_torchvision_resnet,

@@ -7,10 +7,9 @@ import torch
 from detectron2.modeling import build_model
 
 import vt_seg
+from tests.tiny_datasets import write_tiny_scenes
 from tools.demo import main, parse_args
 from vt_seg.engine import SegmentationCheckpointer, load_cfg
-
-from ..engine.tiny_datasets import write_tiny_scenes
 
 SMALL = ["MODEL.SEM_SEG_HEAD.CONVS_DIM", "32", "MODEL.FPN.OUT_CHANNELS", "32"]
 CONFIG = "configs/fpn_R18_scenes.yaml"

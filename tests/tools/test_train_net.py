@@ -14,9 +14,8 @@ from detectron2.engine import default_argument_parser
 from detectron2.engine.launch import _find_free_port
 
 import vt_seg
+from tests.tiny_datasets import write_coco, write_lip, write_tiny_scenes
 from tools.train_net import main
-
-from ..engine.tiny_datasets import write_coco, write_lip, write_tiny_scenes
 
 # Two images per iteration, two iterations, one CPU process, no download.
 TINY = [

@@ -9,12 +9,12 @@ import pytest
 from detectron2.engine import default_argument_parser
 
 import vt_seg
+from tests.small_configs import TINY_SHAPES
+from tests.tiny_datasets import write_tiny_shapes
 from tools.train_net import main
 from vt_seg.data.datasets.registration import unregister
 
 from ..data.image_files import gradient, write_png
-from ..engine.conftest import TINY_SHAPES
-from ..engine.tiny_datasets import write_tiny_shapes
 from .conftest import ROOT
 
 SLIM = ["MODEL.VT_RESNET.TOKEN_CHANNELS", "64", "MODEL.VT_RESNET.NUM_TOKENS", "4"]

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 import vt_seg
+from tests.tiny_datasets import write_lip
 from tools.visualize_data import main, parse_args
-
-from ..engine.tiny_datasets import write_lip
 
 CONFIG = "configs/fpn_R50_lip.yaml"
 

@@ -11,9 +11,10 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from .atomic_files import write_atomically
+from vt_seg.files.atomic_writer import write_atomically
+from vt_seg.files.regular_files import require_regular_file
+
 from .readers import MaskLoader, mask_loader
-from .regular_files import require_regular_file
 
 
 class _LabelCounts(Dataset):

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from torchvision.datasets.folder import find_classes
 
+from vt_seg.files.folder_walk import walk_following_links
+
 from .datasets.registration import free_name
-from .folder_walk import walk_following_links
 from .name_lists import read_class_names
 from .pairing import IMAGE_EXTENSIONS
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from detectron2.utils.file_io import PathManager
 
+from vt_seg.files.regular_files import require_regular_file
+
 from .pairing import IMAGE_EXTENSIONS, MASK_EXTENSIONS
-from .regular_files import require_regular_file
 
 
 def read_names(path: str | os.PathLike) -> list[str]:

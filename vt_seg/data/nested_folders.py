@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 
-from .folder_walk import walk_following_links
+from vt_seg.files.folder_walk import walk_following_links
 
 _DEEPEST = 6
 

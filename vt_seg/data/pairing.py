@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from .folder_walk import walk_following_links
+from vt_seg.files.folder_walk import walk_following_links
+
 from .pairing_hints import hint_for_unpaired
 
 IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})

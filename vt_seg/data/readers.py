@@ -18,8 +18,9 @@ from detectron2.data.detection_utils import convert_PIL_to_numpy
 from detectron2.utils.file_io import PathManager
 from PIL import Image, ImageOps
 
+from vt_seg.files.regular_files import require_regular_file
+
 from .label_check import check_labels
-from .regular_files import require_regular_file
 
 _UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 _DEEP_MODES = ("I", "F")  # and "I;16", "I;16B", ...

@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog, detection_utils
 from vt_seg.data import mask_loader
 from vt_seg.data.image_folder import class_names, different_classes
 from vt_seg.data.metadata_check import flip_faults, metadata_faults, unregistered
-from vt_seg.data.regular_files import require_regular_file
+from vt_seg.files.regular_files import require_regular_file
 
 from .data_loaders import is_classifier, is_semantic_segmentor, mapper_name
 

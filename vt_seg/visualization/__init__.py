@@ -8,9 +8,9 @@ from .panels import contact_sheet, side_by_side
 from .picture_files import spread_evenly
 from .predictions import draw_dataset, draw_files
 from .samples import Sample, View, draw_samples
-from .token_drawing import draw_tokens
-from .token_maps import TokenMaps, capture_tokens
-from .token_study import LevelMaps, TokenStudy, study_tokens
+from .tokens.drawing import draw_tokens
+from .tokens.maps import TokenMaps, capture_tokens
+from .tokens.study import LevelMaps, TokenStudy, study_tokens
 
 __all__ = [
     "Drawn",

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from detectron2.utils.file_io import PathManager
 
+from vt_seg.files.regular_files import require_regular_file
+
 from ..nested_folders import only_folder, walk_folders
 from ..pairing import IMAGE_EXTENSIONS, MASK_EXTENSIONS, pair_images_and_masks
-from ..regular_files import require_regular_file
 from .lip_labels import LIP_FLIP_LABEL_PAIRS, LIP_LABELS
 from .registration import dataset_root, register_folders
 

@@ -6,8 +6,8 @@ import os
 from functools import partial
 
 from ..pairing import pair_images_and_masks
-from ..scenes import CONTEXT_CLASS_NAMES, SCENE_CLASS_NAMES, SCENE_CLASSES
 from .registration import dataset_root, register_folders
+from .scenes_labels import CONTEXT_CLASS_NAMES, SCENE_CLASS_NAMES, SCENE_CLASSES
 
 
 def register_scenes(root: str | None = None) -> None:

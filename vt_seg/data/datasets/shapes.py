@@ -5,8 +5,21 @@ from __future__ import annotations
 import os
 
 from ..image_folder import register_image_folder
-from ..shapes import SHAPE_NAMES
 from .registration import dataset_root
+
+# Sorted, so that a label is a folder's place among the sorted folders.
+SHAPE_NAMES = (
+    "arrow",
+    "crescent",
+    "cross",
+    "disc",
+    "drop",
+    "heart",
+    "ring",
+    "square",
+    "star",
+    "triangle",
+)
 
 
 def register_shapes(root: str | None = None) -> None:

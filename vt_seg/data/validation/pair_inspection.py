@@ -10,8 +10,9 @@ import numpy as np
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
+from vt_seg.files.regular_files import require_regular_file
+
 from ..readers import read_image, read_mask
-from ..regular_files import require_regular_file
 from .findings import Finding, Level
 
 _ORIENTATION = 0x0112

@@ -10,13 +10,13 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..conversion.mat_files import read_mat_annotation
 from ..datasets.coco_stuff_labels import (
     COCO_STUFF_91_CLASSES,
     COCO_STUFF_171_CLASSES,
     COCO_STUFF_LABELS,
 )
 from ..datasets.lip_labels import LIP_LABELS
+from ..mat_files import read_mat_annotation
 from .statistics import Statistics
 
 _CONVERT = "convert them: python datasets/prepare_{}.py, see datasets/README.md"

@@ -1,6 +1,0 @@
-"""vt_shapes: a procedural image folder of ten classes, for classification without a download."""
-
-from .outlines import SHAPE_NAMES, outline
-from .painter import PAINTER_VERSION, paint_shape, shape_of
-
-__all__ = ["PAINTER_VERSION", "SHAPE_NAMES", "outline", "paint_shape", "shape_of"]
