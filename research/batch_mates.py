@@ -29,7 +29,7 @@ from detectron2.modeling import build_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vt_seg.checkpoint.input_convention import input_convention
+from vt_seg.checkpoint import input_convention
 from vt_seg.engine import SegmentationCheckpointer, adapt_to_machine, load_cfg, use_trained_weights
 from vt_seg.engine.data_loaders import build_mapper
 from vt_seg.layers.spatial_attention import resize_mask

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from vt_seg.checkpoint.last_checkpoint import last_checkpoint
+from vt_seg.checkpoint import last_checkpoint
 from vt_seg.engine import SegmentationCheckpointer
 
 

@@ -9,10 +9,7 @@ from detectron2.modeling import build_backbone, build_model
 
 from tests.modeling.conftest import sem_seg_batch, wake
 from tests.small_configs import RES, small_cfg
-from vt_seg.checkpoint.torchvision_resnet import (
-    convert_torchvision_resnet,
-    is_torchvision_resnet,
-)
+from vt_seg.checkpoint import convert_torchvision_resnet, is_torchvision_resnet
 
 
 def vt_resnet_cfg(depth=18):

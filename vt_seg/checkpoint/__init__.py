@@ -1,6 +1,26 @@
-"""Weights: files read as data, names brought together, and what was loaded said."""
+"""Checkpoints: files read as data, weights converted and checked, and what was loaded reported."""
 
-from .reading import CheckpointError, read_checkpoint
+from .checkpointer import SegmentationCheckpointer
+from .conversions import convert_torchvision_resnet, is_torchvision_resnet
+from .input_conventions import describe_difference, input_convention
+from .reading import CheckpointError, last_checkpoint, read_checkpoint
+from .state_dicts import describe_other_model, read_weights, require_named_tensors, split_weights
 from .tensor_check import check_tensors
+from .timm_weights import load_timm_weights
 
-__all__ = ["CheckpointError", "check_tensors", "read_checkpoint"]
+__all__ = [
+    "CheckpointError",
+    "SegmentationCheckpointer",
+    "check_tensors",
+    "convert_torchvision_resnet",
+    "describe_difference",
+    "describe_other_model",
+    "input_convention",
+    "is_torchvision_resnet",
+    "last_checkpoint",
+    "load_timm_weights",
+    "read_checkpoint",
+    "read_weights",
+    "require_named_tensors",
+    "split_weights",
+]

@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill, and that may come from torchvision or an image classifier."""
+"""Write checkpoints that survive a kill; load those of Detectron2, torchvision and classifiers."""
 
 import logging
 import os
@@ -11,27 +11,26 @@ from torch import nn
 
 from vt_seg.files.atomic_writer import atomic_file, write_atomically
 
-from . import torchvision_resnet
-from .classifier_backbone import (
+from .conversions import (
+    TORCHVISION_INPUT,
     backbone_prefix,
-    counted,
-    describe_transfer,
+    convert_torchvision_resnet,
     is_classifier_checkpoint,
+    is_torchvision_resnet,
     move_backbone,
-    under_classifier_names,
+    resnet_to_classifier,
 )
-from .fit import report_fit
-from .input_convention import describe_difference
-from .last_checkpoint import last_checkpoint
-from .layouts import to_detectron2_layout
-from .reading import CheckpointError, read_checkpoint, require_readable_file
+from .input_conventions import describe_difference
+from .load_report import report_load
+from .reading import CheckpointError, last_checkpoint, read_checkpoint, require_readable_file
+from .state_dicts import to_detectron2_layout, without_counters
 from .tensor_check import check_tensors
 
 logger = logging.getLogger(__name__)
 
 
 class SegmentationCheckpointer(DetectionCheckpointer):
-    """Detectron2's checkpointer for all models here, classifiers too, with additions.
+    """Detectron2's checkpointer with additions, for all models here, classifiers too.
 
     Files get their names only when they are complete. fvcore writes both the checkpoint and the
     file ``last_checkpoint`` in place: a kill while one is being overwritten would leave a run
@@ -42,13 +41,11 @@ class SegmentationCheckpointer(DetectionCheckpointer):
     Nothing loaded, or weights that are not finite or no floats, are an error; so is a part of the
     model that is left random, with ``require_complete`` and in resuming.
 
-    torchvision's ResNet checkpoints are recognised by their keys and converted.
+    torchvision's ResNets are recognised by their keys and converted; checkpoints of an
+    ``ImageClassifier`` become the backbone of any other model.
 
-    Checkpoints of an ``ImageClassifier`` become the backbone of any other model; the log says in a
-    few lines what was loaded and what starts fresh.
-
-    A checkpoint records which input its weights expect (channel order, mean, deviation); loading it
-    for another is a warning.
+    A checkpoint records which input its weights expect (channel order, mean, std); loading it for
+    another is a warning.
     """
 
     def __init__(
@@ -60,25 +57,27 @@ class SegmentationCheckpointer(DetectionCheckpointer):
         require_complete: bool = False,
         **kwargs: Any,
     ) -> None:
-        """
+        """Initialise the checkpointer.
+
         Args:
-            model, save_dir, kwargs: as for ``DetectionCheckpointer``.
-            input_convention: of :func:`vt_seg.checkpoint.input_convention.input_convention`, to
-                record and to compare; None for neither.
+            model: the model, possibly in ``DistributedDataParallel``.
+            save_dir: folder of the checkpoints.
+            input_convention: result of :func:`vt_seg.checkpoint.input_convention`, to record and
+                to compare; None for neither.
             require_complete: whether ``load`` has to set every tensor of the model, as evaluation
                 and prediction want; fine-tuning does not.
+            kwargs: as for ``DetectionCheckpointer``.
         """
         super().__init__(model, save_dir, **kwargs)
         self.input_convention = input_convention
         self.require_complete = require_complete
-        self._transfer_prefix: str | None = None  # set while a classifier is loaded as a backbone
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write ``<save_dir>/<name>.pth`` and point ``last_checkpoint`` to it.
 
         Args:
             name: file name without extension.
-            kwargs: what to save beside the model and the checkpointables.
+            kwargs: what to save with the model and the checkpointables.
         """
         if not self.save_dir or not self.save_to_disk:
             return
@@ -106,18 +105,17 @@ class SegmentationCheckpointer(DetectionCheckpointer):
     def get_checkpoint_file(self) -> str:
         """Return the path that ``last_checkpoint`` names, "" if it names none in this folder.
 
-        For ``resume_or_load(resume=True)`` in training loops of others. The trainer and the tools
-        here take the newest whole checkpoint, with or without that file
-        (:mod:`vt_seg.engine.run_folder`).
+        Training loops of others call this to resume. The trainer and the tools here take the newest
+        whole checkpoint, with or without that file (:mod:`vt_seg.engine.run_folder`).
         """
         return last_checkpoint(self.save_dir)
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
-        """Load as Detectron2's; the log says how much, and warns of weights for another input.
+        """Load weights as Detectron2 does, report how many, and warn of those for another input.
 
         Args:
             path: a file, or an address that Detectron2's path manager knows; "" loads nothing.
-            checkpointables: names of what is loaded beside the model; None for all. If there are
+            checkpointables: names of what is loaded with the model; None for all. If there are
                 any, training goes on, and the model has to be complete.
 
         Returns:
@@ -134,7 +132,7 @@ class SegmentationCheckpointer(DetectionCheckpointer):
         try:
             rest = super().load(path, checkpointables)
         finally:
-            self._parsed_url_during_load = None  # Detectron2 leaves it behind an error
+            self._parsed_url_during_load = None  # Detectron2 does not reset it after an error
         if isinstance(rest.get("input"), dict) and self.input_convention is not None:
             difference = describe_difference(rest["input"], self.input_convention)
             if difference:
@@ -143,7 +141,7 @@ class SegmentationCheckpointer(DetectionCheckpointer):
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         loaded = to_detectron2_layout(read_checkpoint(filename), filename)
-        query = parse_qs(self._parsed_url_during_load.query)
+        query = parse_qs(urlparse(self._source).query)
         heuristics = query.pop("matching_heuristics", ["False"]) == ["True"]
         loaded["matching_heuristics"] = heuristics or loaded.get("matching_heuristics") is True
         if query:
@@ -152,44 +150,37 @@ class SegmentationCheckpointer(DetectionCheckpointer):
                 "matching_heuristics=True is"
             )
         for part in loaded.values():
-            if isinstance(part, dict):  # the model and, beside it, an average of its weights
+            if isinstance(part, dict):  # the model and, next to it, an average of its weights
                 check_tensors(part, self._source, self.model.state_dict())
-        if torchvision_resnet.is_torchvision_resnet(loaded["model"]):
+        if is_torchvision_resnet(loaded["model"]):
             self.logger.info("%s is a torchvision ResNet: converting its names", filename)
-            weights = torchvision_resnet.convert_torchvision_resnet(loaded["model"])
-            source = {"__author__": "torchvision", "input": torchvision_resnet.INPUT_CONVENTION}
+            weights = convert_torchvision_resnet(loaded["model"])
+            source = {"__author__": "torchvision", "input": TORCHVISION_INPUT}
             if is_classifier_checkpoint(self.model.state_dict()):
-                return {"model": under_classifier_names(weights), **source}
+                return {"model": resnet_to_classifier(weights), **source}
             return {"model": weights, "matching_heuristics": True, **source}
         return loaded
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
-        self._transfer_prefix = None
+        self._classifier_to: str | None = None
         if is_classifier_checkpoint(checkpoint["model"]):
             prefix = backbone_prefix(self.model)
             checkpoint["model"] = move_backbone(checkpoint["model"], prefix)
             if not is_classifier_checkpoint(self.model.state_dict()):
-                self._transfer_prefix = prefix
+                self._classifier_to = prefix.rstrip(".") or "this model"
         self._file_keys = list(checkpoint["model"])
         return super()._load_model(checkpoint)
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
         for keys in (incompatible.missing_keys, incompatible.unexpected_keys):
-            keys[:] = counted(keys)
-        model_keys = list(self.model.state_dict())
-        report_fit(
+            keys[:] = without_counters(keys)
+        report_load(
             self._source,
             self._file_keys,
-            model_keys,
-            incompatible.missing_keys,
-            incompatible.incorrect_shapes,
-            self._complete,
+            self.model.state_dict(),
+            *incompatible,
+            require_complete=self._complete,
+            classifier_to=self._classifier_to,
         )
-        prefix, self._transfer_prefix = self._transfer_prefix, None
-        if prefix is None:
+        if self._classifier_to is None:
             super()._log_incompatible_keys(incompatible)
-            return
-        in_backbone = {key for key in counted(model_keys) if key.startswith(prefix)}
-        fits = not incompatible.incorrect_shapes and in_backbone - set(incompatible.missing_keys)
-        summary = describe_transfer(model_keys, *incompatible, prefix)
-        logger.log(logging.INFO if fits else logging.WARNING, summary)

@@ -1,12 +1,12 @@
-"""Checkpoint files read as data: no file can run code, and what is wrong with one is said."""
+"""Read checkpoint files as data: no file runs code, and errors say what is wrong with one."""
 
 import logging
+import os
 import re
 import zipfile
 from collections import OrderedDict
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 
@@ -16,9 +16,10 @@ from .restricted_pickle import ALLOWED, load_restricted
 
 logger = logging.getLogger(__name__)
 
-_HEAD = 64
+_HEAD = 64  # bytes that tell the formats apart
 _ZIP = b"PK\x03\x04"  # torch.save since 1.6
-_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before: its magic number
+_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number of torch.save before
+_LONGEST_HINT = 4096
 
 _NO_WEIGHTS = {
     b"version https://git-lfs": (
@@ -30,17 +31,14 @@ _NO_WEIGHTS = {
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used: the message has the file, what is wrong and the fix."""
+    """A checkpoint cannot be used; the message names the file, the problem and the fix."""
 
 
 def read_checkpoint(path: str) -> dict[str, Any]:
-    """Return what a checkpoint file holds, on the CPU.
+    """Return the content of a checkpoint file, on the CPU.
 
     The content decides how it is read, not the name: ``torch.save`` (with ``weights_only``),
     pickles of NumPy arrays as in Detectron2's model zoo (:mod:`.restricted_pickle`), safetensors.
-
-    Args:
-        path: a local file.
 
     Raises:
         CheckpointError: if ``path`` is not a regular file, holds no weights (a web page, a Git LFS
@@ -51,14 +49,14 @@ def read_checkpoint(path: str) -> dict[str, Any]:
         head = file.read(_HEAD)
     if not head:
         raise CheckpointError(f"{path} is empty: copy or download it again")
-    for beginning, fault in _NO_WEIGHTS.items():
+    for beginning, problem in _NO_WEIGHTS.items():
         if head.lstrip().startswith(beginning) and not _is_safetensors(head):
-            raise CheckpointError(f"{path} {fault}")
+            raise CheckpointError(f"{path} {problem}")
     try:
         loaded = _load(path, head)
     except Exception as error:  # damaged files end in errors of many kinds
         logger.debug("Reading %s ended in: %s", path, error)
-        raise CheckpointError(f"{path} {_cause(error, head)}") from error
+        raise CheckpointError(f"{path} {_describe_failure(error, head)}") from error
     _refuse_replaced_methods(loaded, path)
     if not isinstance(loaded, dict):
         raise CheckpointError(
@@ -66,6 +64,81 @@ def read_checkpoint(path: str) -> dict[str, Any]:
             "model.state_dict()"
         )
     return loaded
+
+
+def require_readable_file(path: str) -> None:
+    """Raise CheckpointError unless ``path`` is a regular file that may be read.
+
+    Raises:
+        CheckpointError: if there is no file, or it is a folder, a FIFO or a device, or permission
+            is denied.
+    """
+    try:
+        require_regular_file(path)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    try:
+        with open(path, "rb"):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        cause = getattr(error, "strerror", None) or error
+        raise CheckpointError(
+            f"{path} cannot be read ({cause}): name a file with weights"
+        ) from error
+
+
+def last_checkpoint(folder: str) -> str:
+    """Return the path of the checkpoint that ``folder/last_checkpoint`` names, or "".
+
+    The checkpoint itself is not looked at. Hints that cannot be followed are ignored with a
+    warning, since checkpoints are found without them: a ``last_checkpoint`` that is no regular
+    file or cannot be read, and a name that leads out of the folder, as a path or by a link.
+    """
+    hint = os.path.join(folder, "last_checkpoint")
+    if not os.path.lexists(hint):
+        return ""
+    try:
+        require_readable_file(hint)
+    except CheckpointError as error:
+        logger.warning("last_checkpoint is ignored: %s", error)
+        return ""
+    with open(hint, encoding="utf-8", errors="replace") as file:
+        name = file.read(_LONGEST_HINT).strip()
+    if not name:
+        return ""
+    path = os.path.join(folder, name)
+    is_name = name == os.path.basename(name) and "\0" not in name
+    if not is_name or os.path.dirname(os.path.realpath(path)) != os.path.realpath(folder):
+        logger.warning(
+            "%s: last_checkpoint leads out of the folder (%s) and is ignored.", folder, name[:200]
+        )
+        return ""
+    return path
+
+
+def _load(path: str, head: bytes) -> Any:
+    if head.startswith((_ZIP, _LEGACY)):
+        # PyTorch alone refuses NumPy's numbers and arrays, which lie beside weights as metrics or
+        # states of random generators.
+        allowed: list[Any] = [(function, name) for name, function in ALLOWED.items()]
+        # The file is opened here, as torch.load goes by the extension of a path.
+        with open(path, "rb") as file, torch.serialization.safe_globals(allowed):
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+        if head.startswith(_ZIP):
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()  # torch.load does not compare checksums
+            if damaged:
+                raise zipfile.BadZipFile(f"checksum of {damaged}")
+        return loaded
+    if _is_safetensors(head):
+        return safetensors.torch.load_file(path)
+    with open(path, "rb") as file:
+        return load_restricted(file)
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """Return True if 8 bytes, the length of a JSON header, precede its opening brace."""
+    return head[4:9] == b"\0\0\0\0{"
 
 
 def _refuse_replaced_methods(loaded: Any, path: str) -> None:
@@ -85,54 +158,9 @@ def _refuse_replaced_methods(loaded: Any, path: str) -> None:
         waiting.extend(dict.values(value) if isinstance(value, dict) else value)
 
 
-def require_readable_file(path: str) -> None:
-    """Raise CheckpointError unless ``path`` is a regular file that may be read.
-
-    Raises:
-        CheckpointError: if there is nothing, a folder, a FIFO or a device, or a file of others.
-    """
-    try:
-        require_regular_file(path)
-    except ValueError as error:
-        raise CheckpointError(str(error)) from error
-    try:
-        with open(path, "rb"):
-            pass
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        cause = getattr(error, "strerror", None) or error
-        raise CheckpointError(
-            f"{path!s} cannot be read ({cause}): name a file with weights"
-        ) from error
-
-
-def _load(path: str, head: bytes) -> Any:
-    if head.startswith((_ZIP, _LEGACY)):
-        # torch alone refuses NumPy's numbers and arrays: weights of other frameworks, metrics
-        # beside the weights, the state of a generator.
-        allowed = [(function, name) for name, function in ALLOWED.items()]
-        # An open file, since torch goes by the extension of a path.
-        with open(path, "rb") as file, torch.serialization.safe_globals(allowed):
-            loaded = torch.load(file, map_location="cpu", weights_only=True)
-        if head.startswith(_ZIP):
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()  # torch does not compare checksums
-            if damaged:
-                raise zipfile.BadZipFile(f"checksum of {damaged}")
-        return loaded
-    if _is_safetensors(head):
-        return safetensors.torch.load_file(path)
-    with open(path, "rb") as file:
-        return load_restricted(file)
-
-
-def _is_safetensors(head: bytes) -> bool:
-    """Return True for the length of a header, in 8 bytes, and the header, which is JSON."""
-    return head[4:9] == b"\0\0\0\0{"
-
-
-def _cause(error: Exception, head: bytes) -> str:
-    """What is wrong with a file by the error that reading it ended in, and what to do."""
-    text = str(error).split("WeightsUnpickler error: ")[-1].strip()  # torch puts advice before
+def _describe_failure(error: Exception, head: bytes) -> str:
+    """Return what is wrong with a file whose reading ended in ``error``, and the fix."""
+    text = str(error).split("WeightsUnpickler error: ")[-1].strip()  # PyTorch puts advice before
     refused = re.search(r"GLOBAL (\S+)", text)
     if refused:
         return (
@@ -146,7 +174,7 @@ def _cause(error: Exception, head: bytes) -> str:
             "torch.save(torch.jit.load(FILE).state_dict(), NEW_FILE)"
         )
     first = text.split("\n")[0].split(". ")[0][:120]
-    if first.startswith(("an array of", "an object", "bytes in")):  # of the restricted pickle
+    if first.startswith(("an array of", "an object", "bytes in")):  # from the restricted pickle
         return f"is refused: it holds {first}. Save its weights alone, as arrays of numbers"
     known = head.startswith((_ZIP, _LEGACY)) or _is_safetensors(head)
     kind = "truncated or damaged" if known else "truncated, damaged or no checkpoint"

@@ -1,6 +1,6 @@
 """Training, evaluation and prediction as Detectron2 does them, with what a user has to be told."""
 
-from vt_seg.checkpoint.checkpointer import SegmentationCheckpointer
+from vt_seg.checkpoint import SegmentationCheckpointer
 
 from .class_weights import with_class_weights
 from .config_check import check_config, check_has_datasets

@@ -10,18 +10,26 @@ from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vt_seg.checkpoint import CheckpointError, check_tensors
-from vt_seg.checkpoint.layouts import require_named_tensors
-from vt_seg.checkpoint.same_model import describe_other_model
+from vt_seg.checkpoint import (
+    CheckpointError,
+    check_tensors,
+    describe_other_model,
+    require_named_tensors,
+)
 from vt_seg.files.atomic_writer import atomic_file
-from vt_seg.modeling.data_parallel import unwrapped
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_KEY = "ema"
 FINAL_FILE = "model_final_ema.pth"
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model inside ``DistributedDataParallel``."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
 
 
 class WeightEMA(AveragedModel):
@@ -48,14 +56,14 @@ class WeightEMA(AveragedModel):
         """
         if not 0 <= decay < 1:
             raise ValueError(f"SOLVER.EMA.DECAY is {decay}: it must be at least 0 and below 1")
-        super().__init__(unwrapped(model), multi_avg_fn=self._average, use_buffers=True)
+        super().__init__(_unwrapped(model), multi_avg_fn=self._average, use_buffers=True)
         self.decay = decay
         self.warmup = warmup
         self.requires_grad_(False)
 
     def update_parameters(self, model: nn.Module) -> None:
         """Take the weights of ``model``, perhaps in ``DistributedDataParallel``, into account."""
-        super().update_parameters(unwrapped(model))
+        super().update_parameters(_unwrapped(model))
 
     def decay_now(self) -> float:
         """The d of the next update."""

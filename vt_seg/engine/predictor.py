@@ -12,8 +12,7 @@ from detectron2.engine import DefaultPredictor
 from detectron2.modeling import build_model
 from torch import nn
 
-from vt_seg.checkpoint.checkpointer import SegmentationCheckpointer
-from vt_seg.checkpoint.input_convention import input_convention
+from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
 from vt_seg.data import build_augmentations, model_input
 from vt_seg.modeling.label_output import label_output, labels_of
 

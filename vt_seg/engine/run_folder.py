@@ -9,10 +9,14 @@ from typing import Any
 from detectron2.utils import comm
 from torch import Tensor
 
-from vt_seg.checkpoint import CheckpointError, check_tensors, read_checkpoint
-from vt_seg.checkpoint.last_checkpoint import last_checkpoint
-from vt_seg.checkpoint.layouts import require_named_tensors
-from vt_seg.checkpoint.same_model import describe_other_model
+from vt_seg.checkpoint import (
+    CheckpointError,
+    check_tensors,
+    describe_other_model,
+    last_checkpoint,
+    read_checkpoint,
+    require_named_tensors,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,14 +9,15 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vt_seg.checkpoint import check_tensors, read_checkpoint
-from vt_seg.checkpoint.layouts import AVERAGES_FIRST, split_weights
+from vt_seg.checkpoint import read_weights
 
 logger = logging.getLogger(__name__)
 
+_NODE = "MODEL.CLASSIFIER.DISTILLATION"
+
 
 class Distillation:
-    """A teacher, and the loss that has a classifier (the student) answer as it does.
+    """A teacher, and the loss that makes a classifier (the student) agree with it.
 
     The paper weighs "distillation loss (0.8) and cross entropy loss (0.2)" and does not define the
     first. The paper's teacher is FBNetV3-G; the configs take timm's ``fbnetv3_g``, which need not
@@ -40,30 +40,28 @@ class Distillation:
         temperature: float = 1.0,
         input_format: str = "RGB",
     ) -> None:
-        """
+        """Check the settings; nothing is loaded yet.
+
         Args:
-            teacher: a model that timm knows by this name.
-            num_classes: of the student, which the teacher must have too.
-            weights: a file that has its weights, of any format that
-                :func:`vt_seg.checkpoint.read_checkpoint` reads; "" takes timm's own, which it
-                downloads.
-            weight: of the distillation loss, 0 to 1; the rest is the cross-entropy's.
+            teacher: the model's name in timm.
+            num_classes: number of classes of the student, which the teacher must have too.
+            weights: a file with the teacher's weights, of any format that
+                :func:`vt_seg.checkpoint.read_checkpoint` reads; "" lets timm download its own.
+            weight: weight of the distillation loss, 0 to 1; the rest is the cross-entropy's.
             temperature: T, above 0.
             input_format: order of the student's channels, "RGB" or "BGR"; timm's is RGB.
 
         Raises:
-            ValueError: a number out of range, or another channel order.
+            ValueError: if a number is out of range, or the channel order is another one.
         """
         if not 0 <= weight <= 1:
-            raise ValueError(f"MODEL.CLASSIFIER.DISTILLATION.WEIGHT is {weight}, need 0 to 1")
+            raise ValueError(f"{_NODE}.WEIGHT is {weight}, need 0 to 1")
         if not temperature > 0:
-            raise ValueError(
-                f"MODEL.CLASSIFIER.DISTILLATION.TEMPERATURE is {temperature}, need more than 0"
-            )
+            raise ValueError(f"{_NODE}.TEMPERATURE is {temperature}, need more than 0")
         if input_format not in ("RGB", "BGR"):
             raise ValueError(
-                f"INPUT.FORMAT is {input_format}, but a teacher "
-                "(MODEL.CLASSIFIER.DISTILLATION.TEACHER) sees colours: use RGB or BGR"
+                f"INPUT.FORMAT is {input_format}, but a teacher ({_NODE}.TEACHER) sees colours: "
+                "use RGB or BGR"
             )
         self.teacher_name = teacher
         self.num_classes = num_classes
@@ -71,24 +69,27 @@ class Distillation:
         self.weight = weight
         self.temperature = temperature
         self.channel_order = [0, 1, 2] if input_format == "RGB" else [2, 1, 0]
-        self._teacher: nn.Module | None = None
+        self._teacher: Any = None  # a model of timm
 
     def __deepcopy__(self, memo: dict) -> "Distillation":
-        return self  # copies of the student, as EMA makes, need no teacher of their own
+        """Return the object itself: copies of the student, as EMA makes, share the teacher."""
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
+        """Leave the teacher out of pickles."""
         return {**self.__dict__, "_teacher": None}
 
     def loss(self, logits: Tensor, images: Tensor) -> Tensor:
-        """The distillation loss, not yet weighted.
+        """Return the distillation loss, not yet weighted.
 
         Args:
             logits: the student's ``(N, num_classes)``.
-            images: what the student was shown, ``(N, 3, H, W)`` in its channel order, 0 to 255 and
-                not normalised.
+            images: the student's input ``(N, 3, H, W)`` in its channel order, 0 to 255 and not
+                normalised.
 
         Raises:
-            ImportError, OSError, ValueError: there is no such teacher; see :func:`load_teacher`.
+            ImportError, OSError, ValueError: if there is no such teacher; see
+                :func:`load_teacher`.
         """
         t = self.temperature
         divergence = F.kl_div(
@@ -101,15 +102,13 @@ class Distillation:
 
     @torch.no_grad()
     def teacher_logits(self, images: Tensor) -> Tensor:
-        """The teacher's ``(N, num_classes)`` for ``images`` as in :meth:`loss`.
+        """Return the teacher's ``(N, num_classes)`` for ``images`` as in :meth:`loss`.
 
-        A teacher that takes one size only, as many transformers, is shown them resized to it.
+        For a teacher of one fixed size, as many transformers are, images are resized to it.
         """
         if self._teacher is None:
             self._teacher = load_teacher(self.teacher_name, self.num_classes, self.weights)
-        teacher = self._teacher
-        if next(teacher.parameters()).device != images.device:
-            teacher.to(images.device)
+        teacher = self._teacher.to(images.device)
         mean, std = (
             torch.tensor(teacher.pretrained_cfg[key], device=images.device).view(-1, 1, 1)
             for key in ("mean", "std")
@@ -124,79 +123,64 @@ class Distillation:
 
 
 def load_teacher(name: str, num_classes: int, weights: str = "") -> nn.Module:
-    """A classifier of timm, frozen and in evaluation mode.
+    """Return a classifier of timm, frozen and in evaluation mode.
 
     Args:
-        name: what timm calls it.
-        num_classes: that it must have.
-        weights: a file with its weights; "" takes timm's own, which it downloads once.
+        name: its name in timm.
+        num_classes: the number of classes that it must have.
+        weights: a file with its weights; "" lets timm download its own.
 
     Raises:
-        ImportError: timm is not installed.
-        FileNotFoundError: ``weights`` is no file.
-        OSError: timm cannot download its weights, or has none.
+        ImportError: if timm is not installed.
+        OSError: if timm cannot download its weights, or has none.
         ValueError: if timm does not know the name, or the weights do not fit it or the classes;
-            CheckpointError if their file is no checkpoint or names code.
+            CheckpointError if their file is absent or no checkpoint, or names code.
     """
     try:
         import timm
     except ImportError as error:
         raise ImportError(
-            f'MODEL.CLASSIFIER.DISTILLATION.TEACHER is "{name}", which needs timm: '
-            'pip install timm, or set TEACHER "" to train without a teacher',
+            f'{_NODE}.TEACHER is "{name}", which needs timm: pip install timm, or set TEACHER "" '
+            "to train without a teacher",
             name=error.name,
         ) from error
-    if ":" not in name and not timm.is_model(name):  # "hf-hub:..." is timm's to find
+    if ":" not in name and not timm.is_model(name):  # timm itself looks for "hf-hub:..."
         raise ValueError(
-            f'MODEL.CLASSIFIER.DISTILLATION.TEACHER is "{name}", which timm {timm.__version__} '
-            "does not know; timm.list_models() lists its models"
+            f'{_NODE}.TEACHER is "{name}", which timm {timm.__version__} does not know; '
+            "timm.list_models() lists its models"
         )
     if weights:
-        teacher = _from_file(timm, name, num_classes, os.path.expanduser(weights))
-    else:
-        teacher = _with_own_weights(timm, name)
-        if teacher.num_classes != num_classes:
+        path = os.path.expanduser(weights)
+        teacher = timm.create_model(name, num_classes=num_classes)
+        # The file is read here, as older versions of timm run the code of pickles.
+        tensors = read_weights(path, teacher.state_dict())
+        try:
+            teacher.load_state_dict(tensors)
+        except RuntimeError as error:
             raise ValueError(
-                f'MODEL.CLASSIFIER.DISTILLATION.TEACHER "{name}" tells {teacher.num_classes} '
-                f"classes apart, MODEL.CLASSIFIER.NUM_CLASSES is {num_classes}: name a file of a "
-                "teacher trained on these classes in MODEL.CLASSIFIER.DISTILLATION.WEIGHTS"
-            )
+                f"{_NODE}.WEIGHTS {path} does not fit the TEACHER {name} with "
+                f"MODEL.CLASSIFIER.NUM_CLASSES {num_classes}: {error}"
+            ) from error
+        return teacher.requires_grad_(False).eval()
+    logger.info("The teacher %s takes timm's own weights, downloaded if need be", name)
+    try:
+        teacher = timm.create_model(name, pretrained=True)
+    except (OSError, RuntimeError) as error:  # no connection, or timm has none for this name
+        raise OSError(
+            f'{_NODE}.TEACHER "{name}": timm could not get its weights ({error}). Name a file that '
+            f"has them in {_NODE}.WEIGHTS"
+        ) from error
+    if teacher.num_classes != num_classes:
+        raise ValueError(
+            f'{_NODE}.TEACHER "{name}" has {teacher.num_classes} classes, '
+            f"MODEL.CLASSIFIER.NUM_CLASSES is {num_classes}: name a file of a teacher trained on "
+            f"these classes in {_NODE}.WEIGHTS"
+        )
     return teacher.requires_grad_(False).eval()
 
 
-def _with_own_weights(timm: Any, name: str) -> nn.Module:
-    logger.info("The teacher %s takes timm's own weights, downloaded if need be", name)
-    try:
-        return timm.create_model(name, pretrained=True)
-    except (OSError, RuntimeError) as error:  # no connection, or timm has none for this name
-        raise OSError(
-            f'MODEL.CLASSIFIER.DISTILLATION.TEACHER "{name}": timm could not get its weights '
-            f"({error}). Name a file that has them in MODEL.CLASSIFIER.DISTILLATION.WEIGHTS"
-        ) from error
-
-
-def _from_file(timm: Any, name: str, num_classes: int, path: str) -> nn.Module:
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"MODEL.CLASSIFIER.DISTILLATION.WEIGHTS {path}: there is no such file"
-        )
-    # Not by timm: its older versions run the code of pickles.
-    weights, _ = split_weights(read_checkpoint(path), path, AVERAGES_FIRST)
-    teacher = timm.create_model(name, num_classes=num_classes)
-    check_tensors(weights, path, teacher.state_dict())
-    tensors = {key: torch.as_tensor(value) for key, value in weights.items()}
-    try:
-        teacher.load_state_dict(tensors)
-        return teacher
-    except RuntimeError as error:
-        raise ValueError(
-            f"MODEL.CLASSIFIER.DISTILLATION.WEIGHTS {path} does not fit the TEACHER {name} with "
-            f"MODEL.CLASSIFIER.NUM_CLASSES {num_classes}: {error}"
-        ) from error
-
-
-def distillation(cfg: CfgNode) -> Distillation | None:
-    """What ``MODEL.CLASSIFIER.DISTILLATION`` describes; None without a teacher."""
+def build_distillation(cfg: CfgNode) -> Distillation | None:
+    """Build what ``MODEL.CLASSIFIER.DISTILLATION`` describes; None without a teacher."""
     node = cfg.MODEL.CLASSIFIER.DISTILLATION
     if not node.TEACHER:
         return None

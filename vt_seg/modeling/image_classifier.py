@@ -1,6 +1,7 @@
 """Image classification as a Detectron2 meta-architecture: a backbone and a linear layer."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -10,19 +11,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import require_vt_seg_keys
-from .distillation import Distillation, distillation
+from .distillation import Distillation, build_distillation
 from .stochastic_depth import add_stochastic_depth
 
 
 class ClassifierHead(nn.Module):
-    """Average over all positions, dropout, linear layer.
+    """Global average pooling, dropout and a linear layer.
 
-    Of a feature map it averages the pixels, as a ResNet does, of visual tokens the tokens (v4
-    Sec. 4: "an average pooling over the tokens", then "a fully-connected layer").
+    The pixels of a feature map are averaged, as in a ResNet, or visual tokens (v4 Sec. 4: "an
+    average pooling over the tokens", then "a fully-connected layer").
     """
 
     def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0) -> None:
-        """
+        """Build the layers.
+
         Args:
             in_channels: C.
             num_classes: K.
@@ -35,7 +37,7 @@ class ClassifierHead(nn.Module):
         nn.init.normal_(self.linear.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(N, C, H, W)`` or ``(N, C, L)`` to logits ``(N, K)``."""
+        """Return logits ``(N, K)`` of ``(N, C, H, W)`` or ``(N, C, L)``."""
         return self.linear(self.dropout(x.flatten(2).mean(dim=2)))
 
 
@@ -44,8 +46,11 @@ class ImageClassifier(nn.Module):
     """Any Detectron2 backbone as an image classifier.
 
     A checkpoint's names are ``backbone.*``, which a segmentation model takes over
-    (``vt_seg.engine.SegmentationCheckpointer``), and ``classifier.linear.*``.
+    (:class:`vt_seg.checkpoint.SegmentationCheckpointer`), and ``classifier.linear.*``.
     """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
 
     @configurable
     def __init__(
@@ -60,18 +65,20 @@ class ImageClassifier(nn.Module):
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
     ) -> None:
-        """
+        """Put a classifier on a backbone.
+
         Args:
-            backbone: gives the feature.
-            in_feature: the name of its output that is averaged.
+            backbone: a network with the output ``in_feature``.
+            in_feature: the name of the output that is averaged.
             num_classes: K.
             dropout: see :class:`ClassifierHead`.
             label_smoothing: share of the target that is spread evenly over all classes.
             distillation: a teacher to learn from; None for none.
-            pixel_mean, pixel_std: of each channel, to normalise images with.
+            pixel_mean: mean of each channel, to normalise images with.
+            pixel_std: std of each channel.
 
         Raises:
-            ValueError: the backbone has no such output, or a number is out of range.
+            ValueError: if the backbone lacks the output, or a number is out of range.
         """
         super().__init__()
         shapes = backbone.output_shape()
@@ -96,12 +103,14 @@ class ImageClassifier(nn.Module):
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
 
     @classmethod
-    def from_config(cls, cfg: CfgNode) -> dict:
-        """Arguments of ``__init__``: ``MODEL.CLASSIFIER``, on the backbone of ``MODEL.BACKBONE``
-        with its ``STOCHASTIC_DEPTH``.
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Return the arguments of ``__init__`` that a config describes.
+
+        They are ``MODEL.CLASSIFIER``, and the backbone of ``MODEL.BACKBONE`` with its
+        ``STOCHASTIC_DEPTH``.
 
         Raises:
-            ValueError: the backbone makes a map that nothing reads.
+            ValueError: if the backbone makes a map that nothing reads.
         """
         require_vt_seg_keys(cfg, "MODEL.CLASSIFIER", "MODEL.BACKBONE.STOCHASTIC_DEPTH")
         backbone = build_backbone(cfg)
@@ -120,18 +129,19 @@ class ImageClassifier(nn.Module):
             "num_classes": node.NUM_CLASSES,
             "dropout": node.DROPOUT,
             "label_smoothing": node.LABEL_SMOOTHING,
-            "distillation": distillation(cfg),
+            "distillation": build_distillation(cfg),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
         }
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
         return self.pixel_mean.device
 
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """
+        """Return losses in training, logits in inference.
+
         Args:
             batched_inputs: records with ``image`` (3, H, W), 0 to 255 in the order of
                 ``INPUT.FORMAT``; in training of one size, and with ``label``, an int.
@@ -142,40 +152,34 @@ class ImageClassifier(nn.Module):
             record.
 
         Raises:
-            ValueError: in training, labels that are missing or no class, or images of several
-                sizes.
+            ValueError: in training, if labels are missing or no class, or images differ in size.
         """
+        images = [record["image"].to(self.device) for record in batched_inputs]
+        sizes = {tuple(image.shape[-2:]) for image in images}
         if not self.training:
-            return self._predict(batched_inputs)
+            # Images of several sizes are not padded, as padding would be averaged.
+            one_size = len(sizes) == 1
+            batches = [torch.stack(images)] if one_size else [image[None] for image in images]
+            return [{"logits": row} for batch in batches for row in self._logits(batch)]
         targets = self._targets(batched_inputs)
-        sizes = {tuple(record["image"].shape[-2:]) for record in batched_inputs}
         if len(sizes) > 1:
             raise ValueError(
                 f"a batch has images of {len(sizes)} sizes ({sorted(sizes)[:3]}, ...): a "
                 "classifier trains on one, INPUT.CLASSIFICATION.CROP_SIZE with vt_seg's mapper"
             )
-        images = torch.stack([record["image"].to(self.device) for record in batched_inputs])
-        logits = self._logits(images)
+        batch = torch.stack(images)
+        logits = self._logits(batch)
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         if self.distillation is None:
             return {"loss_cls": loss}
         weight = self.distillation.weight
         return {
             "loss_cls": (1 - weight) * loss,
-            "loss_distill": weight * self.distillation.loss(logits, images),
+            "loss_distill": weight * self.distillation.loss(logits, batch),
         }
 
-    def _predict(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
-        """Each image's logits; those of several sizes one by one, as padding would be averaged."""
-        images = [record["image"].to(self.device) for record in batched_inputs]
-        if len({image.shape for image in images}) == 1:
-            logits = self._logits(torch.stack(images))
-        else:
-            logits = torch.cat([self._logits(image[None]) for image in images])
-        return [{"logits": row} for row in logits]
-
     def _logits(self, images: Tensor) -> Tensor:
-        """``(N, 3, H, W)``, not normalised, to ``(N, K)``."""
+        """Return ``(N, K)`` of images ``(N, 3, H, W)`` that are not normalised yet."""
         normalised = (images - self.pixel_mean) / self.pixel_std
         # Pads where the backbone asks for sizes that a stride divides, as an FPN does.
         padded = ImageList.from_tensors(
@@ -186,7 +190,7 @@ class ImageClassifier(nn.Module):
         return self.classifier(self.backbone(padded.tensor)[self.in_feature])
 
     def _targets(self, batched_inputs: list[dict]) -> Tensor:
-        """Labels ``(N,)``, checked before they can crash a GPU kernel."""
+        """Return labels ``(N,)``, checked before they can crash a GPU kernel."""
         labels = []
         for record in batched_inputs:
             name = record.get("file_name", "a record")

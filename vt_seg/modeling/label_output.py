@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from .data_parallel import unwrapped
 from .first_maximum import first_maximum
 from .output_choice import OutputChoice
 
@@ -18,7 +18,7 @@ def label_output(model: nn.Module) -> Iterator[None]:
         model: perhaps in ``DistributedDataParallel``. One that is neither `PaddingAwareSegmentor`
             nor `SemanticSegmentorWithTTA` stays as it is.
     """
-    model = unwrapped(model)
+    model = model.module if isinstance(model, DistributedDataParallel) else model
     if not isinstance(model, OutputChoice):
         yield
         return

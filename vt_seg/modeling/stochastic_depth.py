@@ -1,5 +1,7 @@
 """Stochastic depth on the residual branches of a ResNet or VT-ResNet."""
 
+from typing import Any
+
 from detectron2.modeling.backbone.resnet import (
     BasicBlock,
     BottleneckBlock,
@@ -14,29 +16,29 @@ _LAST_CONV = {BasicBlock: "conv2", BottleneckBlock: "conv3", DeformBottleneckBlo
 
 
 def add_stochastic_depth(backbone: nn.Module, probability: float) -> int:
-    """Let training drop the backbone's residual branches at random, in place.
+    """Make training drop the backbone's residual branches at random, in place.
 
     Of L blocks, block l = 1, ..., L adds its branch with probability ``1 - l / L * probability``
     (Huang et al., arXiv 1603.09382, Sec. 3), decided for each image by itself and scaled so that
     the expectation stays; the paper's survival probability of 0.9 (v1 Sec. 5.1, v4 Sec. 5.2) is
     a ``probability`` of 0.1. A block is a residual block of Detectron2 or a Visual Transformer; all
-    branches of one (both steps of its mixer, its projector) have its probability and fall
+    branches of one (both steps of its mixer, its projector) have its probability and are dropped
     independently. Evaluation drops nothing, and frozen blocks are never dropped. Names of weights
-    stay as they are, and calling it again replaces the probability.
+    stay as they are. A second call replaces the probability.
 
     Args:
         backbone: a network of such blocks, or one that has it as ``bottom_up`` (an FPN).
-        probability: that of the last block's branches being dropped, 0 to 1; 0 is off.
+        probability: probability that the last block's branches are dropped, 0 to 1; 0 is off.
 
     Returns:
         L, the number of blocks.
 
     Raises:
-        ValueError: the probability is out of range, or there is no block to apply it to.
+        ValueError: if the probability is out of range, or there is no block to apply it to.
     """
     if not 0 <= probability <= 1:
         raise ValueError(f"MODEL.BACKBONE.STOCHASTIC_DEPTH is {probability}, need 0 to 1")
-    network = getattr(backbone, "bottom_up", backbone)
+    network: Any = getattr(backbone, "bottom_up", backbone)
     kinds = (*_LAST_CONV, VisualTransformer)
     blocks = [module for module in network.modules() if isinstance(module, kinds)]
     if probability > 0 and not blocks:
@@ -51,16 +53,17 @@ def add_stochastic_depth(backbone: nn.Module, probability: float) -> int:
     return len(blocks)
 
 
-def _drop_branches(block: nn.Module, probability: float) -> None:
+def _drop_branches(block: Any, probability: float) -> None:
     if isinstance(block, VisualTransformer):
         for module in block.modules():
             if hasattr(module, "drop_path"):
                 module.drop_path = _drop(probability) or nn.Identity()
         return
-    # The branch is what the last convolution gives: nothing follows but the sum. Detectron2's
-    # Conv2d applies its `activation`, which is none there, after its norm.
-    name = next(name for kind, name in _LAST_CONV.items() if isinstance(block, kind))
-    conv = getattr(block, name)
+    # The branch is the output of the last convolution, as only the sum follows. Detectron2's Conv2d
+    # applies its `activation`, which is None there, after its norm.
+    conv = getattr(
+        block, next(name for kind, name in _LAST_CONV.items() if isinstance(block, kind))
+    )
     if conv.activation is not None and not isinstance(conv.activation, StochasticDepth):
         raise ValueError(
             f"the last convolution of a {type(block).__name__} has an activation of its own: "

@@ -8,11 +8,11 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.modeling import SemanticSegmentor
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from vt_seg.data import build_augmentations, model_input
 from vt_seg.data.augmentations import LabelPairs, height_and_width, swapped_order
 
-from .data_parallel import unwrapped
 from .first_maximum import first_maximum, labels_by_strips
 from .logit_map import LogitMap
 from .output_choice import OutputChoice
@@ -52,7 +52,7 @@ class SemanticSegmentorWithTTA(OutputChoice, nn.Module):
             ValueError: no sizes, or a pair that names no class.
         """
         super().__init__()
-        model = unwrapped(model)
+        model = model.module if isinstance(model, DistributedDataParallel) else model
         if not isinstance(model, SemanticSegmentor):
             raise TypeError(f"TTA is for SemanticSegmentor, not for {type(model).__name__}")
         if not len(cfg.TEST.AUG.MIN_SIZES):

@@ -1,30 +1,34 @@
 """Any timm model with a feature pyramid as a Detectron2 backbone."""
 
+import logging
+import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.layers import ShapeSpec
+from detectron2.layers import NaiveSyncBatchNorm, ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from detectron2.modeling.backbone.fpn import FPN, LastLevelMaxPool
 from torch import Tensor, nn
 
-from .timm_weights import load_timm_weights, plain_name, warn_about_input
+from vt_seg.checkpoint.timm_weights import describe_timm_input, load_timm_weights, plain_name
+
 from .vt_fpn_backbone import VTFPNBackbone, vt_fpn_on
 
-if TYPE_CHECKING:
-    from types import ModuleType
+logger = logging.getLogger(__name__)
 
 LEVELS = {4: "res2", 8: "res3", 16: "res4", 32: "res5"}
 """Names of the maps by their stride, those of Detectron2's ResNet."""
 
-NORMS = ("", "BN", "FrozenBN", "SyncBN")
-STEM, FIRST_STAGE = 1, 2  # as MODEL.BACKBONE.FREEZE_AT counts them
+NORMS = ("", "BN", "FrozenBN", "SyncBN", "naiveSyncBN")
+STEM = 1  # as MODEL.BACKBONE.FREEZE_AT counts stages; res2 is 2
+_PYRAMIDS = "convnext_tiny, swin_tiny_patch4_window7_224 or resnet50d"
 
 
 class TimmBackbone(Backbone):
-    """A timm model, cut down to its features, that gives ``res2..res5`` as a ResNet does.
+    """A timm model without its classifier, which gives ``res2..res5`` as a ResNet does.
 
     The maps of strides 4, 8, 16 and 32 are the outputs of timm's ``features_only`` model, in the
     layout ``(N, C, H, W)`` for channels-last families too. Its parameters are called
@@ -33,17 +37,18 @@ class TimmBackbone(Backbone):
 
     def __init__(
         self,
-        features: nn.Module,
+        features: Any,
         *,
         freeze_at: int = 0,
         norm: str = "",
         checkpointing: bool = False,
     ) -> None:
-        """
+        """Wrap a model of timm.
+
         Args:
-            features: what ``timm.create_model(..., features_only=True)`` returns.
+            features: the result of ``timm.create_model(..., features_only=True)``.
             freeze_at: freeze that many stages: 1 is the stem, 2 the stem and res2, ... 5 all.
-            norm: "" and "BN" keep the model's norms; "FrozenBN" and "SyncBN" convert its batch
+            norm: "" and "BN" keep the model's norms, the others of :data:`NORMS` replace its batch
                 norms.
             checkpointing: recompute activations in the backward pass, which saves memory.
 
@@ -61,7 +66,7 @@ class TimmBackbone(Backbone):
             raise ValueError(
                 f"the model's feature maps have strides {reductions}, and a pyramid needs 4, 8, 16 "
                 f"and 32 (missing: {missing}). Plain vision transformers keep one stride: take a "
-                "hierarchical model, e.g. convnext_tiny, swin_tiny_patch4_window7_224 or resnet50d"
+                f"hierarchical model, e.g. {_PYRAMIDS}"
             )
         self.features = features
         self._indices = {name: last[stride] for stride, name in LEVELS.items()}
@@ -70,8 +75,8 @@ class TimmBackbone(Backbone):
         self._out_feature_strides = {name: stride for stride, name in LEVELS.items()}
         self._channels_last = str(getattr(features, "output_fmt", "NCHW")).endswith("NHWC")
         self._size_divisibility = self._probe_size_divisibility()
-        self._convert_norms(norm)
         self._freeze(freeze_at)
+        self._convert_norms(norm)
         if checkpointing:
             if not hasattr(features, "set_grad_checkpointing"):
                 raise ValueError(
@@ -82,10 +87,10 @@ class TimmBackbone(Backbone):
 
     @property
     def size_divisibility(self) -> int:
-        """0 if maps of any image have ``ceil(side / stride)`` pixels, as those of a ResNet.
+        """Return 0 if maps of any image have ``ceil(side / stride)`` pixels, as a ResNet's, or 32.
 
-        Else 32: models with patch embeddings drop the rows that fill no patch, or refuse them, so
-        images are padded as for an FPN.
+        Models with patch embeddings drop the rows that fill no patch, or refuse them, so images are
+        padded for them, as for an FPN.
         """
         return self._size_divisibility
 
@@ -109,7 +114,7 @@ class TimmBackbone(Backbone):
             [i for i, name in enumerate(names) if plain_name(name).startswith(prefix)]
             for prefix in prefixes
         ]
-        # A level begins behind the last tensor of the one before, res2 with its own module.
+        # A level begins after the last tensor of the one before, res2 with its own module.
         starts = [min(inside[0]), *(max(level) + 1 for level in inside[:-1])]
         for i, name in enumerate(names):
             yield name, STEM + sum(i >= start for start in starts)
@@ -126,7 +131,7 @@ class TimmBackbone(Backbone):
                 try:
                     maps = self.forward(image)
                 except (AssertionError, RuntimeError, ValueError) as error:
-                    reason = error
+                    reason = str(error)
                     continue
                 sides = {name: -(-side // s) for s, name in LEVELS.items()}
                 if all(maps[name].shape[-2:] == (n, n) for name, n in sides.items()):
@@ -136,7 +141,7 @@ class TimmBackbone(Backbone):
             self.features.train(was_training)
         raise ValueError(
             f"the model does not run at any multiple of 32 pixels ({reason}): take a model without "
-            "a fixed image size, e.g. convnext_tiny, swin_tiny_patch4_window7_224 or resnet50d"
+            f"a fixed image size, e.g. {_PYRAMIDS}"
         )
 
     def _convert_norms(self, norm: str) -> None:
@@ -154,6 +159,10 @@ class TimmBackbone(Backbone):
             from timm.layers import convert_sync_batchnorm
 
             self.features = convert_sync_batchnorm(self.features)
+        elif norm == "naiveSyncBN":
+            for name, module in list(self.features.named_modules()):
+                if isinstance(module, nn.BatchNorm2d):
+                    self.features.set_submodule(name, NaiveSyncBatchNormAct(module))
 
     def _freeze(self, freeze_at: int) -> None:
         if not 0 <= freeze_at <= STEM + len(LEVELS):
@@ -167,14 +176,26 @@ class TimmBackbone(Backbone):
             if stages[name] <= freeze_at:
                 parameter.requires_grad = False
         for name, module in list(self.features.named_modules()):
-            is_norm = isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)
-            if is_norm and stages[f"{name}.running_mean"] <= freeze_at:
-                parent, _, child = name.rpartition(".")
-                frozen = freeze_batch_norm_2d(module)
-                self.features.get_submodule(parent)._modules[child] = frozen
+            if isinstance(module, nn.BatchNorm2d) and stages[f"{name}.weight"] <= freeze_at:
+                self.features.set_submodule(name, freeze_batch_norm_2d(module))
 
 
-def import_timm() -> "ModuleType":
+class NaiveSyncBatchNormAct(NaiveSyncBatchNorm):
+    """Detectron2's synchronised batch norm for CPUs, with the activation of timm's ``norm``."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        """Take over the weights, statistics, dropout and activation of ``norm``."""
+        super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine)
+        self.load_state_dict(norm.state_dict(), strict=False)
+        self.drop = getattr(norm, "drop", nn.Identity())
+        self.act = getattr(norm, "act", nn.Identity())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise over the processes' images (N, C, H, W), then apply the activation."""
+        return self.act(self.drop(super().forward(x)))
+
+
+def import_timm() -> ModuleType:
     """Return timm.
 
     Raises:
@@ -193,9 +214,11 @@ def import_timm() -> "ModuleType":
 def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
     """Build the timm model ``MODEL.TIMM.NAME``, for heads that read ``res2..res5``.
 
+    With ``MODEL.WEIGHTS``, which hold the backbone too, ``MODEL.TIMM`` adds no weights.
+
     Raises:
         ImportError: if timm is not installed.
-        OSError: if weights cannot be read or downloaded.
+        OSError: if weights cannot be downloaded.
         ValueError: if timm has no such model, it gives no pyramid, or the weights do not fit.
     """
     timm = import_timm()
@@ -212,17 +235,10 @@ def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
         raise ValueError(
             f"MODEL.TIMM.NAME {node.NAME}: timm {timm.__version__} cannot build its features with "
             f"{options} ({error}). Set MODEL.TIMM.DROP_PATH 0, or take a hierarchical model, e.g. "
-            "convnext_tiny, swin_tiny_patch4_window7_224 or resnet50d"
+            f"{_PYRAMIDS}"
         ) from error
     try:
-        on_meta = any(p.is_meta for p in features.parameters())
-        if (node.WEIGHTS or node.PRETRAINED) and not on_meta:
-            # Before norms are converted: the files have timm's own.
-            stages = dict(TimmBackbone(features).stages())
-            whole = timm.create_model(node.NAME, num_classes=0, **options)
-            load_timm_weights(features, whole, stages, in_chans, node.WEIGHTS)
-            warn_about_input(cfg, whole.pretrained_cfg)
-        return TimmBackbone(
+        backbone = TimmBackbone(
             features,
             freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
             norm=node.NORM,
@@ -230,11 +246,23 @@ def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
         )
     except ValueError as error:
         raise ValueError(f"MODEL.TIMM.NAME {node.NAME}: {error}") from error
+    on_meta = any(p.is_meta for p in features.parameters())
+    if (node.WEIGHTS or node.PRETRAINED) and not on_meta:
+        if cfg.MODEL.WEIGHTS:
+            logger.info("MODEL.TIMM's weights are not read, as MODEL.WEIGHTS holds the backbone.")
+        else:
+            whole = timm.create_model(node.NAME, num_classes=0, **options)
+            path = os.path.expanduser(node.WEIGHTS)
+            load_timm_weights(backbone.features, whole, dict(backbone.stages()), in_chans, path)
+            difference = describe_timm_input(cfg, whole.pretrained_cfg)
+            if difference:
+                logger.warning("MODEL.TIMM.NAME %s: %s", node.NAME, difference)
+    return backbone
 
 
 @BACKBONE_REGISTRY.register()
 def build_timm_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
-    """Build a timm model + FPN + p6 by max-pooling: for ``build_resnet_fpn_backbone``."""
+    """Build a timm model, an FPN and p6 by max-pooling, as ``build_resnet_fpn_backbone`` does."""
     return FPN(
         bottom_up=build_timm_backbone(cfg, input_shape),
         in_features=cfg.MODEL.FPN.IN_FEATURES,
@@ -247,7 +275,7 @@ def build_timm_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
 
 @BACKBONE_REGISTRY.register()
 def build_timm_vt_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VTFPNBackbone:
-    """Build a timm model + VT-FPN + p6: for ``build_resnet_vt_fpn_backbone``."""
+    """Build a timm model, a VT-FPN and p6 by max-pooling."""
     return vt_fpn_on(cfg, build_timm_backbone(cfg, input_shape), LastLevelMaxPool())
 
 

@@ -1,4 +1,6 @@
-"""VT-FPN as a backbone: in the place of Detectron2's FPN, for any head that reads p2, p3, ..."""
+"""VT-FPN as a backbone, in the place of Detectron2's FPN, for heads that read p2, p3, ..."""
+
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
@@ -13,11 +15,11 @@ from .vt_fpn_neck import build_vt_fpn_neck
 class VTFPNBackbone(Backbone):
     """A bottom-up network and the VT-FPN neck, with the interface of Detectron2's ``FPN``.
 
-    Outputs ``p<k>`` for a map of stride ``2 ** k``, whatever its name, as Detectron2's ``FPN``
-    does; of maps that share a stride (VT-ResNet's res4 and res5), later ones take the next numbers.
-    The top block's levels follow. Images are padded to the coarsest stride as with an FPN: stock
-    heads (``SemSegFPNHead``) upsample by fixed factors. The padding, of which a backbone is told
-    nothing, then enters the tokens; ``VTFPNHead`` avoids that.
+    An output is called ``p<k>`` if its stride is ``2 ** k``, as in Detectron2's ``FPN``; of maps
+    that share a stride (VT-ResNet's res4 and res5), later ones take the next numbers. The top
+    block's levels follow. Images are padded to the coarsest stride as with an FPN, since stock
+    heads (``SemSegFPNHead``) upsample by fixed factors. A backbone does not know the padding, so it
+    enters the tokens; ``VTFPNHead`` avoids that.
     """
 
     def __init__(
@@ -26,22 +28,23 @@ class VTFPNBackbone(Backbone):
         in_features: list[str],
         neck: VTFPN,
         out_channels: int,
-        top_block: nn.Module | None = None,
+        top_block: Any = None,
         square_pad: int = 0,
     ) -> None:
-        """
+        """Put a neck on a bottom-up network.
+
         Args:
-            bottom_up: gives the feature maps.
+            bottom_up: the network that makes the feature maps.
             in_features: names of its maps, from high to low resolution.
-            neck: built for those maps in that order.
+            neck: the neck for those maps in that order.
             out_channels: channels of the neck's maps.
-            top_block: makes further levels from ``top_block.in_feature``, a name among the
-                bottom-up maps or the outputs, as in Detectron2's ``FPN``.
+            top_block: a module that makes further levels from ``top_block.in_feature``, a name
+                among the bottom-up maps or the outputs, as in Detectron2's ``FPN``.
             square_pad: if > 0, images are padded to squares of this side.
 
         Raises:
-            ValueError: if the bottom-up network does not give one of ``in_features``, or gives one
-                whose stride is no power of two or finer than that of the map before.
+            ValueError: if the bottom-up network lacks one of ``in_features``, or one has a stride
+                that is no power of two or finer than that of the map before.
         """
         super().__init__()
         shapes = bottom_up.output_shape()
@@ -70,30 +73,26 @@ class VTFPNBackbone(Backbone):
 
     @property
     def size_divisibility(self) -> int:
-        """Images are padded to a multiple of this."""
+        """The number of pixels to a multiple of which images are padded."""
         return self._size_divisibility
 
     @property
     def padding_constraints(self) -> dict[str, int]:
-        """As Detectron2's ``FPN``."""
+        """The constraints that Detectron2's ``FPN`` has."""
         return {"square_size": self._square_pad}
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Images ``(N, C, H, W)`` to maps ``{"p2": (N, out_channels, H / 4, W / 4), ...}``."""
+        """Return ``{"p2": (N, out_channels, H / 4, W / 4), ...}`` of images ``(N, C, H, W)``."""
         bottom_up = self.bottom_up(x)
         results = self.neck([bottom_up[name] for name in self.in_features])
         if self.top_block is not None:
-            source = self.top_block.in_feature
-            if source in bottom_up:
-                top_input = bottom_up[source]
-            else:
-                top_input = results[self._out_features.index(source)]
-            results = [*results, *self.top_block(top_input)]
+            maps = {**dict(zip(self._out_features, results, strict=False)), **bottom_up}
+            results = [*results, *self.top_block(maps[self.top_block.in_feature])]
         return dict(zip(self._out_features, results, strict=True))
 
 
 def _level_numbers(in_features: list[str], strides: list[int]) -> list[int]:
-    """Return log2 of each stride, or the number after the last level's where that is taken."""
+    """Return log2 of each stride, or, where that is taken, the number after the last level's."""
     if any(stride & (stride - 1) for stride in strides) or sorted(strides) != strides:
         raise ValueError(
             f"MODEL.FPN.IN_FEATURES names {list(in_features)} of strides {strides}: name maps "
@@ -108,13 +107,13 @@ def _level_numbers(in_features: list[str], strides: list[int]) -> list[int]:
 
 @BACKBONE_REGISTRY.register()
 def build_resnet_vt_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VTFPNBackbone:
-    """ResNet + VT-FPN + p6 by max-pooling: for ``build_resnet_fpn_backbone``."""
+    """Build a ResNet, a VT-FPN and p6 by max-pooling, as ``build_resnet_fpn_backbone`` does."""
     return vt_fpn_on(cfg, build_resnet_backbone(cfg, input_shape), LastLevelMaxPool())
 
 
 @BACKBONE_REGISTRY.register()
 def build_retinanet_resnet_vt_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VTFPNBackbone:
-    """ResNet + VT-FPN + p6, p7 from res5: for ``build_retinanet_resnet_fpn_backbone``."""
+    """Build a ResNet, a VT-FPN, and p6 and p7 from res5, in RetinaNet's FPN's place."""
     bottom_up = build_resnet_backbone(cfg, input_shape)
     res5_channels = bottom_up.output_shape()["res5"].channels
     return vt_fpn_on(cfg, bottom_up, LastLevelP6P7(res5_channels, cfg.MODEL.FPN.OUT_CHANNELS))

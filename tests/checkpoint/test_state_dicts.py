@@ -9,7 +9,7 @@ from detectron2.modeling import build_backbone
 
 from tests.small_configs import small_cfg
 from vt_seg.checkpoint import CheckpointError
-from vt_seg.checkpoint.layouts import AVERAGES_FIRST, WRAPPERS, split_weights
+from vt_seg.checkpoint.state_dicts import AVERAGES_FIRST, WRAPPERS, split_weights
 from vt_seg.engine import SegmentationCheckpointer
 
 

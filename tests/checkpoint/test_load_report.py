@@ -89,7 +89,7 @@ def backbone_alone(weights):
 
 PARTIAL = {
     of_other_classes: r"sem_seg_head.predictor \(of 5 classes in the file, of {classes} here\)",
-    backbone_alone: r"sem_seg_head \d+ \(not in the file, such as sem_seg_head\.",
+    backbone_alone: r"sem_seg_head \d+ of \d+ \(not in the file, such as sem_seg_head\.",
 }
 
 
@@ -113,7 +113,7 @@ def test_fine_tuning_says_what_starts_fresh(slim_cfg, weights, tmp_path, log, ch
     trainer = Trainer(slim_cfg)
     trainer.resume_or_load(resume=False)
     message = PARTIAL[change].format(classes=slim_cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
-    (said,) = {r.getMessage() for r in log.records if r.name == "vt_seg.checkpoint.fit"}
+    (said,) = {r.getMessage() for r in log.records if r.name == "vt_seg.checkpoint.load_report"}
     assert said.startswith(
         f"{tmp_path}/w.pth: {len(fitting)} of {len(counted)} tensors of the model loaded; "
     )

@@ -1,4 +1,4 @@
-"""What fits any weights in shape and is wrong all the same: colours, and where a stride sits."""
+"""Input conventions that shapes cannot check: channel order, mean and std, place of strides."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,17 +10,17 @@ _KEYS = {
     "FORMAT": "INPUT.FORMAT",
     "PIXEL_MEAN": "MODEL.PIXEL_MEAN",
     "PIXEL_STD": "MODEL.PIXEL_STD",
-    # No input, but as silent: the weights fit either way.
+    # This one is not about input, but weights fit with either value, too.
     "STRIDE_IN_1X1": "MODEL.RESNETS.STRIDE_IN_1X1",
 }
 
 
 def input_convention(cfg: CfgNode) -> dict[str, Any]:
-    """What a checkpoint records of the input that its weights expect.
+    """Return what a checkpoint records of the input that its weights expect.
 
     Returns:
-        ``{"FORMAT": str, "PIXEL_MEAN": [float, ...], "PIXEL_STD": [float, ...]}``; for ResNets of
-        bottleneck blocks ``"STRIDE_IN_1X1"`` too, which basic blocks have not.
+        ``{"FORMAT": str, "PIXEL_MEAN": [float, ...], "PIXEL_STD": [float, ...]}``, and for ResNets
+        of bottleneck blocks ``"STRIDE_IN_1X1"``, which basic blocks lack.
     """
     convention = {
         "FORMAT": cfg.INPUT.FORMAT,
@@ -33,27 +33,28 @@ def input_convention(cfg: CfgNode) -> dict[str, Any]:
 
 
 def describe_difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What is different and how to set it as it was, in a sentence; "" where nothing is.
+    """Return what differs and the overrides that restore it, in a sentence, or "".
 
     Args:
-        saved, now: of :func:`input_convention`.
+        saved: the :func:`input_convention` of the weights; as part of a file it can hold anything.
+        now: that of the config.
     """
     names = [
         name
         for name in _KEYS
-        if name in saved and name in now and not _same(saved[name], now[name])
+        if name in saved and name in now and not _equal(saved[name], now[name])
     ]
     if not names:
         return ""
     differences = "; ".join(f"{_KEYS[name]} {saved[name]}, here {now[name]}" for name in names)
-    remedy = " ".join(f'{_KEYS[name]} "{saved[name]}"' for name in names)
-    return f"the weights were trained with {differences}. To go on as they were trained: {remedy}"
+    fix = " ".join(f'{_KEYS[name]} "{saved[name]}"' for name in names)
+    return f"the weights were trained with {differences}. To go on as they were trained: {fix}"
 
 
-def _same(a: Any, b: Any) -> bool:
+def _equal(a: Any, b: Any) -> bool:
     if isinstance(a, str | bool) or isinstance(b, str | bool):
         return a == b
     try:
         return len(a) == len(b) and np.allclose(a, b, rtol=1e-4, atol=1e-4)
-    except (TypeError, ValueError):  # of a file, which can hold anything: no numbers, no list
+    except (TypeError, ValueError):  # not lists of numbers
         return False
