@@ -1,7 +1,11 @@
-"""Batches for small models, and a seed for each test."""
+"""Batches and configs of detectors for small models, and a seed for each test."""
 
 import pytest
 import torch
+from detectron2.config import CfgNode
+from detectron2.structures import BitMasks, Boxes, Instances
+
+from tests.small_configs import PYRAMID, small_cfg
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +24,45 @@ def sem_seg_batch(*sizes: tuple[int, int], classes: int = 5) -> list[dict]:
         }
         for size in sizes
     ]
+
+
+def instance_batch(size: tuple[int, int] = (64, 96)) -> list[dict]:
+    """Return one random image with labels and one instance."""
+    batch = sem_seg_batch(size)
+    masks = torch.zeros(1, *size, dtype=torch.bool)
+    masks[0, 10:40, 20:70] = True
+    instances = Instances(
+        size,
+        gt_boxes=Boxes(torch.tensor([[20.0, 10.0, 70.0, 40.0]])),
+        gt_classes=torch.tensor([1]),
+        gt_masks=BitMasks(masks),
+    )
+    return [{**batch[0], "instances": instances}]
+
+
+def detection_cfg(architecture: str) -> CfgNode:
+    """Return the config of a small Mask R-CNN, Panoptic FPN or RetinaNet on a VT-FPN."""
+    cfg = small_cfg()
+    cfg.MODEL.BACKBONE.NAME = "build_resnet_vt_fpn_backbone"
+    cfg.MODEL.SEM_SEG_HEAD.NAME = "SemSegFPNHead"
+    cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = PYRAMID
+    cfg.MODEL.META_ARCHITECTURE = architecture
+    cfg.MODEL.MASK_ON = architecture != "RetinaNet"
+    cfg.INPUT.MASK_FORMAT = "bitmask"
+    cfg.MODEL.RPN.HEAD_NAME = "StandardRPNHead"
+    cfg.MODEL.RPN.IN_FEATURES = [*PYRAMID, "p6"]
+    cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[8], [16], [32], [64], [128]]
+    cfg.MODEL.ROI_HEADS.NAME = "StandardROIHeads"
+    cfg.MODEL.ROI_HEADS.IN_FEATURES = PYRAMID
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 3
+    cfg.MODEL.ROI_BOX_HEAD.NAME = "FastRCNNConvFCHead"
+    cfg.MODEL.ROI_BOX_HEAD.NUM_FC = 1
+    cfg.MODEL.ROI_BOX_HEAD.FC_DIM = 16
+    cfg.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION = 7
+    cfg.MODEL.ROI_MASK_HEAD.NAME = "MaskRCNNConvUpsampleHead"
+    cfg.MODEL.ROI_MASK_HEAD.NUM_CONV = 1
+    cfg.MODEL.ROI_MASK_HEAD.CONV_DIM = 16
+    return cfg
 
 
 def wake(module: torch.nn.Module) -> torch.nn.Module:

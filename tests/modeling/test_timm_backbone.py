@@ -1,4 +1,4 @@
-"""Backbones from timm: the same maps as timm's own, weights from files, stages, what is refused."""
+"""Backbones from timm: timm's own maps, weights from files, stages, and what is refused."""
 
 import logging
 
@@ -12,32 +12,43 @@ from safetensors.torch import save_file
 from timm.layers import FrozenBatchNormAct2d
 from torch import nn
 
-from tests.modeling.conftest import sem_seg_batch
+from tests.modeling.conftest import detection_cfg, instance_batch, sem_seg_batch
 from tests.small_configs import PYRAMID, RES, small_cfg
-from vt_seg.engine import adapt_to_machine
+from vt_seg.checkpoint import CheckpointError
+from vt_seg.engine import SegmentationCheckpointer, adapt_to_machine, trained_model
+from vt_seg.modeling.timm_backbone import NaiveSyncBatchNormAct, TimmBackbone
 
 CNN, CONVNEXT, SWIN = "mobilenetv3_small_050", "test_convnext", "swin_tiny_patch4_window7_224"
+LITE = "efficientnet_lite0"
+# The families of the configs, small where they can be.
+FAMILIES = [CONVNEXT, SWIN, "mobilenetv4_conv_small_035", "resnet10t", "seresnet18", LITE]
 IMAGENET_MEAN, IMAGENET_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 
-def timm_cfg(name=CNN, backbone="build_timm_backbone", **keys):
-    cfg = small_cfg()
+def timm_cfg(name=CNN, backbone="build_timm_backbone", cfg=None, **keys):
+    cfg = cfg or small_cfg()
     cfg.MODEL.BACKBONE.NAME = backbone
-    cfg.MODEL.TIMM.NAME = name
-    for key, value in keys.items():
-        cfg.MODEL.TIMM[key] = value
+    cfg.MODEL.TIMM.update(NAME=name, **keys)
     if backbone != "build_timm_backbone":
         cfg.MODEL.SEM_SEG_HEAD.NAME = "SemSegFPNHead"
         cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = PYRAMID
     return cfg
 
 
-@pytest.mark.parametrize("name, size", [(CNN, (119, 90)), (CONVNEXT, (96, 64)), (SWIN, (64, 96))])
-def test_maps_equal_timms_features_only_model(name, size):
+def saved(path, tensors):
+    torch.save(tensors, path)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_maps_equal_timms_features_only_model(name):
     backbone = build_backbone(timm_cfg(name)).eval()
     options = {"strict_img_size": False} if name == SWIN else {}
     stock = timm.create_model(name, features_only=True, **options).eval()
     stock.load_state_dict(backbone.features.state_dict())
+    # Models that drop incomplete patches get padded images.
+    assert backbone.size_divisibility == (32 if name in (CONVNEXT, SWIN) else 0)
+    size = (64, 96) if backbone.size_divisibility else (119, 90)
     image = torch.randn(1, 3, *size)
     with torch.no_grad():
         maps, expected = backbone(image), stock(image)
@@ -51,69 +62,93 @@ def test_maps_equal_timms_features_only_model(name, size):
     assert [shape.stride for shape in backbone.output_shape().values()] == [4, 8, 16, 32]
 
 
-def test_models_that_drop_incomplete_patches_get_padded_images():
-    assert build_backbone(timm_cfg(CNN)).size_divisibility == 0
-    assert build_backbone(timm_cfg(CONVNEXT)).size_divisibility == 32
-
-
-@pytest.mark.parametrize("name", [CNN, CONVNEXT])
+@pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("backbone", ["", "_fpn", "_vt_fpn"])
-def test_trains_a_step_and_predicts_at_an_odd_size(name, backbone):
-    cfg = timm_cfg(name, f"build_timm{backbone}_backbone")
-    model = build_model(cfg)
-    with EventStorage():
-        sum(model(sem_seg_batch((65, 79), (64, 64))).values()).backward()
-    stem = next(model.backbone.parameters()) if backbone else next(model.parameters())
-    assert stem.grad.abs().sum() > 0
-    model.eval()
+def test_segmentor_trains_a_step_and_predicts_at_an_odd_size(name, backbone):
+    """With VTFPNHead on the plain backbone, with Detectron2's head on the pyramids."""
+    model = build_model(timm_cfg(name, f"build_timm{backbone}_backbone"))
+    sum(model(sem_seg_batch((65, 79), (64, 64))).values()).backward()
+    features = getattr(model.backbone, "bottom_up", model.backbone).features
+    assert next(features.parameters()).grad.any()
     with torch.no_grad():
-        (output,) = model(sem_seg_batch((61, 83)))
+        (output,) = model.eval()(sem_seg_batch((61, 83)))
     assert output["sem_seg"].shape == (5, 61, 83)
     assert output["sem_seg"].isfinite().all()
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("backbone", ["_fpn", "_vt_fpn"])
+def test_stock_mask_rcnn_trains_a_step_and_predicts_at_an_odd_size(name, backbone):
+    cfg = timm_cfg(name, f"build_timm{backbone}_backbone", detection_cfg("GeneralizedRCNN"))
+    model = build_model(cfg)
+    with EventStorage():
+        losses = model(instance_batch((65, 79)))
+    assert "loss_mask" in losses
+    sum(losses.values()).backward()
+    assert next(model.backbone.bottom_up.features.parameters()).grad.any()
+    with torch.no_grad():
+        assert model.eval()(instance_batch((61, 83)))[0]["instances"].image_size == (61, 83)
+
+
 @pytest.mark.parametrize("name", ["test_vit", "nonsense", "test_maxvit"])
 def test_model_without_a_pyramid_is_refused_with_an_alternative(name):
-    with pytest.raises(ValueError, match=f"MODEL.TIMM.NAME.*{name}.*") as error:
+    with pytest.raises(ValueError, match=rf"MODEL.TIMM.NAME.*{name}.*") as error:
         build_backbone(timm_cfg(name))
-    hint = {"nonsense": "timm lacks"}.get(name, "take a .*, e.g. convnext_tiny")
-    error.match(hint)
+    error.match({"nonsense": "timm lacks"}.get(name, r"take a .*, e.g. convnext_tiny"))
 
 
-def test_weights_load_completely_but_for_the_classifier(tmp_path, caplog):
-    torch.manual_seed(1)
-    whole = timm.create_model(CNN).eval()
+@pytest.mark.parametrize("norm", ["", "FrozenBN", "SyncBN", "naiveSyncBN"])
+def test_weights_load_completely_but_for_the_classifier(tmp_path, caplog, norm):
+    whole = timm.create_model(LITE).eval()
+    for module in whole.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.5, 1.5)
     path = str(tmp_path / "weights.safetensors")
     save_file(whole.state_dict(), path)
     with caplog.at_level(logging.INFO):
-        backbone = build_backbone(timm_cfg(CNN, WEIGHTS=path)).eval()
-    image = torch.randn(1, 3, 75, 90)
-    with torch.no_grad():
-        torch.testing.assert_close(
-            backbone(image)["res5"], whole.forward_intermediates(image)[1][-1], rtol=0, atol=0
-        )
+        backbone = build_backbone(timm_cfg(LITE, WEIGHTS=path, NORM=norm)).eval()
     names = backbone.features.state_dict()
     total = sum(not name.endswith("num_batches_tracked") for name in names)
     assert f"loaded {total} of {total} tensors (stem " in caplog.text
-    assert "not used: classifier, conv_head." in caplog.text
-    assert "set INPUT.FORMAT RGB MODEL.PIXEL_MEAN" in caplog.text
+    assert "not used: bn2, classifier, conv_head." in caplog.text
+    assert 'To go on as they were trained: INPUT.FORMAT "RGB" MODEL.PIXEL_MEAN' in caplog.text
+    if norm == "SyncBN":  # PyTorch's does not run on a CPU
+        return
+    image = torch.randn(1, 3, 75, 90)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            backbone(image)["res5"], whole.forward_intermediates(image)[1][-1]
+        )
+        # timm's last layers on our features give the logits of timm's whole model.
+        logits = whole.forward_head(whole.bn2(whole.conv_head(backbone(image)["res5"])))
+        torch.testing.assert_close(logits, whole(image))
 
 
 def test_pth_file_loads_under_the_feature_models_renamed_keys(tmp_path):
     whole = timm.create_model(CONVNEXT)
-    path = str(tmp_path / "weights.pth")
-    torch.save({"state_dict": whole.state_dict()}, path)
-    backbone = build_backbone(timm_cfg(CONVNEXT, WEIGHTS=path))
+    path = saved(tmp_path / "weights.pth", {"state_dict": whole.state_dict()})
+    loaded = build_backbone(timm_cfg(CONVNEXT, WEIGHTS=path)).features.state_dict()
     for name in ("stem.0.weight", "stages.3.blocks.0.mlp.fc2.weight"):
         renamed = name.replace("stem.", "stem_").replace("stages.", "stages_")
-        loaded = backbone.features.state_dict()[renamed]
-        torch.testing.assert_close(loaded, whole.state_dict()[name], rtol=0, atol=0)
+        torch.testing.assert_close(loaded[renamed], whole.state_dict()[name], rtol=0, atol=0)
+
+
+def test_weights_of_the_whole_model_take_the_place_of_timms(tmp_path, log):
+    trained = timm_cfg(WEIGHTS=saved(tmp_path / "t.pth", timm.create_model(CNN).state_dict()))
+    model = build_model(trained)
+    nn.init.ones_(model.backbone.features.conv_stem.weight)
+    SegmentationCheckpointer(model, str(tmp_path)).save("model_final")
+    # The config of the trained model still names the file that training started from.
+    (tmp_path / "t.pth").unlink()
+    trained.MODEL.WEIGHTS = str(tmp_path / "model_final.pth")
+    loaded = trained_model(trained)
+    assert (loaded.backbone.features.conv_stem.weight == 1).all()
+    assert "MODEL.TIMM's weights are not read, as MODEL.WEIGHTS" in log.text
 
 
 def test_fitting_input_gives_no_warning(tmp_path, caplog):
-    path = str(tmp_path / "weights.safetensors")
-    save_file(timm.create_model(CNN).state_dict(), path)
-    cfg = timm_cfg(CNN, WEIGHTS=path)
+    cfg = timm_cfg(WEIGHTS=saved(tmp_path / "w.pth", timm.create_model(CNN).state_dict()))
     cfg.INPUT.FORMAT, cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = "RGB", IMAGENET_MEAN, IMAGENET_STD
     with caplog.at_level(logging.WARNING, "vt_seg"):
         build_backbone(cfg)
@@ -122,41 +157,47 @@ def test_fitting_input_gives_no_warning(tmp_path, caplog):
 
 def test_weights_of_another_model_or_no_file_are_errors(tmp_path):
     path = tmp_path / "other.pth"
-    torch.save({"encoder.weight": torch.zeros(3)}, path)
-    with pytest.raises(ValueError, match="other.pth holds none of the .* tensors"):
-        build_backbone(timm_cfg(CNN, WEIGHTS=str(path)))
-    torch.save(timm.create_model("test_resnet").state_dict(), path)
-    with pytest.raises(ValueError, match="MODEL.TIMM.WEIGHTS .*other.pth cannot be loaded into"):
-        build_backbone(timm_cfg(CNN, WEIGHTS=str(path)))
-    path.write_bytes(b"no weights")
-    with pytest.raises(ValueError, match="MODEL.TIMM.WEIGHTS .*other.pth cannot be loaded into"):
-        build_backbone(timm_cfg(CNN, WEIGHTS=str(path)))
-    with pytest.raises(FileNotFoundError, match="MODEL.TIMM.WEIGHTS .*none.pth: there is no"):
-        build_backbone(timm_cfg(CNN, WEIGHTS=str(tmp_path / "none.pth")))
-
-
-def test_file_without_some_of_the_tensors_is_an_error(tmp_path):
+    cfg = timm_cfg(WEIGHTS=saved(path, {"encoder.weight": torch.zeros(3)}))
+    with pytest.raises(CheckpointError, match=r"other.pth holds none of the .* tensors"):
+        build_backbone(cfg)
+    saved(path, timm.create_model("test_resnet").state_dict())
+    with pytest.raises(CheckpointError, match=r"WEIGHTS .*other.pth cannot be loaded into"):
+        build_backbone(cfg)
     tensors = timm.create_model(CNN).state_dict()
     del tensors["blocks.1.0.conv_pw.weight"]
-    path = str(tmp_path / "weights.safetensors")
-    save_file(tensors, path)
-    with pytest.raises(ValueError, match="holds only .* missing are blocks.1.0.conv_pw.weight"):
-        build_backbone(timm_cfg(CNN, WEIGHTS=path))
+    saved(path, tensors)
+    with pytest.raises(CheckpointError, match=r"holds only .* missing are blocks.1.0.conv_pw.wei"):
+        build_backbone(cfg)
+    path.write_bytes(b"no weights")
+    with pytest.raises(CheckpointError, match=r"other.pth is truncated, damaged or no checkpoint"):
+        build_backbone(cfg)
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r"other.pth cannot be read \(No such file"):
+        build_backbone(cfg)
+
+
+def test_pretrained_without_a_network_says_what_to_do(monkeypatch):
+    def fail(*args, **kwargs):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", fail)
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_url", fail)
+    with pytest.raises(OSError, match=r"PRETRAINED True: timm's .* cannot be downloaded .*WEIGHTS"):
+        build_backbone(timm_cfg(LITE, PRETRAINED=True))
 
 
 def test_stem_adapts_to_the_number_of_channels(tmp_path):
     whole = timm.create_model(CNN)
-    path = str(tmp_path / "weights.safetensors")
-    save_file(whole.state_dict(), path)
-    cfg = timm_cfg(CNN, WEIGHTS=path)
+    cfg = timm_cfg(WEIGHTS=saved(tmp_path / "w.pth", whole.state_dict()))
     cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = [0.0], [1.0]
     backbone = build_backbone(cfg, ShapeSpec(channels=1))
     expected = whole.conv_stem.weight.sum(1, keepdim=True)
     torch.testing.assert_close(backbone.features.conv_stem.weight, expected)
 
 
-def test_freeze_at_freezes_whole_stages_and_their_norms():
-    cfg = timm_cfg("test_resnet")
+@pytest.mark.parametrize("norm", ["", "naiveSyncBN"])
+def test_freeze_at_freezes_whole_stages_and_their_norms(norm):
+    cfg = timm_cfg("test_resnet", NORM=norm)
     cfg.MODEL.BACKBONE.FREEZE_AT = 2
     features = build_backbone(cfg).features
     trained = {name.split(".")[0] for name, p in features.named_parameters() if p.requires_grad}
@@ -169,25 +210,40 @@ def test_freeze_at_freezes_whole_stages_and_their_norms():
     assert norms == trained
 
 
-def test_frozen_norms_keep_fused_activations():
+@pytest.mark.parametrize(
+    ("norm", "kind"), [("FrozenBN", FrozenBatchNormAct2d), ("naiveSyncBN", NaiveSyncBatchNormAct)]
+)
+def test_other_norms_keep_fused_activations(norm, kind):
     image = torch.randn(1, 3, 64, 64)
-    kept, frozen = (build_backbone(timm_cfg(CNN, NORM=norm)).eval() for norm in ("", "FrozenBN"))
-    frozen.features.load_state_dict(kept.features.state_dict(), strict=False)
+    kept, other = (build_backbone(timm_cfg(NORM=name)).eval() for name in ("", norm))
+    other.features.load_state_dict(kept.features.state_dict(), strict=False)
     with torch.no_grad():
-        torch.testing.assert_close(frozen(image)["res5"], kept(image)["res5"])
-    kinds = {type(module) for module in frozen.modules()}
-    assert FrozenBatchNormAct2d in kinds
+        torch.testing.assert_close(other(image)["res5"], kept(image)["res5"])
+    kinds = {type(module) for module in other.modules()}
+    assert kind in kinds
     assert not kinds & {nn.BatchNorm2d, FrozenBatchNorm2d}
 
 
-def test_sync_bn_is_plain_bn_in_one_process():
-    cfg = timm_cfg(CNN, NORM="SyncBN")
-    modules = list(build_backbone(cfg).modules())
-    assert any(isinstance(module, nn.SyncBatchNorm) for module in modules)
-    adapt_to_machine(cfg, world_size=1)
-    assert cfg.MODEL.TIMM.NORM == "BN"
-    modules = list(build_backbone(cfg).modules())
+@pytest.mark.parametrize(("processes", "norm"), [(1, "BN"), (2, "naiveSyncBN")])
+def test_sync_bn_is_adapted_to_cpus(processes, norm):
+    cfg = timm_cfg(NORM="SyncBN")
+    assert any(isinstance(module, nn.SyncBatchNorm) for module in build_backbone(cfg).modules())
+    adapt_to_machine(cfg, world_size=processes)
+    assert norm == cfg.MODEL.TIMM.NORM
+    modules = list(build_backbone(cfg).train().modules())
     assert not any(isinstance(module, nn.SyncBatchNorm) for module in modules)
+    synchronised = any(isinstance(module, NaiveSyncBatchNormAct) for module in modules)
+    assert synchronised == (processes > 1)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [({"norm": "GN"}, 'NORM is "GN": use one of'), ({"freeze_at": 6}, "FREEZE_AT is 6, need 0")],
+)
+def test_options_out_of_range_are_refused(option, message):
+    features = timm.create_model("test_resnet", features_only=True)
+    with pytest.raises(ValueError, match=message):
+        TimmBackbone(features, **option)
 
 
 def test_checkpointing_gives_the_same_gradients():
@@ -199,4 +255,4 @@ def test_checkpointing_gives_the_same_gradients():
         backbone(image)["res5"].square().mean().backward()
         gradients.append(backbone.features.conv1[0].weight.grad)
     torch.testing.assert_close(*gradients)
-    assert gradients[0].abs().sum() > 0
+    assert gradients[0].any()

@@ -7,10 +7,9 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone, build_backbone, build_model
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from detectron2.modeling.backbone.regnet import RegNet, ResBottleneckBlock, SimpleStem
-from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
 
-from tests.modeling.conftest import sem_seg_batch, wake
+from tests.modeling.conftest import detection_cfg, instance_batch, sem_seg_batch, wake
 from tests.small_configs import PYRAMID, RES, small_cfg
 from vt_seg.layers import VTFPN
 from vt_seg.modeling.vt_fpn_backbone import VTFPNBackbone
@@ -68,40 +67,6 @@ def test_stock_sem_seg_fpn_head_trains_and_infers():
     model.eval()
     out = model(sem_seg_batch((61, 97)))
     assert out[0]["sem_seg"].shape == (5, 61, 97)
-
-
-def instance_batch(size=(64, 96)):
-    batch = sem_seg_batch(size)
-    masks = torch.zeros(1, *size, dtype=torch.bool)
-    masks[0, 10:40, 20:70] = True
-    instances = Instances(
-        size,
-        gt_boxes=Boxes(torch.tensor([[20.0, 10.0, 70.0, 40.0]])),
-        gt_classes=torch.tensor([1]),
-        gt_masks=BitMasks(masks),
-    )
-    return [{**batch[0], "instances": instances}]
-
-
-def detection_cfg(architecture: str):
-    cfg = cfg_with()
-    cfg.MODEL.META_ARCHITECTURE = architecture
-    cfg.MODEL.MASK_ON = architecture != "RetinaNet"
-    cfg.INPUT.MASK_FORMAT = "bitmask"
-    cfg.MODEL.RPN.HEAD_NAME = "StandardRPNHead"
-    cfg.MODEL.RPN.IN_FEATURES = [*PYRAMID, "p6"]
-    cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[8], [16], [32], [64], [128]]
-    cfg.MODEL.ROI_HEADS.NAME = "StandardROIHeads"
-    cfg.MODEL.ROI_HEADS.IN_FEATURES = PYRAMID
-    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 3
-    cfg.MODEL.ROI_BOX_HEAD.NAME = "FastRCNNConvFCHead"
-    cfg.MODEL.ROI_BOX_HEAD.NUM_FC = 1
-    cfg.MODEL.ROI_BOX_HEAD.FC_DIM = 16
-    cfg.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION = 7
-    cfg.MODEL.ROI_MASK_HEAD.NAME = "MaskRCNNConvUpsampleHead"
-    cfg.MODEL.ROI_MASK_HEAD.NUM_CONV = 1
-    cfg.MODEL.ROI_MASK_HEAD.CONV_DIM = 16
-    return cfg
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def load_timm_weights(
 
     counts = Counter(stages[name] for name in names)
     used = set(sources.values())
-    rest = {name.split(".")[0] for name in [*tensors, *unexpected] if name not in used}
+    rest = {n.split(".")[0] for n in without_counters([*tensors, *unexpected]) if n not in used}
     classifier = source.get("classifier") or ()
     rest |= {classifier} if isinstance(classifier, str) else set(classifier)
     logger.info(
