@@ -140,7 +140,7 @@ def test_an_average_that_is_not_finite_is_an_error(weights, slim_cfg, tmp_path):
     average["module.sem_seg_head.predictor.bias"][0] = float("inf")
     torch.save({"model": weights, "ema": {"n_averaged": torch.tensor(3), **average}}, path)
     slim_cfg.MODEL.WEIGHTS = path
-    with pytest.raises(CheckpointError, match="first module.sem_seg_head.predictor.bias"):
+    with pytest.raises(CheckpointError, match=r"first module.sem_seg_head.predictor.bias"):
         evaluate(slim_cfg)
 
 

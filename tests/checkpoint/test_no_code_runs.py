@@ -150,7 +150,7 @@ def test_the_command_line_runs_no_code(files, marker, slim_cfg, tmp_path):
     path.write_text(slim_cfg.dump())
     for flags in ([], ["--eval-only"]):
         arguments = ["--config-file", str(path), *flags, "MODEL.WEIGHTS", files[6]]
-        with pytest.raises(SystemExit, match="pickle2.pkl is refused: it names posix.mkdir"):
+        with pytest.raises(SystemExit, match=r"pickle2.pkl is refused: it names posix.mkdir"):
             train_net.main(train_net.default_argument_parser().parse_args(arguments))
         assert not marker.path.exists()
 

@@ -94,7 +94,8 @@ def test_an_array_is_never_made_of_the_files_buffer():
     """`ndarray.__new__` with a dtype of objects and a buffer would read bytes as pointers."""
     data = b"\x80\x02cnumpy\nndarray\n(K\x01\x85U\x01OU\x08AAAAAAAAt\x81."
     array = load(data)
-    assert array.dtype == np.uint8 and array.size == 0
+    assert array.dtype == np.uint8
+    assert array.size == 0
 
 
 NAMES = sorted(restricted_pickle.ALLOWED)

@@ -9,7 +9,7 @@ from detectron2.modeling import build_backbone
 
 from tests.small_configs import small_cfg
 from vt_seg.checkpoint import CheckpointError
-from vt_seg.checkpoint.state_dicts import AVERAGES_FIRST, WRAPPERS, split_weights
+from vt_seg.checkpoint.state_dicts import AVERAGES, WRAPPERS, split_weights
 from vt_seg.engine import SegmentationCheckpointer
 
 
@@ -82,7 +82,7 @@ def test_the_average_comes_first_where_it_is_asked_for():
     weights, average = {"a": torch.ones(1)}, {"a": torch.zeros(1)}
     loaded = {"epoch": 1, "state_dict": weights, "state_dict_ema": average}
     assert split_weights(loaded, "x")[0] is weights
-    assert split_weights(loaded, "x", AVERAGES_FIRST)[0] is average
+    assert split_weights(loaded, "x", AVERAGES)[0] is average
     assert split_weights(loaded, "x")[1] == {"epoch": 1, "state_dict_ema": average}
 
 
@@ -123,7 +123,7 @@ def test_an_error_leaves_the_checkpointer_usable(source, tmp_path):
         checkpointer.load(str(tmp_path / "empty.pth"))
     with pytest.raises(CheckpointError, match=r"nowhere.pth cannot be read"):
         checkpointer.load(str(tmp_path / "nowhere.pth"))
-    with pytest.raises(CheckpointError, match="heuristic after the . is unknown"):
+    with pytest.raises(CheckpointError, match=r"heuristic after the . is unknown"):
         checkpointer.load(f"{tmp_path}/good.pth?heuristic=True")
     checkpointer.load(f"{tmp_path}/good.pth?matching_heuristics=True")
     assert torch.equal(target[0].weight, source["0.weight"])

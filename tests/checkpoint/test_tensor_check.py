@@ -31,7 +31,7 @@ def test_all_float_types_are_looked_at(dtype):
     weights = {"a.weight": torch.tensor([1.0, 2.0]).to(dtype)}
     check_tensors(weights, "model.pth")
     weights["a.bias"] = torch.tensor([float("nan")]).to(dtype)
-    with pytest.raises(CheckpointError, match="1 of 2 tensors .* first a.bias"):
+    with pytest.raises(CheckpointError, match=r"1 of 2 tensors .* first a.bias"):
         check_tensors(weights, "model.pth")
 
 
@@ -57,10 +57,10 @@ def test_values_have_to_be_finite_in_the_models_dtype():
     double, single = ({"a.weight": torch.ones(2, dtype=d)} for d in (torch.float64, torch.float32))
     check_tensors(weights, "model.pth", double)
     for expected in (single, None):
-        with pytest.raises(CheckpointError, match="not finite, first a.weight"):
+        with pytest.raises(CheckpointError, match=r"not finite, first a.weight"):
             check_tensors(weights, "model.pth", expected)
     check_tensors({"a.weight": torch.tensor([1e5])}, "model.pth", single)
-    with pytest.raises(CheckpointError, match="not finite, first a.weight"):
+    with pytest.raises(CheckpointError, match=r"not finite, first a.weight"):
         half = {"a.weight": torch.ones(1, dtype=torch.float16)}
         check_tensors({"a.weight": torch.tensor([1e5])}, "model.pth", half)
 

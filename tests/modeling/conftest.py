@@ -14,7 +14,7 @@ def _seed():
 
 
 def sem_seg_batch(*sizes: tuple[int, int], classes: int = 5) -> list[dict]:
-    """One random image with labels per (height, width)."""
+    """Return one random image with labels per (height, width)."""
     return [
         {
             "image": torch.rand(3, *size) * 255,
@@ -63,6 +63,29 @@ def detection_cfg(architecture: str) -> CfgNode:
     cfg.MODEL.ROI_MASK_HEAD.NUM_CONV = 1
     cfg.MODEL.ROI_MASK_HEAD.CONV_DIM = 16
     return cfg
+
+
+def classifier_cfg(
+    backbone: str = "build_resnet_backbone", feature: str = "res5", classes: int = 7
+) -> CfgNode:
+    """Return the config of a small image classifier."""
+    return small_cfg(
+        *("MODEL.META_ARCHITECTURE", "ImageClassifier", "MODEL.BACKBONE.NAME", backbone),
+        *("MODEL.RESNETS.OUT_FEATURES", [feature], "MODEL.CLASSIFIER.IN_FEATURE", feature),
+        *("MODEL.CLASSIFIER.NUM_CLASSES", classes),
+    )
+
+
+def records(*labels: int, size: tuple[int, int] = (64, 64)) -> list[dict]:
+    """Return one random image of 8 bits per label, for a classifier."""
+    return [
+        {
+            "image": torch.randint(256, (3, *size), dtype=torch.uint8),
+            "label": label,
+            "file_name": f"{i}.jpg",
+        }
+        for i, label in enumerate(labels)
+    ]
 
 
 def wake(module: torch.nn.Module) -> torch.nn.Module:

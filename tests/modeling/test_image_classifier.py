@@ -1,4 +1,4 @@
-"""ImageClassifier: torchvision's ResNets to the digit, VT-ResNet's tokens, losses, refusals."""
+"""ImageClassifier: torchvision's logits, the average of tokens, losses and errors."""
 
 import numpy as np
 import pytest
@@ -8,32 +8,10 @@ from detectron2.modeling import build_model
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-from tests.modeling.conftest import wake
-from tests.small_configs import small_cfg
+from tests.modeling.conftest import classifier_cfg, records, wake
 from vt_seg.engine import SegmentationCheckpointer, load_cfg
 
 RESNET, VT_RESNET = "build_resnet_backbone", "build_vt_resnet_backbone"
-
-
-def classifier_cfg(backbone=RESNET, feature="res5", classes=7):
-    cfg = small_cfg()
-    cfg.MODEL.META_ARCHITECTURE = "ImageClassifier"
-    cfg.MODEL.BACKBONE.NAME = backbone
-    cfg.MODEL.RESNETS.OUT_FEATURES = [feature]
-    cfg.MODEL.CLASSIFIER.IN_FEATURE = feature
-    cfg.MODEL.CLASSIFIER.NUM_CLASSES = classes
-    return cfg
-
-
-def records(*labels, size=(64, 64)):
-    return [
-        {
-            "image": torch.randint(256, (3, *size), dtype=torch.uint8),
-            "label": label,
-            "file_name": f"{i}.jpg",
-        }
-        for i, label in enumerate(labels)
-    ]
 
 
 @pytest.mark.parametrize(
@@ -86,8 +64,8 @@ def test_the_tokens_of_a_vt_resnet_are_averaged():
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_loss_is_smoothed_cross_entropy():
-    """(1 - s) * -log p_y + s / K * sum_k -log p_k, by hand."""
+def test_the_loss_is_cross_entropy_with_label_smoothing():
+    """The formula is (1 - s) * -log p_y + s / K * sum_k -log p_k."""
     cfg = classifier_cfg()
     cfg.MODEL.CLASSIFIER.LABEL_SMOOTHING = 0.1
     model = build_model(cfg).train()
@@ -107,7 +85,7 @@ def test_the_loss_is_smoothed_cross_entropy():
 
 
 @pytest.mark.parametrize(("backbone", "feature"), [(RESNET, "res5"), (VT_RESNET, "tokens")])
-def test_it_learns_a_batch_by_heart(backbone, feature):
+def test_a_few_steps_overfit_one_batch(backbone, feature):
     model = wake(build_model(classifier_cfg(backbone, feature))).train()
     batch = records(0, 3, 6, 2, size=(32, 32))
     model(batch)["loss_cls"].backward()
@@ -121,7 +99,7 @@ def test_it_learns_a_batch_by_heart(backbone, feature):
     assert loss.item() < 0.1  # ln 7 = 1.95 at the start
 
 
-def test_dropout_and_stochastic_depth_are_trainings_alone():
+def test_dropout_and_stochastic_depth_act_in_training_alone():
     cfg = classifier_cfg(VT_RESNET, "tokens")
     cfg.MODEL.CLASSIFIER.DROPOUT = 0.2
     cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH = 0.1
@@ -136,11 +114,11 @@ def test_dropout_and_stochastic_depth_are_trainings_alone():
     assert torch.equal(first, second)
 
 
-def test_a_fresh_linear_layer_is_detectron2s():
+def test_the_linear_layer_is_initialised_as_detectron2s():
     linear = build_model(classifier_cfg(classes=500)).classifier.linear
     assert isinstance(linear, nn.Linear)
     assert linear.weight.shape == (500, 512)
-    # The standard deviation of 256 000 draws has itself one of 0.01 / sqrt(512 000).
+    # The std of 256 000 draws has itself a std of 0.01 / sqrt(512 000).
     assert linear.weight.std().item() == pytest.approx(0.01, abs=4 * 0.01 / 512_000**0.5)
 
 
@@ -155,7 +133,7 @@ def test_images_of_several_sizes_are_classified_without_padding():
 
 
 def test_an_fpn_level_can_be_classified():
-    """A backbone with size_divisibility: 50x40 is padded to 64x64 before p5 (stride 32)."""
+    """Images of 50x40 are padded to 64x64 for p5, of stride 32."""
     cfg = classifier_cfg("build_resnet_fpn_backbone")
     cfg.MODEL.RESNETS.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
     cfg.MODEL.CLASSIFIER.IN_FEATURE = "p5"
@@ -172,7 +150,7 @@ def test_a_map_that_nothing_reads_is_refused():
 
 
 @pytest.mark.parametrize("label", [7, -1])
-def test_a_label_that_is_no_class(label):
+def test_a_label_that_is_no_class_is_refused(label):
     model = build_model(classifier_cfg()).train()
     with pytest.raises(
         ValueError, match=rf"^1\.jpg has label {label}, but MODEL.CLASSIFIER.NUM_CLASSES is 7, so"
@@ -180,13 +158,13 @@ def test_a_label_that_is_no_class(label):
         model(records(0, label))
 
 
-def test_records_that_are_not_for_classification():
+def test_records_without_labels_or_of_several_sizes_are_refused():
     model = build_model(classifier_cfg()).train()
     batch = records(0)
     del batch[0]["label"]
     with pytest.raises(ValueError, match=r"^0\.jpg has no label: DATASETS.TRAIN must be"):
         model(batch)
-    with pytest.raises(ValueError, match="2 sizes.*INPUT.CLASSIFICATION.CROP_SIZE"):
+    with pytest.raises(ValueError, match=r"2 sizes.*INPUT.CLASSIFICATION.CROP_SIZE"):
         model(records(0) + records(1, size=(32, 32)))
 
 
@@ -199,7 +177,7 @@ def test_records_that_are_not_for_classification():
         ("NUM_CLASSES", 0, "NUM_CLASSES is 0, need 1 or more"),
     ],
 )
-def test_what_cannot_be_is_refused(key, value, message):
+def test_settings_out_of_range_are_refused(key, value, message):
     cfg = classifier_cfg()
     cfg.MODEL.CLASSIFIER[key] = value
     with pytest.raises(ValueError, match=f"MODEL.CLASSIFIER.*{message}"):

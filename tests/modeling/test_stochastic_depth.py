@@ -1,4 +1,4 @@
-"""Stochastic depth: which images lose which branches, how often, and that nothing else changes."""
+"""Stochastic depth: probabilities per block, independent images, and what stays as it was."""
 
 import copy
 
@@ -14,11 +14,13 @@ from vt_seg.modeling import add_stochastic_depth
 
 
 def backbone(name="build_resnet_backbone", depth=18):
-    cfg = small_cfg()
-    cfg.MODEL.BACKBONE.NAME = name
-    cfg.MODEL.RESNETS.DEPTH = depth
-    cfg.MODEL.RESNETS.RES2_OUT_CHANNELS = 64 if depth < 50 else 256
-    return build_backbone(cfg)
+    channels = 64 if depth < 50 else 256
+    return build_backbone(
+        small_cfg(
+            *("MODEL.BACKBONE.NAME", name, "MODEL.RESNETS.DEPTH", depth),
+            *("MODEL.RESNETS.RES2_OUT_CHANNELS", channels),
+        )
+    )
 
 
 def drops(module):
@@ -27,7 +29,7 @@ def drops(module):
 
 @pytest.mark.parametrize(("depth", "conv", "blocks"), [(18, "conv2", 8), (50, "conv3", 16)])
 def test_the_probability_rises_linearly_over_the_blocks(depth, conv, blocks):
-    """Huang et al. Sec. 3: survival of block l of L is 1 - l / L * (1 - p_L)."""
+    """Block l of L survives with probability 1 - l / L * (1 - p_L) (Huang et al. Sec. 3)."""
     network = backbone(depth=depth)
     assert add_stochastic_depth(network, 0.1) == blocks
     stages = {18: [2, 2, 2, 2], 50: [3, 4, 6, 3]}[depth]
@@ -49,7 +51,7 @@ def test_visual_transformers_are_the_last_blocks_of_a_vt_resnet():
     assert len(found) == 6
 
 
-def test_under_an_fpn_the_bottom_up_network_alone_is_meant():
+def test_only_the_bottom_up_network_of_an_fpn_gets_stochastic_depth():
     network = backbone("build_resnet_vt_fpn_backbone")
     assert any(isinstance(m, VisualTransformer) for m in network.neck.modules())
     assert add_stochastic_depth(network, 0.1) == 8
@@ -57,7 +59,7 @@ def test_under_an_fpn_the_bottom_up_network_alone_is_meant():
 
 
 @pytest.mark.parametrize("name", ["build_resnet_backbone", "build_vt_resnet_backbone"])
-def test_only_training_changes_and_no_name(name):
+def test_evaluation_and_names_of_weights_stay(name):
     network = wake(backbone(name))
     plain = copy.deepcopy(network)
     add_stochastic_depth(network, 1.0)
@@ -73,8 +75,8 @@ def test_only_training_changes_and_no_name(name):
         assert torch.equal(network(image)["res5"], plain(image)["res5"])
 
 
-def test_a_dropped_branch_leaves_the_shortcut_of_that_image_alone():
-    """relu(shortcut + branch / survival) or relu(shortcut), for each image by itself."""
+def test_a_dropped_branch_leaves_the_shortcut():
+    """The output is relu(shortcut + branch / survival) or relu(shortcut), image by image."""
     network = backbone()
     block = network.res5[1]
     add_stochastic_depth(network, 0.25)  # the last block's probability
@@ -98,7 +100,7 @@ def test_the_expectation_stays_and_the_seed_decides():
     branch = torch.ones(20_000, 3, 2)
     torch.manual_seed(1)
     first = drop_path(branch)
-    # Survivors are divided by 0.8; the share's standard deviation is sqrt(.8 * .2 / 20000) = .003.
+    # Survivors are divided by 0.8; the std of their share is sqrt(.8 * .2 / 20000) = .003.
     assert set(first.unique().tolist()) == {0.0, 1.25}
     assert first.mean().item() == pytest.approx(1.0, abs=4 * 0.003 * 1.25)
     assert torch.equal(first, first[:, :1, :1].expand_as(first))  # whole rows
@@ -107,12 +109,13 @@ def test_the_expectation_stays_and_the_seed_decides():
     assert not torch.equal(drop_path(branch), first)
 
 
-def test_a_copy_drops_by_its_own_mode():
-    """As EMA and DDP copy: the copy in evaluation mode drops nothing while the model trains."""
+def test_a_copy_in_evaluation_mode_drops_nothing_while_the_model_trains():
+    """EMA copies models."""
     network = backbone()
     add_stochastic_depth(network, 1.0)
     twin = copy.deepcopy(network).eval()
-    assert network.training and not twin.training
+    assert network.training
+    assert not twin.training
     assert drops(twin) == drops(network)
     conv = network.res2[0].conv2
     x = torch.randn(2, 64, 4, 4)
@@ -127,10 +130,10 @@ def test_every_weight_still_gets_a_gradient():
     assert [k for k, p in network.named_parameters() if p.grad is None] == []
 
 
-def test_what_cannot_be_is_refused():
-    with pytest.raises(ValueError, match="STOCHASTIC_DEPTH is 1.5, need 0 to 1"):
+def test_probabilities_and_networks_without_a_meaning_are_refused():
+    with pytest.raises(ValueError, match=r"STOCHASTIC_DEPTH is 1.5, need 0 to 1"):
         add_stochastic_depth(backbone(), 1.5)
-    with pytest.raises(ValueError, match="Linear has no residual block .*: set it to 0"):
+    with pytest.raises(ValueError, match=r"Linear has no residual block .*: set it to 0"):
         add_stochastic_depth(torch.nn.Linear(2, 2), 0.1)
     assert add_stochastic_depth(torch.nn.Linear(2, 2), 0.0) == 0
     network = backbone()

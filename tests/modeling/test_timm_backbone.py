@@ -115,7 +115,8 @@ def test_weights_load_completely_but_for_the_classifier(tmp_path, caplog, norm):
     assert 'To go on as they were trained: INPUT.FORMAT "RGB" MODEL.PIXEL_MEAN' in caplog.text
     if norm == "SyncBN":  # PyTorch's does not run on a CPU
         return
-    image = torch.randn(1, 3, 75, 90)
+    backbone, whole = backbone.double(), whole.double()
+    image = torch.randn(1, 3, 75, 90).double()
     with torch.no_grad():
         torch.testing.assert_close(
             backbone(image)["res5"], whole.forward_intermediates(image)[1][-1]

@@ -1,12 +1,13 @@
+"""VT-FPN as a backbone: Detectron2's interface, stock heads and detectors, names of levels."""
+
 import re
 
 import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone, build_backbone, build_model
+from detectron2.modeling import FPN, Backbone, build_backbone, build_model
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
-from detectron2.modeling.backbone.regnet import RegNet, ResBottleneckBlock, SimpleStem
 from detectron2.utils.events import EventStorage
 
 from tests.modeling.conftest import detection_cfg, instance_batch, sem_seg_batch, wake
@@ -17,11 +18,10 @@ from vt_seg.modeling.vt_fpn_neck import build_vt_fpn_neck
 
 
 def cfg_with(backbone="build_resnet_vt_fpn_backbone"):
-    cfg = small_cfg()
-    cfg.MODEL.BACKBONE.NAME = backbone
-    cfg.MODEL.SEM_SEG_HEAD.NAME = "SemSegFPNHead"
-    cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = PYRAMID
-    return cfg
+    return small_cfg(
+        *("MODEL.BACKBONE.NAME", backbone, "MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNHead"),
+        *("MODEL.SEM_SEG_HEAD.IN_FEATURES", PYRAMID),
+    )
 
 
 def test_has_the_interface_of_detectron2s_fpn():
@@ -74,102 +74,38 @@ def test_stock_sem_seg_fpn_head_trains_and_infers():
     [
         ("GeneralizedRCNN", {"loss_cls", "loss_box_reg", "loss_mask", "loss_rpn_cls"}),
         ("PanopticFPN", {"loss_cls", "loss_mask", "loss_sem_seg", "loss_rpn_loc"}),
+        ("RetinaNet", {"loss_cls", "loss_box_reg"}),
     ],
 )
-def test_stock_mask_rcnn_and_panoptic_fpn_train_and_infer(architecture, losses):
-    model = wake(build_model(detection_cfg(architecture))).train()
+def test_stock_detectors_train_and_infer(architecture, losses):
+    cfg = detection_cfg(architecture)
+    if architecture == "RetinaNet":
+        cfg.MODEL.BACKBONE.NAME = "build_retinanet_resnet_vt_fpn_backbone"
+        cfg.MODEL.FPN.IN_FEATURES = ["res3", "res4", "res5"]
+        levels = ["p3", "p4", "p5", "p6", "p7"]
+        cfg.MODEL.RETINANET.update(IN_FEATURES=levels, NUM_CLASSES=3, NUM_CONVS=1)
+    model = wake(build_model(cfg)).train()
     with EventStorage():
         out = model(instance_batch())
     assert losses <= out.keys()
     assert all(loss.isfinite() for loss in out.values())
     sum(out.values()).backward()
-    neck = model.backbone.neck
-    assert [n for n, p in neck.named_parameters() if p.grad is None or not p.grad.any()] == []
+    backbone = model.backbone
+    named = backbone.neck.named_parameters()
+    assert [n for n, p in named if p.grad is None or not p.grad.any()] == []
     with torch.no_grad():
         out = model.eval()(instance_batch())[0]
     assert out["instances"].image_size == (64, 96)
     if architecture == "PanopticFPN":
         assert out["panoptic_seg"][0].shape == (64, 96)
         assert out["sem_seg"].shape == (5, 64, 96)
-
-
-def test_stock_retinanet_trains_and_infers_with_its_top_block():
-    cfg = detection_cfg("RetinaNet")
-    cfg.MODEL.BACKBONE.NAME = "build_retinanet_resnet_vt_fpn_backbone"
-    cfg.MODEL.FPN.IN_FEATURES = ["res3", "res4", "res5"]
-    cfg.MODEL.RETINANET.IN_FEATURES = ["p3", "p4", "p5", "p6", "p7"]
-    cfg.MODEL.RETINANET.NUM_CLASSES = 3
-    cfg.MODEL.RETINANET.NUM_CONVS = 1
-    model = wake(build_model(cfg)).train()
-    assert model.backbone.output_shape()["p7"] == ShapeSpec(channels=32, stride=128)
-    with EventStorage():
-        losses = model(instance_batch())
-    sum(losses.values()).backward()
-    assert all(p.grad is not None for p in model.backbone.parameters())
-    with torch.no_grad():
-        assert model.eval()(instance_batch())[0]["instances"].image_size == (64, 96)
-
-
-def build_regnet(cfg, input_shape):
-    """RegNetX-200MF: it calls the maps of strides 4 to 32 s1 to s4."""
-    return RegNet(
-        stem_class=SimpleStem,
-        stem_width=32,
-        block_class=ResBottleneckBlock,
-        depth=13,
-        w_a=36.44,
-        w_0=24,
-        w_m=2.49,
-        group_width=8,
-        norm="BN",
-        out_features=["s1", "s2", "s3", "s4"],
-    )
-
-
-@pytest.fixture
-def regnet_backbones():
-    """Names of RegNet backbones in Detectron2's registry, with our neck and with its FPN."""
-
-    def build_regnet_vt_fpn(cfg, input_shape):
-        bottom_up = build_regnet(cfg, input_shape)
-        names = ["s1", "s2", "s3", "s4"]
-        neck = build_vt_fpn_neck(cfg, [bottom_up.output_shape()[name] for name in names])
-        return VTFPNBackbone(bottom_up, names, neck, 32, LastLevelMaxPool())
-
-    def build_regnet_fpn(cfg, input_shape):
-        bottom_up = build_regnet(cfg, input_shape)
-        return FPN(bottom_up, ["s1", "s2", "s3", "s4"], 32, top_block=LastLevelMaxPool())
-
-    names = []
-    for builder in (build_regnet_vt_fpn, build_regnet_fpn):
-        BACKBONE_REGISTRY.register(builder)
-        names.append(builder.__name__)
-    yield names
-    for name in names:
-        del BACKBONE_REGISTRY._obj_map[name]
-
-
-def test_stock_mask_rcnn_trains_and_infers_on_regnet(regnet_backbones):
-    ours, stock = regnet_backbones
-    cfg = detection_cfg("GeneralizedRCNN")
-    cfg.MODEL.BACKBONE.NAME = stock
-    expected = build_backbone(cfg)
-    cfg.MODEL.BACKBONE.NAME = ours
-    model = wake(build_model(cfg)).train()
-    assert model.backbone.output_shape() == expected.output_shape()
-    assert list(model.backbone.output_shape()) == ["p2", "p3", "p4", "p5", "p6"]
-    with EventStorage():
-        losses = model(instance_batch())
-    total = sum(losses.values())
-    assert "loss_mask" in losses and total.isfinite()
-    total.backward()
-    assert all(p.grad.any() for p in model.backbone.neck.parameters())
-    with torch.no_grad():
-        assert model.eval()(instance_batch())[0]["instances"].image_size == (64, 96)
+    if architecture == "RetinaNet":
+        assert backbone.output_shape()["p7"] == ShapeSpec(channels=32, stride=128)
+        assert all(p.grad is not None for p in backbone.top_block.parameters())
 
 
 class Maps(Backbone):
-    """Gives maps of chosen names and strides."""
+    """A backbone whose maps have chosen names and strides."""
 
     def __init__(self, **strides):
         super().__init__()
@@ -202,6 +138,8 @@ def backbone_on(top_block=None, **strides):
 def test_levels_are_named_by_their_strides(strides, names):
     backbone = backbone_on(**strides)
     assert {k: s.stride for k, s in backbone.output_shape().items()} == names
+    if list(strides.values()) == [4, 8, 16, 32]:
+        assert backbone.output_shape() == FPN(Maps(**strides), [*strides], 32).output_shape()
     levels = backbone(torch.randn(1, 3, 64, 96))
     assert {k: v.shape[-2:] for k, v in levels.items()} == {
         k: (64 // stride, 96 // stride) for k, stride in names.items()
@@ -216,13 +154,13 @@ def test_the_top_block_follows_the_last_level_of_a_shared_stride():
 
 
 @pytest.mark.parametrize("strides", [{"res3": 8, "res2": 4}, {"a": 4, "b": 12}])
-def test_strides_that_no_pyramid_has_are_refused(strides):
-    with pytest.raises(ValueError, match="IN_FEATURES names .* from the finest to the coarsest"):
+def test_strides_in_disorder_or_no_powers_of_two_are_refused(strides):
+    with pytest.raises(ValueError, match=r"IN_FEATURES names .* from the finest to the coarsest"):
         backbone_on(**strides)
 
 
-def test_checkpoints_of_before_fit():
-    """Names of levels are in no weight: these are the keys that checkpoints have had."""
+def test_names_of_weights_do_not_depend_on_names_of_levels():
+    """Checkpoints of before have these keys."""
     keys = build_backbone(cfg_with()).state_dict().keys()
     assert {key.split(".")[0] for key in keys} == {"bottom_up", "neck"}
     assert {".".join(k.split(".")[:4]) for k in keys if "laterals" in k} == {
@@ -231,7 +169,7 @@ def test_checkpoints_of_before_fit():
     assert not [key for key in keys if re.search(r"\bp\d", key)]
 
 
-def test_detectron2_without_our_keys_says_what_is_missing():
+def test_a_config_without_our_keys_is_refused():
     cfg = get_cfg()
     cfg.MODEL.BACKBONE.NAME = "build_resnet_vt_fpn_backbone"
     cfg.MODEL.RESNETS.OUT_FEATURES = cfg.MODEL.FPN.IN_FEATURES = RES

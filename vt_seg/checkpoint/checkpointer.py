@@ -30,22 +30,16 @@ logger = logging.getLogger(__name__)
 
 
 class SegmentationCheckpointer(DetectionCheckpointer):
-    """Detectron2's checkpointer with additions, for all models here, classifiers too.
+    """Detectron2's checkpointer with additions, for all models here.
 
-    Files get their names only when they are complete. fvcore writes both the checkpoint and the
-    file ``last_checkpoint`` in place: a kill while one is being overwritten would leave a run
-    that cannot be resumed, though an older checkpoint is whole.
-
-    Files are read as data (:func:`vt_seg.checkpoint.read_checkpoint`), whatever their format and
-    wherever Detectron2's path manager has them from. The log says how many tensors were loaded.
-    Nothing loaded, or weights that are not finite or no floats, are an error; so is a part of the
-    model that is left random, with ``require_complete`` and in resuming.
-
-    torchvision's ResNets are recognised by their keys and converted; checkpoints of an
-    ``ImageClassifier`` become the backbone of any other model.
-
-    A checkpoint records which input its weights expect (channel order, mean, std); loading it for
-    another is a warning.
+    - Files get their names only when they are complete; fvcore writes in place, so that a kill
+      could leave a run without a checkpoint to resume from.
+    - Files are read as data (:func:`.reading.read_checkpoint`), wherever they are from.
+    - The log says how much was loaded. It is an error if nothing fits, if weights are no finite
+      floats, or, with ``require_complete`` and in resuming, if a part of the model stays random.
+    - torchvision's ResNets are converted, and an ``ImageClassifier`` becomes the backbone of any
+      other model.
+    - Checkpoints record which input their weights expect; loading them for another is a warning.
     """
 
     def __init__(
@@ -57,15 +51,14 @@ class SegmentationCheckpointer(DetectionCheckpointer):
         require_complete: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Initialise the checkpointer.
+        """Take Detectron2's arguments and two more.
 
         Args:
             model: the model, possibly in ``DistributedDataParallel``.
             save_dir: folder of the checkpoints.
             input_convention: result of :func:`vt_seg.checkpoint.input_convention`, to record and
                 to compare; None for neither.
-            require_complete: whether ``load`` has to set every tensor of the model, as evaluation
-                and prediction want; fine-tuning does not.
+            require_complete: whether ``load`` has to set every tensor of the model.
             kwargs: as for ``DetectionCheckpointer``.
         """
         super().__init__(model, save_dir, **kwargs)
@@ -73,12 +66,7 @@ class SegmentationCheckpointer(DetectionCheckpointer):
         self.require_complete = require_complete
 
     def save(self, name: str, **kwargs: Any) -> None:
-        """Write ``<save_dir>/<name>.pth`` and point ``last_checkpoint`` to it.
-
-        Args:
-            name: file name without extension.
-            kwargs: what to save with the model and the checkpointables.
-        """
+        """Write ``<save_dir>/<name>.pth``, with ``kwargs``, and point ``last_checkpoint`` to it."""
         if not self.save_dir or not self.save_to_disk:
             return
         data = {"model": self.model.state_dict()}
@@ -99,27 +87,23 @@ class SegmentationCheckpointer(DetectionCheckpointer):
         write_atomically(path, last_filename_basename.encode())
 
     def has_checkpoint(self) -> bool:
-        """Return True if ``last_checkpoint`` names a file; see :meth:`get_checkpoint_file`."""
+        """Return True if ``last_checkpoint`` names a file."""
         return bool(self.get_checkpoint_file())
 
     def get_checkpoint_file(self) -> str:
-        """Return the path that ``last_checkpoint`` names, "" if it names none in this folder.
+        """Return the path that ``last_checkpoint`` names, for training loops of others.
 
-        Training loops of others call this to resume. The trainer and the tools here take the newest
-        whole checkpoint, with or without that file (:mod:`vt_seg.engine.run_folder`).
+        The trainer here takes the newest whole checkpoint (:mod:`vt_seg.engine.run_folder`).
         """
         return last_checkpoint(self.save_dir)
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
-        """Load weights as Detectron2 does, report how many, and warn of those for another input.
+        """Load weights, report how many, and return what else the checkpoint holds.
 
         Args:
             path: a file, or an address that Detectron2's path manager knows; "" loads nothing.
             checkpointables: names of what is loaded with the model; None for all. If there are
                 any, training goes on, and the model has to be complete.
-
-        Returns:
-            what else the checkpoint holds.
 
         Raises:
             CheckpointError: if the file is no checkpoint or damaged, names code, does not fit the

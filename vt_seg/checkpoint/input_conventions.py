@@ -18,9 +18,8 @@ _KEYS = {
 def input_convention(cfg: CfgNode) -> dict[str, Any]:
     """Return what a checkpoint records of the input that its weights expect.
 
-    Returns:
-        ``{"FORMAT": str, "PIXEL_MEAN": [float, ...], "PIXEL_STD": [float, ...]}``, and for ResNets
-        of bottleneck blocks ``"STRIDE_IN_1X1"``, which basic blocks lack.
+    It has the keys FORMAT, PIXEL_MEAN and PIXEL_STD, and for ResNets of bottleneck blocks
+    STRIDE_IN_1X1, which basic blocks lack.
     """
     convention = {
         "FORMAT": cfg.INPUT.FORMAT,
@@ -39,11 +38,8 @@ def describe_difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str
         saved: the :func:`input_convention` of the weights; as part of a file it can hold anything.
         now: that of the config.
     """
-    names = [
-        name
-        for name in _KEYS
-        if name in saved and name in now and not _equal(saved[name], now[name])
-    ]
+    both = [name for name in _KEYS if name in saved and name in now]
+    names = [name for name in both if not _equal(saved[name], now[name])]
     if not names:
         return ""
     differences = "; ".join(f"{_KEYS[name]} {saved[name]}, here {now[name]}" for name in names)

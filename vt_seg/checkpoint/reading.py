@@ -37,8 +37,8 @@ class CheckpointError(ValueError):
 def read_checkpoint(path: str) -> dict[str, Any]:
     """Return the content of a checkpoint file, on the CPU.
 
-    The content decides how it is read, not the name: ``torch.save`` (with ``weights_only``),
-    pickles of NumPy arrays as in Detectron2's model zoo (:mod:`.restricted_pickle`), safetensors.
+    The content and not the name tells ``torch.save`` (read with ``weights_only``), pickles of NumPy
+    arrays as in Detectron2's model zoo (:mod:`.restricted_pickle`) and safetensors apart.
 
     Raises:
         CheckpointError: if ``path`` is not a regular file, holds no weights (a web page, a Git LFS
@@ -67,12 +67,7 @@ def read_checkpoint(path: str) -> dict[str, Any]:
 
 
 def require_readable_file(path: str) -> None:
-    """Raise CheckpointError unless ``path`` is a regular file that may be read.
-
-    Raises:
-        CheckpointError: if there is no file, or it is a folder, a FIFO or a device, or permission
-            is denied.
-    """
+    """Raise CheckpointError unless ``path`` is a regular file that may be read."""
     try:
         require_regular_file(path)
     except ValueError as error:
@@ -90,9 +85,8 @@ def require_readable_file(path: str) -> None:
 def last_checkpoint(folder: str) -> str:
     """Return the path of the checkpoint that ``folder/last_checkpoint`` names, or "".
 
-    The checkpoint itself is not looked at. Hints that cannot be followed are ignored with a
-    warning, since checkpoints are found without them: a ``last_checkpoint`` that is no regular
-    file or cannot be read, and a name that leads out of the folder, as a path or by a link.
+    A ``last_checkpoint`` that cannot be read or names something outside of the folder is ignored
+    with a warning, since checkpoints are found without it.
     """
     hint = os.path.join(folder, "last_checkpoint")
     if not os.path.lexists(hint):
@@ -118,8 +112,7 @@ def last_checkpoint(folder: str) -> str:
 
 def _load(path: str, head: bytes) -> Any:
     if head.startswith((_ZIP, _LEGACY)):
-        # PyTorch alone refuses NumPy's numbers and arrays, which lie beside weights as metrics or
-        # states of random generators.
+        # NumPy's numbers and arrays lie next to weights, as metrics and states of generators.
         allowed: list[Any] = [(function, name) for name, function in ALLOWED.items()]
         # The file is opened here, as torch.load goes by the extension of a path.
         with open(path, "rb") as file, torch.serialization.safe_globals(allowed):

@@ -10,32 +10,24 @@ from torch import Tensor
 from .reading import CheckpointError, read_checkpoint
 from .tensor_check import check_tensors
 
+AVERAGES = ("state_dict_ema", "model_ema")
 WRAPPERS = (
     *("model", "state_dict", "model_state", "model_state_dict", "module", "network", "net"),
-    *("state_dict_ema", "model_ema"),
+    *AVERAGES,
 )
 """Keys under which trainers save the weights, tried in this order."""
 
-AVERAGES_FIRST = ("state_dict_ema", "model_ema", *WRAPPERS)
-"""The order of timm, which takes averaged weights where a checkpoint has both."""
-
-_COUNTER = "num_batches_tracked"
 _DEEPEST = 8  # wrappers around the weights; trainers use one or two
 
 
 def to_detectron2_layout(loaded: dict[str, Any], path: str) -> dict[str, Any]:
-    """Return a checkpoint in the layout of Detectron2's checkpointer.
+    """Return the content of the file ``path`` in the layout of Detectron2's checkpointer.
 
-    Args:
-        loaded: the content of a file, from :func:`.reading.read_checkpoint`.
-        path: that file; ``.pkl`` with arrays alone is Caffe2's, ``.pyth`` is pycls's.
+    ``.pkl`` with arrays alone is taken for Caffe2's, ``.pyth`` for pycls's; their weights get
+    ``"matching_heuristics": True``, with which Detectron2 finds their names.
 
     Returns:
-        ``{"model": {name: tensor or array}, ...}``, with what lay beside the weights. Weights of
-        Caffe2 and pycls have ``"matching_heuristics": True``: Detectron2 finds their names.
-
-    Raises:
-        CheckpointError: if there are no weights, or something else is among them.
+        ``{"model": {name: tensor or array}, ...}``, with what lay next to the weights.
     """
     arrays = all(isinstance(value, np.ndarray) for value in loaded.values())
     wrapped = isinstance(loaded.get("blobs"), dict)
@@ -52,16 +44,11 @@ def to_detectron2_layout(loaded: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def read_weights(path: str, expected: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """Return the weights of a file alone; as in timm, averaged ones where it has both.
+    """Return the weights in a file, checked by :func:`.check_tensors` with ``expected``.
 
-    Args:
-        path: a local file.
-        expected: state dict of the model, see :func:`.tensor_check.check_tensors`.
-
-    Raises:
-        CheckpointError: if the file cannot be read or holds no weights that a model can use.
+    As in timm, averaged weights are taken where the file has both.
     """
-    weights, _ = split_weights(read_checkpoint(path), path, AVERAGES_FIRST)
+    weights, _ = split_weights(read_checkpoint(path), path, (*AVERAGES, *WRAPPERS))
     check_tensors(weights, path, expected)
     return {key: torch.as_tensor(value) for key, value in weights.items()}
 
@@ -69,27 +56,27 @@ def read_weights(path: str, expected: Mapping[str, Tensor] | None = None) -> dic
 def split_weights(
     loaded: dict[str, Any], path: str, wrappers: tuple[str, ...] = WRAPPERS
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the weights of a checkpoint by name, and what lies beside them.
+    """Return the weights of a checkpoint by name, and what lies next to them.
 
-    The prefixes ``module.`` (of ``DistributedDataParallel``) and ``_orig_mod.`` (of
-    ``torch.compile``) are removed from the names.
+    ``module.`` (of ``DistributedDataParallel``) and ``_orig_mod.`` (of ``torch.compile``) are
+    removed from the names.
 
     Raises:
-        CheckpointError: if there are no weights, if something else is among them, or if more than
-            8 dictionaries lie around them.
+        CheckpointError: if there are no weights, or something else is among them.
     """
     weights: dict[str, Any] = loaded
     rest: dict[str, Any] = {}
-    depth = 0
-    while wrapper := next((key for key in wrappers if isinstance(weights.get(key), dict)), None):
-        depth += 1
-        if depth > _DEEPEST:  # a dictionary can hold itself
-            raise CheckpointError(
-                f"{path} has its weights below more than {_DEEPEST} dictionaries, or none: save "
-                "model.state_dict() alone"
-            )
+    for _ in range(_DEEPEST + 1):  # a dictionary can hold itself
+        wrapper = next((key for key in wrappers if isinstance(weights.get(key), dict)), None)
+        if wrapper is None:
+            break
         rest.update((key, value) for key, value in weights.items() if key != wrapper)
         weights = weights[wrapper]
+    else:
+        raise CheckpointError(
+            f"{path} has its weights below more than {_DEEPEST} dictionaries, or none: save "
+            "model.state_dict() alone"
+        )
     require_named_tensors(weights, path)
     if any("_orig_mod." in key for key in weights):
         weights = {key.replace("_orig_mod.", ""): value for key, value in weights.items()}
@@ -99,16 +86,7 @@ def split_weights(
 
 
 def require_named_tensors(weights: Any, path: str) -> None:
-    """Raise CheckpointError unless ``weights`` are tensors or arrays by name, and at least one.
-
-    Args:
-        weights: what a file has in the place of a ``state_dict``.
-        path: the file, and the place in it, for the message.
-
-    Raises:
-        CheckpointError: if ``weights`` is no mapping, has no tensors, has something else among
-            them, or has names that are no text.
-    """
+    """Raise CheckpointError unless ``weights`` maps text to tensors or arrays, at least one."""
     if not isinstance(weights, Mapping):
         raise CheckpointError(
             f"{path} has a {type(weights).__name__} in the place of weights by name: save "
@@ -117,8 +95,8 @@ def require_named_tensors(weights: Any, path: str) -> None:
     others = [key for key, v in weights.items() if not isinstance(v, Tensor | np.ndarray)]
     if len(others) == len(weights):
         raise CheckpointError(
-            f"{path} holds no weights, only {list_some(weights)}: weights "
-            f"are expected by name at its top or under one of {', '.join(WRAPPERS)}"
+            f"{path} holds no weights, only {list_some(weights)}: weights are expected by name at "
+            f"its top or under one of {', '.join(WRAPPERS)}"
         )
     if others:
         value = weights[others[0]]
@@ -135,34 +113,28 @@ def require_named_tensors(weights: Any, path: str) -> None:
 
 
 def describe_other_model(saved: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> str:
-    """Return how tensors of a file differ from a model's in name or shape, or "".
+    """Return how tensors that were saved differ from a model's in name or shape, or "".
 
     Batch norm's counters of batches are not compared: FrozenBN lacks them, other norms have them.
-
-    Args:
-        saved: tensors or arrays by name, of the file.
-        here: ``state_dict`` of the model.
     """
     ours = {key: tuple(value.shape) for key, value in here.items()}
     theirs = {key: tuple(value.shape) for key, value in saved.items()}
     shapes = [key for key in theirs if key in ours and theirs[key] != ours[key]]
-    names = [key for key in ours.keys() ^ theirs.keys() if not key.endswith(_COUNTER)]
+    names = sorted(without_counters(ours.keys() ^ theirs.keys()))
     if not shapes and not names:
         return ""
-    if shapes:
-        key = shapes[0]
-        example = f"{key} is {theirs[key]} in it and {ours[key]} here"
-    else:
-        key = min(names)
-        example = f"{key} is in {'it' if key in theirs else 'this model'} alone"
+    key = (shapes or names)[0]
+    place = "it" if key in theirs else "this model"
+    difference = f"{theirs[key]} in it and {ours[key]} here" if shapes else f"in {place} alone"
     return (
-        f"{len(shapes)} tensors have other shapes and {len(names)} have no counterpart ({example})"
+        f"{len(shapes)} tensors have other shapes and {len(names)} have no counterpart "
+        f"({key} is {difference})"
     )
 
 
 def without_counters(keys: Iterable[str]) -> list[str]:
     """Return the keys but batch norm's counters of batches, which change no output."""
-    return [key for key in keys if not key.endswith(_COUNTER)]
+    return [key for key in keys if not key.endswith("num_batches_tracked")]
 
 
 def list_some(keys: Iterable[Any]) -> str:

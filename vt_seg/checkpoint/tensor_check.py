@@ -22,12 +22,11 @@ _DTYPES = {
     *(torch.uint64, torch.uint32, torch.uint16, torch.uint8, torch.bool),
 }
 
-# The problems with their fixes, in the order in which they are reported.
 _NOT_PLAIN = "are not plain ones"
 _NOT_FINITE = "have values that are not finite"
 _NO_FLOATS = "hold integers or complex numbers where weights are floats"
 _NEGATIVE = "are variances with negative values"
-_FIXES = {
+_FIXES = {  # in the order in which problems are reported
     _NOT_PLAIN: "save model.state_dict() of a plain model, on the CPU",
     _NOT_FINITE: "its training diverged; take an earlier checkpoint",
     _NO_FLOATS: "take the checkpoint from before it was quantised or converted",
@@ -43,15 +42,13 @@ def check_tensors(
     Args:
         state_dict: tensors or NumPy arrays by name; entries of other types are left alone.
         path: the file they are from, for the message.
-        expected: the model's state dict; its dtypes decide where floats are expected, and which
+        expected: the model's state dict, whose dtypes decide where floats are expected and which
             values are finite. For other names, weights, biases and running statistics are expected
             to be floats, and float32 has to hold all values.
 
     Raises:
-        CheckpointError: if a tensor is not a plain one (no values, sparse, nested, quantised, a
-            dtype that PyTorch lacks, larger than what the file holds for it), has NaN or infinite
-            values, holds integers or complex numbers where floats are expected, or is a variance
-            with negative values; the message names the first and counts them.
+        CheckpointError: if a tensor cannot be read as a plain one, has NaN or infinite values, is
+            of integers or complex numbers where floats are expected, or is a negative variance.
     """
     found: dict[str, list[str]] = {problem: [] for problem in _FIXES}
     for key, value in state_dict.items():
@@ -72,13 +69,7 @@ def check_tensors(
 def _problem_of(
     name: str, value: Tensor | np.ndarray, dtype: torch.dtype | None
 ) -> tuple[str, str]:
-    """Return a problem of ``_FIXES`` with a detail, or ("", "").
-
-    Args:
-        name: the tensor's name.
-        value: its values.
-        dtype: that of the model's tensor, None if it has no such tensor.
-    """
+    """Return a key of ``_FIXES`` and a detail, or ("", ""); ``dtype`` is that of the model."""
     reason = _why_not_plain(value)
     if reason:
         return _NOT_PLAIN, reason

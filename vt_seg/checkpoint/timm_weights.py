@@ -4,6 +4,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -11,25 +12,32 @@ from torch import nn
 
 from .input_conventions import describe_difference, input_convention
 from .reading import CheckpointError
-from .state_dicts import read_weights, without_counters
+from .state_dicts import list_some, read_weights, without_counters
 
 logger = logging.getLogger(__name__)
 
 _STAGE_NAMES = {1: "stem", 2: "res2", 3: "res3", 4: "res4", 5: "res5"}
 
 
+def import_timm(needed_for: str) -> ModuleType:
+    """Return timm, or raise ImportError with the command that installs it."""
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError(
+            f"{needed_for} needs the package timm: pip install 'timm>=1.0'", name="timm"
+        ) from error
+    return timm
+
+
 def load_timm_weights(
-    features: nn.Module,
-    whole: nn.Module,
-    stages: Mapping[str, int],
-    in_chans: int,
-    path: str = "",
+    features: nn.Module, whole: Any, stages: Mapping[str, int], in_chans: int, path: str = ""
 ) -> None:
     """Load weights and log how many tensors of each stage were loaded.
 
     timm converts older key formats and adapts the stem to the number of input channels for whole
-    models only, so ``features`` gets its tensors from one. Files are read as data by
-    :func:`.state_dicts.read_weights`, not by timm, whose older versions run the code of pickles.
+    models only, so ``features`` gets its tensors from one. Files are read as data, not by timm,
+    whose older versions run the code of pickles.
 
     Args:
         features: the ``features_only`` model, modified in place.
@@ -43,32 +51,55 @@ def load_timm_weights(
         CheckpointError: if the file cannot be read, or lacks tensors of ``features``.
         OSError: if the download fails.
     """
-    from timm.models import load_pretrained
-
-    source: dict[str, Any] = dict(whole.pretrained_cfg)  # type: ignore[arg-type]  # a dict in timm
+    source = dict(whole.pretrained_cfg)
     where = f"MODEL.TIMM.WEIGHTS {path}" if path else f"timm's {source.get('hf_hub_id') or 'file'}"
     if path:
         source.update(state_dict=read_weights(path), source="", custom_load=False)
+    absent = set(_load_whole(whole, source, in_chans, where, from_file=bool(path)))
+
+    tensors = whole.state_dict()
+    by_plain_name = {plain_name(name): name for name in tensors}
+    sources = {name: by_plain_name.get(plain_name(name)) for name in stages}
+    names = without_counters(stages)
+    missing = [name for name in names if sources[name] is None or sources[name] in absent]
+    if missing:
+        number = len(names) - len(missing)
+        raise CheckpointError(
+            f"{where} holds {f'only {number}' if number else 'none'} of the {len(names)} tensors "
+            f"of the features; missing are {list_some(missing)}: are these weights of another "
+            "model?"
+        )
+    features.load_state_dict({name: tensors[found] for name, found in sources.items() if found})
+
+    counts = Counter(stages[name] for name in names)
+    listed = ", ".join(f"{_STAGE_NAMES[stage]} {counts[stage]}" for stage in sorted(counts))
+    used = set(sources.values())
+    unused = {name.split(".")[0] for name in without_counters(tensors) if name not in used}
+    unused |= {"classifier"} if source.get("classifier") else set()
+    logger.info(
+        f"{where}: loaded {len(names)} of {len(names)} tensors ({listed}); "
+        f"not used: {', '.join(sorted(unused)) or 'nothing'}."
+    )
+
+
+def _load_whole(
+    whole: Any, source: dict[str, Any], in_chans: int, where: str, from_file: bool
+) -> list[str]:
+    """Load weights by timm's own loader; return the names of tensors that were not there."""
+    from timm.models import load_pretrained
+
     missing: list[str] = []
-    unexpected: list[str] = []
-
-    def note_incompatible(_: nn.Module, incompatible: Any) -> None:
-        missing.extend(incompatible.missing_keys)
-        unexpected.extend(incompatible.unexpected_keys)
-
-    handle = whole.register_load_state_dict_post_hook(note_incompatible)
+    handle = whole.register_load_state_dict_post_hook(
+        lambda _, incompatible: missing.extend(incompatible.missing_keys)
+    )
+    # By timm's convention the converter of older key formats has this name.
+    convert = getattr(sys.modules[type(whole).__module__], "checkpoint_filter_fn", None)
     try:
         load_pretrained(
-            whole,
-            pretrained_cfg=source,
-            num_classes=0,
-            in_chans=in_chans,
-            # By timm's convention the converter of older key formats has this name.
-            filter_fn=getattr(sys.modules[type(whole).__module__], "checkpoint_filter_fn", None),
-            strict=False,
+            whole, source, num_classes=0, in_chans=in_chans, filter_fn=convert, strict=False
         )
     except Exception as error:  # of PyTorch, safetensors, huggingface_hub, urllib, requests, ...
-        if path:
+        if from_file:
             raise CheckpointError(
                 f"{where} cannot be loaded into {source.get('architecture')}: {error}. It must be "
                 "a file of that timm model"
@@ -80,34 +111,7 @@ def load_timm_weights(
         ) from error
     finally:
         handle.remove()
-
-    tensors = whole.state_dict()
-    by_plain_name = {plain_name(name): name for name in tensors}
-    sources = {name: by_plain_name.get(plain_name(name)) for name in stages}
-    names = without_counters(stages)
-    absent = [name for name in names if sources[name] is None or sources[name] in missing]
-    if absent:
-        number = len(names) - len(absent)
-        raise CheckpointError(
-            f"{where} holds {f'only {number}' if number else 'none'} of the {len(names)} tensors "
-            f"of the features; missing are {', '.join(absent[:3])}{', ...' if absent[3:] else ''}: "
-            "are these weights of another model?"
-        )
-    features.load_state_dict({name: tensors[found] for name, found in sources.items() if found})
-
-    counts = Counter(stages[name] for name in names)
-    used = set(sources.values())
-    rest = {n.split(".")[0] for n in without_counters([*tensors, *unexpected]) if n not in used}
-    classifier = source.get("classifier") or ()
-    rest |= {classifier} if isinstance(classifier, str) else set(classifier)
-    logger.info(
-        "%s: loaded %s of %d tensors (%s); not used: %s.",
-        where,
-        len(names),
-        len(names),
-        ", ".join(f"{_STAGE_NAMES[stage]} {counts[stage]}" for stage in sorted(counts)),
-        ", ".join(sorted(rest)) or "nothing",
-    )
+    return missing
 
 
 def describe_timm_input(cfg: CfgNode, pretrained_cfg: Mapping[str, Any]) -> str:
@@ -116,13 +120,11 @@ def describe_timm_input(cfg: CfgNode, pretrained_cfg: Mapping[str, Any]) -> str:
     timm's models are trained on RGB images in 0..1, so PIXEL_MEAN and PIXEL_STD are 255 times their
     mean and std. Images of another number of channels are not compared.
     """
-    expected = {
-        "FORMAT": "RGB",
-        "PIXEL_MEAN": [round(255 * x, 3) for x in pretrained_cfg["mean"]],
-        "PIXEL_STD": [round(255 * x, 3) for x in pretrained_cfg["std"]],
-    }
-    same_channels = len(cfg.MODEL.PIXEL_MEAN) == len(expected["PIXEL_MEAN"])
-    return describe_difference(expected, input_convention(cfg)) if same_channels else ""
+    mean, std = ([round(255 * x, 3) for x in pretrained_cfg[key]] for key in ("mean", "std"))
+    if len(cfg.MODEL.PIXEL_MEAN) != len(mean):
+        return ""
+    expected = {"FORMAT": "RGB", "PIXEL_MEAN": mean, "PIXEL_STD": std}
+    return describe_difference(expected, input_convention(cfg))
 
 
 def plain_name(name: str) -> str:

@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vt_seg.checkpoint import read_weights
+from vt_seg.checkpoint import import_timm, read_weights
 
 logger = logging.getLogger(__name__)
 
@@ -20,14 +20,13 @@ class Distillation:
     """A teacher, and the loss that makes a classifier (the student) agree with it.
 
     The paper weighs "distillation loss (0.8) and cross entropy loss (0.2)" and does not define the
-    first. The paper's teacher is FBNetV3-G; the configs take timm's ``fbnetv3_g``, which need not
-    have the same weights. The loss here is Hinton's (arXiv 1503.02531): the Kullback-Leibler
-    divergence of the student's softmax from the teacher's, both at temperature T, times T^2,
-    averaged over the images.
+    first. The loss here is Hinton's (arXiv 1503.02531): the Kullback-Leibler divergence of the
+    student's softmax from the teacher's, both at temperature T, times T^2, averaged over images.
+    The paper's teacher is FBNetV3-G; timm's ``fbnetv3_g`` need not have the same weights.
 
-    The teacher is no part of the student: this is not a module, so the teacher's weights are in no
-    checkpoint, optimizer or moving average, it stays in evaluation mode, and copies of the student
-    share it. It is made at the first training step: evaluation needs neither timm nor the weights.
+    This is not a module, so the teacher's weights are in no checkpoint, optimizer or moving
+    average, it stays in evaluation mode, and copies of the student share it. It is built at the
+    first training step: evaluation needs neither timm nor the weights.
     """
 
     def __init__(
@@ -86,10 +85,6 @@ class Distillation:
             logits: the student's ``(N, num_classes)``.
             images: the student's input ``(N, 3, H, W)`` in its channel order, 0 to 255 and not
                 normalised.
-
-        Raises:
-            ImportError, OSError, ValueError: if there is no such teacher; see
-                :func:`load_teacher`.
         """
         t = self.temperature
         divergence = F.kl_div(
@@ -136,14 +131,7 @@ def load_teacher(name: str, num_classes: int, weights: str = "") -> nn.Module:
         ValueError: if timm does not know the name, or the weights do not fit it or the classes;
             CheckpointError if their file is absent or no checkpoint, or names code.
     """
-    try:
-        import timm
-    except ImportError as error:
-        raise ImportError(
-            f'{_NODE}.TEACHER is "{name}", which needs timm: pip install timm, or set TEACHER "" '
-            "to train without a teacher",
-            name=error.name,
-        ) from error
+    timm = import_timm(f"{_NODE}.TEACHER {name}")
     if ":" not in name and not timm.is_model(name):  # timm itself looks for "hf-hub:..."
         raise ValueError(
             f'{_NODE}.TEACHER is "{name}", which timm {timm.__version__} does not know; '

@@ -23,12 +23,9 @@ class ClassifierHead(nn.Module):
     """
 
     def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0) -> None:
-        """Build the layers.
+        """Build the layers for C ``in_channels`` and K ``num_classes``.
 
-        Args:
-            in_channels: C.
-            num_classes: K.
-            dropout: probability that a channel of the average is zeroed in training.
+        ``dropout`` is the probability that a channel of the average is zeroed in training.
         """
         super().__init__()
         self.dropout = nn.Dropout(dropout)
@@ -105,9 +102,6 @@ class ImageClassifier(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Return the arguments of ``__init__`` that a config describes.
-
-        They are ``MODEL.CLASSIFIER``, and the backbone of ``MODEL.BACKBONE`` with its
-        ``STOCHASTIC_DEPTH``.
 
         Raises:
             ValueError: if the backbone makes a map that nothing reads.

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from detectron2.modeling.backbone.fpn import FPN, LastLevelMaxPool
 from torch import Tensor, nn
 
-from vt_seg.checkpoint.timm_weights import describe_timm_input, load_timm_weights, plain_name
+from vt_seg.checkpoint import describe_timm_input, import_timm, load_timm_weights, plain_name
 
 from .vt_fpn_backbone import VTFPNBackbone, vt_fpn_on
 
@@ -30,9 +29,8 @@ _PYRAMIDS = "convnext_tiny, swin_tiny_patch4_window7_224 or resnet50d"
 class TimmBackbone(Backbone):
     """A timm model without its classifier, which gives ``res2..res5`` as a ResNet does.
 
-    The maps of strides 4, 8, 16 and 32 are the outputs of timm's ``features_only`` model, in the
-    layout ``(N, C, H, W)`` for channels-last families too. Its parameters are called
-    ``features.<timm's name>``.
+    The maps of strides 4, 8, 16 and 32 are those of timm's ``features_only`` model, in the layout
+    ``(N, C, H, W)`` for channels-last families too. Parameters are ``features.<timm's name>``.
     """
 
     def __init__(
@@ -89,8 +87,7 @@ class TimmBackbone(Backbone):
     def size_divisibility(self) -> int:
         """Return 0 if maps of any image have ``ceil(side / stride)`` pixels, as a ResNet's, or 32.
 
-        Models with patch embeddings drop the rows that fill no patch, or refuse them, so images are
-        padded for them, as for an FPN.
+        Images are padded for models with patch embeddings, which drop rows that fill no patch.
         """
         return self._size_divisibility
 
@@ -102,11 +99,8 @@ class TimmBackbone(Backbone):
         return {name: maps[index] for name, index in self._indices.items()}
 
     def stages(self) -> Iterator[tuple[str, int]]:
-        """Yield the name of each tensor of `features` with its stage: 1 (stem) to 5 (res5).
-
-        timm registers modules in the order in which they run, and names the module that ends each
-        level.
-        """
+        """Yield the name of each tensor of `features` with its stage: 1 (stem) to 5 (res5)."""
+        # timm registers modules in the order in which they run, and names the last of each level.
         names = list(self.features.state_dict())
         modules = self.features.feature_info.module_name()
         prefixes = [plain_name(modules[index]) + "_" for index in self._indices.values()]
@@ -195,21 +189,6 @@ class NaiveSyncBatchNormAct(NaiveSyncBatchNorm):
         return self.act(self.drop(super().forward(x)))
 
 
-def import_timm() -> ModuleType:
-    """Return timm.
-
-    Raises:
-        ImportError: if it is not installed, with the command that installs it.
-    """
-    try:
-        import timm
-    except ImportError as error:
-        raise ImportError(
-            "timm backbones (MODEL.TIMM) need the package timm: pip install 'timm>=1.0'"
-        ) from error
-    return timm
-
-
 @BACKBONE_REGISTRY.register()
 def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
     """Build the timm model ``MODEL.TIMM.NAME``, for heads that read ``res2..res5``.
@@ -221,8 +200,8 @@ def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
         OSError: if weights cannot be downloaded.
         ValueError: if timm has no such model, it gives no pyramid, or the weights do not fit.
     """
-    timm = import_timm()
     node, in_chans = cfg.MODEL.TIMM, input_shape.channels
+    timm = import_timm(f"MODEL.TIMM.NAME {node.NAME}")
     options = _model_options(node, in_chans)
     try:
         features = timm.create_model(node.NAME, features_only=True, **options)
