@@ -1,13 +1,18 @@
+"""Payloads that show whether code ran, and the ways in which the project reads weights."""
+
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 
-from tests.engine.conftest import scenes_root, slim_cfg  # noqa: F401  (fixtures
+from tests.engine.conftest import scenes_root, slim_cfg  # noqa: F401  (fixtures)
+from tools import demo, visualize_tokens
+from vt_seg.engine import Trainer, evaluate, trained_model
 
 
 class Payload:
-    """Makes a folder when it is unpickled without restriction."""
+    """An object that makes a folder when it is unpickled without restriction."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -19,7 +24,7 @@ class Payload:
 class Marker:
     """The folder that a payload makes."""
 
-    def __init__(self, path) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.payload = Payload(str(path))
 
@@ -37,3 +42,29 @@ def marker(tmp_path):
     pickle.loads(pickle.dumps(marker.payload))
     assert marker.made()  # the payload does what it should
     return marker
+
+
+@pytest.fixture
+def image(scenes_root):  # noqa: F811
+    return str(next((scenes_root / "vt_scenes/images/val").iterdir()))
+
+
+def run_tool(tool, cfg, image):
+    """Run a tool with a file of the config and its weights on the command line."""
+    path = os.path.join(os.path.dirname(image), "config.yaml")
+    Path(path).write_text(cfg.dump())
+    weights = ["--opts", "MODEL.WEIGHTS", cfg.MODEL.WEIGHTS]
+    tool.main(tool.parse_args(["--config-file", path, "--input", image, *weights]))
+
+
+# Each reads cfg.MODEL.WEIGHTS; all but fine-tuning need all of a model.
+PREDICTIONS = {
+    "evaluation": lambda cfg, image: evaluate(cfg),
+    "predictor": lambda cfg, image: trained_model(cfg),
+    "demo": lambda cfg, image: run_tool(demo, cfg, image),
+    "token tool": lambda cfg, image: run_tool(visualize_tokens, cfg, image),
+}
+WAYS = {
+    "fine-tuning": lambda cfg, image: Trainer(cfg).resume_or_load(resume=False),
+    **PREDICTIONS,
+}

@@ -172,9 +172,8 @@ def test_a_classifier_of_other_shapes_is_a_warning(tmp_path, log):
 
 def test_a_stage_of_another_kind_starts_fresh(tmp_path, log):
     load(segmentor(RESNET), classifier(VT_RESNET), tmp_path)
-    _, message = report(log)
-    assert "starts fresh: backbone.res5 25 of 25, sem_seg_head" in message
-    assert "not used: classifier.linear 2, backbone.res5 " in message
+    assert "starts fresh: backbone.res5 25 of 25, sem_seg_head" in report(log)[1]
+    assert "not used: classifier.linear 2, backbone.res5 " in report(log)[1]
 
 
 def test_a_backbone_that_starts_fresh_is_a_warning(tmp_path, log):
@@ -182,9 +181,8 @@ def test_a_backbone_that_starts_fresh_is_a_warning(tmp_path, log):
     head = {k: v for k, v in model.state_dict().items() if k.startswith("sem_seg_head.")}
     torch.save(head, tmp_path / "head.pth")
     SegmentationCheckpointer(model).load(str(tmp_path / "head.pth"))
-    level, message = report(log)
-    assert level == logging.WARNING
-    assert message.endswith("nothing of the backbone was loaded")
+    assert report(log)[0] == logging.WARNING
+    assert report(log)[1].endswith("nothing of the backbone was loaded")
 
 
 def test_a_backbone_alone_takes_a_classifiers_weights(tmp_path):
@@ -232,27 +230,27 @@ def test_weights_for_another_input_are_a_warning_whose_fix_works(tmp_path, log):
     assert messages(log, "checkpointer") == []
 
 
-def test_torchvisions_weights_expect_torchvisions_input(tmp_path, log):
-    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "resnet18.pth")
+def load_into_r50_config(model, path, log):
+    """Load into a config of BGR images; return the warning."""
     here = load_cfg("configs/vtfpn_R50_cocostuff.yaml")
-    model = build_backbone(small_cfg())
-    checkpointer = SegmentationCheckpointer(model, input_convention=input_convention(here))
-    checkpointer.load(str(tmp_path / "resnet18.pth"))
+    SegmentationCheckpointer(model, input_convention=input_convention(here)).load(str(path))
     ((level, message),) = messages(log, "checkpointer")
     assert level == logging.WARNING
+    return message
+
+
+def test_torchvisions_weights_expect_torchvisions_input(tmp_path, log):
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "resnet18.pth")
+    message = load_into_r50_config(build_backbone(small_cfg()), tmp_path / "resnet18.pth", log)
     assert "INPUT.FORMAT RGB, here BGR" in message
     assert "MODEL.RESNETS.STRIDE_IN_1X1 False, here True" in message
 
 
 @pytest.mark.parametrize("mean", [3, ["a", "b", "c"], [[1.0], [1.0, 2.0], 3.0], None])
 def test_a_recorded_mean_that_is_no_list_of_numbers_is_a_difference(tmp_path, log, mean):
-    here = small_cfg()
     model = torch.nn.Linear(3, 2)
     torch.save({"model": model.state_dict(), "input": {"PIXEL_MEAN": mean}}, tmp_path / "a.pth")
-    checkpointer = SegmentationCheckpointer(model, input_convention=input_convention(here))
-    checkpointer.load(str(tmp_path / "a.pth"))
-    ((level, message),) = messages(log, "checkpointer")
-    assert level == logging.WARNING
+    message = load_into_r50_config(model, tmp_path / "a.pth", log)
     assert f"MODEL.PIXEL_MEAN {mean}, here [" in message
 
 

@@ -1,4 +1,4 @@
-"""How much of a model was loaded is said; too little of it is an error where it matters."""
+"""The log says how much of a model was loaded; too little is an error where it matters."""
 
 import os
 import re
@@ -7,7 +7,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-from tools import demo, visualize_tokens
+from tests.checkpoint.conftest import PREDICTIONS, WAYS
 from vt_seg.checkpoint import CheckpointError
 from vt_seg.engine import SegmentationCheckpointer, Trainer, evaluate, trained_model
 
@@ -19,7 +19,7 @@ def save(path, weights):
 
 @pytest.fixture
 def weights(slim_cfg):
-    """What a trained model of ``slim_cfg`` would leave behind."""
+    """Return the weights of a model of ``slim_cfg``."""
     torch.manual_seed(0)
     return build_model(slim_cfg).state_dict()
 
@@ -44,37 +44,12 @@ WRONG = {
 }
 
 
-def fine_tune(cfg, image):
-    Trainer(cfg).resume_or_load(resume=False)
-
-
-def run_tool(tool, cfg, image):
-    path = os.path.join(os.path.dirname(image), "config.yaml")
-    with open(path, "w") as file:
-        file.write(cfg.dump())
-    weights = ["--opts", "MODEL.WEIGHTS", cfg.MODEL.WEIGHTS]
-    tool.main(tool.parse_args(["--config-file", path, "--input", image, *weights]))
-
-
-WHOLE = {
-    "evaluation": lambda cfg, image: evaluate(cfg),
-    "predictor": lambda cfg, image: trained_model(cfg),
-    "demo": lambda cfg, image: run_tool(demo, cfg, image),
-    "token tool": lambda cfg, image: run_tool(visualize_tokens, cfg, image),
-}
-
-
-@pytest.fixture
-def image(scenes_root):
-    return str(next((scenes_root / "vt_scenes/images/val").iterdir()))
-
-
 @pytest.mark.parametrize("change", WRONG)
-@pytest.mark.parametrize("way", ["fine-tuning", *WHOLE])
-def test_weights_of_no_use_are_an_error_everywhere(slim_cfg, weights, image, tmp_path, way, change):
+@pytest.mark.parametrize("way", WAYS)
+def test_unusable_weights_are_an_error_everywhere(slim_cfg, weights, image, tmp_path, way, change):
     slim_cfg.MODEL.WEIGHTS = save(tmp_path / "w.pth", change(weights))
     with pytest.raises(CheckpointError, match=f"^{tmp_path}/w.pth: {WRONG[change]}"):
-        {"fine-tuning": fine_tune, **WHOLE}[way](slim_cfg, image)
+        WAYS[way](slim_cfg, image)
 
 
 def of_other_classes(weights):
@@ -94,18 +69,18 @@ PARTIAL = {
 
 
 @pytest.mark.parametrize("change", PARTIAL)
-@pytest.mark.parametrize("way", WHOLE)
+@pytest.mark.parametrize("way", PREDICTIONS)
 def test_a_part_left_random_is_an_error_where_predictions_are_made(
     slim_cfg, weights, image, tmp_path, way, change
 ):
     message = PARTIAL[change].format(classes=slim_cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
     slim_cfg.MODEL.WEIGHTS = save(tmp_path / "w.pth", change(weights))
     with pytest.raises(CheckpointError, match=f"loaded, the rest would stay random: {message}"):
-        WHOLE[way](slim_cfg, image)
+        PREDICTIONS[way](slim_cfg, image)
 
 
 @pytest.mark.parametrize("change", PARTIAL)
-def test_fine_tuning_says_what_starts_fresh(slim_cfg, weights, tmp_path, log, change):
+def test_fine_tuning_reports_what_starts_fresh(slim_cfg, weights, tmp_path, log, change):
     counted = [key for key in weights if not key.endswith("num_batches_tracked")]
     changed = change(dict(weights))
     fitting = [key for key in counted if key in changed and changed[key] is weights[key]]
@@ -144,7 +119,7 @@ def test_an_average_that_is_not_finite_is_an_error(weights, slim_cfg, tmp_path):
         evaluate(slim_cfg)
 
 
-def test_all_of_a_model_is_said_too(slim_cfg, weights, tmp_path, log):
+def test_a_whole_model_is_reported(slim_cfg, weights, tmp_path, log):
     slim_cfg.MODEL.WEIGHTS = save(tmp_path / "w.pth", weights)
     trained_model(slim_cfg)
     n = sum(not key.endswith("num_batches_tracked") for key in weights)

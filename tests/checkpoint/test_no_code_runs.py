@@ -1,4 +1,4 @@
-"""Whatever way a file with code in it takes into the project, the code does not run."""
+"""Code in a file of weights does not run, whichever way the file is read."""
 
 import contextlib
 import functools
@@ -12,11 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from detectron2.modeling import build_backbone
 from iopath.common import file_io
 
-from tools import demo, train_net, visualize_tokens
+from tests.checkpoint.conftest import WAYS
+from tests.small_configs import small_cfg
+from tools import train_net
 from vt_seg.checkpoint import CheckpointError
-from vt_seg.engine import SegmentationCheckpointer, Trainer, evaluate, trained_model
+from vt_seg.engine import SegmentationCheckpointer, Trainer, evaluate
 from vt_seg.modeling.distillation import load_teacher
 
 
@@ -70,7 +73,7 @@ KINDS = {
 
 @pytest.fixture
 def files(tmp_path, marker):
-    """One file of each kind. Each would run its code, had one the old way of loading it."""
+    """Write a file of each kind, each of which runs its code if it is loaded without care."""
     folder = tmp_path / "files"
     folder.mkdir()
     for name, write in KINDS.items():
@@ -84,41 +87,25 @@ def files(tmp_path, marker):
     return [str(folder / name) for name in KINDS]
 
 
-def train(cfg):
-    Trainer(cfg).resume_or_load(resume=False)
+def build_on_timm(cfg, image):
+    timm_cfg = small_cfg("MODEL.BACKBONE.NAME", "build_timm_backbone")
+    timm_cfg.MODEL.TIMM.update(NAME="test_resnet", WEIGHTS=cfg.MODEL.WEIGHTS)
+    build_backbone(timm_cfg)
 
 
-def run_tool(tool, cfg, image):
-    """The tool on the config of a file, which says all that ``cfg`` does."""
-    path = os.path.join(os.path.dirname(image), "config.yaml")
-    with open(path, "w") as file:
-        file.write(cfg.dump())
-    tool.main(tool.parse_args(["--config-file", path, "--input", image, *_weights(cfg)]))
-
-
-def _weights(cfg):
-    return ["--opts", "MODEL.WEIGHTS", cfg.MODEL.WEIGHTS]
-
-
-WAYS = {
-    "training": lambda cfg, image: train(cfg),
-    "evaluation": lambda cfg, image: evaluate(cfg),
-    "predictor": lambda cfg, image: trained_model(cfg),
-    "demo": lambda cfg, image: run_tool(demo, cfg, image),
-    "token tool": lambda cfg, image: run_tool(visualize_tokens, cfg, image),
+ALL_WAYS = {
+    **WAYS,
     "teacher": lambda cfg, image: load_teacher("test_resnet", 7, cfg.MODEL.WEIGHTS),
+    "timm backbone": build_on_timm,
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_no_file_runs_code(files, marker, slim_cfg, scenes_root, way):
-    if way == "teacher":
-        pytest.importorskip("timm")
-    image = str(next((scenes_root / "vt_scenes/images/val").iterdir()))
+@pytest.mark.parametrize("way", ALL_WAYS)
+def test_no_file_runs_code(files, marker, slim_cfg, image, way):
     for file in files:
         slim_cfg.MODEL.WEIGHTS = file
         with pytest.raises(CheckpointError, match="is refused: it "):
-            WAYS[way](slim_cfg, image)
+            ALL_WAYS[way](slim_cfg, image)
         assert not marker.path.exists(), file
 
 
@@ -157,7 +144,7 @@ def test_the_command_line_runs_no_code(files, marker, slim_cfg, tmp_path):
 
 @pytest.mark.parametrize("name", ["pickle2.pkl", "zip.pth"])
 def test_a_downloaded_file_runs_no_code(files, marker, tmp_path, monkeypatch, name):
-    """Addresses go through Detectron2's path manager, and what it fetched is read alike."""
+    """Detectron2's path manager fetches addresses; the file is read as any other."""
     monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
     directory = os.path.dirname(files[0])
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=directory)
