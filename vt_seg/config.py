@@ -246,13 +246,13 @@ def _timm_keys() -> CN:
     node.PRETRAINED = False
     # ... or from this file (.safetensors or .pth) with timm's names of tensors. Weights of timm
     # want INPUT.FORMAT RGB and, most of them, PIXEL_MEAN [123.675, 116.28, 103.53] and PIXEL_STD
-    # [58.395, 57.12, 57.375].
+    # [58.395, 57.12, 57.375]. Neither is read where MODEL.WEIGHTS is set, which hold the backbone.
     node.WEIGHTS = ""
     # timm's stochastic depth: the probability that the last block is dropped for an image.
     node.DROP_PATH = 0.0
     # Recompute activations in the backward pass: less memory, more time.
     node.CHECKPOINTING = False
-    # "" and "BN" keep the model's norms; "FrozenBN" or "SyncBN" replace its batch norms.
+    # "" and "BN" keep the model's norms; "FrozenBN", "SyncBN" or "naiveSyncBN" replace batch norms.
     node.NORM = ""
     return node
 

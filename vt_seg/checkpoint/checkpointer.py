@@ -13,12 +13,10 @@ from vt_seg.files.atomic_writer import atomic_file, write_atomically
 
 from .conversions import (
     TORCHVISION_INPUT,
-    backbone_prefix,
     convert_torchvision_resnet,
-    is_classifier_checkpoint,
+    is_classifier,
     is_torchvision_resnet,
     move_backbone,
-    resnet_to_classifier,
 )
 from .input_conventions import describe_difference
 from .load_report import report_load
@@ -138,19 +136,20 @@ class SegmentationCheckpointer(DetectionCheckpointer):
                 check_tensors(part, self._source, self.model.state_dict())
         if is_torchvision_resnet(loaded["model"]):
             self.logger.info("%s is a torchvision ResNet: converting its names", filename)
-            weights = convert_torchvision_resnet(loaded["model"])
-            source = {"__author__": "torchvision", "input": TORCHVISION_INPUT}
-            if is_classifier_checkpoint(self.model.state_dict()):
-                return {"model": resnet_to_classifier(weights), **source}
-            return {"model": weights, "matching_heuristics": True, **source}
+            for_classifier = is_classifier(self.model.state_dict())
+            return {
+                "model": convert_torchvision_resnet(loaded["model"], for_classifier),
+                "matching_heuristics": not for_classifier,
+                "__author__": "torchvision",
+                "input": TORCHVISION_INPUT,
+            }
         return loaded
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         self._classifier_to: str | None = None
-        if is_classifier_checkpoint(checkpoint["model"]):
-            prefix = backbone_prefix(self.model)
-            checkpoint["model"] = move_backbone(checkpoint["model"], prefix)
-            if not is_classifier_checkpoint(self.model.state_dict()):
+        if is_classifier(checkpoint["model"]):
+            checkpoint["model"], prefix = move_backbone(checkpoint["model"], self.model)
+            if not is_classifier(self.model.state_dict()):
                 self._classifier_to = prefix.rstrip(".") or "this model"
         self._file_keys = list(checkpoint["model"])
         return super()._load_model(checkpoint)

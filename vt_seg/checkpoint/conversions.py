@@ -6,8 +6,11 @@ from typing import Any
 
 from torch import nn
 
+from .state_dicts import without_counters
+
 HEAD = "classifier.linear."
 BACKBONE = "backbone."
+BELOW_FPN = "bottom_up."
 
 _TORCHVISION_TO_DETECTRON2 = (
     (r"^layer1\.", "res2."),
@@ -36,50 +39,40 @@ def is_torchvision_resnet(state_dict: Mapping[str, Any]) -> bool:
     return {"conv1.weight", "bn1.weight", "layer1.0.conv1.weight"} <= state_dict.keys()
 
 
-def convert_torchvision_resnet(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename torchvision's ResNet weights to Detectron2's names; values stay.
-
-    Such weights expect RGB images, torchvision's mean and std (:data:`TORCHVISION_INPUT`) and, for
-    depths of 50 and more, ``MODEL.RESNETS.STRIDE_IN_1X1 False``.
-    """
+def convert_torchvision_resnet(
+    state_dict: Mapping[str, Any], for_classifier: bool = False
+) -> dict[str, Any]:
+    """Rename a torchvision ResNet's weights to Detectron2's, or ImageClassifier's; values stay."""
     converted = {}
-    for key, value in state_dict.items():
+    for key in without_counters(state_dict):
+        name = key
         for pattern, replacement in _TORCHVISION_TO_DETECTRON2:
-            key = re.sub(pattern, replacement, key)
-        if not key.endswith("num_batches_tracked"):
-            converted[key] = value
+            name = re.sub(pattern, replacement, name)
+        if for_classifier:
+            name = ("classifier." if name.startswith("linear.") else BACKBONE) + name
+        converted[name] = state_dict[key]
     return converted
 
 
-def is_classifier_checkpoint(state_dict: Mapping[str, Any]) -> bool:
+def is_classifier(state_dict: Mapping[str, Any]) -> bool:
     """Return True for the keys of an ``ImageClassifier``."""
     return {HEAD + "weight", HEAD + "bias"} <= state_dict.keys()
 
 
-def resnet_to_classifier(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename the keys of a Detectron2 ResNet with its layer ``linear`` to ImageClassifier's."""
-    return {
-        ("classifier." if key.startswith("linear.") else BACKBONE) + key: value
-        for key, value in state_dict.items()
-    }
+def move_backbone(state_dict: Mapping[str, Any], model: nn.Module) -> tuple[dict[str, Any], str]:
+    """Rename the bottom-up network of a classifier to that of another model.
 
-
-def backbone_prefix(model: nn.Module) -> str:
-    """Return what precedes the names of the bottom-up network's weights in a Detectron2 model.
-
-    It is ``backbone.``, or ``backbone.bottom_up.`` in an FPN, both without ``backbone.`` if the
-    model is a backbone itself.
+    Returns:
+        the weights, and the prefix of that network's: ``backbone.``, or ``backbone.bottom_up.`` in
+        an FPN, both without ``backbone.`` if the model is a backbone itself.
     """
     backbone = getattr(model, "backbone", None)
     prefix = "" if backbone is None else BACKBONE
-    return prefix + "bottom_up." if hasattr(backbone or model, "bottom_up") else prefix
-
-
-def move_backbone(state_dict: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Rename the bottom-up network of a classifier to begin with ``prefix``."""
-    below_fpn = BACKBONE + "bottom_up."
-    source = below_fpn if any(key.startswith(below_fpn) for key in state_dict) else BACKBONE
-    return {
+    prefix += BELOW_FPN if hasattr(backbone or model, BELOW_FPN[:-1]) else ""
+    has_fpn = any(key.startswith(BACKBONE + BELOW_FPN) for key in state_dict)
+    source = BACKBONE + BELOW_FPN if has_fpn else BACKBONE
+    moved = {
         prefix + key.removeprefix(source) if key.startswith(source) else key: value
         for key, value in state_dict.items()
     }
+    return moved, prefix

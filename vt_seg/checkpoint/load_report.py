@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from .conversions import BACKBONE, HEAD
+from .conversions import BACKBONE, BELOW_FPN, HEAD
 from .reading import CheckpointError
 from .state_dicts import list_some, without_counters
 
@@ -106,7 +106,7 @@ def _describe_fresh(
 
 def _part_of(key: str) -> str:
     """Return what a tensor is counted under: a stage or neck of the backbone, else its module."""
-    for prefix in (BACKBONE + "bottom_up.", BACKBONE):
+    for prefix in (BACKBONE + BELOW_FPN, BACKBONE):
         if key.startswith(prefix):
             return prefix + key.removeprefix(prefix).split(".")[0]
     return HEAD.rstrip(".") if key.startswith(HEAD) else key.split(".")[0]

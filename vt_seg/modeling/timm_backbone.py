@@ -170,7 +170,7 @@ class TimmBackbone(Backbone):
             if stages[name] <= freeze_at:
                 parameter.requires_grad = False
         for name, module in list(self.features.named_modules()):
-            if isinstance(module, nn.BatchNorm2d) and stages[f"{name}.weight"] <= freeze_at:
+            if isinstance(module, nn.BatchNorm2d) and stages[f"{name}.running_mean"] <= freeze_at:
                 self.features.set_submodule(name, freeze_batch_norm_2d(module))
 
 
