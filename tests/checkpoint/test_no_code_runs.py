@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import http.server
+import io
 import os
 import pickle
 import shutil
@@ -23,51 +24,34 @@ from vt_seg.engine import SegmentationCheckpointer, Trainer, evaluate
 from vt_seg.modeling.distillation import load_teacher
 
 
-def zip_of(payload, path):
-    torch.save({"model": {"weight": payload}}, path)
+def contents(payload):
+    ones = {"weight": torch.ones(2)}
+    return {
+        "model": {"model": {"weight": payload}, "__author__": "someone"},
+        "arguments": {"model": ones, "args": payload},
+        "average": {"model": ones, "ema": {"module.weight": payload}},
+        "array": {"conv1_w": np.array([payload], object)},
+    }
 
 
-def legacy(payload, path):
-    torch.save({"model": {"weight": payload}}, path, _use_new_zipfile_serialization=False)
-
-
-def plain_pickle(payload, path, protocol=2):
-    path.write_bytes(pickle.dumps({"model": payload, "__author__": "someone"}, protocol))
-
-
-def beside_the_weights(payload, path):
-    torch.save({"model": {"weight": torch.ones(2)}, "args": payload}, path)
-
-
-def in_the_average(payload, path):
-    torch.save({"model": {"weight": torch.ones(2)}, "ema": {"module.weight": payload}}, path)
-
-
-def array_of_objects(payload, path):
-    path.write_bytes(pickle.dumps({"conv1_w": np.array([payload], object)}))
-
-
-def array_in_a_zip(payload, path):
-    torch.save({"model": {"weight": np.array([payload], object)}}, path)
-
-
+# The content, and how it is written: a format of torch.save or a protocol of pickle.
 KINDS = {
-    "zip.pth": zip_of,
-    "legacy.pth": legacy,
-    "pickle.pth": plain_pickle,
-    "zip.pkl": zip_of,
-    "legacy.pkl": legacy,
-    "pickle0.pkl": functools.partial(plain_pickle, protocol=0),
-    "pickle2.pkl": plain_pickle,
-    "pickle5.pkl": functools.partial(plain_pickle, protocol=5),
-    "pickle.pyth": plain_pickle,
-    "zip.pyth": zip_of,
-    "pickle.safetensors": plain_pickle,
-    "zip.safetensors": zip_of,
-    "beside.pth": beside_the_weights,
-    "average.pth": in_the_average,
-    "objects.pkl": array_of_objects,
-    "objects.pth": array_in_a_zip,
+    "zip.pth": ("model", "zip"),
+    "legacy.pth": ("model", "legacy"),
+    "pickle.pth": ("model", 2),
+    "zip.pkl": ("model", "zip"),
+    "legacy.pkl": ("model", "legacy"),
+    "pickle0.pkl": ("model", 0),
+    "pickle2.pkl": ("model", 2),
+    "pickle5.pkl": ("model", 5),
+    "pickle.pyth": ("model", 2),
+    "zip.pyth": ("model", "zip"),
+    "pickle.safetensors": ("model", 2),
+    "zip.safetensors": ("model", "zip"),
+    "arguments.pth": ("arguments", "zip"),
+    "average.pth": ("average", "zip"),
+    "objects.pkl": ("array", 4),
+    "objects.pth": ("array", "zip"),
 }
 
 
@@ -76,13 +60,14 @@ def files(tmp_path, marker):
     """Write a file of each kind, each of which runs its code if it is loaded without care."""
     folder = tmp_path / "files"
     folder.mkdir()
-    for name, write in KINDS.items():
-        write(marker.payload, folder / name)
-        with open(folder / name, "rb") as file:
-            if "pickle" in name or name == "objects.pkl":
-                pickle.load(file, encoding="latin1")
-            else:
-                torch.load(file, weights_only=False)
+    for name, (kind, how) in KINDS.items():
+        content, path = contents(marker.payload)[kind], folder / name
+        if isinstance(how, int):
+            path.write_bytes(pickle.dumps(content, how))
+            pickle.loads(path.read_bytes(), encoding="latin1")
+        else:
+            torch.save(content, path, _use_new_zipfile_serialization=how == "zip")
+            torch.load(io.BytesIO(path.read_bytes()), weights_only=False)
         assert marker.made(), name
     return [str(folder / name) for name in KINDS]
 

@@ -149,23 +149,19 @@ def test_a_map_that_nothing_reads_is_refused():
         build_model(cfg)
 
 
-@pytest.mark.parametrize("label", [7, -1])
-def test_a_label_that_is_no_class_is_refused(label):
+def test_batches_without_valid_labels_or_of_several_sizes_are_refused():
     model = build_model(classifier_cfg()).train()
-    with pytest.raises(
-        ValueError, match=rf"^1\.jpg has label {label}, but MODEL.CLASSIFIER.NUM_CLASSES is 7, so"
+    unlabelled = records(0)
+    del unlabelled[0]["label"]
+    wrong = "MODEL.CLASSIFIER.NUM_CLASSES is 7, so"
+    for batch, message in (
+        (records(0, 7), rf"^1\.jpg has label 7, but {wrong}"),
+        (records(0, -1), rf"^1\.jpg has label -1, but {wrong}"),
+        (unlabelled, r"^0\.jpg has no label: DATASETS.TRAIN must be"),
+        (records(0) + records(1, size=(32, 32)), "2 sizes.*INPUT.CLASSIFICATION.CROP_SIZE"),
     ):
-        model(records(0, label))
-
-
-def test_records_without_labels_or_of_several_sizes_are_refused():
-    model = build_model(classifier_cfg()).train()
-    batch = records(0)
-    del batch[0]["label"]
-    with pytest.raises(ValueError, match=r"^0\.jpg has no label: DATASETS.TRAIN must be"):
-        model(batch)
-    with pytest.raises(ValueError, match=r"2 sizes.*INPUT.CLASSIFICATION.CROP_SIZE"):
-        model(records(0) + records(1, size=(32, 32)))
+        with pytest.raises(ValueError, match=message):
+            model(batch)
 
 
 @pytest.mark.parametrize(

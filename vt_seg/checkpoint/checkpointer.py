@@ -161,7 +161,7 @@ class SegmentationCheckpointer(DetectionCheckpointer):
             self._source,
             self._file_keys,
             self.model.state_dict(),
-            *incompatible,
+            incompatible,
             require_complete=self._complete,
             classifier_to=self._classifier_to,
         )

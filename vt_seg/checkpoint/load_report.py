@@ -4,6 +4,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from .conversions import BACKBONE, BELOW_FPN, HEAD
 from .reading import CheckpointError
@@ -12,7 +13,7 @@ from .state_dicts import list_some, without_counters
 logger = logging.getLogger(__name__)
 
 OtherShape = tuple[str, tuple[int, ...], tuple[int, ...]]
-"""A key, its shape in the checkpoint and its shape in the model."""
+"""A key, its shape in the file and its shape in the model."""
 
 # The last layers, whose outputs are classes.
 _PREDICTOR = re.compile(r"^(sem_seg_head\.predictor|classifier\.linear)\.(weight|bias)$")
@@ -22,9 +23,7 @@ def report_load(
     path: str,
     file_keys: Sequence[str],
     model_keys: Iterable[str],
-    missing: Iterable[str],
-    unexpected: Iterable[str],
-    other_shapes: Sequence[OtherShape],
+    incompatible: Any,
     *,
     require_complete: bool = False,
     classifier_to: str | None = None,
@@ -37,15 +36,14 @@ def report_load(
         path: the checkpoint, for messages.
         file_keys: names of its weights, as they were compared with the model's.
         model_keys: names of the model's weights.
-        missing: those of them that the checkpoint lacks.
-        unexpected: names of the checkpoint that the model lacks.
-        other_shapes: tensors whose shapes differ.
+        incompatible: fvcore's lists of keys that are missing, unexpected or of other shapes.
         require_complete: whether every tensor has to be loaded: evaluation, prediction, resuming.
         classifier_to: of a classifier's checkpoint, the name of the part that got its backbone.
 
     Raises:
         CheckpointError: if nothing was loaded, or less than everything with ``require_complete``.
     """
+    missing, unexpected, other_shapes = incompatible
     keys = without_counters(model_keys)
     unfit = {key for key, _, _ in other_shapes}
     absent = [key for key in without_counters(missing) if key not in unfit]
