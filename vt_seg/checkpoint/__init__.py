@@ -6,7 +6,7 @@ from .input_conventions import describe_difference, input_convention
 from .reading import CheckpointError, last_checkpoint, read_checkpoint
 from .state_dicts import describe_other_model, read_weights, require_named_tensors, split_weights
 from .tensor_check import check_tensors
-from .timm_weights import describe_timm_input, import_timm, load_timm_weights, plain_name
+from .timm_weights import describe_timm_input, import_timm, load_timm_weights, plain_timm_name
 
 __all__ = [
     "CheckpointError",
@@ -21,7 +21,7 @@ __all__ = [
     "is_torchvision_resnet",
     "last_checkpoint",
     "load_timm_weights",
-    "plain_name",
+    "plain_timm_name",
     "read_checkpoint",
     "read_weights",
     "require_named_tensors",

@@ -58,8 +58,8 @@ def load_timm_weights(
     absent = set(_load_whole(whole, source, in_chans, where, from_file=bool(path)))
 
     tensors = whole.state_dict()
-    by_plain_name = {plain_name(name): name for name in tensors}
-    sources = {name: by_plain_name.get(plain_name(name)) for name in stages}
+    by_plain_name = {plain_timm_name(name): name for name in tensors}
+    sources = {name: by_plain_name.get(plain_timm_name(name)) for name in stages}
     names = without_counters(stages)
     missing = [name for name in names if sources[name] is None or sources[name] in absent]
     if missing:
@@ -127,7 +127,7 @@ def describe_timm_input(cfg: CfgNode, pretrained_cfg: Mapping[str, Any]) -> str:
     return describe_difference(expected, input_convention(cfg))
 
 
-def plain_name(name: str) -> str:
+def plain_timm_name(name: str) -> str:
     """Return a tensor's name in the spelling that all of timm's feature wrappers share.
 
     Some flatten ``stages.0.blocks`` to ``stages_0.blocks``, others put ``model.`` before it.

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 _NODE = "MODEL.CLASSIFIER.DISTILLATION"
 
 
+@dataclass(eq=False)
 class Distillation:
     """A teacher, and the loss that makes a classifier (the student) agree with it.
 
@@ -27,48 +29,40 @@ class Distillation:
     This is not a module, so the teacher's weights are in no checkpoint, optimizer or moving
     average, it stays in evaluation mode, and copies of the student share it. It is built at the
     first training step: evaluation needs neither timm nor the weights.
+
+    Args:
+        teacher: the model's name in timm.
+        num_classes: number of classes of the student, which the teacher must have too.
+        weights: a file with the teacher's weights, of any format that
+            :func:`vt_seg.checkpoint.read_checkpoint` reads; "" lets timm download its own.
+        weight: weight of the distillation loss, 0 to 1; the rest is the cross-entropy's.
+        temperature: T, above 0.
+        input_format: order of the student's channels, "RGB" or "BGR"; timm's is RGB.
+
+    Raises:
+        ValueError: if a number is out of range, or the channel order is another one.
     """
 
-    def __init__(
-        self,
-        teacher: str,
-        num_classes: int,
-        *,
-        weights: str = "",
-        weight: float = 0.8,
-        temperature: float = 1.0,
-        input_format: str = "RGB",
-    ) -> None:
-        """Check the settings; nothing is loaded yet.
+    teacher: str
+    num_classes: int
+    _: KW_ONLY
+    weights: str = ""
+    weight: float = 0.8
+    temperature: float = 1.0
+    input_format: str = "RGB"
+    _teacher: Any = field(default=None, init=False, repr=False)  # a model of timm
 
-        Args:
-            teacher: the model's name in timm.
-            num_classes: number of classes of the student, which the teacher must have too.
-            weights: a file with the teacher's weights, of any format that
-                :func:`vt_seg.checkpoint.read_checkpoint` reads; "" lets timm download its own.
-            weight: weight of the distillation loss, 0 to 1; the rest is the cross-entropy's.
-            temperature: T, above 0.
-            input_format: order of the student's channels, "RGB" or "BGR"; timm's is RGB.
-
-        Raises:
-            ValueError: if a number is out of range, or the channel order is another one.
-        """
-        if not 0 <= weight <= 1:
-            raise ValueError(f"{_NODE}.WEIGHT is {weight}, need 0 to 1")
-        if not temperature > 0:
-            raise ValueError(f"{_NODE}.TEMPERATURE is {temperature}, need more than 0")
-        if input_format not in ("RGB", "BGR"):
+    def __post_init__(self) -> None:
+        """Check the settings; nothing is loaded yet."""
+        if not 0 <= self.weight <= 1:
+            raise ValueError(f"{_NODE}.WEIGHT is {self.weight}, need 0 to 1")
+        if not self.temperature > 0:
+            raise ValueError(f"{_NODE}.TEMPERATURE is {self.temperature}, need more than 0")
+        if self.input_format not in ("RGB", "BGR"):
             raise ValueError(
-                f"INPUT.FORMAT is {input_format}, but a teacher ({_NODE}.TEACHER) sees colours: "
-                "use RGB or BGR"
+                f"INPUT.FORMAT is {self.input_format}, but a teacher ({_NODE}.TEACHER) sees "
+                "colours: use RGB or BGR"
             )
-        self.teacher_name = teacher
-        self.num_classes = num_classes
-        self.weights = weights
-        self.weight = weight
-        self.temperature = temperature
-        self.channel_order = [0, 1, 2] if input_format == "RGB" else [2, 1, 0]
-        self._teacher: Any = None  # a model of timm
 
     def __deepcopy__(self, memo: dict) -> "Distillation":
         """Return the object itself: copies of the student, as EMA makes, share the teacher."""
@@ -102,13 +96,13 @@ class Distillation:
         For a teacher of one fixed size, as many transformers are, images are resized to it.
         """
         if self._teacher is None:
-            self._teacher = load_teacher(self.teacher_name, self.num_classes, self.weights)
+            self._teacher = load_teacher(self.teacher, self.num_classes, self.weights)
         teacher = self._teacher.to(images.device)
         mean, std = (
             torch.tensor(teacher.pretrained_cfg[key], device=images.device).view(-1, 1, 1)
             for key in ("mean", "std")
         )
-        images = images[:, self.channel_order].float()
+        images = (images.flip(1) if self.input_format == "BGR" else images).float()
         size = tuple(teacher.pretrained_cfg["input_size"][1:])
         if teacher.pretrained_cfg.get("fixed_input_size") and images.shape[-2:] != size:
             images = F.interpolate(

@@ -12,7 +12,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from detectron2.modeling.backbone.fpn import FPN, LastLevelMaxPool
 from torch import Tensor, nn
 
-from vt_seg.checkpoint import describe_timm_input, import_timm, load_timm_weights, plain_name
+from vt_seg.checkpoint import describe_timm_input, import_timm, load_timm_weights, plain_timm_name
 
 from .vt_fpn_backbone import VTFPNBackbone, vt_fpn_on
 
@@ -34,12 +34,7 @@ class TimmBackbone(Backbone):
     """
 
     def __init__(
-        self,
-        features: Any,
-        *,
-        freeze_at: int = 0,
-        norm: str = "",
-        checkpointing: bool = False,
+        self, features: Any, *, freeze_at: int = 0, norm: str = "", checkpointing: bool = False
     ) -> None:
         """Wrap a model of timm.
 
@@ -103,9 +98,9 @@ class TimmBackbone(Backbone):
         # timm registers modules in the order in which they run, and names the last of each level.
         names = list(self.features.state_dict())
         modules = self.features.feature_info.module_name()
-        prefixes = [plain_name(modules[index]) + "_" for index in self._indices.values()]
+        prefixes = [plain_timm_name(modules[index]) + "_" for index in self._indices.values()]
         inside = [
-            [i for i, name in enumerate(names) if plain_name(name).startswith(prefix)]
+            [i for i, name in enumerate(names) if plain_timm_name(name).startswith(prefix)]
             for prefix in prefixes
         ]
         # A level begins after the last tensor of the one before, res2 with its own module.
