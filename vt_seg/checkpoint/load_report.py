@@ -34,11 +34,11 @@ def report_load(
 
     Args:
         path: the checkpoint, for messages.
-        file_keys: names of its weights, as they were compared with the model's.
+        file_keys: names of its weights.
         model_keys: names of the model's weights.
         incompatible: fvcore's lists of keys that are missing, unexpected or of other shapes.
         require_complete: whether every tensor has to be loaded: evaluation, prediction, resuming.
-        classifier_to: of a classifier's checkpoint, the name of the part that got its backbone.
+        classifier_to: the part of the model that got a classifier's backbone; None for others.
 
     Raises:
         CheckpointError: if nothing was loaded, or less than everything with ``require_complete``.

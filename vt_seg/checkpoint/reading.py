@@ -16,11 +16,8 @@ from .restricted_pickle import ALLOWED, load_restricted
 
 logger = logging.getLogger(__name__)
 
-_HEAD = 64  # bytes that tell the formats apart
 _ZIP = b"PK\x03\x04"  # torch.save since 1.6
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number of torch.save before
-_LONGEST_HINT = 4096
-
 _NO_WEIGHTS = {
     b"version https://git-lfs": (
         'is a Git LFS pointer, not the weights: run "git lfs pull" where it came from'
@@ -46,7 +43,7 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     """
     require_readable_file(path)
     with open(path, "rb") as file:
-        head = file.read(_HEAD)
+        head = file.read(64)
     if not head:
         raise CheckpointError(f"{path} is empty: copy or download it again")
     for beginning, problem in _NO_WEIGHTS.items():
@@ -97,7 +94,7 @@ def last_checkpoint(folder: str) -> str:
         logger.warning("last_checkpoint is ignored: %s", error)
         return ""
     with open(hint, encoding="utf-8", errors="replace") as file:
-        name = file.read(_LONGEST_HINT).strip()
+        name = file.read(4096).strip()
     if not name:
         return ""
     path = os.path.join(folder, name)
