@@ -30,7 +30,7 @@ def load(neck, model):
 def test_config_builds_its_neck_on_its_timm_model(neck, model):
     cfg = load(neck, model)
     assert f"output/timm/{neck}_{model}_cocostuff" == cfg.OUTPUT_DIR
-    assert cfg.MODEL.TIMM.NAME == MODELS[model]
+    assert MODELS[model] == cfg.MODEL.TIMM.NAME
     cfg.MODEL.DEVICE = "meta"
     with torch.device("meta"):
         built = build_model(cfg)
@@ -44,8 +44,8 @@ def test_the_necks_share_the_recipe_and_the_input_of_the_weights(model):
     assert fpn.MODEL.TIMM.PRETRAINED
     source = timm.get_pretrained_cfg(MODELS[model])
     assert fpn.INPUT.FORMAT == "RGB"
-    assert fpn.MODEL.PIXEL_MEAN == pytest.approx([255 * x for x in source.mean])
-    assert fpn.MODEL.PIXEL_STD == pytest.approx([255 * x for x in source.std])
+    assert pytest.approx([255 * x for x in source.mean]) == fpn.MODEL.PIXEL_MEAN
+    assert pytest.approx([255 * x for x in source.std]) == fpn.MODEL.PIXEL_STD
     uses_adamw = (fpn.SOLVER.VT_OPTIMIZER, fpn.MODEL.TIMM.DROP_PATH) == ("AdamW", 0.2)
     assert uses_adamw == (model in ("convnext_tiny", "swin_tiny"))
     for cfg in (fpn, vtfpn):
