@@ -13,7 +13,7 @@ from vt_seg.data.datasets.registration import unregister
 
 @pytest.fixture
 def register(tmp_path) -> Callable[..., tuple[str, list[dict]]]:
-    """``register(masks, num_classes, **metadata)`` writes grey PNGs and gives name and records."""
+    """``register(masks, num_classes, **metadata)`` writes grey PNGs, returns name and records."""
     names = []
 
     def register(masks, num_classes, **metadata):
@@ -24,8 +24,9 @@ def register(tmp_path) -> Callable[..., tuple[str, list[dict]]]:
             assert cv2.imwrite(str(path), np.asarray(mask, np.uint8))
             records.append({"file_name": f"image_{i}.jpg", "sem_seg_file_name": str(path)})
         DatasetCatalog.register(name, lambda: records)
-        classes = metadata.pop("stuff_classes", [f"c{i}" for i in range(num_classes)])
-        MetadataCatalog.get(name).set(stuff_classes=classes, **{"ignore_label": 255, **metadata})
+        metadata = {"ignore_label": 255, "evaluator_type": "sem_seg", **metadata}
+        metadata.setdefault("stuff_classes", [f"c{i}" for i in range(num_classes)])
+        MetadataCatalog.get(name).set(**metadata)
         names.append(name)
         return name, records
 

@@ -1,4 +1,4 @@
-"""Accuracy against scikit-learn's and NumPy's arithmetic, and what the evaluator refuses."""
+"""Accuracy compared with scikit-learn and NumPy, and what the evaluator refuses."""
 
 import csv
 import uuid
@@ -17,7 +17,7 @@ from vt_seg.evaluation import ClassificationEvaluator, build_evaluator
 
 @pytest.fixture
 def dataset():
-    """``dataset(number of classes)`` gives the name of a dataset with that many."""
+    """``dataset(num_classes)`` returns the name of a dataset with that many classes."""
     names = []
 
     def make(num_classes):
@@ -32,7 +32,7 @@ def dataset():
 
 
 def predictions(num_images, num_classes, seed=0):
-    """Records of random labels, and logits that are right somewhat more often than by chance."""
+    """Return records, labels, and logits that are right somewhat more often than by chance."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(num_classes, size=num_images)
     logits = rng.normal(size=(num_images, num_classes))
@@ -46,7 +46,7 @@ def outputs(logits):
 
 
 @pytest.mark.parametrize("num_classes", [6, 10, 40])
-def test_scores_are_scikit_learns(dataset, num_classes):
+def test_accuracy_equals_scikit_learns(dataset, num_classes):
     records, labels, logits = predictions(500, num_classes)
     evaluator = ClassificationEvaluator(dataset(num_classes))
     for start in range(0, 500, 64):  # the last batch is smaller
@@ -58,7 +58,8 @@ def test_scores_are_scikit_learns(dataset, num_classes):
         f"top{k}": 100 * top_k_accuracy_score(labels, logits.numpy(), k=k, labels=classes)
         for k in (1, 5)
     }
-    assert scores == pytest.approx(expected) and 20 < scores["top1"] < scores["top5"] < 100
+    assert scores == pytest.approx(expected)
+    assert 20 < scores["top1"] < scores["top5"] < 100
     assert all(type(value) is float for value in scores.values())
     assert evaluator.evaluate()["classification"] == scores
     evaluator.reset()
@@ -67,7 +68,7 @@ def test_scores_are_scikit_learns(dataset, num_classes):
 
 
 @pytest.mark.parametrize("num_classes", [2, 5])
-def test_five_of_five_classes_say_nothing(dataset, num_classes):
+def test_top5_is_left_out_up_to_five_classes(dataset, num_classes):
     records, labels, logits = predictions(50, num_classes)
     evaluator = ClassificationEvaluator(dataset(num_classes))
     evaluator.process(records, outputs(logits))
@@ -75,7 +76,7 @@ def test_five_of_five_classes_say_nothing(dataset, num_classes):
     assert evaluator.evaluate()["classification"] == pytest.approx({"top1": share})
 
 
-def test_the_table_per_class(dataset, tmp_path, log):
+def test_csv_and_log_per_class(dataset, tmp_path, log):
     records, labels, logits = predictions(300, 6)
     keep = labels != 4  # a class that the test set lacks
     records = [record for record, kept in zip(records, keep, strict=True) if kept]
@@ -93,12 +94,13 @@ def test_the_table_per_class(dataset, tmp_path, log):
         top1 = "" if i == 4 else f"{100 * recall[i]:.2f}"
         assert rows[1 + i][:3] == [f"c{i}", str(counts[i]), top1]
     share = f"{100 * np.mean(truth == predicted):.2f}"
-    assert rows[7][:3] == ["all images", str(len(truth)), share] and len(rows) == 8
+    assert rows[7][:3] == ["all images", str(len(truth)), share]
+    assert len(rows) == 8
     assert f"{name}, {len(truth)} images, accuracy in percent:" in log.text
     assert all(f"c{i}" in log.text for i in range(6))
 
 
-def test_the_log_has_the_worst_of_many_classes(dataset, log):
+def test_log_has_the_20_worst_classes(dataset, log):
     """30 classes of four images; class i has min(i, 4) right, so 0 to 3 are the worst."""
     records = [{"file_name": f"{i}.jpg", "label": i // 4} for i in range(120)]
     right = [i % 4 < i // 4 for i in range(120)]
@@ -111,19 +113,13 @@ def test_the_log_has_the_worst_of_many_classes(dataset, log):
     table = log.messages[-1]
     lines = [line.split() for line in table.splitlines()]
     listed = lines[3:-1]
-    assert "the 20 worst of 30 classes" in table and len(listed) == 20
+    assert "the 20 worst of 30 classes" in table
+    assert len(listed) == 20
     assert [words[:3] for words in listed[:5]] == [
         *(["c0", "4", "0.00"], ["c1", "4", "25.00"], ["c2", "4", "50.00"]),
         *(["c3", "4", "75.00"], ["c4", "4", "100.00"]),
     ]
     assert lines[-1][:4] == ["all", "images", "120", "91.67"]
-
-
-def test_half_precision(dataset):
-    evaluator = ClassificationEvaluator(dataset(6))
-    records, _, logits = predictions(20, 6)
-    evaluator.process(records, outputs(logits.bfloat16()))
-    assert evaluator.evaluate() is not None
 
 
 @pytest.mark.parametrize(
@@ -135,30 +131,27 @@ def test_half_precision(dataset):
         ({"label": 0}, {"logits": torch.tensor([0, 1, 2, 3, 4, torch.nan])}, "not all finite"),
     ],
 )
-def test_what_cannot_be_right(dataset, record, output, says):
+def test_invalid_labels_and_logits_are_refused(dataset, record, output, says):
     name = dataset(6)
     with pytest.raises(ValueError, match=rf"^some\.jpg of {name}.*{says}"):
         ClassificationEvaluator(name).process([{"file_name": "some.jpg", **record}], [output])
 
 
-def test_no_image(dataset):
-    name = dataset(6)
-    with pytest.raises(ValueError, match=f"{name}: no image was evaluated"):
-        ClassificationEvaluator(name).evaluate()
-
-
-def test_it_follows_from_the_metadata(dataset, tmp_path):
+def test_evaluator_follows_from_the_metadata(dataset, tmp_path):
     cfg = load_cfg("", ["OUTPUT_DIR", str(tmp_path)])
-    evaluator = build_evaluator(cfg, dataset(6))
+    name = dataset(6)
+    evaluator = build_evaluator(cfg, name)
     assert isinstance(evaluator, ClassificationEvaluator)
+    with pytest.raises(ValueError, match=f"{name}: no image was evaluated"):
+        evaluator.evaluate()
     records, _, logits = predictions(20, 6)
-    evaluator.process(records, outputs(logits))
+    evaluator.process(records, outputs(logits.bfloat16()))
     evaluator.evaluate()
     assert (tmp_path / "inference" / "classification_per_class.csv").exists()
 
 
 def _evaluate_share(rank, name, results):
-    """One process of two; the first sees more images, as an uneven split gives it."""
+    """Evaluate a share of the images in one process of two; the first has one more."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{results}/meet", rank=rank, world_size=2
@@ -172,7 +165,7 @@ def _evaluate_share(rank, name, results):
     torch.save(None if scores is None else dict(scores["classification"]), f"{results}/{rank}.pth")
 
 
-def test_two_processes_are_one(dataset, tmp_path):
+def test_two_processes_score_as_one(dataset, tmp_path):
     name = dataset(10)
     records, _, logits = predictions(41, 10)
     alone = ClassificationEvaluator(name, output_dir=str(tmp_path / "alone"))

@@ -1,4 +1,4 @@
-"""The evaluator that fits a dataset."""
+"""The evaluator that a dataset's metadata asks for."""
 
 import os
 
@@ -28,17 +28,17 @@ _PARTS = {
 def build_evaluator(
     cfg: CfgNode, dataset_name: str, output_folder: str | None = None
 ) -> DatasetEvaluator:
-    """The evaluator for the dataset's metadata key ``evaluator_type``.
+    """Return the evaluator for the dataset's metadata key ``evaluator_type``.
 
     Args:
         cfg: ``TEST.SEM_SEG``, ``DATASETS.TEST`` and ``OUTPUT_DIR`` are read.
-        dataset_name: a registered dataset.
-        output_folder: where predictions and results go; default ``OUTPUT_DIR/inference``, with a
-            folder for each dataset in it where ``DATASETS.TEST`` names several.
+        dataset_name: A registered dataset.
+        output_folder: Where predictions and results go. The default is ``OUTPUT_DIR/inference``,
+            with a folder for each dataset in it where ``DATASETS.TEST`` names several.
 
     Raises:
-        ValueError: the metadata name no evaluator, or one that is not known here; or the results of
-            one of several test sets would lie outside of ``inference``, as its name has "..".
+        ValueError: If the metadata name no evaluator or an unknown one, or if the results of one
+            of several test sets would lie outside of ``inference``, as its name contains "..".
     """
     require_vt_seg_keys(cfg, "TEST.SEM_SEG")
     if not output_folder:
