@@ -8,7 +8,7 @@ import pytest
 from detectron2.data import Metadata
 
 from vt_seg.visualization import Sample, View, draw_legend, draw_samples, spread_evenly
-from vt_seg.visualization.legend import class_shares
+from vt_seg.visualization.overlay import class_shares
 
 COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
 METADATA = Metadata(stuff_classes=["a", "b", "c"], stuff_colors=COLORS, ignore_label=255)

@@ -1,4 +1,4 @@
-"""Which image files a command line names."""
+"""Find the image files that a command line names."""
 
 import glob
 import os

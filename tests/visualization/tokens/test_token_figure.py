@@ -5,7 +5,7 @@ import numpy as np
 from tests.visualization.tokens.token_studies import level, study
 from vt_seg.visualization.tokens.colors import heat_palette, token_palette
 from vt_seg.visualization.tokens.figure import stretch, token_figure
-from vt_seg.visualization.tokens.predictions import Prediction
+from vt_seg.visualization.tokens.prediction import Prediction
 
 # The grid as documented: cells 160 wide (here 120 high) under captions of 32, gaps of 8; image and
 # prediction twice as wide (and here high) stand above the first heading of 46.

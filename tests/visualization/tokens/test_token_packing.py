@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.visualization.tokens.token_studies import level
-from vt_seg.visualization.tokens.packing import MapPack, pack_layers, shrink
+from vt_seg.visualization.tokens.map_packing import MapPack, pack_layers, shrink
 
 
 def unpack(packed, entry):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.visualization.tokens.token_studies import CLASSES, level, study
 from vt_seg.visualization.tokens.page import token_page
-from vt_seg.visualization.tokens.predictions import Prediction
+from vt_seg.visualization.tokens.prediction import Prediction
 
 
 def data_of(page):

@@ -17,10 +17,10 @@ from detectron2.modeling import build_model
 
 from tests.small_configs import small_cfg
 from tests.visualization.tokens.token_studies import level, study
-from vt_seg.visualization import study_tokens
+from vt_seg.visualization.tokens import analyze_tokens
 from vt_seg.visualization.tokens.colors import heat_palette
 from vt_seg.visualization.tokens.page import token_page
-from vt_seg.visualization.tokens.predictions import Prediction
+from vt_seg.visualization.tokens.prediction import Prediction
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
@@ -67,7 +67,7 @@ def model_study():
     """A small VT-FPN on an image whose sides no stride but 4 divides."""
     torch.manual_seed(0)
     image = torch.randint(256, (3, 76, 100), dtype=torch.uint8)
-    return study_tokens(
+    return analyze_tokens(
         build_model(small_cfg()).eval(),
         {"image": image},
         name="noise.png",

@@ -7,8 +7,8 @@ from detectron2.data import Metadata
 from detectron2.modeling import build_model
 
 from tests.small_configs import small_cfg
-from vt_seg.visualization import TokenMaps, study_tokens
-from vt_seg.visualization.tokens.study import cell_size, level_maps
+from vt_seg.visualization.tokens import TokenMaps, analyze_tokens
+from vt_seg.visualization.tokens.analysis import cell_size, level_maps
 
 CLASSES = Metadata(stuff_classes=[f"class{i}" for i in range(5)])
 
@@ -17,7 +17,7 @@ def study(cfg, size, **record):
     torch.manual_seed(0)
     model = build_model(cfg).eval()
     record = {"image": torch.randint(256, (3, *size), dtype=torch.uint8), **record}
-    return record, study_tokens(model, record, name="x.jpg", image_format="BGR", metadata=CLASSES)
+    return record, analyze_tokens(model, record, name="x.jpg", image_format="BGR", metadata=CLASSES)
 
 
 def captured(attention, reads=None):

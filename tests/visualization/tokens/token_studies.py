@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from vt_seg.visualization import LevelMaps, TokenStudy
-from vt_seg.visualization.tokens.maps import token_names
-from vt_seg.visualization.tokens.predictions import Prediction
+from vt_seg.visualization.tokens import LevelMaps, TokenAnalysis
+from vt_seg.visualization.tokens.capture import token_names
+from vt_seg.visualization.tokens.prediction import Prediction
 
 SIZE = (48, 64)  # of the image: strides 8 and 16 give 6 x 8 and 3 x 4 cells
 CLASSES = ("sea", "sand", "sky")
@@ -33,10 +33,10 @@ def level(name="res3", stride=8, *, layer=1, tokens=3, heads=4, seed=0, **more) 
     return LevelMaps(**{**arguments, **more})
 
 
-def study(*maps: LevelMaps, prediction: Prediction | None = None, name="a.jpg") -> TokenStudy:
+def study(*maps: LevelMaps, prediction: Prediction | None = None, name="a.jpg") -> TokenAnalysis:
     """Of an image that gets redder to the right; predicted are columns of sea, sand and sky."""
     image = np.zeros((*SIZE, 3), np.uint8)
     image[..., 0] = np.linspace(40, 220, SIZE[1])
     labels = np.repeat(np.arange(SIZE[1])[None] * 3 // SIZE[1], SIZE[0], axis=0)
     prediction = prediction or Prediction(255 - image, labels, CLASSES)
-    return TokenStudy(name, image, prediction, maps or (level(),))
+    return TokenAnalysis(name, image, prediction, maps or (level(),))

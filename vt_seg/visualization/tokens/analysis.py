@@ -1,4 +1,4 @@
-"""One image through a model: what it saw, what it predicts, and the maps of all its tokens."""
+"""What one image's tokens do in a model: its input, its prediction and the maps of all tokens."""
 
 import contextlib
 import math
@@ -12,54 +12,54 @@ from detectron2.data.detection_utils import convert_image_to_rgb
 from torch import nn
 
 from vt_seg.layers.spatial_attention import map_stride
-from vt_seg.modeling.label_output import label_output
 
-from .maps import TokenMaps, capture_tokens
-from .predictions import Prediction, read_prediction
+from .capture import Origins, TokenMaps, capture_tokens
+from .prediction import Prediction, read_prediction
+
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class LevelMaps:
-    """The tokens of one VT layer at one level, for one image; see :class:`TokenMaps`.
+    """The tokens of one VT layer at one level, for one image; see `TokenMaps`.
 
     Rows and columns that lie wholly in the batch's padding are cut off.
 
     Attributes:
-        stack: path of the stack, without ".stack".
-        layer: from 1.
-        level: the feature map's name.
-        names: of the L tokens.
-        origins: the layer that made each of them, and its number there.
-        attention: ``(heads, L, h, w)`` in multiples of uniform attention: 1 where a token looks as
-            much as if it looked everywhere alike.
+        stack: Path of the stack, without ".stack".
+        layer: Number of the VT layer, from 1.
+        level: Name of the feature map.
+        names: Names of the L tokens.
+        origins: The layer that extracted each token, and its number there.
+        attention: ``(heads, L, h, w)`` in multiples of uniform attention, which is 1 everywhere.
         inside: ``(L,)``, the share of each token's attention that falls into the image.
         reads: ``(heads, L_read, h, w)``, summing to 1 over the tokens, or None.
-        read_names: of the ``L_read`` tokens.
-        covered: (height, width) that the rows and columns cover, in pixels of the image; those that
-            a stride does not divide end outside it.
+        read_names: Names of the ``L_read`` tokens.
+        covered: (height, width) that the rows and columns cover, in pixels of the image. It exceeds
+            an image whose sides the stride does not divide.
     """
 
     stack: str
     layer: int
     level: str
     names: tuple[str, ...]
-    origins: tuple[tuple[int, int], ...]
+    origins: Origins
     attention: np.ndarray
     inside: np.ndarray
     reads: np.ndarray | None
     read_names: tuple[str, ...]
-    covered: tuple[int, int]
+    covered: Size
 
 
 @dataclass(frozen=True)
-class TokenStudy:
-    """What is drawn of one image.
+class TokenAnalysis:
+    """What the page and the figure show of one image.
 
     Attributes:
-        name: of the image's file.
-        image_rgb: ``(H, W, 3)``, uint8: what the network saw, resized or on its canvas.
-        prediction: at that size.
-        maps: by stack, layer and level.
+        name: Name of the image's file.
+        image_rgb: ``(H, W, 3)``, uint8: the network's input, resized or on its canvas.
+        prediction: At that size.
+        maps: By stack, layer and level.
     """
 
     name: str
@@ -76,34 +76,29 @@ class TokenStudy:
         return grouped
 
 
-def study_tokens(
+def analyze_tokens(
     model: nn.Module, record: dict, *, name: str, image_format: str, metadata: Metadata
-) -> TokenStudy:
-    """Run a model on one image and keep what its tokens do.
+) -> TokenAnalysis:
+    """Run a model on one image and keep its prediction and the attention of its tokens.
 
     Args:
-        model: a Detectron2 meta-architecture, in evaluation mode.
-        record: what the test mapper gives; its ``image`` (C, H, W) alone is used, so that the
-            prediction has the size of what the network sees.
-        name: of the image.
+        model: A Detectron2 meta-architecture, in evaluation mode.
+        record: From the test mapper; only its ``image`` (C, H, W) is used, so that the prediction
+            has the size of the network's input.
+        name: Name of the image.
         image_format: ``INPUT.FORMAT``.
-        metadata: of the dataset that the model was trained for.
+        metadata: Of the dataset that the model was trained for.
 
     Raises:
-        ValueError: no VT layer, or attention that is not finite.
+        ValueError: If the model has no VT layer, or attention that is not finite.
     """
     image = record["image"]
-    with (
-        torch.no_grad(),
-        capture_tokens(model) as captured,
-        _padded_size(model) as padded,
-        label_output(model),
-    ):
+    with torch.no_grad(), capture_tokens(model) as captured, _padded_size(model) as padded:
         (output,) = model([{"image": image}])
-    size = tuple(image.shape[-2:])
+    size = (image.shape[-2], image.shape[-1])
     image_rgb = convert_image_to_rgb(image.permute(1, 2, 0), image_format)
     image_rgb = np.ascontiguousarray(image_rgb).astype(np.uint8)
-    return TokenStudy(
+    return TokenAnalysis(
         name=name,
         image_rgb=image_rgb,
         prediction=read_prediction(output, image_rgb, metadata),
@@ -112,9 +107,9 @@ def study_tokens(
 
 
 @contextlib.contextmanager
-def _padded_size(model: nn.Module) -> Iterator[dict[str, tuple[int, int]]]:
-    """Notes under "size" the (height, width) of the batch that the backbone is given."""
-    seen: dict[str, tuple[int, int]] = {}
+def _padded_size(model: nn.Module) -> Iterator[dict[str, Size]]:
+    """Note under "size" the (height, width) of the batch that the backbone is given."""
+    seen: dict[str, Size] = {}
     backbone = getattr(model, "backbone", None)
     if backbone is None:
         yield seen
@@ -129,18 +124,18 @@ def _padded_size(model: nn.Module) -> Iterator[dict[str, tuple[int, int]]]:
 
 
 def level_maps(
-    captured: TokenMaps, image_size: tuple[int, int], padded_size: tuple[int, int], index: int = 0
+    captured: TokenMaps, image_size: Size, padded_size: Size, index: int = 0
 ) -> LevelMaps:
-    """The maps of one image of a batch, without the padding.
+    """Return the maps of one image of a batch, without the padding.
 
     Args:
-        captured: see :func:`capture_tokens`.
+        captured: From `capture_tokens`.
         image_size: (height, width) of the image, which lies in the top left corner.
         padded_size: (height, width) of the batch.
-        index: of the image in the batch.
+        index: Number of the image in the batch.
 
     Raises:
-        ValueError: attention that is not finite.
+        ValueError: If the attention is not finite.
     """
     attention = captured.attention[index].float().cpu().numpy()
     reads = None if captured.reads is None else captured.reads[index].float().cpu().numpy()
@@ -156,6 +151,7 @@ def level_maps(
         for cells, side, stride in zip(shape, image_size, strides, strict=True)
     ]
     inside = attention[..., : kept[0], : kept[1]]
+    height, width = (round(n * stride) for n, stride in zip(kept, strides, strict=True))
     return LevelMaps(
         stack=captured.stack.removesuffix("stack").removesuffix("."),
         layer=captured.layer,
@@ -166,12 +162,12 @@ def level_maps(
         inside=inside.sum((-2, -1)).mean(0),
         reads=None if reads is None else reads[..., : kept[0], : kept[1]],
         read_names=captured.read_names,
-        covered=tuple(round(n * stride) for n, stride in zip(kept, strides, strict=True)),
+        covered=(height, width),
     )
 
 
 def cell_size(pixels: int, cells: int) -> float:
-    """Side of a map's cell in the image: the stride, where ``cells = ceil(pixels / stride)``.
+    """Return the side of a map's cell in pixels: the stride, if it gives ``cells`` rounded up.
 
     As for masks, cell i begins at pixel stride * i. Where no stride fits, the map is taken to be
     stretched over the image.
