@@ -1,11 +1,8 @@
-"""MACs and parameters: by hand for small networks, by fvcore, and against the paper's tables."""
-
-import logging
+"""MACs and parameters compared with counts by hand."""
 
 import pytest
 import torch
 from detectron2.modeling import build_model
-from fvcore.nn import FlopCountAnalysis
 from torch import nn
 from torch.nn import functional as F
 
@@ -40,15 +37,6 @@ def test_elementwise_work_is_not_counted():
     assert count_macs(lambda: nn.BatchNorm2d(8)(x)) == 0
     assert count_macs(lambda: nn.GroupNorm(2, 8)(x).relu().softmax(1)) == 0
     assert count_macs(lambda: F.interpolate(x * x, scale_factor=2, mode="bilinear")) == 0
-
-
-def test_fvcore_counts_the_same():
-    logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
-    network = nn.Sequential(
-        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 1), nn.Flatten(), nn.Linear(144, 10)
-    )
-    x = torch.randn(1, 3, 8, 8)
-    assert count_macs(lambda: network(x)) == FlopCountAnalysis(network, x).total()
 
 
 def test_macs_by_module():

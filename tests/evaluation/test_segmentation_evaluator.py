@@ -3,20 +3,18 @@
 import logging
 import math
 
-import cv2
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import SemSegEvaluator
-from detectron2.utils import comm
 from PIL import Image
 from torch.nn.functional import one_hot
 
 import vt_seg
+from tests.evaluation.conftest import run_in_two_processes
 from tests.tiny_datasets import write_coco, write_lip, write_tiny_scenes
-from vt_seg.data import mask_loader, read_mask
+from vt_seg.data import read_mask
 from vt_seg.evaluation import SegmentationEvaluator
 from vt_seg.evaluation.segmentation_evaluator import to_label_map
 
@@ -94,13 +92,16 @@ def test_scores_equal_detectron2s_on_valid_data(register, seed):
 
 def test_results_reset_and_log(register, log):
     name, records = register([TRUTH], 4, stuff_classes=NAMES, context_classes=("lake", "unseen"))
-    evaluator = SegmentationEvaluator(name)
+    evaluator = SegmentationEvaluator(name, boundary_iou=True)
     assert evaluator.reads_labels
     for _ in range(2):  # reset forgets the first image; evaluating twice changes nothing
         scores = run(evaluator, records, [torch.from_numpy(PREDICTED)])
         assert evaluator.evaluate()["sem_seg"]["pACC"] == scores["pACC"]
     expected = {"IoU-sky": 50, "IoU-lake": 100, "mIoU": 200 / 3, "pACC": 75}
     expected |= {"IoU-field": 50, "mIoU-context": 100, "mIoU-local": 50}
+    # Boundaries are 2 wide (2 % of 80). Of the sky, 48 x 32, the left half is found: frames of
+    # 304 and 240 pixels, which share that of the half without its right edge between the corners.
+    expected |= {"BoundaryIoU-lake": 100, "BoundaryIoU-sky": 100 * 152 / (304 + 240 - 152)}
     assert {key: scores[key] for key in expected} == pytest.approx(expected)
     assert math.isnan(scores["IoU-unseen"])
     assert f"{name}, 1 images, IoU in percent:" in log.text
@@ -153,6 +154,17 @@ def test_prediction_of_too_many_channels_is_refused(register):
         ours(name, records, wrong)
 
 
+def test_colour_mask_of_a_custom_loader_is_refused(register):
+    name, records = register([np.zeros((4, 4))], 3)
+    Image.new("RGB", (4, 4)).save(records[0]["sem_seg_file_name"])
+    for loader, message in (
+        (None, r"_0\.png is a mask of mode RGB, need one channel"),
+        (read_unchecked, r"_0\.png is 4 x 4 x 3 pixels"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ours(name, records, [torch.zeros(3, 4, 4)], sem_seg_loading_fn=loader)
+
+
 def test_prediction_of_another_size_is_refused(register):
     mask = columns(0, 1).repeat(3, axis=1)  # 4 x 6
     name, records = register([mask], 2)
@@ -185,53 +197,6 @@ def test_mean_over_all_classes(register):
     assert scores["mIoU"] == scores["mACC"] == 10
     with pytest.raises(ValueError, match=r'TEST.SEM_SEG.MEAN_OVER is "some"'):
         SegmentationEvaluator(name, mean_over="some")
-
-
-def test_boundary_iou_does_not_depend_on_the_numbering_of_classes(register):
-    """Detectron2 erodes the label map: beyond two classes the same picture scores differently."""
-    truth = np.zeros((90, 120), int)
-    truth[:, 40:80], truth[:, 80:] = 1, 2
-    predicted = np.roll(truth, 2, axis=1)
-    predicted[:, :2] = 0
-    theirs, right = [], []
-    for renumber in (np.array([0, 1, 2]), np.array([2, 0, 1])):
-        name, records = register([renumber[truth]], 3)
-        output = [logits_of(renumber[predicted], 3)]
-        for scores, found in (
-            (detectron2(name, records, output), theirs),
-            (ours(name, records, output, boundary_iou=True), right),
-        ):
-            found.append([scores[f"BoundaryIoU-c{renumber[c]}"] for c in range(3)])
-    assert not np.allclose(*theirs)
-    assert right[0] == right[1]
-    # Boundaries are 3 wide (2 % of 150). In the middle stripe of 40 x 90 pixels the prediction is
-    # moved by two: the frames 3 wide share two long edges of one column each, and two short edges.
-    frame = 40 * 90 - 34 * 84
-    common = 2 * 90 * 1 + 2 * 3 * (38 - 2)
-    assert right[0][1] == pytest.approx(100 * common / (2 * frame - common))
-
-
-def test_palette_masks_are_read_as_indices(register):
-    mask = columns(0, 1, 2, 2).astype(np.uint8)
-    name, records = register([mask], 3)
-    picture = Image.fromarray(mask, mode="P")
-    picture.putpalette([0, 0, 0, 200, 10, 10, 10, 200, 10])
-    picture.save(records[0]["sem_seg_file_name"])
-    assert cv2.imread(records[0]["sem_seg_file_name"], cv2.IMREAD_GRAYSCALE).max() > 2
-    output = [logits_of(mask, 3)]
-    assert ours(name, records, output)["mIoU"] == 100
-    loader = mask_loader(3)
-    assert detectron2(name, records, output, sem_seg_loading_fn=loader)["mIoU"] == 100
-
-
-def test_colour_masks_are_refused(register):
-    name, records = register([np.zeros((4, 4))], 3)
-    Image.new("RGB", (4, 4)).save(records[0]["sem_seg_file_name"])
-    output = [logits_of(np.zeros((4, 4), int), 3)]
-    with pytest.raises(ValueError, match=r"_0\.png is a mask of mode RGB, need one channel"):
-        ours(name, records, output)
-    with pytest.raises(ValueError, match=r"_0\.png is 4 x 4 x 3 pixels"):
-        ours(name, records, output, sem_seg_loading_fn=read_unchecked)
 
 
 def test_output_files_compared_with_detectron2s(register, tmp_path):
@@ -320,35 +285,25 @@ def test_counts_stay_on_the_models_device(register):
         assert evaluator._matrix._counts.is_cuda
 
 
-def _evaluate_half(rank, files, results):
-    """Evaluate one image of two, in a process of its own."""
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{results}/meet", rank=rank, world_size=2
-    )
-    comm.create_local_process_group(2)
-    DatasetCatalog.register("two", lambda: files)
-    MetadataCatalog.get("two").set(stuff_classes=NAMES, ignore_label=255)
-    evaluator = SegmentationEvaluator(
-        "two", output_dir=results, boundary_iou=True, predictions_json=True
-    )
-    evaluator.process([files[rank]], [{"sem_seg": torch.from_numpy(PREDICTED)}])
-    scores = evaluator.evaluate()
-    torch.save(None if scores is None else dict(scores["sem_seg"]), f"{results}/rank{rank}.pth")
-
-
 def test_two_processes_score_as_one(register, tmp_path):
     other = np.roll(TRUTH, 9, axis=1)
     other[:5] = 255
     name, records = register([TRUTH, other], 4, stuff_classes=NAMES)
-    arguments = {"output_dir": str(tmp_path / "one"), "boundary_iou": True}
-    outputs = [torch.from_numpy(PREDICTED)] * 2
-    expected = ours(name, records, outputs, predictions_json=True, **arguments)
 
-    results = tmp_path / "two"
-    results.mkdir()
-    mp.spawn(_evaluate_half, (records, str(results)), nprocs=2)
-    assert torch.load(results / "rank1.pth") is None
-    scores = torch.load(results / "rank0.pth")
+    def evaluate(share, folder):
+        evaluator = SegmentationEvaluator(
+            name, output_dir=str(tmp_path / folder), boundary_iou=True, predictions_json=True
+        )
+        for record in records[share]:
+            evaluator.process([record], [{"sem_seg": torch.from_numpy(PREDICTED)}])
+        scores = evaluator.evaluate()
+        return None if scores is None else dict(scores["sem_seg"])
+
+    expected = evaluate(slice(None), "one")
+    scores, nothing = run_in_two_processes(
+        lambda rank: evaluate(slice(rank, rank + 1), "two"), tmp_path / "ranks"
+    )
+    assert nothing is None
     assert scores == pytest.approx(expected, nan_ok=True, abs=1e-12)
     for file in ("sem_seg_predictions.json", "sem_seg_per_class.csv"):
-        assert (results / file).read_bytes() == (tmp_path / "one" / file).read_bytes()
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()

@@ -93,7 +93,7 @@ def test_page_of_a_classifier(image, out, tmp_path, capsys):
 
 def test_missing_weights_and_models_without_tokens_are_refused(image, tmp_path):
     arguments = ["--config-file", SCENES, "--input", image]
-    with pytest.raises(FileNotFoundError, match="--weights no.pth: no such file"):
+    with pytest.raises(FileNotFoundError, match=r"--weights no\.pth: no such file"):
         main(parse_args([*arguments, "--weights", "no.pth"]))
     with pytest.raises(FileNotFoundError, match="train first"):
         main(parse_args([*arguments, "--opts", "OUTPUT_DIR", str(tmp_path)]))

@@ -30,12 +30,10 @@ class ClassificationEvaluator(DatasetEvaluator):
     def __init__(
         self, dataset_name: str, distributed: bool = True, output_dir: str | None = None
     ) -> None:
-        """Create an evaluator for one dataset.
+        """Create an evaluator for a registered dataset with ``classes``.
 
-        Args:
-            dataset_name: A registered dataset with ``classes``.
-            distributed: Gather the counts of all processes; else each evaluates its own images.
-            output_dir: Where ``classification_per_class.csv`` goes; None writes none.
+        If ``distributed``, the counts of all processes are gathered. ``output_dir`` takes
+        ``classification_per_class.csv``.
         """
         self._dataset_name = dataset_name
         self._distributed = distributed
@@ -126,9 +124,7 @@ class ClassificationEvaluator(DatasetEvaluator):
 def format_accuracy_table(counts: Tensor, class_names: Sequence[str]) -> str:
     """Return a table of the accuracy of each class, or of the 20 worst, and of all images.
 
-    Args:
-        counts: ``(3, K)``: images, top-1 hits, top-5 hits.
-        class_names: K names.
+    ``counts`` are ``(3, K)``: images, top-1 hits, top-5 hits.
     """
     header, *rows, total = _rows(counts, class_names)
     if len(rows) > _MOST_ROWS:

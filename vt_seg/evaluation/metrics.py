@@ -14,12 +14,7 @@ BOUNDARY_RATIO = 0.02
 
 
 class ConfusionMatrix:
-    """A confusion matrix, summed over images on the device of the first prediction.
-
-    Args:
-        num_classes: C.
-        ignore_label: True label whose pixels are not counted. It may lie outside 0..C-1.
-    """
+    """A confusion matrix, summed over images on the device of the first prediction."""
 
     def __init__(self, num_classes: int, ignore_label: int) -> None:
         self.num_classes = num_classes
@@ -27,12 +22,7 @@ class ConfusionMatrix:
         self._counts: Tensor | None = None
 
     def add(self, predicted: Tensor, truth: Tensor) -> None:
-        """Count the pixels of one image.
-
-        Args:
-            predicted: Label map of any integer type with 0..C-1; not checked.
-            truth: Label map of the same shape with 0..C-1 or ``ignore_label``; not checked.
-        """
+        """Count the pixels of two label maps of one shape; their labels are not checked."""
         columns = self.num_classes + 1  # the last column takes the ignored pixels
         device = predicted.device if self._counts is None else self._counts.device
         # An 8-bit truth is compared as int32, since an ignore label out of its range would wrap.
@@ -146,11 +136,9 @@ def boundary_width(height: int, width: int) -> int:
 
 
 def boundary(mask: np.ndarray, width: int) -> np.ndarray:
-    """Return the pixels of a binary mask that are at most ``width`` from one outside it.
+    """Return the pixels of a mask ``(H, W)``, 0 or 1, within ``width`` of one outside of it.
 
-    Args:
-        mask: ``(H, W)`` uint8, 0 or 1. Beyond the edges of the array everything is outside.
-        width: In pixels, measured by the larger of the distances along the two axes.
+    Distances are the larger of those along the two axes; beyond the array everything is outside.
     """
     kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
     mask = np.ascontiguousarray(mask)

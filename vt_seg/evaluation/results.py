@@ -25,10 +25,7 @@ def format_iou_table(
 ) -> str:
     """Return a table of IoU per class, in up to four columns, with the means below it.
 
-    Args:
-        scores: Of `sem_seg_scores`, in percent.
-        class_names: The rows, in this order.
-        context_classes: These are marked with an asterisk.
+    ``scores`` are those of `sem_seg_scores`; context classes are marked with an asterisk.
     """
     keys = {"IoU": "IoU"}
     if f"BoundaryIoU-{class_names[0]}" in scores:
@@ -90,12 +87,7 @@ def write_results(
     sem_seg_predictions.json COCO's run-length format, only if ``predictions`` are given
     ======================== ====================================================================
 
-    Args:
-        folder: It is created if needed.
-        scores: Of `sem_seg_scores`: Python floats, in percent.
-        matrix: ``(C, C)`` int64.
-        class_names: C names.
-        predictions: Of Detectron2's ``encode_json_sem_seg``.
+    ``scores`` are those of `sem_seg_scores`, ``predictions`` of ``encode_json_sem_seg``.
     """
     folder = Path(folder)
     write_csv(folder / "sem_seg_per_class.csv", _table(scores, matrix, class_names))
@@ -141,14 +133,9 @@ def _table(
 
 
 def draw_confusion(matrix: np.ndarray, class_names: Sequence[str]) -> bytes:
-    """Draw, for each true class (a row), the classes predicted for its pixels (columns).
+    """Draw, for each true class (a row), the classes predicted for its pixels (columns), as PNG.
 
-    Args:
-        matrix: ``(C, C)`` pixels by predicted (rows) and true class (columns).
-        class_names: C names.
-
-    Returns:
-        The content of a PNG file.
+    ``matrix`` has the pixels by predicted (rows) and true class (columns).
     """
     # Matplotlib is imported here since only evaluations need it, and without pyplot, which has
     # global state and may want a display.

@@ -74,13 +74,8 @@ def _with_colors(metadata: Metadata) -> Metadata:
 def draw_legend(labels: Sequence[np.ndarray], metadata: Metadata, height: int) -> np.ndarray:
     """Draw a column of colours, class names and shares of the pixels, the largest share first.
 
-    Args:
-        labels: Label maps ``(H, W)`` of one or more pictures; what is no class is "ignored".
-        metadata: ``stuff_classes``; ``stuff_colors`` where they exist.
-        height: Of the result; classes for which there is no room are counted in the last row.
-
-    Returns:
-        ``(height, 280, 3)``, RGB, uint8.
+    Labels that are no class are "ignored". Classes for which there is no room are counted in the
+    last row. The result is ``(height, 280, 3)``, RGB, uint8.
     """
     legend = np.full((height, _LEGEND_WIDTH, 3), 255, np.uint8)
     rows = class_shares(labels, len(metadata.stuff_classes))

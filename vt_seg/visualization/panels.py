@@ -1,4 +1,4 @@
-"""Pictures put together: side by side with captions, and sheets of many."""
+"""Put pictures together (RGB, uint8): side by side with captions, and sheets of many."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,7 @@ _CAPTION_HEIGHT = 32
 
 
 def side_by_side(pictures: Sequence[np.ndarray], captions: Sequence[str]) -> np.ndarray:
-    """Put pictures in a row at the height of the tallest, each with its caption above it.
-
-    Args:
-        pictures: ``(H, W, 3)`` RGB, uint8.
-        captions: One per picture.
-
-    Returns:
-        One picture, RGB, uint8.
-    """
+    """Put pictures ``(H, W, 3)`` in a row at the height of the tallest, below their captions."""
     height = max(picture.shape[0] for picture in pictures)
     panels = []
     for picture, caption in zip(pictures, captions, strict=True):
@@ -33,16 +25,7 @@ def side_by_side(pictures: Sequence[np.ndarray], captions: Sequence[str]) -> np.
 def contact_sheet(
     pictures: Sequence[np.ndarray], columns: int = 2, width: int = 1920
 ) -> np.ndarray:
-    """Put many pictures in rows, as an overview.
-
-    Args:
-        pictures: ``(H, W, 3)`` RGB, uint8, of any sizes.
-        columns: Pictures per row, at most.
-        width: Of the sheet, in pixels.
-
-    Returns:
-        The sheet, RGB, uint8; missing places are white.
-    """
+    """Put pictures ``(H, W, 3)`` of any sizes in rows, on a white sheet of ``width`` pixels."""
     columns = min(columns, len(pictures))
     cell_width = (width - (columns - 1) * _GAP) // columns
     rows = []

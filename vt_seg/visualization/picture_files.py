@@ -36,13 +36,8 @@ def draw_each(
 ) -> Drawn:
     """Call ``draw(path, <output_dir>/<name><ending>)`` for every image file.
 
-    Args:
-        paths: Image files; those of one name get different ``<name>``. One that fails does not
-            stop the others.
-        draw: Writes the files of one image and returns their paths.
-        output_dir: It is created if needed.
-        ending: End of the files' names.
-        description: Text of the progress bar.
+    ``draw`` writes files and returns their paths. Images of one name get different ``<name>``, and
+    one that fails does not stop the others. ``description`` is the text of the progress bar.
 
     Raises:
         OSError: If ``output_dir`` cannot be created.

@@ -33,16 +33,10 @@ def draw_files(
 def draw_dataset(
     dataset_name: str, num: int, predict: Predictor, output_dir: str
 ) -> tuple[list[str], str]:
-    """Write image, ground truth and prediction side by side, and an overview of all.
-
-    Args:
-        dataset_name: A registered semantic segmentation dataset.
-        num: Number of images, spread evenly over the dataset.
-        predict: See ``Predictor``.
-        output_dir: Takes ``<name>_comparison.jpg`` and ``overview.png``.
+    """Write image, ground truth and prediction of ``num`` images side by side, and an overview.
 
     Returns:
-        The files of the comparisons, and that of the overview.
+        The files ``<name>_comparison.jpg``, and the file ``overview.png``.
     """
     metadata = MetadataCatalog.get(dataset_name)
     records = spread_evenly(DatasetCatalog.get(dataset_name), num)

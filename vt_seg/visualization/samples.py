@@ -43,11 +43,6 @@ def draw_samples(
 ) -> tuple[list[str], str]:
     """Write ``<name>_data.jpg`` for each sample, and ``overview.png`` with all of them.
 
-    Args:
-        samples: They are drawn in their order.
-        metadata: Classes and colours.
-        output_dir: It is created if needed.
-
     Returns:
         The files of the samples, and that of the overview.
 

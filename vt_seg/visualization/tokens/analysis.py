@@ -2,14 +2,13 @@
 
 import contextlib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from detectron2.data import Metadata
 from detectron2.data.detection_utils import convert_image_to_rgb
-from torch import nn
 
 from vt_seg.layers.spatial_attention import map_stride
 
@@ -23,18 +22,13 @@ Size = tuple[int, int]
 class LevelMaps:
     """The tokens of one VT layer at one level, for one image; see `TokenMaps`.
 
-    Rows and columns that lie wholly in the batch's padding are cut off.
+    Rows and columns that lie wholly in the batch's padding are cut off. ``stack`` is without its
+    last part, ".stack".
 
     Attributes:
-        stack: Path of the stack, without ".stack".
-        layer: Number of the VT layer, from 1.
-        level: Name of the feature map.
-        names: Names of the L tokens.
-        origins: The layer that extracted each token, and its number there.
         attention: ``(heads, L, h, w)`` in multiples of uniform attention, which is 1 everywhere.
         inside: ``(L,)``, the share of each token's attention that falls into the image.
         reads: ``(heads, L_read, h, w)``, summing to 1 over the tokens, or None.
-        read_names: Names of the ``L_read`` tokens.
         covered: (height, width) that the rows and columns cover, in pixels of the image. It exceeds
             an image whose sides the stride does not divide.
     """
@@ -77,7 +71,7 @@ class TokenAnalysis:
 
 
 def analyze_tokens(
-    model: nn.Module, record: dict, *, name: str, image_format: str, metadata: Metadata
+    model: Any, record: dict, *, name: str, image_format: str, metadata: Metadata
 ) -> TokenAnalysis:
     """Run a model on one image and keep its prediction and the attention of its tokens.
 
@@ -93,7 +87,12 @@ def analyze_tokens(
         ValueError: If the model has no VT layer, or attention that is not finite.
     """
     image = record["image"]
-    with torch.no_grad(), capture_tokens(model) as captured, _padded_size(model) as padded:
+    sizes: list[Size] = []  # of the batch that the backbone is given, perhaps padded
+    with torch.no_grad(), capture_tokens(model) as captured, contextlib.ExitStack() as hooks:
+        hook = model.backbone.register_forward_pre_hook(
+            lambda _module, args: sizes.append(tuple(args[0].shape[-2:]))
+        )
+        hooks.callback(hook.remove)
         (output,) = model([{"image": image}])
     size = (image.shape[-2], image.shape[-1])
     image_rgb = convert_image_to_rgb(image.permute(1, 2, 0), image_format)
@@ -102,37 +101,16 @@ def analyze_tokens(
         name=name,
         image_rgb=image_rgb,
         prediction=read_prediction(output, image_rgb, metadata),
-        maps=tuple(level_maps(one, size, padded.get("size", size)) for one in captured),
+        maps=tuple(level_maps(one, size, sizes[0]) for one in captured),
     )
-
-
-@contextlib.contextmanager
-def _padded_size(model: nn.Module) -> Iterator[dict[str, Size]]:
-    """Note under "size" the (height, width) of the batch that the backbone is given."""
-    seen: dict[str, Size] = {}
-    backbone = getattr(model, "backbone", None)
-    if backbone is None:
-        yield seen
-        return
-    handle = backbone.register_forward_pre_hook(
-        lambda _module, args: seen.update(size=tuple(args[0].shape[-2:]))
-    )
-    try:
-        yield seen
-    finally:
-        handle.remove()
 
 
 def level_maps(
     captured: TokenMaps, image_size: Size, padded_size: Size, index: int = 0
 ) -> LevelMaps:
-    """Return the maps of one image of a batch, without the padding.
+    """Return the maps of image number ``index`` of a batch, without the padding.
 
-    Args:
-        captured: From `capture_tokens`.
-        image_size: (height, width) of the image, which lies in the top left corner.
-        padded_size: (height, width) of the batch.
-        index: Number of the image in the batch.
+    The image lies in the top left corner of the padded one; sizes are (height, width).
 
     Raises:
         ValueError: If the attention is not finite.

@@ -85,16 +85,10 @@ def _level_rows(image_rgb: np.ndarray, scale: float, one: LevelMaps) -> Iterator
 
 
 def stretch(cells: np.ndarray, covered: Size, size: Sequence[int], scale: float) -> np.ndarray:
-    """Upsample a picture of one pixel per cell to the size of an image, without interpolation.
+    """Upsample ``cells`` (h, w, 3) to ``size``, without interpolation.
 
-    Args:
-        cells: ``(h, w, 3)``, uint8.
-        covered: (height, width) that the cells cover, in pixels of the network's input.
-        size: (height, width) of the result.
-        scale: Pixels of the network's input per pixel of the result.
-
-    Returns:
-        ``(*size, 3)``, uint8.
+    The cells cover (height, width) pixels of the network's input, which has ``scale`` pixels per
+    pixel of the result.
     """
     rows, columns = (
         np.minimum((np.arange(length) + 0.5) * scale * count / side, count - 1).astype(int)

@@ -29,12 +29,7 @@ class MapPack:
         return offset
 
     def add_maps(self, maps: np.ndarray, longest_side: int, *, as_shares: bool) -> dict:
-        """Append maps ``(K, h, w)``, each in 255 steps of its own `color_range`.
-
-        Args:
-            maps: Non-negative values.
-            longest_side: Larger maps are averaged down to it.
-            as_shares: As for `color_range`.
+        """Append maps ``(K, h, w)``, shrunk, each in 255 steps of its own `color_range`.
 
         Returns:
             ``at`` (offset), ``size`` [K, rows, columns], ``low`` and ``high`` (K numbers each):
@@ -65,11 +60,6 @@ def pack_layers(
     layers: Sequence[Sequence[LevelMaps]], labels: np.ndarray | None, max_bytes: int
 ) -> tuple[bytes, list[list[dict]], dict | None]:
     """Pack the maps and the label map of a page, as finely as ``max_bytes`` allow.
-
-    Args:
-        layers: The levels of each layer.
-        labels: Label map ``(H, W)`` of the prediction, or None.
-        max_bytes: Upper limit of the result.
 
     Returns:
         The bytes; for each layer and level ``attention`` and ``reads`` (or None), each with
