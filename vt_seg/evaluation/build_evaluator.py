@@ -17,11 +17,11 @@ from vt_seg.files.paths_below import path_below
 from .classification_evaluator import ClassificationEvaluator
 from .segmentation_evaluator import SegmentationEvaluator
 
-_PARTS = {
-    "sem_seg": ("sem_seg",),
-    "coco": ("coco",),
-    "coco_panoptic_seg": ("sem_seg", "coco", "panoptic"),
-    "classification": ("classification",),
+_EVALUATORS: dict[str, tuple[type[DatasetEvaluator], ...]] = {
+    "sem_seg": (SegmentationEvaluator,),
+    "coco": (COCOEvaluator,),
+    "coco_panoptic_seg": (SegmentationEvaluator, COCOEvaluator, COCOPanopticEvaluator),
+    "classification": (ClassificationEvaluator,),
 }
 
 
@@ -46,28 +46,18 @@ def build_evaluator(
         if len(cfg.DATASETS.TEST) > 1:
             output_folder = path_below(output_folder, dataset_name, "DATASETS.TEST")
     kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
-    if kind not in _PARTS:
+    if kind not in _EVALUATORS:
         raise ValueError(
             f"Dataset {dataset_name} has evaluator_type {kind!r} in its metadata; known are "
-            f"{', '.join(_PARTS)}. For semantic segmentation set "
+            f"{', '.join(_EVALUATORS)}. For semantic segmentation set "
             f'MetadataCatalog.get("{dataset_name}").set(evaluator_type="sem_seg").'
         )
 
-    def make(part: str) -> DatasetEvaluator:
-        if part == "coco":
-            return COCOEvaluator(dataset_name, output_dir=output_folder)
-        if part == "panoptic":
-            return COCOPanopticEvaluator(dataset_name, output_folder)
-        if part == "classification":
-            return ClassificationEvaluator(dataset_name, output_dir=output_folder)
-        options = cfg.TEST.SEM_SEG
-        return SegmentationEvaluator(
-            dataset_name,
-            output_dir=output_folder,
-            mean_over=options.MEAN_OVER,
-            boundary_iou=options.BOUNDARY_IOU,
-            predictions_json=options.PREDICTIONS_JSON,
-        )
-
-    evaluators = [make(part) for part in _PARTS[kind]]
+    evaluators = []
+    for evaluator in _EVALUATORS[kind]:
+        options = {}
+        if evaluator is SegmentationEvaluator:
+            keys = ("MEAN_OVER", "BOUNDARY_IOU", "PREDICTIONS_JSON")
+            options = {key.lower(): cfg.TEST.SEM_SEG[key] for key in keys}
+        evaluators.append(evaluator(dataset_name, output_dir=output_folder, **options))
     return evaluators[0] if len(evaluators) == 1 else DatasetEvaluators(evaluators)

@@ -48,19 +48,13 @@ class SegmentationEvaluator(SemSegEvaluator):
         boundary_iou: bool = False,
         predictions_json: bool = False,
     ) -> None:
-        """Create an evaluator for one dataset. The first six arguments are Detectron2's.
+        """Create an evaluator for one dataset.
 
-        Args:
-            dataset_name: A registered dataset.
-            distributed: Gather the results of all processes; else each evaluates its own images.
-            output_dir: Where the files of `write_results` go; None writes none.
-            sem_seg_loading_fn: Called with ``(file name, dtype=int)``; None reads as training does.
-            num_classes: Deprecated; Detectron2 reads it from the metadata.
-            ignore_label: Deprecated; Detectron2 reads it from the metadata.
-            mean_over: Classes over which mIoU and mACC average: "present" in the ground truth, as
-                in Detectron2, or "all", absent ones counting 0.
-            boundary_iou: Also compute the boundary IoU of each class.
-            predictions_json: Write the predictions to ``output_dir``, in COCO's format.
+        The arguments up to ``ignore_label`` are those of Detectron2's evaluator. Without a
+        ``sem_seg_loading_fn`` masks are read as in training. ``mean_over`` are the classes over
+        which mIoU and mACC average: those "present" in the ground truth, as in Detectron2, or
+        "all", absent ones counting 0. ``boundary_iou`` adds that of each class.
+        ``predictions_json`` writes the predictions to ``output_dir``, in COCO's format.
 
         Raises:
             ValueError: If ``mean_over`` is neither "present" nor "all".
