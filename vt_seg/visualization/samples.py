@@ -17,15 +17,9 @@ from .picture_files import unique_names, write_picture
 
 @dataclass(frozen=True)
 class View:
-    """An image and, where there are any, its labels.
+    """An image ``(H, W, 3)``, uint8, and its label map ``(H, W)``, if there is one."""
 
-    Attributes:
-        caption: Text above the image; its size is added.
-        image_rgb: ``(H, W, 3)``, uint8.
-        labels: Label map ``(H, W)``, or None.
-    """
-
-    caption: str
+    caption: str  # the size is added to it
     image_rgb: np.ndarray
     labels: np.ndarray | None
 

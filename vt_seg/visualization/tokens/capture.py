@@ -70,8 +70,8 @@ def capture_tokens(model: nn.Module) -> Iterator[list[TokenMaps]]:
     slowed down. Each further call of the model appends its maps.
 
     Args:
-        model: A module that holds VT-FPN or VT-ResNet, or one of their stacks; a plain one, not
-            one from `vt_seg.inference.optimize`.
+        model: A plain model, not one from `vt_seg.inference.optimize`, or any module of it that
+            holds a `VisualTransformerStack`.
 
     Yields:
         The list that is filled; its tensors are detached and stay on their device.

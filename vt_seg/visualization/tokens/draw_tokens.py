@@ -28,15 +28,9 @@ def draw_tokens(
 ) -> Drawn:
     """Write ``<output_dir>/<name>_tokens.png`` and ``.html`` for every image file.
 
-    Args:
-        paths: Image files; one that fails does not stop the others, see `draw_each`.
-        model: In evaluation mode; see `analyze_tokens`.
-        read_record: The test mapper, from a path to a record with ``image``.
-        metadata: Of the dataset that the model was trained for.
-        output_dir: It is created if needed.
-        image_format: ``INPUT.FORMAT``.
-        config: Name of the config file, for the page.
-        weights: Name of the weights file, for the page.
+    An image that fails does not stop the others (see `draw_each`). ``read_record`` is the test
+    mapper, from a path to a record with ``image``. ``config`` and ``weights`` are the names of the
+    files, for the page; the other arguments are those of `analyze_tokens`.
 
     Raises:
         ValueError: If the model has no VT layer.

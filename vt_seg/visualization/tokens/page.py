@@ -23,11 +23,8 @@ def token_page(analysis: TokenAnalysis, facts: Mapping[str, str]) -> str:
     """Return a page that needs no other file and no network.
 
     Maps of more than 200 cells a side are averaged down to that, single heads' further; the page
-    says so. Values are kept in 255 steps of each map's range.
-
-    Args:
-        analysis: Of one image.
-        facts: Names and values that stand below the title: config, weights, ...
+    says so. Values are kept in 255 steps of each map's range. ``facts`` are names and values that
+    stand below the title: config, weights, ...
     """
     layers = analysis.layers
     prediction = analysis.prediction

@@ -29,17 +29,13 @@ class Prediction:
 def read_prediction(
     output: dict, image_rgb: np.ndarray, metadata: Metadata, num_top: int = 5
 ) -> Prediction:
-    """Return what a Detectron2 model predicts for one image, at the size of ``image_rgb``.
+    """Return what a Detectron2 model predicts for an image (H, W, 3), uint8, at its size.
 
-    Args:
-        output: With ``panoptic_seg``, ``sem_seg`` (logits (K, H, W) or label map (H, W)),
-            ``instances`` or ``logits`` (K,).
-        image_rgb: ``(H, W, 3)``, uint8.
-        metadata: Names of the classes.
-        num_top: How many classes of a classifier are named.
+    The output has ``panoptic_seg``, ``sem_seg`` (logits (K, H, W) or label map (H, W)),
+    ``instances`` or a classifier's ``logits`` (K,), of which the ``num_top`` highest are kept.
 
     Raises:
-        ValueError: If the output holds none of these.
+        ValueError: If the output has none of these.
     """
     if "logits" in output:
         probabilities = output["logits"].float().softmax(dim=-1).cpu()
