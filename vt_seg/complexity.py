@@ -2,12 +2,13 @@
 
 Counted are convolutions, linear layers and matrix products, one MAC for a multiplication with its
 addition: what papers count (and often call FLOPs). Norms, activations, softmax, interpolation and
-other element-wise work are not.
+other element-wise work are not counted.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -20,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vt_seg.engine.data_loaders import is_classifier
 from vt_seg.modeling.norm_layers import NORM_LAYERS
 
-PARTS = ("backbone", "neck", "head")
+Size = tuple[int, int]
 
 
 def _baddbmm_flops(_: torch.Size, a: torch.Size, b: torch.Size, **__: object) -> int:
@@ -28,7 +29,7 @@ def _baddbmm_flops(_: torch.Size, a: torch.Size, b: torch.Size, **__: object) ->
 
 
 IN_PLACE_PRODUCTS = {torch.ops.aten.baddbmm_: _baddbmm_flops}
-"""Products that PyTorch's counter overlooks, as they are written in place; with their FLOPs."""
+"""In-place products with their FLOPs, which PyTorch's counter overlooks."""
 
 
 @dataclass(frozen=True)
@@ -36,28 +37,52 @@ class ModelCost:
     """The cost of one image of one size.
 
     Attributes:
-        size: (height, width) that was asked for.
+        size: (height, width) of the image.
         counted_size: (height, width) that was counted; larger if the model pads its input.
-        macs: MACs per part of ``PARTS`` that the model has; without a head that cannot be counted.
-        parameters: parameters per part, frozen ones included; of all heads together.
+        macs: MACs of "backbone", "neck" and "head"; without R-CNN heads, and without "neck" if
+            there is none.
+        parameters: Parameters of the same parts, frozen ones included; of all heads together.
     """
 
-    size: tuple[int, int]
-    counted_size: tuple[int, int]
+    size: Size
+    counted_size: Size
     macs: dict[str, int]
     parameters: dict[str, int]
 
 
-def count_macs(run: Callable[[], object]) -> int:
-    """MACs of whatever ``run`` computes: convolutions, linear layers and matrix products."""
-    with torch.no_grad(), _counter() as counter:
+class _Whole(nn.Module):
+    """The root of all that runs, so that modules of ``model`` are named by their path in it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, run: Callable[[], object]) -> None:
         run()
+
+
+def macs_by_module(model: nn.Module, run: Callable[[], object]) -> dict[str, int]:
+    """Return the MACs of each module of ``model`` while ``run`` runs, by the module's path.
+
+    The entry "" has the MACs of everything; modules that were not called have no entry.
+    """
+    counter = FlopCounterMode(display=False, custom_mapping=IN_PLACE_PRODUCTS)
+    with torch.no_grad(), counter:
+        _Whole(model)(run)
     # PyTorch counts a multiplication and its addition as two.
-    return counter.get_total_flops() // 2
+    macs = {name: sum(flops.values()) // 2 for name, flops in counter.get_flop_counts().items()}
+    prefix = "_Whole.model."
+    inside = {n.removeprefix(prefix): count for n, count in macs.items() if n.startswith(prefix)}
+    return {"": macs.get("Global", 0), **inside}
+
+
+def count_macs(run: Callable[[], object]) -> int:
+    """Return the MACs of whatever ``run`` computes."""
+    return macs_by_module(nn.Identity(), run)[""]
 
 
 def build_on_meta(cfg: CfgNode) -> nn.Module:
-    """The model that ``cfg`` describes, on PyTorch's meta device and without its norms' work.
+    """Build the model that ``cfg`` describes on PyTorch's meta device, its norms doing nothing.
 
     Nothing is computed there, no weights are read, and a large model takes no longer than a small
     one. The device and weights of ``cfg`` are not used.
@@ -69,62 +94,59 @@ def build_on_meta(cfg: CfgNode) -> nn.Module:
         model = build_model(cfg).eval()
     for layer in model.modules():
         if isinstance(layer, (*NORM_LAYERS, FrozenBatchNorm2d)):
-            # Costs no MACs and keeps the shape, but takes half of the time to count.
-            layer.forward = _identity
+            # Norms cost no MACs and keep the shape, but would take half of the time to count.
+            layer.forward = nn.Identity().forward  # type: ignore[method-assign]
     return model
 
 
-def count_cost(cfg: CfgNode, size: tuple[int, int]) -> ModelCost:
-    """Cost of the model that ``cfg`` describes, for one image.
+def count_cost(cfg: CfgNode, size: Size) -> ModelCost:
+    """Return the cost of the model that ``cfg`` describes, for one image of ``size``.
 
-    The image has its exact size unless the backbone asks for a multiple of a stride
-    (``size_divisibility``), as an FPN does, whose top-down sums need even maps; then it is padded
-    as Detectron2 would.
+    The image is padded if the backbone asks for a multiple of a stride (``size_divisibility``), as
+    an FPN does, whose top-down sums need even maps.
 
     "backbone" is the bottom-up network, "neck" all between it and the head (laterals, output
     convolutions and top block of an FPN; the VT-FPN neck, wherever it sits), "head" the semantic
     segmentation head, or that of a classifier. Heads of R-CNN are not counted, as their cost
     depends on the proposals.
-
-    Args:
-        cfg: a config; its device and weights are not used.
-        size: (height, width) in pixels.
     """
-    model = build_on_meta(cfg)
+    model: Any = build_on_meta(cfg)
     backbone = model.backbone
-    bottom_up = getattr(backbone, "bottom_up", backbone)
-    head, run_head = _head(model)
-    head_neck = getattr(head, "neck", None)
+    body = "backbone.bottom_up" if hasattr(backbone, "bottom_up") else "backbone"
+    head = next((name for name in ("classifier", "sem_seg_head") if hasattr(model, name)), "")
+    neck = f"{head}.neck" if hasattr(getattr(model, head, None), "neck") else ""
 
-    counted_size = _padded(size, backbone.size_divisibility)
-    image = torch.empty(1, len(cfg.MODEL.PIXEL_MEAN), *counted_size, device="meta")
-    macs = dict.fromkeys(PARTS, 0)
-    features = {}
-    macs["neck"], macs["backbone"] = count_macs_within(
-        bottom_up, lambda: features.update(backbone(image))
-    )
-    if head is None:
+    divisor = max(1, backbone.size_divisibility)
+    height, width = (math.ceil(side / divisor) * divisor for side in size)
+    image = torch.empty(1, len(cfg.MODEL.PIXEL_MEAN), height, width, device="meta")
+
+    def run() -> None:
+        features = backbone(image)
+        if head == "classifier":
+            model.classifier(features[model.in_feature])
+        elif head:
+            model.sem_seg_head(features)
+
+    def split(of: Callable[[str], int]) -> dict[str, int]:
+        in_head = of(neck) if neck else 0
+        return {
+            "backbone": of(body),
+            "neck": of("backbone") - of(body) + in_head,
+            "head": of("") - of("backbone") - in_head,
+        }
+
+    counts = macs_by_module(model, run)
+    macs = split(lambda path: counts.get(path, 0))
+    parameters = split(lambda path: num_parameters(model.get_submodule(path)))
+    if not head:
         del macs["head"]
-    elif head_neck is None:
-        macs["head"] = count_macs(lambda: run_head(features))
-    else:
-        macs["head"], inner = count_macs_within(head_neck, lambda: run_head(features))
-        macs["neck"] += inner
-
-    in_backbone = num_parameters(backbone)
-    in_head_neck = num_parameters(head_neck)
-    parameters = {
-        "backbone": num_parameters(bottom_up),
-        "neck": in_backbone - num_parameters(bottom_up) + in_head_neck,
-        "head": num_parameters(model) - in_backbone - in_head_neck,
-    }
     if not parameters["neck"]:
         del macs["neck"], parameters["neck"]
-    return ModelCost(tuple(size), counted_size, macs, parameters)
+    return ModelCost((size[0], size[1]), (height, width), macs, parameters)
 
 
-def usual_image_size(cfg: CfgNode) -> tuple[int, int]:
-    """(height, width) that a config's model gets in a test: of a square image, if that matters."""
+def usual_image_size(cfg: CfgNode) -> Size:
+    """Return (height, width) of what a config's model is given in a test for a square image."""
     if is_classifier(cfg):
         return (cfg.INPUT.CLASSIFICATION.CROP_SIZE,) * 2
     if cfg.INPUT.AFFINE.ENABLED:
@@ -133,7 +155,7 @@ def usual_image_size(cfg: CfgNode) -> tuple[int, int]:
 
 
 def format_costs(costs: Sequence[ModelCost]) -> str:
-    """A readable table: one row per part, the MACs (in G) at each size, the parameters (in M)."""
+    """Return a table: one row per part, the MACs (in G) at each size, the parameters (in M)."""
     sizes = [f"{cost.size[0]}x{cost.size[1]}" for cost in costs]
     rows = []
     for part in costs[0].parameters:
@@ -158,70 +180,10 @@ def format_costs(costs: Sequence[ModelCost]) -> str:
     return "\n".join([table, *notes])
 
 
-def count_macs_within(module: nn.Module, run: Callable[[], object]) -> tuple[int, int]:
-    """MACs while ``run`` runs: those outside ``module``, and those of its forward passes.
-
-    ``run`` may be ``module`` itself.
-    """
-    inside = 0
-    with torch.no_grad(), _counter() as counter:
-
-        def subtract(*_: object) -> None:
-            nonlocal inside
-            inside -= counter.get_total_flops()
-
-        def add(*_: object) -> None:
-            nonlocal inside
-            inside += counter.get_total_flops()
-
-        hooks = [
-            module.register_forward_pre_hook(subtract),
-            module.register_forward_hook(add),
-        ]
-        try:
-            run()
-        finally:
-            for hook in hooks:
-                hook.remove()
-    return (counter.get_total_flops() - inside) // 2, inside // 2
-
-
-def num_parameters(module: nn.Module | None, *, norms: bool = True) -> int:
-    """Parameters of a module, or of its layers other than norms; of None none."""
-    if module is None:
-        return 0
-    total = sum(p.numel() for p in module.parameters())
-    if not norms:
-        total -= sum(
-            p.numel()
-            for layer in module.modules()
-            if isinstance(layer, NORM_LAYERS)
-            for p in layer.parameters()
-        )
-    return total
-
-
-def _counter() -> FlopCounterMode:
-    return FlopCounterMode(display=False, custom_mapping=IN_PLACE_PRODUCTS)
-
-
-def _identity(x: torch.Tensor) -> torch.Tensor:
-    return x
-
-
-def _head(model: nn.Module) -> tuple[nn.Module | None, Callable[[dict], object]]:
-    """The head whose cost is that of the image alone, and how it runs on the backbone's maps."""
-    classifier = getattr(model, "classifier", None)
-    if classifier is not None:
-        return classifier, lambda features: classifier(features[model.in_feature])
-    head = getattr(model, "sem_seg_head", None)
-    return head, lambda features: head(features)
-
-
-def _padded(size: tuple[int, int], divisor: int) -> tuple[int, int]:
-    if divisor < 2:
-        return size[0], size[1]
-    return -(-size[0] // divisor) * divisor, -(-size[1] // divisor) * divisor
+def num_parameters(module: nn.Module, *, norms: bool = True) -> int:
+    """Return the number of parameters of a module, if ``norms`` is False without its norms'."""
+    layers = (m for m in module.modules() if norms or not isinstance(m, NORM_LAYERS))
+    return sum(p.numel() for p in {p for m in layers for p in m.parameters(recurse=False)})
 
 
 def _giga(count: int) -> str:

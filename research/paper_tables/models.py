@@ -12,7 +12,7 @@ from vt_seg.complexity import (
     ModelCost,
     build_on_meta,
     count_cost,
-    count_macs_within,
+    macs_by_module,
     num_parameters,
 )
 from vt_seg.engine import load_cfg
@@ -117,9 +117,9 @@ def count_classifier(cfg: CfgNode) -> ClassifierCost:
     model = build_on_meta(cfg)
     backbone = model.backbone
     image = torch.empty(1, 3, *IMAGE_SIZE, device="meta")
-    outside, stage5 = count_macs_within(
-        backbone.res5, lambda: model.classifier(backbone(image)[model.in_feature])
-    )
+    counts = macs_by_module(model, lambda: model.classifier(backbone(image)[model.in_feature]))
+    stage5 = counts["backbone.res5"]
+    outside = counts[""] - stage5
     formulas = strict = stage5
     if isinstance(backbone, VTResNet):
         formulas, strict = (

@@ -1,4 +1,4 @@
-"""The tables as a user asks for them; the figures are tested in tests/test_complexity.py."""
+"""The tables that a user asks for; their numbers are tested in tests/test_complexity.py."""
 
 import argparse
 
@@ -7,7 +7,7 @@ import pytest
 from tools.analyze_model import image_size, print_costs
 
 
-def test_table(tools):
+def test_table_of_a_segmentation_model(tools):
     config = "configs/vtfpn_R50_cocostuff.yaml"
     said = tools.run("analyze_model.py", "--config-file", config, "--size", "800x1216", "473x473")
     lines = said.splitlines()
@@ -17,7 +17,7 @@ def test_table(tools):
     assert lines[4].split()[1:3] == ["8.21", "1.98"]
 
 
-def test_classifier(capsys):
+def test_table_of_a_classifier(capsys):
     config = "configs/imagenet/resnet_R18_default.yaml"
     print_costs(config, None, [])
     lines = capsys.readouterr().out.splitlines()
@@ -30,7 +30,7 @@ def test_classifier(capsys):
     ]
 
 
-def test_sizes():
+def test_image_sizes_are_parsed():
     assert image_size("800x1216") == image_size("800X1216") == (800, 1216)
     for wrong in ("473", "0x5", "axb", "1x2x3"):
         with pytest.raises(argparse.ArgumentTypeError, match=wrong):

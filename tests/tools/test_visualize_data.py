@@ -1,4 +1,4 @@
-"""Pictures of what goes into a model, from the loader and from disk."""
+"""Samples of a dataset are drawn, from the loader and from disk."""
 
 import os
 
@@ -29,18 +29,17 @@ def draw(folder, *arguments):
 
 def test_training_images_as_the_model_sees_them(lip, capsys):
     pictures = draw(lip, "--num", "3", "--seed", "5")
-    assert f"3 pictures in {lip}/pictures, all in {lip}/pictures/overview.png" in (
-        capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert f"3 pictures in {lip}/pictures, all in {lip}/pictures/overview.png" in said
     assert len(pictures) == 4
-    # A canvas of 473 x 473 (drawn at 480), that with labels, the legend.
+    # The canvas of 473 x 473 (drawn at 480) without and with labels; the legend.
     shapes = {p.shape for name, p in pictures.items() if name != "overview.png"}
     assert shapes == {(32 + 480, 480 + 8 + 480 + 8 + 280, 3)}
     again = draw(lip, "--num", "3", "--seed", "5")
     assert all((pictures[name] == again[name]).all() for name in pictures)
 
 
-def test_test_images_stand_beside_their_ground_truth(lip):
+def test_test_images_are_drawn_next_to_their_ground_truth(lip):
     pictures = draw(lip, "--split", "test")
     assert list(pictures) == ["overview.png", "val_0_data.jpg", "val_1_data.jpg"]
     # The canvas; the image (40 x 60, as high as 720) without and with labels; the legend.
@@ -50,21 +49,20 @@ def test_test_images_stand_beside_their_ground_truth(lip):
     assert pictures["val_0_data.jpg"][200:600, :100].max() < 20
 
 
-def test_the_dataset_as_it_is(lip):
+def test_dataset_is_drawn_as_it_is(lip):
     pictures = draw(lip, "--source", "dataset", "--num", "2")
     assert list(pictures) == ["overview.png", "train_0_data.jpg", "train_3_data.jpg"]
     assert pictures["train_0_data.jpg"].shape == (32 + 720, 480 + 8 + 480 + 8 + 280, 3)
 
 
-def test_colours_are_not_exchanged(lip):
-    """Class 0 is painted (0, 40, 255) in BGR: red."""
+def test_red_and_blue_are_not_swapped(lip):
+    """Class 0 is drawn (0, 40, 255) in BGR, which is red."""
     picture = draw(lip, "--source", "dataset", "--num", "1")["train_0_data.jpg"]
     blue, green, red = picture[400, 20:90].reshape(-1, 3).mean(0)
     np.testing.assert_allclose([blue, green, red], [0, 40, 255], atol=12)
 
 
-def test_it_runs_as_a_tool(tools, lip):
-    said = tools.run(
-        "visualize_data.py", "--config-file", CONFIG, "--num", 1, "--output", lip / "out"
-    )
+def test_tool_runs(tools, lip):
+    arguments = ("--config-file", CONFIG, "--num", 1, "--output", lip / "out")
+    said = tools.run("visualize_data.py", *arguments)
     assert f"1 pictures in {lip}/out" in said

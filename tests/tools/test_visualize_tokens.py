@@ -1,4 +1,4 @@
-"""From a config and weights to pictures and pages of the tokens."""
+"""A config and weights become pictures and pages of the tokens."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from detectron2.modeling import build_model
 from tools.visualize_tokens import main, parse_args
 from vt_seg.engine import SegmentationCheckpointer, load_cfg
 
+TIMES = "\N{MULTIPLICATION SIGN}"
 SCENES = "configs/vtfpn_R18_scenes.yaml"
 SMALL = ["MODEL.SEM_SEG_HEAD.CONVS_DIM", "32", "MODEL.FPN.OUT_CHANNELS", "32"]
 SMALL += ["MODEL.VT_FPN.TOKEN_CHANNELS", "32", "INPUT.MIN_SIZE_TEST", "64"]
@@ -27,7 +28,7 @@ def image(tmp_path):
 
 
 def save_weights(config, folder, *overrides):
-    """Random weights as a training run leaves them behind."""
+    """Save random weights as a training run does."""
     torch.manual_seed(0)
     cfg = load_cfg(config, ["MODEL.DEVICE", "cpu", "MODEL.VT_FPN.NORM", "BN", *overrides])
     checkpointer = SegmentationCheckpointer(build_model(cfg), str(folder))
@@ -42,7 +43,7 @@ def data_of(path):
     return page, json.loads(found[1])
 
 
-def test_segmentation(image, out, capsys):
+def test_pages_of_a_segmentation_model(image, out, capsys):
     out.mkdir()
     layers = ["MODEL.VT_FPN.NUM_LAYERS", "2", "MODEL.VT_FPN.PROJECTOR_READS", "all"]
     save_weights(SCENES, out, *SMALL, *layers)
@@ -52,22 +53,25 @@ def test_segmentation(image, out, capsys):
     assert f"weights: {out}/model_final.pth" in said
     assert f"1 pictures and as many pages in {out}/tokens" in said
     assert sorted(os.listdir(out / "tokens")) == ["a b_tokens.html", "a b_tokens.png"]
-    # Eight token pictures to a row of 160 pixels each, behind one more.
+    # A row has nine pictures of 160 pixels, eight of them of tokens.
     assert cv2.imread(str(out / "tokens/a b_tokens.png")).shape[1] == 9 * 160 + 8 * 8
 
     page, data = data_of(out / "tokens/a b_tokens.html")
-    assert "vtfpn_R18_scenes.yaml" in page and "model_final.pth" in page
-    assert "102×64, made from 80×50" in page and str(out) not in page
+    assert "vtfpn_R18_scenes.yaml" in page
+    assert "model_final.pth" in page
+    assert f"102{TIMES}64, made from 80{TIMES}50" in page
+    assert str(out) not in page
     first, second = data["layers"]
     assert first["name"] == "sem_seg_head.neck, layer 1"
     assert [token["name"] for token in second["tokens"]] == [
         f"{level}/{number}" for level in ("res2", "res3", "res4", "res5") for number in range(1, 9)
     ]
     assert [one["tokens"] for one in second["levels"]] == [list(range(32))] * 4
-    assert second["tokens"][0]["origin"] == [1, 5] and second["tokens"][4]["origin"] == [2, 5]
+    assert second["tokens"][0]["origin"] == [1, 5]
+    assert second["tokens"][4]["origin"] == [2, 5]
 
 
-def test_classifier(image, out, tmp_path, capsys):
+def test_page_of_a_classifier(image, out, tmp_path, capsys):
     config, weights = "configs/vtresnet_R18_shapes.yaml", f"{out}/model_final.pth"
     out.mkdir()
     save_weights(config, out)
@@ -76,17 +80,20 @@ def test_classifier(image, out, tmp_path, capsys):
     assert f"weights: {weights}" in capsys.readouterr().out
     _, data = data_of(tmp_path / "drawn/a b_tokens.html")
     top = data["prediction"]["top"]
-    assert len(top) == 5 and data["prediction"]["picture"] is None
-    assert sorted((p for _, p in top), reverse=True) == [p for _, p in top] and top[0][1] <= 1
-    # Its tokens are all that the classifier takes from the last layer.
+    assert len(top) == 5
+    assert data["prediction"]["picture"] is None
+    assert sorted((p for _, p in top), reverse=True) == [p for _, p in top]
+    assert top[0][1] <= 1
+    # The classifier takes only the tokens from the last layer.
     first, last = data["layers"]
     assert first["name"] == "backbone.res5, layer 1"
-    assert first["levels"][0]["reads"] and last["levels"][0]["reads"] is None
+    assert first["levels"][0]["reads"]
+    assert last["levels"][0]["reads"] is None
 
 
-def test_faults(image, tmp_path):
+def test_missing_weights_and_models_without_tokens_are_refused(image, tmp_path):
     arguments = ["--config-file", SCENES, "--input", image]
-    with pytest.raises(FileNotFoundError, match="--weights no.pth: no such file"):
+    with pytest.raises(FileNotFoundError, match=r"--weights no\.pth: no such file"):
         main(parse_args([*arguments, "--weights", "no.pth"]))
     with pytest.raises(FileNotFoundError, match="train first"):
         main(parse_args([*arguments, "--opts", "OUTPUT_DIR", str(tmp_path)]))

@@ -1,4 +1,4 @@
-"""What is drawn where: colours blended as asked, the ignored left as it was."""
+"""Colours are blended over an image; ignored pixels keep its colours."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,8 @@ def halves():
 
 def test_colours_are_blended(metadata, halves):
     picture = draw_sem_seg(*halves, metadata, alpha=0.6)
-    assert picture.dtype == np.uint8 and picture.shape == (480, 640, 3)
+    assert picture.dtype == np.uint8
+    assert picture.shape == (480, 640, 3)
     for color, column in zip(COLORS, (40, 600), strict=True):
         expected = 0.4 * 100 + 0.6 * np.array(color)
         np.testing.assert_allclose(picture[440, column], expected, atol=2)

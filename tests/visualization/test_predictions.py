@@ -1,4 +1,4 @@
-"""Files in, pictures out; nothing half-written, nothing mixed up."""
+"""Files in, pictures out: complete files under their own names."""
 
 import os
 import socket
@@ -36,12 +36,12 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_find_images(folder):
+def test_images_are_found_by_folder_and_pattern(folder):
     images = str(folder / "images")
     all_three = [f"{images}/{name}.jpg" for name in ("x1", "x2", "y")]
     assert find_images([images]) == (all_three, [])
     assert find_images([f"{images}/x*.jpg", f"{images}/y.jpg"]) == (all_three, [])
-    # Named twice, drawn once.
+    # An image that is named twice is found once.
     assert find_images([f"{images}/y.jpg", images]).paths == [all_three[2], *all_three[:2]]
     for nothing in (f"{images}/z*.jpg", f"{images}/z.jpg", str(folder)):
         with pytest.raises(FileNotFoundError, match="no such image, or no images in it"):
@@ -49,7 +49,7 @@ def test_find_images(folder):
 
 
 @pytest.mark.parametrize("source", ["{}", "{}/*.png"])
-def test_entries_of_a_folder_that_are_no_files_are_skipped(folder, monkeypatch, source):
+def test_entries_that_are_no_regular_files_are_skipped(folder, monkeypatch, source):
     monkeypatch.chdir(folder)  # the path of a socket may not be long
     os.mkdir("images/d.png")
     os.mkfifo("images/e.png")
@@ -66,11 +66,11 @@ def test_entries_of_a_folder_that_are_no_files_are_skipped(folder, monkeypatch, 
         "images/g.png is a socket",
     ]
     os.remove("images/z.png")
-    with pytest.raises(FileNotFoundError, match="no images in it; images/d.png is a folder"):
+    with pytest.raises(FileNotFoundError, match=r"no images in it; images/d\.png is a folder"):
         find_images(["images/*.png"])
 
 
-def test_one_bad_image_does_not_stop_the_others(folder):
+def test_bad_image_does_not_stop_the_others(folder):
     images = folder / "images"
     (images / "bad.jpg").write_bytes(b"not an image")
     os.symlink("nowhere", images / "gone.png")
@@ -98,67 +98,66 @@ def test_one_bad_image_does_not_stop_the_others(folder):
         ["not", "no such file", "maps are too small", "Is a directory"],
         strict=True,
     ):
-        assert str(images / path) in sentence and reason in sentence and "\n" not in sentence
+        assert str(images / path) in sentence
+        assert reason in sentence
+        assert "\n" not in sentence
     with pytest.raises(ValueError, match=r"^4 of 7 not drawn:\n  .*bad\.jpg.*\n(.*\n)+.*x2\.jpg"):
         require_all_drawn(drawn, len(paths))
     require_all_drawn(draw_files(paths[3:4], *arguments), 1)
 
 
-def test_names_that_a_file_system_takes_for_one_are_numbered():
+def test_names_that_a_file_system_does_not_tell_apart_are_numbered():
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     paths = ["x/A.jpg", "a.png", f"{composed}.jpg", f"{decomposed}.jpg", "y/a_2.png"]
     assert list(unique_names(paths)) == ["A", "a_3", composed, f"{decomposed}_2", "a_2"]
 
 
-def test_long_names_are_shortened_and_stay_different():
+def test_long_names_are_shortened_but_stay_different():
     names = list(unique_names([f"{'x' * 230}{i}.png" for i in range(12)]))
-    assert names[0] == "x" * 200 and names[1] == "x" * 198 + "_2" and names[11] == "x" * 197 + "_12"
+    assert names[0] == "x" * 200
+    assert names[1] == "x" * 198 + "_2"
+    assert names[11] == "x" * 197 + "_12"
     (name,) = unique_names(["é" * 127 + ".png"])
     assert name == "é" * 100  # 2 bytes each
 
 
-def test_draw_files(folder):
+def test_files_of_one_name_do_not_overwrite_each_other(folder):
     (folder / "more").mkdir()
     os.replace(folder / "images/x2.jpg", folder / "more/x1.jpg")
     paths = [str(folder / "images/x1.jpg"), str(folder / "more/x1.jpg")]
     written = draw_files(paths, all_of_class_c, Metadata(**CLASSES), str(folder / "out")).written
-    # Two files of one name do not overwrite each other, and no temporary file stays.
-    assert [os.path.basename(path) for path in written] == [
-        "x1_prediction.jpg",
-        "x1_2_prediction.jpg",
-    ]
-    assert sorted(os.listdir(folder / "out")) == sorted(map(os.path.basename, written))
+    names = [os.path.basename(path) for path in written]
+    assert names == ["x1_prediction.jpg", "x1_2_prediction.jpg"]
+    assert sorted(os.listdir(folder / "out")) == sorted(names)  # no temporary file is left
     red, green, blue = mean_color(written[0], slice(None))
-    assert blue > red + 40 and blue > green + 20
+    assert blue > red + 40
+    assert blue > green + 20
 
 
-def test_draw_dataset(folder):
+def test_image_truth_and_prediction_stand_side_by_side(folder):
     name = f"drawn_{folder.name}"
-    DatasetCatalog.register(
-        name,
-        lambda: [
-            {
-                "file_name": str(folder / f"images/{stem}.jpg"),
-                "sem_seg_file_name": str(folder / f"masks/{stem}.png"),
-            }
-            for stem in ("x1", "x2", "y")
-        ],
-    )
+    records = [
+        {
+            "file_name": str(folder / f"images/{stem}.jpg"),
+            "sem_seg_file_name": str(folder / f"masks/{stem}.png"),
+        }
+        for stem in ("x1", "x2", "y")
+    ]
+    DatasetCatalog.register(name, lambda: records)
     MetadataCatalog.get(name).set(**CLASSES)
     try:
         written, overview = draw_dataset(name, 2, all_of_class_c, str(folder / "out"))
     finally:
         unregister(name)
-    # The first and the last of three.
-    assert [os.path.basename(path) for path in written] == [
-        "x1_comparison.jpg",
-        "y_comparison.jpg",
-    ]
+    # Two images are the first and the last of three.
+    names = [os.path.basename(path) for path in written]
+    assert names == ["x1_comparison.jpg", "y_comparison.jpg"]
     assert cv2.imread(overview).shape[1] == 2400
 
     width = (cv2.imread(written[0]).shape[1] - 16) // 3
     truth = mean_color(written[0], slice(width + 8, 2 * width + 8))
     prediction = mean_color(written[0], slice(2 * width + 16, None))
     # The truth is half red, half green; the prediction is blue.
-    assert truth[2] < truth[0] and truth[2] < truth[1]
+    assert truth[2] < truth[0]
+    assert truth[2] < truth[1]
     assert prediction[2] > prediction[0] + 40

@@ -1,4 +1,4 @@
-"""What a dataset or a loader gives, drawn: images, labels, legend."""
+"""Samples are drawn as images, labels and a legend."""
 
 import os
 
@@ -8,27 +8,29 @@ import pytest
 from detectron2.data import Metadata
 
 from vt_seg.visualization import Sample, View, draw_legend, draw_samples, spread_evenly
-from vt_seg.visualization.legend import class_shares
+from vt_seg.visualization.overlay import class_shares
 
 COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
 METADATA = Metadata(stuff_classes=["a", "b", "c"], stuff_colors=COLORS, ignore_label=255)
 
 
-def test_shares_are_sorted_and_know_the_ignored():
+def test_shares_are_sorted_and_include_ignored_pixels():
     first, second = np.array([[0, 0, 2, 255]]), np.array([[0, 2, -1, 7]])
     assert class_shares([first, second], 3) == [(0, 3 / 8), (-1, 3 / 8), (2, 2 / 8)]
 
 
-def test_the_legend_shows_colours_in_the_order_of_their_shares():
+def test_legend_shows_colours_in_the_order_of_their_shares():
     labels = np.repeat([2, 2, 2, 0, 0, 255], 10).reshape(6, 10)
     legend = draw_legend([labels], METADATA, 100)
-    assert legend.shape == (100, 280, 3) and legend.dtype == np.uint8
+    assert legend.shape == (100, 280, 3)
+    assert legend.dtype == np.uint8
     swatches = legend[[12, 36, 60], 16]
     np.testing.assert_array_equal(swatches, [COLORS[2], COLORS[0], (255, 255, 255)])
-    assert (legend[:72, 36:] < 100).any() and (legend[72:] == 255).all()
+    assert (legend[:72, 36:] < 100).any()
+    assert (legend[72:] == 255).all()
 
 
-def test_a_short_legend_counts_what_it_leaves_out():
+def test_short_legend_counts_the_classes_that_it_leaves_out():
     labels = np.array([[0, 0, 0, 1, 1, 2]])
     legend = draw_legend([labels], METADATA, 49)
     np.testing.assert_array_equal(legend[12, 16], COLORS[0])
@@ -46,7 +48,7 @@ def sample(name, labels):
     return Sample(f"{name}.jpg", (View("seen", image, labels),))
 
 
-def test_draw_samples(tmp_path):
+def test_samples_are_written_with_an_overview(tmp_path):
     labels = np.ones((60, 80), np.int64)
     given = iter([sample("x", labels), sample("y/x", labels), sample("z", None)])
     written, overview = draw_samples(given, METADATA, str(tmp_path / "out"))
@@ -60,13 +62,13 @@ def test_draw_samples(tmp_path):
     np.testing.assert_allclose(picture[400, 60], [100] * 3, atol=3)
     np.testing.assert_allclose(picture[400, 708], [40, 193, 40], atol=6)  # 0.4 grey, 0.6 green
     np.testing.assert_allclose(picture[32 + 12, 1296 + 16], COLORS[1], atol=40)
-    # Without labels there is nothing to explain.
+    # Without labels there is no legend.
     assert cv2.imread(written[2]).shape == (512, 640, 3)
     with pytest.raises(ValueError, match="no image"):
         draw_samples([], METADATA, str(tmp_path))
 
 
-def test_spread_evenly():
+def test_items_are_spread_evenly():
     assert spread_evenly(range(10), 3) == [0, 4, 9]
     assert spread_evenly(range(2), 5) == [0, 1]
     assert spread_evenly([], 5) == []

@@ -1,9 +1,9 @@
-"""Evaluators, chosen by a dataset's metadata."""
+"""Evaluators, chosen by a dataset's metadata, and the metrics that they report."""
 
-from .build import build_evaluator
+from .build_evaluator import build_evaluator
 from .classification_evaluator import ClassificationEvaluator
-from .iou_table import format_iou_table
-from .scores import group_means, sem_seg_scores
+from .metrics import sem_seg_scores
+from .results import format_iou_table
 from .segmentation_evaluator import SegmentationEvaluator
 
 __all__ = [
@@ -11,6 +11,5 @@ __all__ = [
     "SegmentationEvaluator",
     "build_evaluator",
     "format_iou_table",
-    "group_means",
     "sem_seg_scores",
 ]

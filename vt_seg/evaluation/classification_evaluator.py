@@ -1,11 +1,6 @@
 """Top-1 and top-5 accuracy of image classifiers."""
 
-from __future__ import annotations
-
-import csv
-import io
 import logging
-import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,29 +12,28 @@ from tabulate import tabulate
 from torch import Tensor
 
 from vt_seg.data import class_names
-from vt_seg.files.atomic_writer import write_atomically
+
+from .results import write_csv
 
 logger = logging.getLogger(__name__)
 
-_MOST_ROWS = 20  # of the table in the log
-_IMAGES, _TOP1, _TOP5 = range(3)
+_MOST_ROWS = 20  # in the table of the log
 
 
 class ClassificationEvaluator(DatasetEvaluator):
-    """Counts, per class, the images whose class is the model's first choice, or among its five.
+    """Top-1 and top-5 accuracy, also per class.
 
-    With five classes or fewer every image is among the first five, so top-5 is left out. Among
-    processes only the counts are exchanged.
+    Top-5 is left out where there are at most five classes, as it would be 100 %. Between processes
+    only the counts are exchanged.
     """
 
     def __init__(
         self, dataset_name: str, distributed: bool = True, output_dir: str | None = None
     ) -> None:
-        """
-        Args:
-            dataset_name: a registered dataset with ``classes``.
-            distributed: gather the counts of all processes; else each evaluates its own.
-            output_dir: where ``classification_per_class.csv`` goes; None writes none.
+        """Create an evaluator for a registered dataset with ``classes``.
+
+        If ``distributed``, the counts of all processes are gathered. ``output_dir`` takes
+        ``classification_per_class.csv``.
         """
         self._dataset_name = dataset_name
         self._distributed = distributed
@@ -49,45 +43,37 @@ class ClassificationEvaluator(DatasetEvaluator):
 
     def reset(self) -> None:
         """Forget all images."""
+        # Images, top-1 hits, top-5 hits of each class.
         self._counts = torch.zeros(3, len(self._class_names), dtype=torch.int64)
 
     def process(self, inputs: Sequence[Mapping], outputs: Sequence[Mapping]) -> None:
-        """Count a batch.
+        """Count the images of a batch.
 
         Args:
-            inputs: records with ``file_name`` and ``label``.
-            outputs: ``{"logits": (K,)}`` for each.
+            inputs: Records with ``file_name`` and ``label``.
+            outputs: ``{"logits": (K,)}`` for each record.
 
         Raises:
-            ValueError: no logits or another number of them than classes, a label that is no class,
-                logits that are not finite; names the file.
+            ValueError: If logits are missing, not finite or not one per class, or if a label is
+                out of range; the message names the file.
         """
-        checked = [self._checked(*pair) for pair in zip(inputs, outputs, strict=True)]
-        if not checked:
-            return
-        logits = torch.stack(checked).float().cpu()
-        labels = torch.tensor([int(record["label"]) for record in inputs])
-        if not logits.isfinite().all():
-            wrong = int((~logits.isfinite().all(dim=1)).nonzero()[0])
-            raise ValueError(
-                f"{inputs[wrong]['file_name']} of {self._dataset_name}: the logits are not all "
-                "finite numbers; has training diverged (SOLVER.BASE_LR)?"
+        for record, output in zip(inputs, outputs, strict=True):
+            label = record["label"]
+            best = self._checked_logits(label, output, record["file_name"]).topk(
+                min(5, len(self._class_names))
             )
-        best = logits.topk(min(5, logits.shape[1])).indices
-        hits = best == labels[:, None]
-        self._counts[_IMAGES].index_add_(0, labels, torch.ones_like(labels))
-        self._counts[_TOP1].index_add_(0, labels, hits[:, 0].long())
-        self._counts[_TOP5].index_add_(0, labels, hits.any(dim=1).long())
+            hits = best.indices == label
+            self._counts[:, label] += torch.stack([torch.tensor(True), hits[0], hits.any()])
 
     def evaluate(self) -> OrderedDict | None:
-        """The accuracy over all images of all processes.
+        """Return the accuracy over all images of all processes.
 
         Returns:
             ``{"classification": {"top1": percent, "top5": percent}}``; None except on the main
             process.
 
         Raises:
-            ValueError: no image was processed.
+            ValueError: If no image was processed.
         """
         counts = self._counts
         if self._distributed:
@@ -95,74 +81,66 @@ class ClassificationEvaluator(DatasetEvaluator):
             if not comm.is_main_process():
                 return None
             counts = torch.stack(parts).sum(dim=0)
-        images, first, five = counts.sum(dim=1).tolist()
+        images, top1, top5 = counts.sum(dim=1).tolist()
         if not images:
             raise ValueError(f"{self._dataset_name}: no image was evaluated")
-        scores = {"top1": 100 * first / images}
+        scores = {"top1": 100 * top1 / images}
         if len(self._class_names) > 5:
-            scores["top5"] = 100 * five / images
-        logger.info(
-            "%s, %d images, accuracy in percent:\n%s",
-            self._dataset_name,
-            images,
-            format_accuracy_table(counts, self._class_names),
-        )
+            scores["top5"] = 100 * top5 / images
+        table = format_accuracy_table(counts, self._class_names)
+        logger.info("%s, %d images, accuracy in percent:\n%s", self._dataset_name, images, table)
         if self._output_dir:
-            folder = Path(self._output_dir)
-            os.makedirs(folder, exist_ok=True)
-            text = io.StringIO(newline="")
-            csv.writer(text).writerows(_rows(counts, self._class_names))
-            write_atomically(folder / "classification_per_class.csv", text.getvalue().encode())
+            file = Path(self._output_dir) / "classification_per_class.csv"
+            write_csv(file, _rows(counts, self._class_names))
         return OrderedDict(classification=scores)
 
-    def _checked(self, record: Mapping, output: Mapping) -> Tensor:
-        where = f"{record['file_name']} of {self._dataset_name}"
-        num_classes = len(self._class_names)
-        if not 0 <= record["label"] < num_classes:
+    def _checked_logits(self, label: int, output: Mapping, file_name: str) -> Tensor:
+        """Return the logits ``(K,)`` as float32 on the CPU."""
+        where, count = f"{file_name} of {self._dataset_name}", len(self._class_names)
+        if not 0 <= label < count:
             raise ValueError(
-                f"{where} has label {record['label']}, but the dataset has {num_classes} classes, "
-                f"so labels are 0 to {num_classes - 1}"
+                f"{where} has label {label}, but the dataset has {count} classes, so labels are 0 "
+                f"to {count - 1}"
             )
         if "logits" not in output:
             raise ValueError(
-                f"{where}: the model gives {sorted(output)} and no logits; to evaluate accuracy "
-                "takes a classifier, MODEL.META_ARCHITECTURE ImageClassifier"
+                f"{where}: the model gives {sorted(output)} and no logits; accuracy needs a "
+                "classifier: set MODEL.META_ARCHITECTURE ImageClassifier"
             )
-        if output["logits"].shape != (num_classes,):
+        logits = output["logits"].detach().float().cpu()
+        if logits.shape != (count,):
             raise ValueError(
-                f"{where}: the model's logits have shape {tuple(output['logits'].shape)}, the "
-                f"dataset has {num_classes} classes: set MODEL.CLASSIFIER.NUM_CLASSES {num_classes}"
+                f"{where}: the model's logits have shape {tuple(logits.shape)}, the dataset has "
+                f"{count} classes: set MODEL.CLASSIFIER.NUM_CLASSES {count}"
             )
-        return output["logits"].detach()
+        if not logits.isfinite().all():
+            raise ValueError(
+                f"{where}: the logits are not all finite numbers; has training diverged "
+                "(SOLVER.BASE_LR)?"
+            )
+        return logits
 
 
 def format_accuracy_table(counts: Tensor, class_names: Sequence[str]) -> str:
-    """The accuracy of each class, or of the 20 worst where there are more, and of all images.
+    """Return a table of the accuracy of each class, or of the 20 worst, and of all images.
 
-    Args:
-        counts: ``(3, K)``: images, hits of the first choice, hits among the first five.
-        class_names: K names.
+    ``counts`` are ``(3, K)``: images, top-1 hits, top-5 hits.
     """
     header, *rows, total = _rows(counts, class_names)
-    title = f"the {_MOST_ROWS} worst of {len(rows)} classes"
     if len(rows) > _MOST_ROWS:
-        seen = [row for row in rows if row[1]]  # a class without images has no accuracy
+        header[0] = f"the {_MOST_ROWS} worst of {len(rows)} classes"
+        seen = [row for row in rows if row[1] != "0"]  # a class without images has no accuracy
         rows = sorted(seen, key=lambda row: float(row[2]))[:_MOST_ROWS]
-        header = [title, *header[1:]]
     columns = ("left", *["right"] * (len(header) - 1))
-    table = [[str(cell) for cell in row] for row in (*rows, total)]
-    return tabulate(table, header, "simple", disable_numparse=True, colalign=columns)
+    return tabulate([*rows, total], header, "simple", disable_numparse=True, colalign=columns)
 
 
-def _rows(counts: Tensor, class_names: Sequence[str]) -> list[list]:
-    """Header, a row a class, and all images; top-5 only where it says something."""
-    with_five = len(class_names) > 5
-    rows: list[list] = [["class", "images", "top-1", *(["top-5"] if with_five else [])]]
-    everything = torch.cat([counts, counts.sum(dim=1, keepdim=True)], dim=1)
-    for name, (images, first, five) in zip(
-        [*class_names, "all images"], everything.T.tolist(), strict=True
-    ):
-        hits = (first, five) if with_five else (first,)
+def _rows(counts: Tensor, class_names: Sequence[str]) -> list[list[str]]:
+    """Return a header, a row per class, and a row of all images; top-5 from six classes on."""
+    header = ["class", "images", "top-1", "top-5"][: 4 if len(class_names) > 5 else 3]
+    counts = torch.cat([counts, counts.sum(dim=1, keepdim=True)], dim=1)
+    rows = [header]
+    for name, (images, *hits) in zip([*class_names, "all images"], counts.T.tolist(), strict=True):
         shares = [f"{100 * hit / images:.2f}" if images else "" for hit in hits]
-        rows.append([name, images, *shares])
+        rows.append([name, str(images), *shares][: len(header)])
     return rows

@@ -1,4 +1,4 @@
-"""Semantic segmentation scores, computed fast and refusing what cannot be right."""
+"""Semantic segmentation evaluation with Detectron2's scores; invalid input is an error."""
 
 import logging
 from collections import OrderedDict
@@ -9,30 +9,31 @@ import torch
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import SemSegEvaluator
 from detectron2.utils import comm
+from torch import Tensor
 
 from vt_seg.data import check_labels, mask_loader
 
-from .boundary import BoundaryCounts, boundary_iou
-from .class_map import class_map
-from .confusion_matrix import ConfusionMatrix
-from .iou_table import format_iou_table
-from .result_files import write_results
-from .scores import MEAN_OVER, group_means, sem_seg_scores
+from .metrics import MEAN_OVER, BoundaryCounts, ConfusionMatrix, boundary_iou, sem_seg_scores
+from .results import format_iou_table, write_results
 
 logger = logging.getLogger(__name__)
 
 
 class SegmentationEvaluator(SemSegEvaluator):
-    """Usable in the place of Detectron2's ``SemSegEvaluator``, with its scores on valid data.
+    """Drop-in replacement of Detectron2's ``SemSegEvaluator``, with its scores on valid data.
 
     What Detectron2 counts wrongly is an error that names the file: labels or predictions out of
     range, masks and predictions of different sizes, a dataset without a labelled pixel. Palette
-    masks are read as indices. A model may give classes ``(H, W)`` instead of scores ``(C, H, W)``.
-    Among processes only the confusion matrix is exchanged.
+    masks are read as indices. Between processes only the confusion matrix is exchanged.
 
     Where a dataset's metadata name ``context_classes``, the results gain ``mIoU-context`` (mean
-    over those) and ``mIoU-local`` (mean over the others).
+    over those classes) and ``mIoU-local`` (mean over the others).
+
+    Attributes:
+        reads_labels: True, since label maps ``(H, W)`` suffice in place of logits ``(C, H, W)``.
     """
+
+    reads_labels = True
 
     def __init__(
         self,
@@ -47,18 +48,16 @@ class SegmentationEvaluator(SemSegEvaluator):
         boundary_iou: bool = False,
         predictions_json: bool = False,
     ) -> None:
-        """
-        Args:
-            dataset_name, distributed, output_dir, num_classes, ignore_label: as Detectron2's.
-            sem_seg_loading_fn: as Detectron2's, called with ``(file name, dtype=int)``; None reads
-                masks as training does.
-            mean_over: classes over which mIoU and mACC average: "present" in the ground truth, as
-                Detectron2, or "all", the absent ones as 0.
-            boundary_iou: compute it, per class.
-            predictions_json: write the predictions to ``output_dir``, in COCO's format.
+        """Create an evaluator for one dataset.
+
+        The arguments up to ``ignore_label`` are those of Detectron2's evaluator. Without a
+        ``sem_seg_loading_fn`` masks are read as in training. ``mean_over`` are the classes over
+        which mIoU and mACC average: those "present" in the ground truth, as in Detectron2, or
+        "all", absent ones counting 0. ``boundary_iou`` adds that of each class.
+        ``predictions_json`` writes the predictions to ``output_dir``, in COCO's format.
 
         Raises:
-            ValueError: ``mean_over`` is neither.
+            ValueError: If ``mean_over`` is neither "present" nor "all".
         """
         if mean_over not in MEAN_OVER:
             raise ValueError(f'TEST.SEM_SEG.MEAN_OVER is "{mean_over}": use "present" or "all"')
@@ -83,19 +82,20 @@ class SegmentationEvaluator(SemSegEvaluator):
         """Forget all images."""
         self._matrix = ConfusionMatrix(self._num_classes, self._ignore_label)
         self._boundaries = BoundaryCounts(self._num_classes, self._ignore_label)
-        self._predictions = []
+        self._predictions: list[dict] = []
         self._num_images = 0
 
     def process(self, inputs: Sequence[Mapping], outputs: Sequence[Mapping]) -> None:
-        """Count a batch.
+        """Count the pixels of a batch.
 
         Args:
-            inputs: records with ``file_name``.
-            outputs: ``{"sem_seg": scores (C, H, W) or classes (H, W)}`` for each.
+            inputs: Records with ``file_name``.
+            outputs: ``{"sem_seg": logits (C, H, W) or label map (H, W)}`` for each record.
 
         Raises:
-            KeyError: an image that is not of the dataset.
-            ValueError: labels, predictions or sizes that cannot be right; names the mask's file.
+            KeyError: If an image does not belong to the dataset.
+            ValueError: If labels or predictions are out of range, or mask and prediction differ in
+                size; the message names the file.
         """
         for record, output in zip(inputs, outputs, strict=True):
             image_file = record["file_name"]
@@ -103,7 +103,7 @@ class SegmentationEvaluator(SemSegEvaluator):
                 raise KeyError(f"{image_file} is not an image of {self._dataset_name}")
             mask_file = self.input_file_to_gt_file[image_file]
             try:
-                predicted = class_map(output["sem_seg"], self._num_classes)
+                predicted = to_label_map(output["sem_seg"], self._num_classes)
             except ValueError as error:
                 raise ValueError(f"{image_file} of {self._dataset_name}: {error}") from error
             truth = self._read_truth(mask_file)
@@ -117,17 +117,17 @@ class SegmentationEvaluator(SemSegEvaluator):
             if self._compute_boundary_iou:
                 self._boundaries.add(predicted.cpu().numpy(), truth)
             if self._predictions_json:
-                classes = predicted.cpu().numpy().astype(int)
-                self._predictions.extend(self.encode_json_sem_seg(classes, image_file))
+                labels = predicted.cpu().numpy().astype(int)
+                self._predictions.extend(self.encode_json_sem_seg(labels, image_file))
 
     def evaluate(self) -> OrderedDict | None:
-        """The scores of all images of all processes.
+        """Return the scores of all images of all processes.
 
         Returns:
-            ``{"sem_seg": {...}}``, see :func:`sem_seg_scores`; None except on the main process.
+            ``{"sem_seg": {...}}``, see `sem_seg_scores`; None except on the main process.
 
         Raises:
-            ValueError: no image was processed, or not one pixel of them is labelled.
+            ValueError: If no image was processed, or all pixels of all masks are ignored.
         """
         matrix, boundaries = self._matrix.counts(), self._boundaries.counts
         num_images, predictions = self._num_images, self._predictions
@@ -144,29 +144,18 @@ class SegmentationEvaluator(SemSegEvaluator):
                 f"{self._dataset_name}: all pixels of all {num_images} masks have the ignore label "
                 f"{self._ignore_label}, so there is no score; does it have labels for this split?"
             )
-
-        names = self._class_names
+        names, context = self._class_names, self._context_classes
         boundary_ious = boundary_iou(boundaries) if self._compute_boundary_iou else None
-        scores = sem_seg_scores(matrix, names, self._mean_over, boundary_ious)
-        scores.update(group_means(scores, names, self._context_classes, self._mean_over))
-        logger.info(
-            "%s, %d images, IoU in percent:\n%s",
-            self._dataset_name,
-            num_images,
-            format_iou_table(scores, names, self._context_classes),
-        )
+        scores = sem_seg_scores(matrix, names, self._mean_over, boundary_ious, context)
+        table = format_iou_table(scores, names, context)
+        logger.info("%s, %d images, IoU in percent:\n%s", self._dataset_name, num_images, table)
         if self._output_dir:
-            write_results(
-                self._output_dir,
-                scores,
-                matrix,
-                names,
-                predictions if self._predictions_json else None,
-            )
+            written = predictions if self._predictions_json else None
+            write_results(self._output_dir, scores, matrix, names, written)
         return OrderedDict(sem_seg=scores)
 
     def _read_truth(self, mask_file: str) -> np.ndarray:
-        """Labels ``(H, W)``, each a class or the ignore label."""
+        """Return the labels ``(H, W)``, each a class or the ignore label."""
         if self._checks_labels:
             return self.sem_seg_loading_fn(mask_file)
         truth = self.sem_seg_loading_fn(mask_file, dtype=int)
@@ -174,6 +163,39 @@ class SegmentationEvaluator(SemSegEvaluator):
             raise ValueError(f"{mask_file} holds label {truth.min()}: labels start at 0")
         check_labels(truth, self._num_classes, self._ignore_label, mask_file)
         return truth
+
+
+def to_label_map(sem_seg: Tensor, num_classes: int) -> Tensor:
+    """Return the class of each pixel, ``(H, W)`` of an integer type.
+
+    Args:
+        sem_seg: Logits ``(C, H, W)``, of which the argmax is taken, or a label map ``(H, W)`` of an
+            integer type.
+        num_classes: C.
+
+    Raises:
+        ValueError: If the tensor has another shape or type or another number of channels, or if
+            a label is out of range.
+    """
+    if sem_seg.ndim == 3:
+        if len(sem_seg) != num_classes:
+            raise ValueError(
+                f"the model scores {len(sem_seg)} classes, the dataset has {num_classes}: set "
+                f"MODEL.SEM_SEG_HEAD.NUM_CLASSES {num_classes}"
+            )
+        # The indices of `max` are those of `argmax`, which is slower on a CPU.
+        return sem_seg.detach().max(dim=0).indices
+    if sem_seg.ndim != 2 or sem_seg.is_floating_point() or sem_seg.is_complex():
+        raise ValueError(
+            f"sem_seg is a {tuple(sem_seg.shape)} tensor of {sem_seg.dtype}; need logits "
+            "(C, H, W), or a label map (H, W) of an integer type"
+        )
+    labels = sem_seg.to(torch.int32)  # few operations exist for unsigned types
+    low, high = (int(value) for value in labels.aminmax()) if labels.numel() else (0, 0)
+    if low < 0 or high >= num_classes:
+        wrong = low if low < 0 else high
+        raise ValueError(f"the model predicts class {wrong}, the dataset has 0..{num_classes - 1}")
+    return labels
 
 
 def _size(shape: Sequence[int]) -> str:

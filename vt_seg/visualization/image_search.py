@@ -1,4 +1,4 @@
-"""Which image files a command line names."""
+"""Find the image files that a command line names."""
 
 import glob
 import os
@@ -23,11 +23,11 @@ def find_images(inputs: Sequence[str]) -> FoundImages:
     What a folder or a pattern yields besides files (folders, pipes, sockets, devices) is skipped.
 
     Raises:
-        FileNotFoundError: if an input names no file, or a folder or pattern yields no image.
-        ValueError: if an input is itself a pipe, a socket or a device.
+        FileNotFoundError: If an input names no file, or a folder or pattern yields no image.
+        ValueError: If an input is itself a pipe, a socket or a device.
     """
     found: dict[str, None] = {}
-    skipped: dict[str, None] = {}  # an ordered set, as ``found`` is
+    skipped: dict[str, None] = {}  # both are ordered sets
     for entry in inputs:
         if os.path.isdir(entry):
             names = (name for name in os.listdir(entry) if name.lower().endswith(IMAGE_EXTENSIONS))

@@ -1,4 +1,6 @@
-"""Label maps drawn over their images: blended colours, class names."""
+"""Label maps drawn over their images, and the legend of their colours."""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -7,41 +9,43 @@ from detectron2.utils.visualizer import Visualizer
 
 from vt_seg.data.datasets.registration import distinct_colors
 
-# Shorter images are enlarged to this before drawing, or the names would hide them.
-_MIN_SHORT_SIDE = 480
 # Segments below this share of the picture get no outline and no name.
 _MIN_SEGMENT = 0.0015
+_LEGEND_ROW, _LEGEND_WIDTH = 24, 280
 
 
 def draw_sem_seg(
     image_rgb: np.ndarray,
-    labels: np.ndarray,
+    labels: np.ndarray | None,
     metadata: Metadata,
     *,
     alpha: float = 0.6,
-    min_short_side: int = _MIN_SHORT_SIDE,
+    min_short_side: int = 480,
 ) -> np.ndarray:
     """Blend the class colours over an image and write the class names on the segments.
 
     Args:
         image_rgb: ``(H, W, 3)``, uint8.
-        labels: class indices ``(H, W)``. ``metadata.ignore_label`` and indices without a class are
-            left undrawn.
+        labels: Label map ``(H, W)``. ``metadata.ignore_label`` and indices without a class are left
+            undrawn. None draws the image alone, at the same size.
         metadata: ``stuff_classes``; ``stuff_colors`` (RGB) and ``ignore_label`` where they exist.
         alpha: 0 shows the image only, 1 the colours only.
-        min_short_side: a smaller image is enlarged to this many pixels on its shorter side.
+        min_short_side: Smaller images are enlarged to this many pixels on their shorter side, as
+            the names would hide them.
 
     Returns:
-        the picture ``(H', W', 3)``, RGB, uint8, in the image's aspect ratio.
+        The picture ``(H', W', 3)``, RGB, uint8, in the image's aspect ratio.
 
     Raises:
-        ValueError: image and labels differ in size.
+        ValueError: If image and labels differ in size.
     """
+    if labels is None:
+        labels = np.full(image_rgb.shape[:2], -1)
     if image_rgb.shape[:2] != labels.shape:
         raise ValueError(f"image is {image_rgb.shape[:2]}, labels are {labels.shape}")
     num_classes = len(metadata.stuff_classes)
     undrawn = (labels == metadata.get("ignore_label")) | (labels < 0) | (labels >= num_classes)
-    # uint16, because OpenCV resizes no int64; the Visualizer skips indices without a class.
+    # OpenCV resizes no int64, hence uint16; the Visualizer skips indices without a class.
     labels = np.where(undrawn, num_classes, labels).astype(np.uint16)
 
     height, width = labels.shape
@@ -51,18 +55,53 @@ def draw_sem_seg(
         image_rgb = cv2.resize(image_rgb, size, interpolation=cv2.INTER_CUBIC)
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
-    visualizer = Visualizer(image_rgb, with_colors(metadata))
-    area_threshold = int(_MIN_SEGMENT * labels.size)
-    # int64: the Visualizer negates what it is given.
-    drawn = visualizer.draw_sem_seg(
-        labels.astype(np.int64), area_threshold=area_threshold, alpha=alpha
+    drawn = Visualizer(image_rgb, _with_colors(metadata)).draw_sem_seg(
+        labels.astype(np.int64),  # the Visualizer negates labels
+        area_threshold=int(_MIN_SEGMENT * labels.size),
+        alpha=alpha,
     )
     return np.ascontiguousarray(drawn.get_image())
 
 
-def with_colors(metadata: Metadata) -> Metadata:
-    """The metadata itself, or classes with colours where it has none."""
+def _with_colors(metadata: Metadata) -> Metadata:
+    """Return the metadata, or its classes with colours where it has none."""
     if metadata.get("stuff_colors"):
         return metadata
     colors = distinct_colors(len(metadata.stuff_classes))
     return Metadata(stuff_classes=metadata.stuff_classes, stuff_colors=colors)
+
+
+def draw_legend(labels: Sequence[np.ndarray], metadata: Metadata, height: int) -> np.ndarray:
+    """Draw a column of colours, class names and shares of the pixels, the largest share first.
+
+    Labels that are no class are "ignored". Classes for which there is no room are counted in the
+    last row. The result is ``(height, 280, 3)``, RGB, uint8.
+    """
+    legend = np.full((height, _LEGEND_WIDTH, 3), 255, np.uint8)
+    rows = class_shares(labels, len(metadata.stuff_classes))
+    room = max(1, height // _LEGEND_ROW)
+    shown = rows if len(rows) <= room else rows[: room - 1]
+    names, colors = metadata.stuff_classes, _with_colors(metadata).stuff_colors
+    texts = []
+    for number, (label, share) in enumerate(shown):
+        top, bottom = number * _LEGEND_ROW + 3, (number + 1) * _LEGEND_ROW - 3
+        legend[top:bottom, 4:28] = (255, 255, 255) if label < 0 else colors[label]
+        cv2.rectangle(legend, (4, top), (27, bottom - 1), (0, 0, 0), 1)
+        texts.append(f"{100 * share:5.1f} %  {'ignored' if label < 0 else names[label]}")
+    if len(rows) > len(shown):
+        texts.append(f"and {len(rows) - len(shown)} more")
+    for number, text in enumerate(texts):
+        place = (36, number * _LEGEND_ROW + 17)
+        cv2.putText(legend, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    return legend
+
+
+def class_shares(labels: Sequence[np.ndarray], num_classes: int) -> list[tuple[int, float]]:
+    """Return (class, share of all pixels), the largest first; class -1 is what is no class."""
+    counts = np.zeros(num_classes + 1, np.int64)
+    for one in labels:
+        known = np.where((one >= 0) & (one < num_classes), one, num_classes).astype(np.int64)
+        counts += np.bincount(known.ravel(), minlength=num_classes + 1)
+    order = [label for label in np.argsort(-counts, kind="stable") if counts[label]]
+    total = counts.sum()
+    return [(-1 if i == num_classes else int(i), float(counts[i] / total)) for i in order]

@@ -1,23 +1,69 @@
-"""Which pictures to draw, their names, and how they get to disk."""
+"""Write pictures: their names, whole files, and one image after the other."""
 
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from vt_seg.files.atomic_writer import write_atomically
+from vt_seg.files.paths_below import path_below
 
 _T = TypeVar("_T")
 
 # Bytes. File systems take 255, of which endings and the names of unfinished files need up to 35.
 _LONGEST = 200
+# What an image can cause: unreadable files, full disks, sizes that a model or the memory refuses.
+_FAILURES = (OSError, ValueError, RuntimeError, MemoryError, cv2.error)
+
+
+class Drawn(NamedTuple):
+    """The files written, and a sentence for each image that could not be drawn."""
+
+    written: list[str]
+    failures: list[str]
+
+
+def draw_each(
+    paths: Sequence[str],
+    draw: Callable[[str, str], list[str]],
+    output_dir: str,
+    ending: str,
+    description: str,
+) -> Drawn:
+    """Call ``draw(path, <output_dir>/<name><ending>)`` for every image file.
+
+    ``draw`` writes files and returns their paths. Images of one name get different ``<name>``, and
+    one that fails does not stop the others. ``description`` is the text of the progress bar.
+
+    Raises:
+        OSError: If ``output_dir`` cannot be created.
+    """
+    os.makedirs(output_dir, exist_ok=True)
+    drawn = Drawn([], [])
+    names = unique_names(paths)
+    for path, name in zip(tqdm(paths, desc=description, unit="image"), names, strict=True):
+        try:
+            file = path_below(output_dir, f"{name}{ending}", path)
+            drawn.written.extend(draw(path, file))
+        except _FAILURES as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            drawn.failures.append(reason if path in reason else f"{path}: {reason}")
+    return drawn
+
+
+def require_all_drawn(drawn: Drawn, total: int) -> None:
+    """Raise ValueError, with a line for each image that was not drawn, if there is one."""
+    if drawn.failures:
+        lines = "\n".join(f"  {sentence}" for sentence in drawn.failures)
+        raise ValueError(f"{len(drawn.failures)} of {total} not drawn:\n{lines}")
 
 
 def spread_evenly(items: Sequence[_T], num: int) -> list[_T]:
-    """``num`` of the items, the first and the last among them; all if there are no more."""
+    """Return ``num`` of the items, the first and the last among them; all if there are no more."""
     chosen = np.linspace(0, len(items) - 1, min(num, len(items))).round().astype(int)
     return [items[i] for i in np.unique(chosen)]
 
@@ -25,12 +71,12 @@ def spread_evenly(items: Sequence[_T], num: int) -> list[_T]:
 def unique_names(paths: Sequence[str]) -> Iterator[str]:
     """Yield file names without extension, numbered where several files share one.
 
-    Names that differ in case or Unicode form alone are shared, too: some file systems take them for
-    one. Names are shortened to `_LONGEST` bytes.
+    Names that differ only in case or Unicode form are shared, too, as some file systems do not tell
+    them apart. Names are shortened to 200 bytes.
     """
     stems = [_shortened(os.path.splitext(os.path.basename(path))[0]) for path in paths]
     unnumbered = {_folded(stem) for stem in stems}
-    taken = set()
+    taken: set[str] = set()
     for stem in stems:
         name, number = stem, 1
         while _folded(name) in taken or (number > 1 and _folded(name) in unnumbered):
@@ -47,20 +93,15 @@ def _shortened(stem: str, ending: str = "") -> str:
 
 
 def _folded(name: str) -> str:
-    """Return what names that a file system may take for one have in common."""
+    """Return what names have in common that a file system may not tell apart."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-def to_rgb(image_bgr: np.ndarray) -> np.ndarray:
-    """``(H, W, 3)`` with its channels reversed."""
-    return np.ascontiguousarray(image_bgr[:, :, ::-1])
 
 
 def write_picture(picture_rgb: np.ndarray, path: str) -> str:
     """Write ``(H, W, 3)``, uint8, whole or not at all; return ``path``.
 
     Raises:
-        OSError: it could not be written.
+        OSError: If it cannot be written.
     """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     done, code = cv2.imencode(os.path.splitext(path)[1], picture_rgb[:, :, ::-1])

@@ -1,4 +1,4 @@
-"""Predictions on files and on datasets, drawn and written to a folder."""
+"""Draw predictions for files and datasets into a folder."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -10,13 +10,12 @@ from tqdm import tqdm
 from vt_seg.data import mask_loader, read_image
 from vt_seg.files.paths_below import path_below
 
-from .draw_each import Drawn, draw_each
 from .overlay import draw_sem_seg
 from .panels import contact_sheet, side_by_side
-from .picture_files import spread_evenly, to_rgb, unique_names, write_picture
+from .picture_files import Drawn, draw_each, spread_evenly, unique_names, write_picture
 
-# Image (H, W, 3), uint8, BGR -> class indices (H, W).
 Predictor = Callable[[np.ndarray], np.ndarray]
+"""Maps an image (H, W, 3), uint8, BGR to a label map (H, W)."""
 
 
 def draw_files(
@@ -26,7 +25,7 @@ def draw_files(
 
     def draw(path: str, file: str) -> list[str]:
         image = read_image(path, format="BGR")
-        return [write_picture(draw_sem_seg(to_rgb(image), predict(image), metadata), file)]
+        return [write_picture(draw_sem_seg(_to_rgb(image), predict(image), metadata), file)]
 
     return draw_each(paths, draw, output_dir, "_prediction.jpg", "predict")
 
@@ -34,38 +33,30 @@ def draw_files(
 def draw_dataset(
     dataset_name: str, num: int, predict: Predictor, output_dir: str
 ) -> tuple[list[str], str]:
-    """Write image, ground truth and prediction side by side, and an overview of all.
-
-    Args:
-        dataset_name: a registered semantic segmentation dataset.
-        num: how many images, spread evenly over the dataset.
-        predict: see ``Predictor``.
-        output_dir: takes ``<name>_comparison.jpg`` and ``overview.png``.
+    """Write image, ground truth and prediction of ``num`` images side by side, and an overview.
 
     Returns:
-        the comparisons' files and the overview's file.
+        The files ``<name>_comparison.jpg``, and the file ``overview.png``.
     """
     metadata = MetadataCatalog.get(dataset_name)
     records = spread_evenly(DatasetCatalog.get(dataset_name), num)
-    read_labels = mask_loader(
-        num_classes=len(metadata.stuff_classes), ignore_label=metadata.ignore_label
-    )
+    read_labels = mask_loader(len(metadata.stuff_classes), metadata.ignore_label)
     names = unique_names([record["file_name"] for record in records])
     written, pictures = [], []
     for record, name in zip(tqdm(records, desc="predict", unit="image"), names, strict=True):
         image = read_image(record["file_name"], format="BGR")
-        rgb = to_rgb(image)
-        picture = side_by_side(
-            [
-                # A label map of nothing keeps the image at the size of its neighbours.
-                draw_sem_seg(rgb, np.full(rgb.shape[:2], -1), metadata),
-                draw_sem_seg(rgb, read_labels(record["sem_seg_file_name"]), metadata),
-                draw_sem_seg(rgb, predict(image), metadata),
-            ],
-            ["image", "ground truth", "prediction"],
-        )
+        label_maps = {
+            "image": None,
+            "ground truth": read_labels(record["sem_seg_file_name"]),
+            "prediction": predict(image),
+        }
+        panels = [draw_sem_seg(_to_rgb(image), one, metadata) for one in label_maps.values()]
+        pictures.append(side_by_side(panels, list(label_maps)))
         file = path_below(output_dir, f"{name}_comparison.jpg", record["file_name"])
-        written.append(write_picture(picture, file))
-        pictures.append(picture)
+        written.append(write_picture(pictures[-1], file))
     overview = contact_sheet(pictures, columns=2, width=2400)
     return written, write_picture(overview, os.path.join(output_dir, "overview.png"))
+
+
+def _to_rgb(image_bgr: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(image_bgr[:, :, ::-1])

@@ -1,4 +1,4 @@
-"""Images with their labels and a legend, written to a folder: what a dataset or a loader gives."""
+"""Draw what a dataset or a loader gives: images with their labels and a legend."""
 
 import os
 from collections.abc import Iterable
@@ -10,30 +10,23 @@ from tqdm import tqdm
 
 from vt_seg.files.paths_below import path_below
 
-from .legend import draw_legend
-from .overlay import draw_sem_seg
+from .overlay import draw_legend, draw_sem_seg
 from .panels import contact_sheet, side_by_side
 from .picture_files import unique_names, write_picture
 
 
 @dataclass(frozen=True)
 class View:
-    """An image and, where there are any, its labels.
+    """An image ``(H, W, 3)``, uint8, and its label map ``(H, W)``, if there is one."""
 
-    Attributes:
-        caption: what stands above it; its size is added.
-        image_rgb: ``(H, W, 3)``, uint8.
-        labels: class indices ``(H, W)``, or None.
-    """
-
-    caption: str
+    caption: str  # the size is added to it
     image_rgb: np.ndarray
     labels: np.ndarray | None
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What belongs side by side; ``file_name`` is the image's."""
+    """Views of one image file that are drawn side by side."""
 
     file_name: str
     views: tuple[View, ...]
@@ -44,16 +37,11 @@ def draw_samples(
 ) -> tuple[list[str], str]:
     """Write ``<name>_data.jpg`` for each sample, and ``overview.png`` with all of them.
 
-    Args:
-        samples: drawn as they come.
-        metadata: classes and colours.
-        output_dir: is created.
-
     Returns:
-        the files of the samples, and that of the overview.
+        The files of the samples, and that of the overview.
 
     Raises:
-        ValueError: there is no sample.
+        ValueError: If there is no sample.
     """
     pictures, files = [], []
     for sample in tqdm(samples, desc="draw", unit="image"):
@@ -70,13 +58,11 @@ def draw_samples(
 
 
 def draw_sample(sample: Sample, metadata: Metadata) -> np.ndarray:
-    """Each view as it is, each with labels once more with these over it, then the legend."""
+    """Draw each view without and, if it has labels, with them; then the legend."""
     pictures, captions, labels = [], [], []
     for view in sample.views:
         height, width = view.image_rgb.shape[:2]
-        # A label map of nothing keeps the image at the size of its neighbours.
-        nothing = np.full((height, width), -1)
-        pictures.append(draw_sem_seg(view.image_rgb, nothing, metadata))
+        pictures.append(draw_sem_seg(view.image_rgb, None, metadata))
         captions.append(f"{view.caption}, {width}x{height}")
         if view.labels is not None:
             pictures.append(draw_sem_seg(view.image_rgb, view.labels, metadata))

@@ -1,1 +1,20 @@
-"""The token explorer: what the tokens of a trained model attend to, as a page and a figure."""
+"""The token viewer: the attention of a trained model's tokens, as a page and as a figure."""
+
+from .analysis import LevelMaps, TokenAnalysis, analyze_tokens
+from .capture import TokenMaps, capture_tokens
+from .draw_tokens import draw_tokens
+from .figure import token_figure
+from .page import token_page
+from .prediction import Prediction
+
+__all__ = [
+    "LevelMaps",
+    "Prediction",
+    "TokenAnalysis",
+    "TokenMaps",
+    "analyze_tokens",
+    "capture_tokens",
+    "draw_tokens",
+    "token_figure",
+    "token_page",
+]

@@ -1,20 +1,13 @@
-"""All tokens of an image in one picture: where each looks, and which pixels read it."""
+"""All tokens of an image in one figure: where each one attends, and which pixels read it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 
 from ..panels import side_by_side
-from .colors import (
-    blend,
-    color_range,
-    color_steps,
-    grey_picture,
-    heat_palette,
-    token_palette,
-)
-from .study import LevelMaps, TokenStudy
+from .analysis import LevelMaps, Size, TokenAnalysis
+from .colors import blend, color_range, color_steps, grey_picture, heat_palette, token_palette
 
 _COLUMNS = 8  # tokens in a row
 _CELL_WIDTH = 160
@@ -22,60 +15,60 @@ _OPACITY = 0.6
 _FRAME = 5
 
 
-def token_figure(study: TokenStudy) -> np.ndarray:
-    """Image and prediction, then for each VT layer and level the tokens, eight to a row.
+def token_figure(analysis: TokenAnalysis) -> np.ndarray:
+    """Draw image and prediction, then for each VT layer and level the tokens, eight to a row.
 
-    The first row of a level shows where each token looks, from 0 (blue) to its maximum (red), which
-    the caption gives in multiples of uniform attention. The second shows the token that each pixel
-    reads most, in the colours of the frames, then each token's share in what the pixels read, from
-    its minimum to its maximum. Heads are averaged.
+    The first row of a level shows where each token attends, from 0 (blue) to its maximum (red),
+    which the caption gives in multiples of uniform attention. The second row shows the token that
+    each pixel reads most, in the colours of the frames, then the share of each token in what the
+    pixels read, from its minimum to its maximum. Heads are averaged.
 
     Returns:
-        the picture ``(H, W, 3)``, RGB, uint8.
+        The figure ``(H, W, 3)``, RGB, uint8.
     """
-    height, width = study.image_rgb.shape[:2]
-    size = (round(_CELL_WIDTH * height / width), _CELL_WIDTH)
-    image = cv2.resize(study.image_rgb, size[::-1], interpolation=cv2.INTER_AREA)
-    rows = [_head_row(study)]
-    for name, levels in study.layers.items():
+    height, width = analysis.image_rgb.shape[:2]
+    size = (_CELL_WIDTH, round(_CELL_WIDTH * height / width))
+    image = cv2.resize(analysis.image_rgb, size, interpolation=cv2.INTER_AREA)
+    rows = [_head_row(analysis)]
+    for name, levels in analysis.layers.items():
         for one in levels:
+            cells = f"{one.attention.shape[-1]}x{one.attention.shape[-2]} cells"
             without = ", no projector" if one.reads is None else ""
-            rows.append(_heading(f"{name}, {one.level}: {_cells(one)} cells{without}"))
-            rows += _level_rows(image, height / size[0], one)
+            rows.append(_text([f"{name}, {one.level}: {cells}{without}"], 46))
+            rows += _level_rows(image, height / size[1], one)
     total = max(row.shape[1] for row in rows)
-    return np.vstack([_widened(row, total) for row in rows])
+    white = [np.full((len(row), total - row.shape[1], 3), 255, np.uint8) for row in rows]
+    return np.vstack([np.hstack(pair) for pair in zip(rows, white, strict=True)])
 
 
-def _head_row(study: TokenStudy) -> np.ndarray:
-    """What the network saw and what it says, each two cells wide."""
-    pictures, captions = [study.image_rgb], [f"image {_size(study.image_rgb)}"]
-    if study.prediction.picture is not None:
-        pictures.append(study.prediction.picture)
+def _head_row(analysis: TokenAnalysis) -> np.ndarray:
+    """Draw the network's input and its prediction, each two cells wide."""
+    height, width = analysis.image_rgb.shape[:2]
+    pictures, captions = [analysis.image_rgb], [f"image {width}x{height}"]
+    if analysis.prediction.picture is not None:
+        pictures.append(analysis.prediction.picture)
         captions.append("prediction")
-    height = round(2 * _CELL_WIDTH * pictures[0].shape[0] / pictures[0].shape[1])
-    pictures = [
-        cv2.resize(picture, (2 * _CELL_WIDTH, height), interpolation=cv2.INTER_AREA)
-        for picture in pictures
-    ]
-    row = side_by_side(pictures, captions)
-    if study.prediction.top:
-        lines = [f"{100 * score:5.1f} %  {name}" for name, score in study.prediction.top]
+    size = (2 * _CELL_WIDTH, round(2 * _CELL_WIDTH * height / width))
+    resized = [cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in pictures]
+    row = side_by_side(resized, captions)
+    if analysis.prediction.top:
+        lines = [f"{100 * share:5.1f} %  {name}" for name, share in analysis.prediction.top]
         row = np.hstack([row, _text(lines, row.shape[0])])
     return row
 
 
 def _level_rows(image_rgb: np.ndarray, scale: float, one: LevelMaps) -> Iterator[np.ndarray]:
-    grey = grey_picture(image_rgb)
-    heat = heat_palette()
+    grey, heat = grey_picture(image_rgb), heat_palette()
 
     def over_image(cells: np.ndarray) -> np.ndarray:
         return blend(grey, stretch(cells, one.covered, grey.shape[:2], scale), _OPACITY)
 
-    looks = []
+    attended = []
     for name, attention in zip(one.names, one.attention.mean(0), strict=True):
         ends = color_range(attention, as_shares=False)
-        looks.append((over_image(heat[color_steps(attention, ends)]), f"{name} to {ends[1]:.3g}x"))
-    yield from _rows((image_rgb, "looks"), looks)
+        picture = over_image(heat[color_steps(attention, ends)])
+        attended.append((picture, f"{name} to {ends[1]:.3g}x"))
+    yield from _rows((image_rgb, "looks"), attended)
     if one.reads is None:
         return
     shares = one.reads.mean(0)
@@ -83,77 +76,42 @@ def _level_rows(image_rgb: np.ndarray, scale: float, one: LevelMaps) -> Iterator
     readers = []
     for name, share, color in zip(one.read_names, shares, colors, strict=True):
         ends = color_range(share, as_shares=True)
-        picture = _framed(over_image(heat[color_steps(share, ends)]), color)
-        readers.append((picture, f"{name} {100 * ends[0]:.0f}-{100 * ends[1]:.0f} %"))
+        picture = over_image(heat[color_steps(share, ends)])
+        framed = np.broadcast_to(color, picture.shape).copy()
+        inner = (slice(_FRAME, -_FRAME),) * 2
+        framed[inner] = picture[inner]
+        readers.append((framed, f"{name} {100 * ends[0]:.0f}-{100 * ends[1]:.0f} %"))
     yield from _rows((over_image(colors[shares.argmax(0)]), "read most"), readers)
 
 
-def stretch(
-    cells: np.ndarray, covered: tuple[int, int], size: tuple[int, int], scale: float
-) -> np.ndarray:
-    """A picture of one pixel per cell at the size of an image.
+def stretch(cells: np.ndarray, covered: Size, size: Sequence[int], scale: float) -> np.ndarray:
+    """Upsample ``cells`` (h, w, 3) to ``size``, without interpolation.
 
-    Args:
-        cells: ``(h, w, 3)``, uint8.
-        covered: (height, width) that the cells cover, in pixels of the network's image.
-        size: (height, width) of the result.
-        scale: pixels of the network's image per pixel of the result.
-
-    Returns:
-        ``(*size, 3)``: each pixel's cell, without interpolation.
+    The cells cover (height, width) pixels of the network's input, which has ``scale`` pixels per
+    pixel of the result.
     """
-    indices = [
+    rows, columns = (
         np.minimum((np.arange(length) + 0.5) * scale * count / side, count - 1).astype(int)
         for length, side, count in zip(size, covered, cells.shape[:2], strict=True)
-    ]
-    return cells[np.ix_(*indices)]
+    )
+    return cells[np.ix_(rows, columns)]
 
 
 def _rows(
     first: tuple[np.ndarray, str], rest: list[tuple[np.ndarray, str]]
 ) -> Iterator[np.ndarray]:
-    """Captioned pictures behind the first one, which has a column of its own."""
+    """Lay out captioned pictures behind the first one, which has a column of its own."""
     blank = np.full_like(first[0], 255), ""
     for start in range(0, len(rest), _COLUMNS):
         row = [blank if start else first, *rest[start : start + _COLUMNS]]
         yield side_by_side(*map(list, zip(*row, strict=True)))
 
 
-def _framed(picture: np.ndarray, color: np.ndarray) -> np.ndarray:
-    framed = picture.copy()
-    framed[:] = color
-    framed[_FRAME:-_FRAME, _FRAME:-_FRAME] = picture[_FRAME:-_FRAME, _FRAME:-_FRAME]
-    return framed
-
-
-def _heading(text: str) -> np.ndarray:
-    return _text([text], 46)
-
-
 def _text(lines: list[str], height: int) -> np.ndarray:
-    """Lines of text on white, with room below a heading's top."""
+    """Write lines of text on white."""
     picture = np.full((height, 900, 3), 255, np.uint8)
     for number, line in enumerate(lines):
-        cv2.putText(
-            picture,
-            line,
-            (4, 34 + 30 * number),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            0.75,
-            (0, 0, 0),
-            1,
-            cv2.LINE_AA,
-        )
+        place = (4, 34 + 30 * number)
+        font = cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(picture, line, place, font, 0.75, (0, 0, 0), 1, cv2.LINE_AA)
     return picture
-
-
-def _widened(row: np.ndarray, width: int) -> np.ndarray:
-    return np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255)
-
-
-def _cells(one: LevelMaps) -> str:
-    return f"{one.attention.shape[-1]}x{one.attention.shape[-2]}"
-
-
-def _size(picture: np.ndarray) -> str:
-    return f"{picture.shape[1]}x{picture.shape[0]}"

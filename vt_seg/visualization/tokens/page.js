@@ -1,7 +1,7 @@
 const element = (id) => document.getElementById(id);
 const data = JSON.parse(element("data").textContent);
 
-// What is shown. `point` is in pixels of the image; `head` is null for the average over heads.
+// The reader's choices. `point` is in pixels of the image; `head` null averages over the heads.
 const state = { layer: 0, level: 0, head: null, token: 0, point: null, held: false };
 const pictures = {}; // decoded: image, grey, prediction
 const palettes = {}; // by name
@@ -16,32 +16,32 @@ const palette = () => palettes[element("palette").value];
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
 const times = (value) => `${value < 10 ? value.toFixed(1) : value.toFixed(0)}×`;
 
-// ---- maps by the state -------------------------------------------------------------------------
+// ---- the maps that the state selects -----------------------------------------------------------
 
-/** The chosen head of a packed {mean, heads}; the average where there is one head only. */
+/** Returns the chosen head of a packed {mean, heads}; the average where there is one head only. */
 function chosenHead({ mean, heads }) {
   return state.head === null || !heads ? mean : heads[state.head % heads.length];
 }
 
-/** Where a token looks, on the map of its own level, whichever level is shown. */
+/** Returns a token's attention, on the map of its own level, whichever level is shown. */
 function attentionOf(token) {
   const own = layer().levels[tokenAt(token).level];
   return unpackMap(bytes, chosenHead(own.attention), tokenAt(token).index, own.covered);
 }
 
-/** Which pixels of the shown level read a token; null without a projector. */
+/** Returns the share of a token in what each pixel reads; null without a projector. */
 function readsOf(token) {
   const { reads, tokens, covered } = level();
   return reads && unpackMap(bytes, chosenHead(reads), tokens.indexOf(token), covered);
 }
 
-/** The cells of the shown feature map, of which the page may hold averages only. */
+/** Returns the grid of the shown feature map, of which the page may hold averages only. */
 function grid() {
   const { cells: [rows, columns], covered } = level();
   return { rows, columns, covered };
 }
 
-function classAt(point) {
+function labelAt(point) {
   const { labels, classes } = data.prediction;
   if (!labels) return null;
   const [rows, columns] = labels.size;
@@ -52,7 +52,8 @@ function classAt(point) {
 
 // ---- drawing -----------------------------------------------------------------------------------
 
-// Canvases of cells, each with its map. Painted when the choice changes, drawn when the point moves
+// Canvases of cells with their maps. They are painted when a choice changes, and drawn when the
+// point moves.
 const painted = { panes: {}, thumbs: [] };
 
 function paintThumbs() {
@@ -69,7 +70,7 @@ function paintPanes() {
   if (!reads) return;
   const maps = tokens.map(readsOf);
   const colors = tokens.map((token) => tokenAt(token).color);
-  Object.assign(painted.panes, { read, most: [paintHighest(maps, colors), maps[0]] });
+  Object.assign(painted.panes, { read, most: [paintArgmax(maps, colors), maps[0]] });
 }
 
 function drawPanes() {
@@ -179,7 +180,7 @@ function showToken() {
   const { name } = tokenAt(state.token);
   const reads = readsOf(state.token);
   element("looks-title").textContent = `Where ${name} looks`;
-  element("looks-high").textContent = `${times(attentionOf(state.token).high)} even`;
+  element("looks-high").textContent = `${times(attentionOf(state.token).high)} uniform`;
   if (reads) {
     element("read-title").textContent = `${level().name} pixels that read ${name}`;
     element("read-low").textContent = percent(reads.low);
@@ -197,7 +198,7 @@ function showPoint() {
     const reads = readsOf(token);
     const looks = state.point && valueAt(attentionOf(token), state.point);
     const share = state.point && reads && valueAt(reads, state.point);
-    // How many times more than evenly the pixel reads the token or, without a projector, is seen.
+    // The share in multiples of a uniform share; without a projector, the token's attention here.
     const strength = state.point ? (reads ? share * tokens.length : looks) : 0;
     card.classList.toggle("lit", strength > 1);
     card.style.setProperty("--light", strength > 1 ? Math.min(1, 0.2 + (strength - 1) * 0.8) : 0);
@@ -219,13 +220,13 @@ function showPoint() {
 function describePoint(found) {
   const { x, y } = state.point;
   const { row, column } = cellAt(state.point, grid());
-  const label = classAt(state.point);
+  const label = labelAt(state.point);
   const verb = level().reads ? "reads" : "is looked at by";
   const best = found.sort((a, b) => b.strength - a.strength).slice(0, 3).map(({ text }) => text);
   return [
     `Pixel ${Math.floor(x)}, ${Math.floor(y)}${state.held ? " (held)" : ""}`,
     label ? `predicted as ${label}` : "",
-    `cell ${column}, ${row} of ${level().name} ${verb} ${best.join(", ") || "all evenly"}`,
+    `cell ${column}, ${row} of ${level().name} ${verb} ${best.join(", ") || "all uniformly"}`,
   ].filter(Boolean).join("; ");
 }
 
@@ -264,7 +265,7 @@ function listenToKeys(canvas) {
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   canvas.addEventListener("keydown", (event) => {
     if (moves[event.key]) {
-      // From cell to cell, by their centres.
+      // Arrow keys move between the centres of cells.
       const { rows, columns, covered: [height, width] } = grid();
       const start = state.point ?? { x: data.width / 2, y: data.height / 2 };
       const { row, column } = cellAt(start, grid());

@@ -1,4 +1,4 @@
-"""One HTML file per image, in which pixels and tokens point at each other."""
+"""One HTML page per image, in which a reader points at pixels and picks tokens."""
 
 import base64
 import html
@@ -10,35 +10,29 @@ from importlib import resources
 import cv2
 import numpy as np
 
+from .analysis import LevelMaps, TokenAnalysis
 from .colors import HEAT_PALETTES, heat_palette, token_palette
-from .packing import pack_layers
-from .study import LevelMaps, TokenStudy
+from .map_packing import pack_layers
 
-# Of pictures and maps; script and style are some 30 kB more. A page stays below 5 MB.
+# Limit of pictures and maps; script and style take some 30 kB more. A page stays below 5 MB.
 _MAX_BYTES = 4_900_000
 _LONGEST_SIDE = 1000
 
 
-def token_page(study: TokenStudy, facts: Mapping[str, str]) -> str:
-    """A page that needs no other file and no network: pictures, maps and script are inside.
+def token_page(analysis: TokenAnalysis, facts: Mapping[str, str]) -> str:
+    """Return a page that needs no other file and no network.
 
     Maps of more than 200 cells a side are averaged down to that, single heads' further; the page
-    says so. Values are kept in 255 steps of each map's range.
-
-    Args:
-        study: of one image.
-        facts: what stands below the title, name and value: config, weights, ...
-
-    Returns:
-        the HTML, in UTF-8's characters.
+    says so. Values are kept in 255 steps of each map's range. ``facts`` are names and values that
+    stand below the title: config, weights, ...
     """
-    layers = study.layers
-    prediction = study.prediction
-    image = _data_url(study.image_rgb)
+    layers = analysis.layers
+    prediction = analysis.prediction
+    image = _data_url(analysis.image_rgb)
     picture = None if prediction.picture is None else _data_url(prediction.picture)
     for_maps = _MAX_BYTES - len(image) - len(picture or "")
-    packed, described, labels = pack_layers(list(layers.values()), prediction.labels, for_maps)
-    height, width = study.image_rgb.shape[:2]
+    packed, places, labels = pack_layers(list(layers.values()), prediction.labels, for_maps)
+    height, width = analysis.image_rgb.shape[:2]
     data = {
         "width": width,
         "height": height,
@@ -51,12 +45,12 @@ def token_page(study: TokenStudy, facts: Mapping[str, str]) -> str:
         },
         "palettes": {name: _base64(heat_palette(name).tobytes()) for name in HEAT_PALETTES},
         "layers": [
-            _describe(name, levels, places)
-            for (name, levels), places in zip(layers.items(), described, strict=True)
+            _describe(name, levels, level_places)
+            for (name, levels), level_places in zip(layers.items(), places, strict=True)
         ],
     }
     parts = {
-        "title": html.escape(study.name),
+        "title": html.escape(analysis.name),
         "facts": "".join(
             f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>"
             for name, value in facts.items()
@@ -72,11 +66,11 @@ def token_page(study: TokenStudy, facts: Mapping[str, str]) -> str:
 
 
 def _describe(name: str, levels: list[LevelMaps], places: list[dict]) -> dict:
-    """A layer for the script: its tokens, those of all levels in order, and its levels."""
+    """Describe a layer for the script: the tokens of all its levels, and the levels."""
     numbers = {token: i for i, token in enumerate(token for one in levels for token in one.names)}
     readers = [[numbers[token] for token in one.read_names or one.names] for one in levels]
-    # Tokens that are read together need colours of their own.
-    colors = {}
+    # Tokens that are read together get different colours.
+    colors: dict[int, np.ndarray] = {}
     for tokens in readers:
         colors |= zip(tokens, token_palette(len(tokens)), strict=True)
     return {
@@ -108,7 +102,7 @@ def _describe(name: str, levels: list[LevelMaps], places: list[dict]) -> dict:
 
 
 def _data_url(picture_rgb: np.ndarray) -> str:
-    """A picture as JPEG, its longer side at most 1000 pixels."""
+    """Encode a picture as JPEG, its longer side at most 1000 pixels."""
     scale = min(1.0, _LONGEST_SIDE / max(picture_rgb.shape[:2]))
     if scale < 1:
         picture_rgb = cv2.resize(

@@ -1,15 +1,15 @@
-// Maps as they lie in the page (see MapPack in token_packing.py) and how they are painted. A map is
-// {rows, columns, covered, steps, low, high}: one byte a cell, from `low` at 0 to `high` at 255;
+// Maps as they are stored in the page (see MapPack in map_packing.py), and drawing them. A map is
+// {rows, columns, covered, steps, low, high}: one byte per cell, from `low` at 0 to `high` at 255;
 // `covered` is the [height, width] in pixels of the image that its cells span.
 
-/** The map number `index` of a packed entry {at, size, low, high}. */
+/** Returns map number `index` of a packed entry {at, size, low, high}. */
 function unpackMap(bytes, { at, size: [, rows, columns], low, high }, index, covered) {
   const start = at + index * rows * columns;
   const steps = bytes.subarray(start, start + rows * columns);
   return { rows, columns, covered, steps, low: low[index], high: high[index] };
 }
 
-/** Row and column of the cell, of so many, that a pixel falls into. */
+/** Returns row and column of the map's cell that contains a pixel. */
 function cellAt({ x, y }, { rows, columns, covered: [height, width] }) {
   return {
     row: Math.min(rows - 1, Math.floor((y / height) * rows)),
@@ -26,18 +26,18 @@ function valueAt(map, point) {
   return valueOf(map, row * map.columns + column);
 }
 
-/** A colour as the canvas stores it: one number of four bytes. */
+/** Returns a colour as the canvas stores it: one number of four bytes. */
 function packColor(red, green, blue) {
   return (255 << 24 | blue << 16 | green << 8 | red) >>> 0;
 }
 
-/** Red, green, blue, red, ... as packed colours. */
+/** Packs bytes red, green, blue, red, ... into colours. */
 function unpackPalette(bytes) {
   const colors = new Uint32Array(bytes.length / 3);
   return colors.map((_, i) => packColor(...bytes.subarray(3 * i, 3 * i + 3)));
 }
 
-/** A canvas of one pixel per cell; `color(i)` gives the packed colour of cell i. */
+/** Returns a canvas of one pixel per cell; `color(i)` gives the packed colour of cell i. */
 function paintCells({ rows, columns }, color) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [columns, rows];
@@ -48,13 +48,13 @@ function paintCells({ rows, columns }, color) {
   return canvas;
 }
 
-/** A map in the 256 colours of a palette. */
+/** Paints a map in the 256 colours of a palette. */
 function paintHeat(map, palette) {
   return paintCells(map, (i) => palette[map.steps[i]]);
 }
 
-/** Each cell in the colour, "#rrggbb", of the map that is highest there. */
-function paintHighest(maps, colors) {
+/** Paints each cell in the colour, "#rrggbb", of its argmax over the maps. */
+function paintArgmax(maps, colors) {
   const packed = colors.map((hex) =>
     packColor(...[1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16))));
   return paintCells(maps[0], (i) => {
@@ -66,7 +66,7 @@ function paintHighest(maps, colors) {
   });
 }
 
-/** A picture without its colours, which would mix with those laid over it. */
+/** Removes a picture's colours, which would mix with those laid over it. */
 function makeGrey(picture) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
@@ -79,8 +79,8 @@ function makeGrey(picture) {
 }
 
 /**
- * A picture of `width` by `height` (of the network's image) at the resolution of the screen, with
- * `cells`, painted from `map`, over it. Returns the context and its pixels per pixel of the image.
+ * Draws a picture of `width` by `height` (of the network's input) at the resolution of the screen,
+ * and `cells`, painted from `map`, over it. Returns the context and its pixels per input pixel.
  */
 function drawPicture(canvas, picture, { width, height }, cells = null, map = null, opacity = 1) {
   const pixels = Math.max(1, Math.round(canvas.clientWidth * (window.devicePixelRatio || 1)));
@@ -99,7 +99,7 @@ function drawPicture(canvas, picture, { width, height }, cells = null, map = nul
   return { context, scale };
 }
 
-/** A box around the cell of a feature map that a point falls into. */
+/** Draws a box around the cell of a feature map that contains a point. */
 function drawCellBox({ context, scale }, point, grid) {
   const { row, column } = cellAt(point, grid);
   const width = (grid.covered[1] / grid.columns) * scale;

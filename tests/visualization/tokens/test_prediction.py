@@ -1,4 +1,4 @@
-"""Whatever a Detectron2 model predicts stands beside its tokens."""
+"""Predictions of all kinds of Detectron2 models are drawn."""
 
 import numpy as np
 import pytest
@@ -6,21 +6,21 @@ import torch
 from detectron2.data import Metadata
 from detectron2.structures import Boxes, Instances
 
-from vt_seg.visualization.tokens.predictions import read_prediction
+from vt_seg.visualization.tokens.prediction import read_prediction
 
 IMAGE = np.full((60, 80, 3), 90, np.uint8)
 
 
 def test_semantic_segmentation():
-    scores = torch.zeros(2, 60, 80)
-    scores[1, :, 40:] = 1
+    logits = torch.zeros(2, 60, 80)
+    logits[1, :, 40:] = 1
     metadata = Metadata(stuff_classes=["sea", "sand"], stuff_colors=[(0, 0, 255), (255, 200, 0)])
-    got = read_prediction({"sem_seg": scores}, IMAGE, metadata)
-    assert (got.labels[:, :40] == 0).all() and (got.labels[:, 40:] == 1).all()
-    from_labels = read_prediction({"sem_seg": scores.argmax(0).byte()}, IMAGE, metadata)
+    got = read_prediction({"sem_seg": logits}, IMAGE, metadata)
+    np.testing.assert_array_equal(got.labels, logits[1])
+    from_labels = read_prediction({"sem_seg": logits.argmax(0).byte()}, IMAGE, metadata)
     assert (from_labels.labels == got.labels).all()
     assert (from_labels.picture == got.picture).all()
-    assert got.classes == ("sea", "sand") and got.top == ()
+    assert (got.classes, got.top) == (("sea", "sand"), ())
     left, right = np.split(got.picture.reshape(-1, got.picture.shape[1], 3), 2, axis=1)
     assert left[..., 2].mean() > left[..., 0].mean() + 50
     assert right[..., 0].mean() > right[..., 2].mean() + 50
@@ -34,8 +34,8 @@ def test_classification():
     np.testing.assert_allclose(
         [p for _, p in got.top], [np.exp(2) / total, np.exp(1) / total], 1e-6
     )
-    assert got.picture is None and got.labels is None
-    # Three classes of which nobody knows the names.
+    assert (got.picture, got.labels) == (None, None)
+    # Without names classes are numbered.
     got = read_prediction({"logits": logits}, IMAGE, Metadata())
     assert [name for name, _ in got.top] == ["class 1", "class 2", "class 0"]
 
@@ -46,7 +46,8 @@ def test_instances():
     instances.scores, instances.pred_classes = torch.tensor([0.9]), torch.tensor([0])
     got = read_prediction({"instances": instances}, IMAGE, Metadata(thing_classes=["boat"]))
     changed = np.argwhere((got.picture != IMAGE).any(-1))
-    assert changed.min(0).tolist()[0] <= 10 and changed.max(0).tolist()[0] >= 39
+    assert changed[:, 0].min() <= 10
+    assert changed[:, 0].max() >= 39
     assert got.labels is None
 
 
@@ -63,12 +64,12 @@ def test_panoptic():
         thing_classes=[],
         thing_colors=[],
     )
-    # A panoptic model gives all three; the one picture that holds them all is taken.
+    # A panoptic model gives all three predictions; the panoptic picture is taken.
     got = read_prediction({"panoptic_seg": (segments, infos), "sem_seg": None}, IMAGE, metadata)
     assert got.picture[:, :35, 2].mean() > got.picture[:, :35, 0].mean() + 50
     assert got.picture[:, 45:, 0].mean() > got.picture[:, 45:, 2].mean() + 50
 
 
-def test_nothing_to_draw():
+def test_unknown_output_is_refused():
     with pytest.raises(ValueError, match=r"predicts \['depth'\]"):
         read_prediction({"depth": 1}, IMAGE, Metadata())

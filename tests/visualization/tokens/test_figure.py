@@ -1,20 +1,20 @@
-"""Each map lies over its own part of the image, in its own colours."""
+"""Each map lies over its part of the image, in its colours."""
 
 import numpy as np
 
-from tests.visualization.tokens.token_studies import level, study
+from tests.visualization.tokens.synthetic_analyses import analysis, level
+from vt_seg.visualization.tokens import Prediction, token_figure
 from vt_seg.visualization.tokens.colors import heat_palette, token_palette
-from vt_seg.visualization.tokens.figure import stretch, token_figure
-from vt_seg.visualization.tokens.predictions import Prediction
+from vt_seg.visualization.tokens.figure import stretch
 
-# The grid as documented: cells 160 wide (here 120 high) under captions of 32, gaps of 8; image and
-# prediction twice as wide (and here high) stand above the first heading of 46.
+# Cells are 160 wide (here 120 high) under captions of 32, with gaps of 8; image and prediction,
+# twice as wide (and here high), stand above the first heading of 46.
 CELL, CAPTION, GAP, HEADING = (120, 160), 32, 8, 46
 FIRST_ROW = CAPTION + 2 * CELL[0] + HEADING
 
 
 def cell(figure, row, column, top=FIRST_ROW):
-    """A cell's picture without its frame."""
+    """Return a cell's picture without its frame."""
     y, x = top + row * (CAPTION + CELL[0]) + CAPTION, column * (CELL[1] + GAP)
     return figure[y : y + CELL[0], x : x + CELL[1]][8:-8, 8:-8].astype(float)
 
@@ -27,7 +27,7 @@ def test_cells_are_stretched_over_what_they_cover():
     assert drawn.tolist() == [[0, 0, 1, 1, 2]] * 2 + [[3, 3, 4, 4, 5]] * 2
 
 
-def test_one_level():
+def test_attention_and_shares_of_one_level():
     attention = np.zeros((1, 2, 6, 8), np.float32)
     attention[:, 0, :, :4] = 2  # the left half
     attention[:, 1, :3] = 2  # the upper half
@@ -35,7 +35,7 @@ def test_one_level():
     reads[:, 0, :, :4], reads[:, 1, :, :4] = 0.9, 0.1
     reads[:, 0, :, 4:], reads[:, 1, :, 4:] = 0.2, 0.8
     one = level(tokens=2, attention=attention, reads=reads)
-    figure = token_figure(study(one))
+    figure = token_figure(analysis(one))
     assert figure.shape == (FIRST_ROW + 2 * (CAPTION + CELL[0]), 900, 3)
 
     red, blue = heat_palette()[[255, 0]].astype(float)
@@ -48,7 +48,7 @@ def test_one_level():
         assert high[..., 0].mean() > high[..., 2].mean() + 50
         assert low[..., 2].mean() > low[..., 0].mean() + 50
 
-    # Most read: token 1 on the left, 2 on the right, in the colours of their frames.
+    # Token 1 is read most on the left, 2 on the right; they have the colours of their frames.
     first, second = token_palette(2).astype(float)
     left, right = np.split(cell(figure, 1, 0), 2, axis=1)
     for picture, color in ((left, first), (right, second)):
@@ -61,19 +61,19 @@ def test_one_level():
     assert right[..., 2].mean() > right[..., 0].mean() + 50
 
 
-def test_many_tokens_many_layers():
+def test_many_tokens_and_a_layer_without_projector():
     without = level(layer=1, tokens=10, reads=None, read_names=())
     own = level(layer=2, tokens=10)
-    figure = token_figure(study(without, own))
+    figure = token_figure(analysis(without, own))
     row = CAPTION + CELL[0]
-    # Ten tokens are two rows; the layer without a projector has no rows of readers.
+    # Ten tokens take two rows; the layer without a projector has no rows of readers.
     assert figure.shape == (FIRST_ROW + 2 * row + HEADING + 4 * row, 9 * 160 + 8 * 8, 3)
-    assert (cell(figure, 1, 0) == 255).all() and (cell(figure, 1, 3) == 255).all()
-    assert not (cell(figure, 1, 2) == 255).all()
+    assert [(cell(figure, 1, column) == 255).all() for column in (0, 2, 3)] == [True, False, True]
 
 
-def test_classifier():
-    figure = token_figure(study(prediction=Prediction(top=(("star", 0.9), ("ring", 0.1)))))
-    # Dark text right of the image, nothing in place of a predicted picture.
+def test_classes_of_a_classifier_stand_next_to_the_image():
+    figure = token_figure(analysis(prediction=Prediction(top=(("star", 0.9), ("ring", 0.1)))))
+    # There is dark text right of the image, and no picture.
     text = figure[: 2 * CELL[0], 2 * CELL[1] :]
-    assert (text < 100).any() and (text[80:] == 255).all()
+    assert (text < 100).any()
+    assert (text[80:] == 255).all()

@@ -1,4 +1,4 @@
-"""Maps belong to the image, not to its padding, and say so in pixels."""
+"""Maps are cropped to the image, and their extent is given in pixels."""
 
 import numpy as np
 import pytest
@@ -6,18 +6,18 @@ import torch
 from detectron2.data import Metadata
 from detectron2.modeling import build_model
 
-from tests.small_configs import small_cfg
-from vt_seg.visualization import TokenMaps, study_tokens
-from vt_seg.visualization.tokens.study import cell_size, level_maps
+from tests.small_configs import PYRAMID, small_cfg
+from vt_seg.visualization.tokens import TokenMaps, analyze_tokens
+from vt_seg.visualization.tokens.analysis import cell_size, level_maps
 
 CLASSES = Metadata(stuff_classes=[f"class{i}" for i in range(5)])
 
 
-def study(cfg, size, **record):
+def analyze(cfg, size, **record):
     torch.manual_seed(0)
     model = build_model(cfg).eval()
     record = {"image": torch.randint(256, (3, *size), dtype=torch.uint8), **record}
-    return record, study_tokens(model, record, name="x.jpg", image_format="BGR", metadata=CLASSES)
+    return record, analyze_tokens(model, record, name="x.jpg", image_format="BGR", metadata=CLASSES)
 
 
 def captured(attention, reads=None):
@@ -32,7 +32,7 @@ def captured(attention, reads=None):
         (128, 4, 32),
         (40, 2, 32),
         (1199, 38, 32),
-        (100, 30, 100 / 30),  # no stride: stretched
+        (100, 30, 100 / 30),  # no stride fits: the map is stretched
     ],
 )
 def test_cell_size(pixels, cells, side):
@@ -48,20 +48,21 @@ def test_padding_is_cut_off():
     assert one.attention.shape == (1, 1, 5, 7)
     assert one.covered == (40, 56)
     # 0.75 of the attention on one of 64 cells; the softmax ran over the padding too.
-    assert one.attention[0, 0, 4, 6] == 48 and one.attention.sum() == 48
+    assert one.attention[0, 0, 4, 6] == 48
+    assert one.attention.sum() == 48
     assert one.inside.tolist() == [0.75]
     assert (one.stack, one.names, one.reads) == ("neck", ("res3/1",), None)
 
 
 def test_attention_that_is_not_finite_is_refused():
     attention = torch.full((1, 1, 1, 4, 4), float("nan"))
-    with pytest.raises(ValueError, match="neck.stack, layer 1, res3: .* training that diverged"):
+    with pytest.raises(ValueError, match=r"neck\.stack, layer 1, res3: .* training that diverged"):
         level_maps(captured(attention), (4, 4), (4, 4))
 
 
-def test_a_head_reads_the_image_without_padding():
-    record, seen = study(small_cfg(), (40, 72), height=400, width=720)
-    # The image as the network saw it (BGR in the config), and the prediction at that size.
+def test_head_works_on_the_image_without_padding():
+    record, seen = analyze(small_cfg(), (40, 72), height=400, width=720)
+    # The network's input is BGR, and the prediction has its size.
     np.testing.assert_array_equal(
         seen.image_rgb, record["image"].permute(1, 2, 0).numpy()[..., ::-1]
     )
@@ -80,23 +81,22 @@ def test_a_head_reads_the_image_without_padding():
         np.testing.assert_allclose(one.reads.sum(1), 1, rtol=1e-5)
 
 
-def test_a_backbone_pads_to_its_stride():
-    cfg = small_cfg()
-    cfg.MODEL.BACKBONE.NAME = "build_resnet_vt_fpn_backbone"
+def test_backbone_pads_to_its_stride():
+    cfg = small_cfg("MODEL.BACKBONE.NAME", "build_resnet_vt_fpn_backbone")
     cfg.MODEL.SEM_SEG_HEAD.NAME = "SemSegFPNHead"
-    cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = ["p2", "p3", "p4", "p5"]
-    _, seen = study(cfg, (40, 72))
+    cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = PYRAMID
+    _, seen = analyze(cfg, (40, 72))
     # Padded to 64 x 96: of 16 x 24 cells at stride 4, 10 x 18 begin in the image.
     fine, *_, coarse = seen.maps
     assert (fine.level, coarse.level) == ("res2", "res5")
-    assert fine.attention.shape == (1, 4, 10, 18) and fine.covered == (40, 72)
-    assert coarse.attention.shape == (1, 4, 2, 3) and coarse.covered == (64, 96)
+    assert (fine.attention.shape, fine.covered) == ((1, 4, 10, 18), (40, 72))
+    assert (coarse.attention.shape, coarse.covered) == ((1, 4, 2, 3), (64, 96))
     np.testing.assert_allclose(fine.inside, fine.attention[0].sum((-2, -1)) / (16 * 24), rtol=1e-5)
 
 
-def test_a_warped_image_is_shown_on_its_canvas():
-    cfg = small_cfg()
-    cfg.MODEL.META_ARCHITECTURE = "UnwarpingSemanticSegmentor"
+def test_warped_image_is_shown_on_its_canvas():
+    cfg = small_cfg("MODEL.META_ARCHITECTURE", "UnwarpingSemanticSegmentor")
     warp = np.array([[0.5, 0, 4], [0, 0.5, 0]])
-    _, seen = study(cfg, (32, 32), height=64, width=48, warp=warp)
-    assert seen.image_rgb.shape == (32, 32, 3) and seen.prediction.labels.shape == (32, 32)
+    _, seen = analyze(cfg, (32, 32), height=64, width=48, warp=warp)
+    assert seen.image_rgb.shape == (32, 32, 3)
+    assert seen.prediction.labels.shape == (32, 32)

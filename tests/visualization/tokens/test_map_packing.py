@@ -1,4 +1,4 @@
-"""What the page unpacks is what was packed."""
+"""Packed maps come back from the bytes of a page."""
 
 import base64
 import zlib
@@ -6,12 +6,12 @@ import zlib
 import numpy as np
 import pytest
 
-from tests.visualization.tokens.token_studies import level
-from vt_seg.visualization.tokens.packing import MapPack, pack_layers, shrink
+from tests.visualization.tokens.synthetic_analyses import level
+from vt_seg.visualization.tokens.map_packing import MapPack, pack_layers, shrink
 
 
 def unpack(packed, entry):
-    """As token_page_maps.js does: value = low + byte / 255 * (high - low)."""
+    """Unpack maps as page_maps.js does."""
     content = np.frombuffer(zlib.decompress(base64.b64decode(packed)), np.uint8)
     count, rows, columns = entry["size"]
     steps = content[entry["at"] :][: count * rows * columns].reshape(count, rows, columns)
@@ -31,11 +31,12 @@ def test_values_come_back_within_half_a_step():
     for head, entry in enumerate(first["reads"]["heads"]):
         step = np.ptp(one.reads[head], axis=(1, 2)).max() / 255
         np.testing.assert_allclose(unpack(packed, entry), one.reads[head], atol=0.51 * step)
-    # With one head the average is all there is.
-    assert second["attention"]["heads"] is None and second["attention"]["mean"]["size"] == [3, 3, 4]
+    # A single head is its average.
+    assert second["attention"]["heads"] is None
+    assert second["attention"]["mean"]["size"] == [3, 3, 4]
 
 
-def test_labels():
+def test_label_maps_are_packed_in_16_bits():
     labels = np.array([[0, 1], [300, 65535]])
     packed, _, where = pack_layers([[level()]], labels, 1_000_000)
     content = zlib.decompress(base64.b64decode(packed))
@@ -43,14 +44,14 @@ def test_labels():
     assert np.frombuffer(content[where["at"] :][:8], "<u2").tolist() == [0, 1, 300, 65535]
 
 
-def test_large_maps_become_averages():
+def test_large_maps_are_averaged_over_areas():
     maps = np.arange(2 * 6 * 8, dtype=np.float32).reshape(2, 6, 8)
     by_hand = maps.reshape(2, 3, 2, 4, 2).mean((2, 4))
     np.testing.assert_allclose(shrink(maps, 4), by_hand)
     assert shrink(maps, 8) is maps
 
 
-def test_layers_that_do_not_fit_get_coarser_and_then_are_refused():
+def test_maps_that_do_not_fit_get_coarser_and_are_refused_at_last():
     random = np.random.default_rng(0)
     noise = level(attention=random.random((4, 3, 96, 128)), reads=None, read_names=())
     fine, ((one,),), _ = pack_layers([[noise]], None, 1_000_000)
@@ -59,12 +60,13 @@ def test_layers_that_do_not_fit_get_coarser_and_then_are_refused():
     small, ((one,),), _ = pack_layers([[noise]], None, 20_000)
     assert len(small) <= 20_000 < len(fine)
     # 3 * 60 * 80 bytes of noise, 4 / 3 of them in base64.
-    assert one["attention"]["mean"]["size"] == [3, 60, 80] and one["attention"]["heads"] is None
+    assert one["attention"]["mean"]["size"] == [3, 60, 80]
+    assert one["attention"]["heads"] is None
     with pytest.raises(ValueError, match="1 VT layers do not fit into a page of 100 bytes"):
         pack_layers([[noise]], None, 100)
 
 
-def test_offsets():
+def test_offsets_are_in_bytes():
     pack = MapPack()
-    assert pack.add(np.zeros(3, np.uint8)) == 0 and pack.add(np.zeros(2, np.uint16)) == 3
-    assert pack.add(np.zeros(1, np.uint8)) == 3 + 2 * 2
+    arrays = np.zeros(3, np.uint8), np.zeros(2, np.uint16), np.zeros(1, np.uint8)
+    assert [pack.add(array) for array in arrays] == [0, 3, 3 + 2 * 2]

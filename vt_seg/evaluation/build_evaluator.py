@@ -1,0 +1,63 @@
+"""The evaluator that a dataset's metadata asks for."""
+
+import os
+
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import (
+    COCOEvaluator,
+    COCOPanopticEvaluator,
+    DatasetEvaluator,
+    DatasetEvaluators,
+)
+
+from vt_seg.config import require_vt_seg_keys
+from vt_seg.files.paths_below import path_below
+
+from .classification_evaluator import ClassificationEvaluator
+from .segmentation_evaluator import SegmentationEvaluator
+
+_EVALUATORS: dict[str, tuple[type[DatasetEvaluator], ...]] = {
+    "sem_seg": (SegmentationEvaluator,),
+    "coco": (COCOEvaluator,),
+    "coco_panoptic_seg": (SegmentationEvaluator, COCOEvaluator, COCOPanopticEvaluator),
+    "classification": (ClassificationEvaluator,),
+}
+
+
+def build_evaluator(
+    cfg: CfgNode, dataset_name: str, output_folder: str | None = None
+) -> DatasetEvaluator:
+    """Return the evaluator for the dataset's metadata key ``evaluator_type``.
+
+    Args:
+        cfg: ``TEST.SEM_SEG``, ``DATASETS.TEST`` and ``OUTPUT_DIR`` are read.
+        dataset_name: A registered dataset.
+        output_folder: Where predictions and results go. The default is ``OUTPUT_DIR/inference``,
+            with a folder for each dataset in it where ``DATASETS.TEST`` names several.
+
+    Raises:
+        ValueError: If the metadata name no evaluator or an unknown one, or if the results of one
+            of several test sets would lie outside of ``inference``, as its name contains "..".
+    """
+    require_vt_seg_keys(cfg, "TEST.SEM_SEG")
+    if not output_folder:
+        output_folder = os.path.join(cfg.OUTPUT_DIR, "inference")
+        if len(cfg.DATASETS.TEST) > 1:
+            output_folder = path_below(output_folder, dataset_name, "DATASETS.TEST")
+    kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
+    if kind not in _EVALUATORS:
+        raise ValueError(
+            f"Dataset {dataset_name} has evaluator_type {kind!r} in its metadata; known are "
+            f"{', '.join(_EVALUATORS)}. For semantic segmentation set "
+            f'MetadataCatalog.get("{dataset_name}").set(evaluator_type="sem_seg").'
+        )
+
+    evaluators = []
+    for evaluator in _EVALUATORS[kind]:
+        options = {}
+        if evaluator is SegmentationEvaluator:
+            keys = ("MEAN_OVER", "BOUNDARY_IOU", "PREDICTIONS_JSON")
+            options = {key.lower(): cfg.TEST.SEM_SEG[key] for key in keys}
+        evaluators.append(evaluator(dataset_name, output_dir=output_folder, **options))
+    return evaluators[0] if len(evaluators) == 1 else DatasetEvaluators(evaluators)

@@ -1,0 +1,64 @@
+"""Draw the tokens of image files, as figures and pages in a folder."""
+
+import os
+from collections.abc import Callable, Sequence
+
+from detectron2.data import Metadata
+from torch import nn
+
+from vt_seg.files.atomic_writer import write_atomically
+
+from ..picture_files import Drawn, draw_each, write_picture
+from .analysis import analyze_tokens
+from .capture import capture_tokens
+from .figure import token_figure
+from .page import token_page
+
+
+def draw_tokens(
+    paths: Sequence[str],
+    model: nn.Module,
+    read_record: Callable[[str], dict],
+    metadata: Metadata,
+    output_dir: str,
+    *,
+    image_format: str,
+    config: str,
+    weights: str,
+) -> Drawn:
+    """Write ``<output_dir>/<name>_tokens.png`` and ``.html`` for every image file.
+
+    An image that fails does not stop the others (see `draw_each`). ``read_record`` is the test
+    mapper, from a path to a record with ``image``. ``config`` and ``weights`` are the names of the
+    files, for the page; the other arguments are those of `analyze_tokens`.
+
+    Raises:
+        ValueError: If the model has no VT layer.
+        OSError: If ``output_dir`` cannot be created.
+    """
+    with capture_tokens(model):
+        pass  # A model without tokens is refused once, not for every image.
+
+    def draw(path: str, stem: str) -> list[str]:
+        record = read_record(path)
+        name = os.path.basename(path)
+        analysis = analyze_tokens(
+            model, record, name=name, image_format=image_format, metadata=metadata
+        )
+        height, width = analysis.image_rgb.shape[:2]
+        seen = _by(width, height)
+        if "warp" in record:
+            seen += ", a canvas that the image lies on"
+        elif (record["width"], record["height"]) != (width, height):
+            seen += f", made from {_by(record['width'], record['height'])}"
+        facts = {"Config": config, "Weights": weights, "Network input": seen}
+        page = token_page(analysis, facts).encode()
+        figure = write_picture(token_figure(analysis), f"{stem}.png")
+        write_atomically(f"{stem}.html", page)
+        return [figure, f"{stem}.html"]
+
+    return draw_each(paths, draw, output_dir, "_tokens", "tokens")
+
+
+def _by(width: int, height: int) -> str:
+    return f"{width}\N{MULTIPLICATION SIGN}{height}"
