@@ -11,7 +11,7 @@ from detectron2.structures import ImageList
 from torch import Tensor, nn
 
 from ..config import require_vt_seg_keys
-from ..layers.inference import has_hooks
+from ._legacy_inference import has_hooks
 from .logit_map import LogitMap
 from .output_choice import OutputChoice
 from .vt_fpn_head import VTFPNHead

@@ -12,14 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import require_vt_seg_keys
-from ..layers import VTFPN
-from ..layers.inference import is_plain_conv
-from ..layers.spatial_attention import resize_mask
+from ..layers import VTFPN, resize_mask
+from ._legacy_inference import is_plain_conv
 from .average_pooling import average_pool
 from .losses import SegmentationLoss
 from .sem_seg_fpn_loss_head import SemSegFPNLossHead
 from .upsampling import upsample
-from .vt_fpn_neck import build_vt_fpn_neck
+from .vt_config import build_vt_fpn_neck
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -149,7 +148,7 @@ class VTFPNHead(SemSegFPNLossHead):
             Logits ``(N, num_classes, H / common_stride, W / common_stride)``, rounded up.
         """
         take = features.pop if consume else features.__getitem__
-        maps = self.neck((take(name) for name in self.in_features), mask)
+        maps = self.neck([take(name) for name in self.in_features], mask)
         size = tuple(
             -(-side * self.finest_stride // self.common_stride) for side in maps[0].shape[-2:]
         )
