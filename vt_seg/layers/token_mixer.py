@@ -62,7 +62,10 @@ class TokenMixer(nn.Module):
         """Map ``(N, C_T, L)`` to ``(N, C_T, L)``."""
         for branches in (self.relate, self.feed_forward):
             if len(branches):
-                tokens = tokens + self.drop_path(sum([branch(tokens) for branch in branches]))
+                added = 0
+                for branch in branches:
+                    added = added + branch(tokens)
+                tokens = tokens + self.drop_path(added)
         return tokens
 
 
@@ -108,11 +111,10 @@ class TokenAttention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map ``(N, C_T, L)`` to ``(N, C_T, L)``; permuting the tokens permutes the result."""
-        value = tokens if self.value is None else self.value(tokens)
-        query, key, value = (
-            x.unflatten(1, (self.num_heads, -1))
-            for x in (self.query(tokens), self.key(tokens), value)
-        )
+        heads = (self.num_heads, -1)
+        query = self.query(tokens).unflatten(1, heads)
+        key = self.key(tokens).unflatten(1, heads)
+        value = (tokens if self.value is None else self.value(tokens)).unflatten(1, heads)
         logits = query.transpose(2, 3) @ key / math.sqrt(query.shape[2])
         attention = F.softmax(logits, dim=-1)  # (N, heads, L queries, L keys)
         mixed = (value @ attention.transpose(2, 3).to(value.dtype)).flatten(1, 2)

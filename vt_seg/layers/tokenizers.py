@@ -76,6 +76,7 @@ class Tokenizer(nn.Module):
         """
         super().__init__()
         self.num_tokens, self.num_heads = num_tokens, num_heads
+        self.blocks = math.gcd(num_heads, config.pixel_groups)  # of channels, see `pixel_averages`
         is_v1 = config.revision == "v1"
         self.value = None
         if is_v1:
@@ -108,7 +109,7 @@ class Tokenizer(nn.Module):
             Tokens ``(N, C_T, L)``.
         """
         attention = self.attend(x, tokens, mask)
-        new = self.average(x, attention)
+        new = self.values(pixel_averages(x, attention, self.blocks))
         if self.position_encoder is not None:
             position = self.position_encoder(attention, x.shape[-2:], mask)
             new = torch.cat((new, position.to(new.dtype)), dim=1)
@@ -118,9 +119,9 @@ class Tokenizer(nn.Module):
         """Return the attention ``(N, heads, L, H * W)`` of the tokens to be made."""
         raise NotImplementedError
 
-    def average(self, x: Tensor, attention: Tensor) -> Tensor:
-        """Return averages ``(N, C, L)`` of the values under an attention of one head."""
-        averages = pixel_averages(x, attention, 1)[:, 0].transpose(1, 2)
+    def values(self, averages: Tensor) -> Tensor:
+        """Return the values ``(N, C, L)`` of averages ``(N, 1, L, C)`` of the map."""
+        averages = averages[:, 0].transpose(1, 2)
         return averages if self.value is None else self.value(averages)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -261,7 +262,7 @@ class RecurrentTokenizer(Tokenizer):
         self.attention = SpatialSoftmax()
 
     def _value_conv(self, channels: int, groups: int) -> nn.Conv2d:
-        # Each head has an attention, and so averages, of its own: see `average`.
+        # Each head has an attention, and so averages, of its own: see `values`.
         return nn.Conv2d(channels, channels, 1, groups=groups, bias=False)
 
     def forward(
@@ -301,10 +302,8 @@ class RecurrentTokenizer(Tokenizer):
             filters = weight_into_filters(self.key.weight, query, self.key.groups)
         return self.attention(pixel_logits(filters, x), mask)
 
-    def average(self, x: Tensor, attention: Tensor) -> Tensor:
-        """Return averages ``(N, C, L)`` of the values, each head's channels under its attention."""
+    def values(self, averages: Tensor) -> Tensor:
+        """Return the values ``(N, C, L)`` of each head's averages ``(N, heads, L, C / blocks)``."""
         if self.value is None:
-            return super().average(x, attention)
-        blocks = math.gcd(self.num_heads, self.value.groups)
-        averages = pixel_averages(x, attention, blocks)
+            return super().values(averages)
         return weight_onto_averages(self.value.weight, averages, self.value.groups)
