@@ -154,8 +154,7 @@ def _write(pixels: Tensor, filters: Tensor, value: Tensor) -> None:
     weight = filters.reshape(heads * num_tokens, width, 1, 1)
     # Grouped 1x1 convolutions of channels-last maps beat batched products of small matrices.
     logits = F.conv2d(pixels.T[None, :, None], weight, groups=pixels.shape[1] // width)
-    low, high = logits.aminmax()
-    if -MAX_EXPONENT < low and high < MAX_EXPONENT:
+    if logits.amin() > -MAX_EXPONENT and logits.amax() < MAX_EXPONENT:
         share = logits.exp_()
         # Sums over the tokens, each as often as there are tokens: a softmax over a last dimension
         # of 8 is ten times slower.
