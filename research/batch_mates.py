@@ -32,7 +32,7 @@ from torch.nn import functional as F
 from vt_seg.checkpoint.input_convention import input_convention
 from vt_seg.engine import SegmentationCheckpointer, adapt_to_machine, load_cfg, use_trained_weights
 from vt_seg.engine.data_loaders import build_mapper
-from vt_seg.layers.spatial_attention import resize_mask
+from vt_seg.layers import resize_mask
 from vt_seg.modeling import VTFPNHead, vt_fpn_head
 from vt_seg.inference import LogitMap
 from vt_seg.modeling.padding_aware_segmentor import padding_mask

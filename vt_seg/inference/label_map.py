@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vt_seg.modeling import Size
+from vt_seg.layers import Size
 
 # Logits interpolated at a time: as many as a CPU's caches hold. A GPU needs more to be busy.
 STRIP_LOGITS = {"cpu": 2**20}
