@@ -9,8 +9,7 @@ import torch
 from detectron2.modeling.postprocessing import sem_seg_postprocess
 from torch.nn import functional as F
 
-from vt_seg.inference import LogitMap
-from vt_seg.inference import label_map
+from vt_seg.inference import LogitMap, label_map
 from vt_seg.modeling import upsample
 from vt_seg.modeling.unwarping_segmentor import unwarp
 

@@ -112,6 +112,24 @@ def test_predictions_are_those_of_the_plain_model(name, classes, seed):
         assert_same_predictions(model.double(), batch, 1e-9)
 
 
+@pytest.mark.parametrize("common_stride", [2, 4, 8, 16, 32])
+@pytest.mark.parametrize("num_classes", [5, 40])  # fewer and more than the 32 channels before
+@pytest.mark.parametrize("sizes", [(20, 10, 5, 3), (19, 9, 4, 2)], ids=["ceil", "floor"])
+def test_the_order_of_sums_and_upsampling_changes_nothing(common_stride, num_classes, sizes):
+    """At any common stride, also of maps of a backbone that rounds down, which are stretched."""
+    keys = ["MODEL.SEM_SEG_HEAD.COMMON_STRIDE", common_stride]
+    model = make_model(*keys, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", num_classes).double()
+    shapes = model.backbone.output_shape()
+    features = {
+        name: torch.randn(2, shapes[name].channels, side, side + 1, dtype=torch.float64)
+        for name, side in zip(RES, sizes, strict=True)
+    }
+    expected = model.sem_seg_head.layers(features)
+    logits = optimize(model).segmentor.sem_seg_head(features)
+    assert features == {}  # they can be freed
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-9 * float(expected.abs().max()))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_resized_and_warped_outputs_and_mixed_sizes_are_those_of_the_plain_model(kind):
     model = make_model(kind=kind).double()
@@ -215,7 +233,7 @@ class LoRA(nn.Module):
 def test_models_that_are_no_semantic_segmentors_are_refused():
     with pytest.raises(ValueError, match=r"takes semantic segmentors \(.*\), not Linear"):
         optimize(nn.Linear(1, 1))
-    with pytest.raises(ValueError, match="knows the heads VTFPNHead, .*, not DoublingHead"):
+    with pytest.raises(ValueError, match=r"knows the heads VTFPNHead, .*, not DoublingHead"):
         optimize(make_model("MODEL.SEM_SEG_HEAD.NAME", "DoublingHead"))
 
 
