@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.ops import FrozenBatchNorm2d as TorchvisionFrozenBatchNorm2d
 
+from vt_seg.layers import VTFPN
 from vt_seg.modeling import (
     PaddingAwareSegmentor,
     UnwarpingSemanticSegmentor,
@@ -19,6 +20,7 @@ from vt_seg.modeling import (
 )
 
 from .head import HEADS, OptimizedHead
+from .neck import OptimizedVTFPN
 from .segmentor import OptimizedSegmentor
 
 SEGMENTORS = (PaddingAwareSegmentor, UnwarpingSemanticSegmentor, SemanticSegmentor)
@@ -57,9 +59,11 @@ def optimize(model: nn.Module) -> OptimizedSegmentor:
     segmentor = _copy_with_shared_weights(model).eval()
     with torch.no_grad():
         _fold_batch_norms(segmentor)
-    if (
-        segmentor.device.type == "cpu"
-    ):  # whose convolutions are faster so, by a factor on large maps
+    for module in list(segmentor.modules()):
+        for name, child in module.named_children():
+            if type(child) is VTFPN:
+                setattr(module, name, OptimizedVTFPN(child))
+    if segmentor.device.type == "cpu":  # its convolutions of large maps are faster so, by a factor
         segmentor.to(memory_format=torch.channels_last)
     head = segmentor.sem_seg_head
     segmentor.sem_seg_head = OptimizedHead(head, getattr(head, "neck", None))
