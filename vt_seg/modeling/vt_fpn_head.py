@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import require_vt_seg_keys
-from ..layers import VTFPN, resize_mask
+from ..layers import VTFPN, Size, resize_mask
 from .losses import SegmentationLoss, segmentation_loss
-from .resampling import Size, average_pool, ceil_div, upsample
+from .resampling import average_pool, ceil_div, upsample
 from .vt_config import build_vt_fpn_neck
 
 
