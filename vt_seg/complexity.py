@@ -19,9 +19,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vt_seg.engine.data_loaders import is_classifier
+from vt_seg.layers import Size
 from vt_seg.modeling.norm_layers import NORM_LAYERS
-
-Size = tuple[int, int]
 
 
 def _baddbmm_flops(_: torch.Size, a: torch.Size, b: torch.Size, **__: object) -> int:

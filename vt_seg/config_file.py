@@ -13,6 +13,7 @@ from fvcore.common.config import BASE_KEY
 
 from vt_seg.files.regular_files import require_regular_file
 
+from .config import adopt_renamed_keys
 from .config_keys import flat_keys
 
 _UNKNOWN_KEY = re.compile(r"Non-existent config key: (.+)")
@@ -45,6 +46,7 @@ def merge_config_file(cfg: CfgNode, path: str) -> None:
     with _errors_in_sentences(cfg, path):
         _CheckedFiles.load_yaml_with_base(path)
         cfg.merge_from_file(path, allow_unsafe=False)
+        adopt_renamed_keys(cfg)
 
 
 def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
@@ -64,6 +66,7 @@ def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
             raise ValueError(f"{key} {value}: {_no_such_key(known, key)}")
         with _errors_in_sentences(cfg, f"{key} {value}"):
             cfg.merge_from_list([key, value])
+            adopt_renamed_keys(cfg)
 
 
 def read_yaml(path: str) -> Any:

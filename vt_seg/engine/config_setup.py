@@ -16,7 +16,7 @@ from vt_seg.config import add_vt_seg_config
 from vt_seg.config_file import merge_config_file, merge_overrides
 from vt_seg.data import register_from_config
 from vt_seg.modeling import PaddingAwareSegmentor
-from vt_seg.modeling.output_choice import check_output
+from vt_seg.modeling.padding_aware_segmentor import check_output
 
 from .config_check import check_config, check_has_datasets, check_output_folder
 from .dataset_check import check_datasets, check_labelled

@@ -20,9 +20,9 @@ from vt_seg.data.mapper import common_flip_pairs
 from vt_seg.evaluation import SegmentationEvaluator, build_evaluator
 from vt_seg.files.atomic_writer import remove_unfinished
 from vt_seg.files.paths_below import path_below
+from vt_seg.inference import SemanticSegmentorWithTTA, at_original_size
 from vt_seg.modeling import ImageClassifier, add_stochastic_depth
 from vt_seg.modeling.label_output import label_output
-from vt_seg.modeling.test_time_augmentation import SemanticSegmentorWithTTA, at_original_size
 
 from .checkpoint_hook import CheckpointHook
 from .class_weights import with_class_weights

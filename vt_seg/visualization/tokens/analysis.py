@@ -10,12 +10,10 @@ import torch
 from detectron2.data import Metadata
 from detectron2.data.detection_utils import convert_image_to_rgb
 
-from vt_seg.layers.spatial_attention import map_stride
+from vt_seg.layers import Size, map_stride
 
 from .capture import Origins, TokenMaps, capture_tokens
 from .prediction import Prediction, read_prediction
-
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
