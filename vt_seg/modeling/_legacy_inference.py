@@ -1,4 +1,4 @@
-"""What `VTFPNHead` and `PaddingAwareSegmentor` ask of modules until `vt_seg.inference` replaces it."""
+"""Questions of `VTFPNHead` and `PaddingAwareSegmentor`, until `vt_seg.inference` replaces them."""
 
 from torch import nn
 
