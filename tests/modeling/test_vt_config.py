@@ -137,7 +137,7 @@ def test_necks_of_all_kinds_train(tokenizer, mixer, revision):
         ({"TOKENIZER": "recurrent"}, "cannot be the first.*filter, pooling or clustering"),
         ({"NUM_LAYERS": 1, "PROJECTOR": False}, "projector=False would change nothing"),
         ({"RECURRENT": False, "PROJECTOR": False}, "would reach nothing"),
-        ({"NUM_LAYERS": -1}, "-1 VT layers"),
+        ({"NUM_LAYERS": -1}, "num_layers -1"),
         ({"MIXER": "mlp"}, "mixer 'mlp'.*transformer.*graph_conv.*none"),
         ({"PIXEL_GROUPS": 5}, "pixel_groups 5 does not divide 32 channels"),
         ({"POSITION_SIZE": 7}, "position size 7"),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .clustering import ClusteringTokenizer
-from .config import NormFactory, VTConfig
+from .config import NormFactory, VTConfig, refuse_if
 from .masks import level_masks
 from .projector import Projector
 from .token_mixer import TokenMixer
@@ -23,8 +23,7 @@ class VisualTransformer(nn.Module):
     """One VT: extracts tokens from feature maps, relates them, and writes them back.
 
     It works on a pyramid of maps, each with its own tokenizer and projector and all with one mixer
-    (v1 Sec. 4.2); VT-ResNet's single map is a pyramid of one. Blocks cascade: each takes the maps
-    and tokens of the one before (:class:`VisualTransformerStack`).
+    (v1 Sec. 4.2); VT-ResNet's single map is a pyramid of one.
 
     Attributes:
         num_tokens: L of each level.
@@ -102,8 +101,8 @@ class VisualTransformer(nn.Module):
             return list(maps), tokens
         read = tokens if self.projector_reads == "own" else [mixed] * len(tokens)
         written = []
-        for projector, x, level_tokens in zip(self.projectors, maps, read, strict=True):
-            written.append(projector(x, level_tokens))
+        for level, projector in enumerate(self.projectors):
+            written.append(projector(maps[level], read[level]))
         return written, tokens
 
 
@@ -132,8 +131,8 @@ class VisualTransformerStack(nn.Module):
         Args:
             in_channels: C, channels of every map.
             num_levels: number of maps.
-            config: of the Visual Transformers.
-            norm: makes a norm over ``(N, channels, H, W)``; None for none.
+            config: hyper-parameters.
+            norm: makes the norms.
             tokens_only: the maps are not wanted, so the last block writes nothing back (as the
                 paper's counts for classification have it).
 
@@ -142,14 +141,15 @@ class VisualTransformerStack(nn.Module):
                 what is wanted without effect.
         """
         super().__init__()
-        if tokens_only and config.num_layers < 1:
-            raise ValueError("0 VT layers: at least 1 are needed, for tokens")
-        if not (config.projector or tokens_only) and config.num_layers == 1:
-            raise ValueError(
-                "projector=False would change nothing: the only layer's projector is what brings "
-                "tokens to the pixels. Use projector=True or more layers (VT-FPN without tokens "
-                "has num_layers=0)"
-            )
+        refuse_if(
+            tokens_only and config.num_layers == 0, "num_layers 0: at least 1 is needed for tokens"
+        )
+        refuse_if(
+            not (config.projector or tokens_only) and config.num_layers == 1,
+            "projector=False would change nothing: the only layer's projector is what brings "
+            "tokens to the pixels. Use projector=True or more layers (VT-FPN without tokens "
+            "has num_layers=0)",
+        )
         last = config.num_layers - 1
         self.blocks = nn.ModuleList(
             VisualTransformer(
@@ -166,18 +166,17 @@ class VisualTransformerStack(nn.Module):
     def forward(
         self, maps: Sequence[Tensor], mask: Tensor | None = None
     ) -> tuple[list[Tensor], list[Tensor] | None]:
-        """Run the blocks.
+        """Run the blocks; each takes the maps and tokens of the one before.
 
         Args:
             maps: one feature map ``(N, C, H_i, W_i)`` per level.
-            mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
-                where a pixel is real; None if all are.
+            mask: see :meth:`VisualTransformer.forward`.
 
         Returns:
-            The maps, as they came in size, and the last block's tokens ``(N, C_T, L_i)`` per level
+            The maps ``(N, C, H_i, W_i)`` and the last block's tokens ``(N, C_T, L_i)`` per level
             (None without blocks).
         """
-        maps, tokens = list(maps), None
+        outputs, tokens = list(maps), None
         for block in self.blocks:
-            maps, tokens = block(maps, tokens, mask)
-        return maps, tokens
+            outputs, tokens = block(outputs, tokens, mask)
+        return outputs, tokens
