@@ -49,7 +49,7 @@ class VisualTransformer(nn.Module):
             in_channels: C, channels of every feature map, kept.
             num_levels: number of maps.
             config: of the Visual Transformers.
-            norm: makes a norm over ``(N, channels, H, W)``; None for none.
+            norm: makes the norms of all parts.
             recurrent: whether the tokenizers take their tokens from those of the block before.
             projects: whether the tokens are written back to the maps.
 
@@ -91,19 +91,16 @@ class VisualTransformer(nn.Module):
             ValueError: if the mask has another shape.
         """
         masks = [None] * len(maps) if mask is None else level_masks(mask, maps)
-        new = []
-        for level, tokenizer in enumerate(self.tokenizers):
-            before = None if tokens is None else tokens[level]
-            new.append(tokenizer(maps[level], before, masks[level]))
+        before = [None] * len(maps) if tokens is None else tokens
+        levels = zip(self.tokenizers, maps, before, masks, strict=True)
+        new = [tokenizer(*inputs) for tokenizer, *inputs in levels]
         mixed = self.mixer(torch.cat(new, dim=2))
         tokens = list(mixed.split(self.num_tokens, dim=2))
         if self.projectors is None:
             return list(maps), tokens
         read = tokens if self.projector_reads == "own" else [mixed] * len(tokens)
-        written = []
-        for level, projector in enumerate(self.projectors):
-            written.append(projector(maps[level], read[level]))
-        return written, tokens
+        pairs = zip(self.projectors, maps, read, strict=True)
+        return [projector(*inputs) for projector, *inputs in pairs], tokens
 
 
 class VisualTransformerStack(nn.Module):
@@ -126,15 +123,10 @@ class VisualTransformerStack(nn.Module):
         *,
         tokens_only: bool = False,
     ) -> None:
-        """Create the blocks.
+        """Create the blocks; see :class:`VisualTransformer` for most arguments.
 
-        Args:
-            in_channels: C, channels of every map.
-            num_levels: number of maps.
-            config: hyper-parameters.
-            norm: makes the norms.
-            tokens_only: the maps are not wanted, so the last block writes nothing back (as the
-                paper's counts for classification have it).
+        With ``tokens_only`` the maps are not wanted, so the last block writes nothing back (as the
+        paper's counts for classification have it).
 
         Raises:
             ValueError: if the config does not fit the channels or the number of levels, or leaves
@@ -142,7 +134,7 @@ class VisualTransformerStack(nn.Module):
         """
         super().__init__()
         refuse_if(
-            tokens_only and config.num_layers == 0, "num_layers 0: at least 1 is needed for tokens"
+            tokens_only and config.num_layers < 1, "num_layers 0: at least 1 is needed for tokens"
         )
         refuse_if(
             not (config.projector or tokens_only) and config.num_layers == 1,

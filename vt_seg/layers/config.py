@@ -64,7 +64,7 @@ class VTConfig:
     """
 
     num_layers: int = 1
-    num_tokens: int | tuple[int, ...] | list[int] = 8
+    num_tokens: int | tuple[int, ...] = 8
     token_channels: int = 1024
     num_heads: int = 16
     pixel_groups: int = 16
@@ -82,9 +82,11 @@ class VTConfig:
     revision: str = "v1"
 
     def __post_init__(self) -> None:
-        if isinstance(self.num_tokens, list):
-            object.__setattr__(self, "num_tokens", tuple(self.num_tokens))  # which has a hash
-        fewest_tokens = min(self.tokens_of_levels(None))
+        if isinstance(self.num_tokens, int):
+            fewest_tokens = self.num_tokens
+        else:
+            object.__setattr__(self, "num_tokens", tuple(self.num_tokens))  # of a list, too
+            fewest_tokens = min(self.num_tokens)
         is_cascade, is_v1 = self.num_layers > 1, self.revision == "v1"
         refuse_if(
             self.tokenizer == "recurrent",
@@ -118,17 +120,17 @@ class VTConfig:
             if is_v1:
                 check_divisible(self.token_channels // 2, token_groups=self.token_groups)
 
-    def tokens_of_levels(self, num_levels: int | None) -> list[int]:
-        """Return the number of tokens of each level; None for as many levels as are told apart.
+    def tokens_of_levels(self, num_levels: int) -> list[int]:
+        """Return the number of tokens of each level.
 
         Raises:
             ValueError: if ``num_tokens`` gives numbers for another number of levels.
         """
         if isinstance(self.num_tokens, int):
-            return [self.num_tokens] * (num_levels or 1)
+            return [self.num_tokens] * num_levels
         numbers = list(self.num_tokens)
         refuse_if(
-            num_levels not in (None, len(numbers)),
+            len(numbers) != num_levels,
             f"numbers of tokens {numbers} for {num_levels} levels: give one, or one per level",
         )
         return numbers

@@ -73,7 +73,7 @@ class Tokenizer(nn.Module):
             ValueError: if groups or heads do not divide the channels.
         """
         super().__init__()
-        self.num_tokens, self.num_heads = num_tokens, num_heads
+        self.num_heads = num_heads
         self.blocks = math.gcd(num_heads, config.pixel_groups)  # of channels, see `pixel_averages`
         is_v1 = config.revision == "v1"
         self.value = None
