@@ -70,21 +70,6 @@ def test_each_step_assigns_and_averages_as_scikit_learn_does():
         centroids = after
 
 
-def test_converged_assignments_are_scikit_learns_where_clusters_lie_apart():
-    """Groups that lie far apart; each start is between two, a little nearer to its own."""
-    middles = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64))[0][:, :4]
-    x = middles.repeat_interleave(40, 1)
-    x = x + 0.15 * torch.randn_like(x)
-    start = middles + 0.9 * middles.roll(1, 1)
-    x, start = (x / x.norm(dim=0))[None], (start / start.norm(dim=0))[None]
-    points = pixels(x[0])
-    ours = nearest(points, pixels(spherical_kmeans(x, start, 20)[0]))
-    theirs = sklearns_kmeans(points, pixels(start[0]), 300).labels_
-    assert np.array_equal(ours, theirs)
-    assert np.array_equal(ours, np.repeat(range(4), 40))
-    assert not np.array_equal(nearest(points, pixels(start[0])), ours)  # the start was not enough
-
-
 def test_a_maps_clusters_are_scikit_learns():
     """The whole way from a map: normalised pixels, centroids from the downsampled map."""
     middles = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64))[0][:, :4]

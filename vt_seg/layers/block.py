@@ -81,8 +81,7 @@ class VisualTransformer(nn.Module):
         Args:
             maps: one feature map ``(N, C, H_i, W_i)`` per level, of any sizes.
             tokens: those of the block before, ``(N, C_T, L_i)`` per level; None in the first.
-            mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
-                where a pixel is real; None if all are.
+            mask: of real pixels, see :func:`.level_masks`; None if all are.
 
         Returns:
             The maps ``(N, C, H_i, W_i)`` and the tokens ``(N, C_T, L_i)``, per level.
@@ -162,7 +161,7 @@ class VisualTransformerStack(nn.Module):
 
         Args:
             maps: one feature map ``(N, C, H_i, W_i)`` per level.
-            mask: see :meth:`VisualTransformer.forward`.
+            mask: of real pixels, see :func:`.level_masks`; None if all are.
 
         Returns:
             The maps ``(N, C, H_i, W_i)`` and the last block's tokens ``(N, C_T, L_i)`` per level

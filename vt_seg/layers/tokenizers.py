@@ -58,16 +58,7 @@ class Tokenizer(nn.Module):
         *,
         num_heads: int = 1,
     ) -> None:
-        """Create what all tokenizers share.
-
-        Subclasses have the same arguments, without ``num_heads``.
-
-        Args:
-            in_channels: C.
-            num_tokens: L.
-            config: of the Visual Transformers.
-            norm: makes the norms; None for none.
-            num_heads: heads of the attention.
+        """Create what tokenizers of L ``num_tokens`` from C ``in_channels`` share.
 
         Raises:
             ValueError: if groups or heads do not divide the channels.
