@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vt_seg.engine.data_loaders import is_classifier
 from vt_seg.layers import Size
-from vt_seg.modeling.norm_layers import NORM_LAYERS
+from vt_seg.modeling import NORM_LAYERS
 
 
 def _baddbmm_flops(_: torch.Size, a: torch.Size, b: torch.Size, **__: object) -> int:
