@@ -111,7 +111,9 @@ def test_the_neck_and_its_inputs_stay_as_they_are():
     with torch.no_grad():
         optimized(list(maps))
     assert not any(type(m).__module__ == fast.__name__ for m in neck.modules())
-    for x, y in zip([*maps, *neck.state_dict().values()], [*copies, *weights.values()], strict=True):
+    for x, y in zip(
+        [*maps, *neck.state_dict().values()], [*copies, *weights.values()], strict=True
+    ):
         assert torch.equal(x, y)
     pointers = {x.data_ptr() for x in neck.parameters()}
     assert {x.data_ptr() for x in optimized.parameters()} == pointers  # weights are shared
