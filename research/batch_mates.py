@@ -82,7 +82,9 @@ def repaired(model: nn.Module, mask: Tensor, sources: set[str]) -> Iterator[None
     head, zero = model.sem_seg_head, partial(zero_padding, mask)
     convs = {
         "backbone": [m for m in model.backbone.modules() if isinstance(m, nn.Conv2d)],
-        "head": [m for scale in head.scale_heads for m in scale.children() if isinstance(m, nn.Conv2d)],
+        "head": [
+            m for scale in head.scale_heads for m in scale.children() if isinstance(m, nn.Conv2d)
+        ],
     }
     with ExitStack() as stack:
         for source in sources & convs.keys():

@@ -10,8 +10,7 @@ from torch.nn import functional as F
 from tests.modeling.conftest import wake
 from tests.modeling.pixelwise import pixelwise_segmentor
 from tests.small_configs import small_cfg
-from vt_seg.data.augmentations import LabelSwapFlipTransform, swapped_order
-from vt_seg.data.datasets.lip_labels import LIP_FLIP_LABEL_PAIRS
+from vt_seg.data.augmentations import swapped_order
 from vt_seg.data.mapper import model_input
 from vt_seg.inference import (
     SemanticSegmentorWithTTA,
@@ -102,43 +101,6 @@ def test_scales_and_flips_are_all_averaged():
             total += probabilities.flip(-1)[SWAPPED] if mirrored else probabilities
     # A grey level of difference at resizing is one in the third digit of a probability.
     torch.testing.assert_close(predict(model, image), total / 4, atol=4e-3, rtol=0)
-
-
-def test_one_view_is_the_softmax_of_the_model():
-    image = image_of()
-    segmentor = pixelwise_segmentor(torch.randn(4, 5))
-    model = SemanticSegmentorWithTTA(make_cfg(flip=False), segmentor).eval()
-    torch.testing.assert_close(predict(model, image), predict(segmentor, image).softmax(0))
-
-
-def symmetric_weights():
-    """Left and right channels differ in the sign of x alone; the others do not read x.
-
-    Arms are blue, legs green, shoes red, and what is dark is background.
-    """
-    weights = torch.full((20, 5), -10.0)
-    weights[:, 3:] = 0
-    weights[0, :3] = 1
-    for color, (left, right) in enumerate(LIP_FLIP_LABEL_PAIRS):
-        weights[[left, right], :3] = 0
-        weights[[left, right], color] = 4
-        weights[left, 3], weights[right, 3] = 2, -2
-    return weights
-
-
-@pytest.mark.parametrize("with_tta", [False, True])
-def test_a_symmetric_model_gives_swapped_labels_for_a_flipped_image(with_tta):
-    model = pixelwise_segmentor(symmetric_weights())
-    if with_tta:
-        cfg = make_cfg(classes=20)
-        model = SemanticSegmentorWithTTA(cfg, model, LIP_FLIP_LABEL_PAIRS).eval()
-    image = image_of(seed=3)
-    labels = predict(model, image).argmax(0).numpy()
-    of_flipped = predict(model, image.flip(-1)).argmax(0).numpy()
-    flip = LabelSwapFlipTransform(32, LIP_FLIP_LABEL_PAIRS)
-    np.testing.assert_array_equal(of_flipped, flip.apply_segmentation(labels))
-    assert set(np.unique(labels)) >= set(range(14, 20))
-    assert (of_flipped != labels[:, ::-1]).mean() > 0.3
 
 
 def test_flipping_makes_a_real_model_symmetric():

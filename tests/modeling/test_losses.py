@@ -111,16 +111,17 @@ def test_equally_hard_pixels_all_count():
     assert loss(logits, torch.zeros(1, 3, 3).long()).item() == pytest.approx(math.log(CLASSES))
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"class_weights": WEIGHTS},
-        {"label_smoothing": 0.1},
-        {"ohem_threshold": 0.7},
-        {"class_weights": WEIGHTS, "label_smoothing": 0.1, "ohem_threshold": 0.7},
-    ],
-)
+OPTIONS = [
+    {},
+    {"class_weights": WEIGHTS},
+    {"label_smoothing": 0.1},
+    {"class_weights": WEIGHTS, "label_smoothing": 0.1},
+    {"ohem_threshold": 0.3, "ohem_min_kept": 10},
+    {"class_weights": WEIGHTS, "label_smoothing": 0.1, "ohem_threshold": 0.7},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
 def test_fully_ignored_is_zero_with_a_graph(options):
     logits, _ = batch()
     loss = SegmentationLoss(CLASSES, IGNORED, **options).double()
@@ -225,16 +226,7 @@ def test_both_heads_apply_the_loss_to_upsampled_logits(head):
     torch.testing.assert_close(module.losses(logits, targets)["loss_sem_seg"], expected)
 
 
-UPSAMPLED = [
-    {},
-    {"class_weights": WEIGHTS},
-    {"label_smoothing": 0.1},
-    {"class_weights": WEIGHTS, "label_smoothing": 0.1},
-    {"ohem_threshold": 0.3, "ohem_min_kept": 10},
-]
-
-
-@pytest.mark.parametrize("options", UPSAMPLED)
+@pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("ignored_share", [0.3, 1.0])
 def test_loss_at_a_stride_is_the_loss_of_upsampled_logits(options, ignored_share):
     """Value and gradient, in double precision, also where another factor follows."""
@@ -247,10 +239,9 @@ def test_loss_at_a_stride_is_the_loss_of_upsampled_logits(options, ignored_share
     if "ohem_threshold" in options:
         expected = loss(upsampled, targets)
     else:
-        total = loss.cross_entropy(upsampled, targets, "sum")
-        labelled = targets != IGNORED
         weights = torch.tensor(options.get("class_weights", [1.0] * CLASSES))
-        expected = total / weights[targets[labelled]].sum().clamp(min=1e-9)
+        counted = weights[targets[targets != IGNORED]].sum().clamp(min=1e-9)
+        expected = loss.cross_entropy(upsampled, targets, "sum") / counted
     got = loss(logits, targets, stride=4)
     assert got.shape == ()
     assert got.requires_grad

@@ -94,15 +94,3 @@ def test_without_a_warp_it_is_the_stock_segmentor():
         outputs = ours.eval()(batch)
     for expected, output in zip(expected_outputs, outputs, strict=True):
         assert torch.equal(expected["sem_seg"], output["sem_seg"])
-
-
-def test_a_batch_may_be_mixed():
-    image = torch.zeros(3, 20, 20, dtype=torch.uint8)
-    warp = centred_matrix((7, 9), (20, 20), window=1.0, angle=0)
-    batch = [
-        {"image": image, "height": 7, "width": 9, "warp": warp},
-        {"image": image, "height": 11, "width": 13},
-    ]
-    outputs = pixelwise_segmentor(WEIGHTS, UnwarpingSemanticSegmentor)(batch)
-    assert [tuple(o["sem_seg"].shape[1:]) for o in outputs] == [(7, 9), (11, 13)]
-    assert batch[0]["height"] == 7  # the caller's records are as they were

@@ -3,7 +3,6 @@ import torch
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_model
 from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
-from torch.nn import functional as F
 
 from tests.modeling.conftest import sem_seg_batch, wake
 from tests.small_configs import PYRAMID, RES, small_cfg
@@ -50,7 +49,7 @@ def test_at_divisible_sizes_the_prediction_is_detectron2s_own():
 @pytest.mark.parametrize(
     "size", [(1, 1), (1, 33), (7, 5), (31, 97), (119, 127), (473, 473), (480, 641)]
 )
-def test_answers_with_the_images_size(size, batch):
+def test_any_image_size_is_predicted_and_trained(size, batch):
     module = head()
     logits, losses = module.eval()(maps(*size, batch), image_size=size)
     assert logits.shape == (batch, 5, *size)
@@ -60,7 +59,7 @@ def test_answers_with_the_images_size(size, batch):
     assert losses["loss_sem_seg"].isfinite()
 
 
-def test_levels_of_equal_stride_are_taken():
+def test_levels_may_have_equal_strides():
     shapes = {**SHAPES, "res5": ShapeSpec(channels=64, stride=16)}
     module = head(shapes).eval()
     assert [len(list(scale.children())) for scale in module.scale_heads] == [1, 1, 2, 2]
@@ -78,27 +77,6 @@ def test_odd_sizes_keep_their_place():
     torch.testing.assert_close(got[0, 0, :, 5], expected)
 
 
-def test_loss_is_the_mean_over_labelled_pixels():
-    module = head().train()
-    features, targets = maps(20, 12, batch=2), torch.randint(5, (2, 20, 12))
-    targets[0, :7] = 255
-    logits = module.layers(features)
-    full = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
-    log_p = full.log_softmax(1).permute(0, 2, 3, 1)
-    picked = [log_p[tuple(i)][targets[tuple(i)]] for i in (targets != 255).nonzero()]
-    expected = -torch.stack(picked).mean()
-    torch.testing.assert_close(module.losses(logits, targets)["loss_sem_seg"], expected)
-
-
-def test_fully_ignored_batch_gives_a_zero_loss_with_a_graph():
-    module = head().train()
-    loss = module(maps(20, 12, 2), torch.full((2, 20, 12), 255))[1]["loss_sem_seg"]
-    assert loss.item() == 0
-    loss.backward()
-    gradients = [p.grad for p in module.parameters()]
-    assert all(g is not None and not g.any() for g in gradients)
-
-
 def test_whole_model_pads_nothing_at_odd_sizes():
     """SemanticSegmentor pads nothing at batch one: the model equals backbone + head by hand."""
     model = wake(build_model(small_cfg())).eval()
@@ -112,24 +90,6 @@ def test_whole_model_pads_nothing_at_odd_sizes():
         by_hand = model.sem_seg_head(model.backbone(image[None]), image_size=(473, 473))[0][0]
     assert got.shape == (5, 473, 473)
     torch.testing.assert_close(got, by_hand, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("batch", [1, 2, 3])
-@pytest.mark.parametrize("size", [(1, 1), (2, 37), (61, 7), (113, 127)])
-def test_whole_model_answers_with_the_images_size(size, batch):
-    model = wake(build_model(small_cfg())).eval()
-    with torch.no_grad():
-        results = model(sem_seg_batch(*[size] * batch))
-    assert [r["sem_seg"].shape for r in results] == [(5, *size)] * batch
-    assert all(r["sem_seg"].isfinite().all() for r in results)
-
-
-def test_semantic_segmentor_trains_on_images_of_different_sizes():
-    model = wake(build_model(small_cfg())).train()
-    loss = model(sem_seg_batch((65, 97), (50, 64)))["loss_sem_seg"]
-    loss.backward()
-    without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert without == []
 
 
 def coarse_head(common_stride: int, shapes=SHAPES) -> VTFPNHead:
@@ -209,31 +169,13 @@ def test_averaging_with_a_mask_has_the_gradient_of_its_formula():
     assert torch.autograd.gradcheck(lambda t: average_pool(t, 4), x)
 
 
-@pytest.mark.parametrize("sizes", [(19, 9, 4, 2), (18, 9, 4, 2)])
-def test_a_coarse_common_stride_takes_maps_that_are_rounded_down(sizes):
-    module = coarse_head(16).eval()
-    features = {
-        name: torch.randn(1, shape.channels, side, side + 1, dtype=torch.float64)
-        for (name, shape), side in zip(SHAPES.items(), sizes, strict=True)
-    }
-    side, width = (-(-n // 4) for n in (sizes[0], sizes[0] + 1))
-    assert module.layers(features).shape == (1, 5, side, width)
-    assert module(features, image_size=(79, 83))[0].shape == (1, 5, 79, 83)
-
-
-@pytest.mark.parametrize("common_stride", [4, 8, 16])
-def test_weights_have_one_name_and_shape_at_every_common_stride_of_a_deeplab_backbone(
-    common_stride,
-):
-    """Output stride 16, as DeepLab's base config has it: no map is coarser than 16."""
-    shapes = {**SHAPES, "res5": ShapeSpec(channels=64, stride=16)}
-    module = coarse_head(common_stride, shapes)
-    keys = [f"{name}.0.weight" for name in RES]
-    assert set(keys) <= module.state_dict().keys()
-    fine = coarse_head(16, shapes)
-    assert {n: p.shape for n, p in fine.named_parameters() if n in keys} == {
-        n: p.shape for n, p in module.named_parameters() if n in keys
-    }
+def test_first_convolutions_have_one_name_and_shape_at_every_common_stride():
+    shapes = [
+        {n: p.shape for n, p in coarse_head(stride).named_parameters() if n.endswith(".0.weight")}
+        for stride in (4, 8, 16)
+    ]
+    assert {f"{name}.0.weight" for name in RES} <= shapes[0].keys()
+    assert shapes[0] == shapes[1] == shapes[2]
 
 
 @pytest.mark.parametrize("common_stride", [0, 3, 6, 12])
@@ -255,12 +197,11 @@ def test_the_fpns_head_refuses_a_common_stride_coarser_than_its_finest_map(names
     assert SemSegFPNLossHead(cfg, shapes).common_stride == 16
 
 
+@pytest.mark.parametrize("kind", ["SemanticSegmentor", "PaddingAwareSegmentor"])
 @pytest.mark.parametrize("common_stride", [4, 16])
-def test_a_batch_of_different_sizes_trains_at_a_coarse_common_stride(common_stride):
-    cfg = small_cfg()
-    cfg.MODEL.META_ARCHITECTURE = "PaddingAwareSegmentor"
-    cfg.MODEL.SEM_SEG_HEAD.COMMON_STRIDE = common_stride
-    model = wake(build_model(cfg)).train()
+def test_images_of_different_sizes_train_every_parameter(common_stride, kind):
+    keys = ["MODEL.META_ARCHITECTURE", kind, "MODEL.SEM_SEG_HEAD.COMMON_STRIDE", common_stride]
+    model = wake(build_model(small_cfg(*keys))).train()
     model(sem_seg_batch((65, 97), (50, 64)))["loss_sem_seg"].backward()
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
@@ -272,7 +213,7 @@ def test_a_backbone_without_the_maps_is_refused_with_a_hint():
 
 
 @pytest.mark.parametrize("grad", [False, True])
-def test_a_compiler_gets_it_in_one_graph(grad):
+def test_the_head_compiles_into_one_graph(grad):
     module, features = head().double().eval(), maps(32, 48)
     features = {name: x.double() for name, x in features.items()}
     with torch.set_grad_enabled(grad):

@@ -2,6 +2,8 @@
 
 import copy
 from collections import Counter
+from itertools import pairwise
+from typing import Any
 
 import torch
 from detectron2.layers import Conv2d, FrozenBatchNorm2d
@@ -70,7 +72,7 @@ def optimize(model: nn.Module) -> OptimizedSegmentor:
     return OptimizedSegmentor(segmentor)
 
 
-def _check(model: nn.Module) -> None:
+def _check(model: Any) -> None:
     """Raise ValueError if ``optimize`` could change what the model computes."""
     if type(model) not in SEGMENTORS:
         raise ValueError(
@@ -101,6 +103,8 @@ def _check(model: nn.Module) -> None:
                 f"sem_seg_head.{name} is a {type(module).__name__}; optimize() knows Detectron2's "
                 "Conv2d there"
             )
+    if head.predictor.kernel_size != (1, 1) or head.predictor.norm or head.predictor.activation:
+        raise ValueError("sem_seg_head.predictor is more than a 1x1 convolution")
 
 
 def _names(types: tuple[type, ...]) -> str:
@@ -120,40 +124,32 @@ def _copy_with_shared_weights(model: nn.Module) -> nn.Module:
 def _fold_batch_norms(model: nn.Module) -> None:
     """Fold the norms of Detectron2's ``Conv2d``, and those that follow one in a ``Sequential``."""
     uses = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
+    module: Any
     for module in model.modules():
-        if type(module) is Conv2d and type(module.norm) in BATCH_NORMS:
-            if _fold(module, module.norm):
+        if type(module) is Conv2d:
+            if type(module.norm) in BATCH_NORMS and _fold(module, module.norm):
                 module.norm = None
+            if module.activation is F.relu:
+                module.activation = F.relu_
         elif type(module) is nn.Sequential:
-            for i in range(len(module) - 1):
-                conv, norm = module[i], module[i + 1]
+            for i, (conv, norm) in enumerate(pairwise(module)):
                 is_plain = type(conv) is nn.Conv2d or (
                     type(conv) is Conv2d and conv.norm is conv.activation is None
                 )
                 is_plain &= uses[id(conv)] == uses[id(module)]  # in no other place
                 if is_plain and type(norm) in BATCH_NORMS and _fold(conv, norm):
                     module[i + 1] = nn.Identity()
-        if type(module) is Conv2d and module.activation is F.relu:
-            module.activation = F.relu_
 
 
-def _fold(conv: nn.Conv2d, norm: nn.Module) -> bool:
+def _fold(conv: Any, norm: Any) -> bool:
     """Move a norm's scale and shift into its convolution; return False if it has no statistics."""
     if norm.running_mean is None:
         return False
     dtype = conv.weight.dtype
     exact = torch.promote_types(dtype, torch.float32)  # half precision is rounded once
-    weight, bias, mean, var, scale, shift = (
-        None if x is None else x.to(exact)
-        for x in (
-            conv.weight,
-            conv.bias,
-            norm.running_mean,
-            norm.running_var,
-            norm.weight,
-            norm.bias,
-        )
-    )
+    tensors = (conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    values: list[Any] = [None if x is None else x.to(exact) for x in tensors]
+    weight, bias, mean, var, scale, shift = values
     fused = fuse_conv_bn_weights(weight, bias, mean, var, norm.eps, scale, shift)
     conv.weight, conv.bias = (nn.Parameter(x.to(dtype), requires_grad=False) for x in fused)
     return True
