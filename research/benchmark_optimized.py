@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Measure what ``vt_seg.inference.optimize`` is worth, next to Detectron2's semantic FPN R-50.
 
-    python research/benchmark_optimized.py                       # all parts, into docs/benchmarks.md
+    python research/benchmark_optimized.py                      # all, into docs/benchmarks.md
     python research/benchmark_optimized.py --parts neck --report ""
     python research/benchmark_optimized.py --quick --report ""   # small and rough, prints only
 
