@@ -21,7 +21,7 @@ import vt_seg  # noqa: F401  (registers datasets; first, as it quiets Detectron2
 from rich.console import Console
 
 from vt_seg.command_line import errors_as_messages, positive_int
-from vt_seg.data.validation import (
+from vt_seg.data_checks import (
     Finding,
     Level,
     Source,
@@ -32,7 +32,7 @@ from vt_seg.data.validation import (
     print_verdict,
     validate,
 )
-from vt_seg.engine import config_faults, load_cfg, require_segmentation
+from vt_seg.engine import config_findings, load_cfg, require_segmentation
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -98,7 +98,7 @@ def main(args: argparse.Namespace) -> int:
     ok = all(report.ok for report in reports)
     ok = ok and all(finding.level is not Level.ERROR for finding in general)
     if args.json:
-        found = [{**finding._asdict(), "level": finding.level.value} for finding in general]
+        found = [finding.to_dict() for finding in general]
         datasets = [report.to_dict() for report in reports]
         print(json.dumps({"ok": ok, "findings": found, "datasets": datasets}, indent=1))
         return int(not ok)
@@ -120,8 +120,7 @@ def _registered(args: argparse.Namespace) -> tuple[list[Source], list[Finding]]:
     require_segmentation(cfg)
     train = [_source(name) for name in args.names or cfg.DATASETS.TRAIN]
     test = [] if args.names else [_source(name) for name in cfg.DATASETS.TEST]
-    findings = [Finding(Level.ERROR, "config", fault) for fault in config_faults(cfg)]
-    return [*train, *test], [*findings, *overlap_findings(train, test)]
+    return [*train, *test], [*config_findings(cfg), *overlap_findings(train, test)]
 
 
 def _source(name: str) -> Source:

@@ -7,9 +7,8 @@ from detectron2.data import transforms as T
 from torch.nn import functional as F
 
 from data_prep.synthetic.scenes.painter import paint_scene
-from vt_seg.data.augmentations import AffineWarp, AffineWarpTransform, LabelSwapFlip
-from vt_seg.data.augmentations.affine_warp import centred_matrix
-from vt_seg.data.datasets.lip_labels import LIP_FLIP_LABEL_PAIRS
+from vt_seg.data.augmentations import AffineWarp, AffineWarpTransform, LabelSwapFlip, centred_matrix
+from vt_seg.data.datasets import LIP_FLIP_LABEL_PAIRS
 from vt_seg.modeling import SegmentationLoss
 
 

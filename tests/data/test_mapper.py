@@ -9,8 +9,7 @@ from detectron2.data import DatasetMapper, MetadataCatalog
 from detectron2.data import transforms as T
 
 from vt_seg.config import add_vt_seg_config
-from vt_seg.data import SemSegMapper
-from vt_seg.data.mapper import model_input
+from vt_seg.data import SemSegMapper, model_input
 
 from .image_files import gradient, write_png
 

@@ -7,8 +7,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import SemSegEvaluator
 from PIL import Image, ImageOps
 
-from vt_seg.data import check_labels, mask_loader, read_image, read_mask
-from vt_seg.data.datasets.registration import unregister
+from vt_seg.data import check_labels, mask_loader, read_image, read_mask, unregister
 
 from .image_files import EXIF_ORIENTATION, gradient, write_grey_png, write_png
 

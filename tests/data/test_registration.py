@@ -5,15 +5,19 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from vt_seg.data import SemSegMapper, mask_loader, register_all_datasets
-from vt_seg.data.datasets.coco_stuff_labels import (
+from vt_seg.data import (
+    SemSegMapper,
+    distinct_colors,
+    mask_loader,
+    pair_images_and_masks,
+    register_all_datasets,
+)
+from vt_seg.data.datasets import (
     COCO_STUFF_91_CLASSES,
     COCO_STUFF_171_CLASSES,
     COCO_STUFF_LABELS,
+    LIP_LABELS,
 )
-from vt_seg.data.datasets.lip_labels import LIP_LABELS
-from vt_seg.data.datasets.registration import distinct_colors
-from vt_seg.data.pairing import pair_images_and_masks
 
 from .image_files import gradient, write_png
 

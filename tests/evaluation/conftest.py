@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from vt_seg.data.datasets.registration import unregister
+from vt_seg.data import unregister
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.small_configs import small_cfg
+from vt_seg.data import model_input
 from vt_seg.data.augmentations import LabelSwapFlipTransform, swapped_order
-from vt_seg.data.datasets.lip_labels import LIP_FLIP_LABEL_PAIRS
-from vt_seg.data.mapper import model_input
+from vt_seg.data.datasets import LIP_FLIP_LABEL_PAIRS
 from vt_seg.modeling import UnwarpingSemanticSegmentor, first_maximum
 from vt_seg.modeling.label_output import label_output
 from vt_seg.modeling.test_time_augmentation import (

@@ -1,85 +1,43 @@
 """Pairs images with their masks by name, never by position in a sorted list."""
 
-from __future__ import annotations
-
 import os
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vt_seg.files.folder_walk import walk_following_links
+from vt_seg.files import walk_following_links
 
-from .pairing_hints import hint_for_unpaired
+from .finding import Finding, error
 
 IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 MASK_EXTENSIONS = frozenset({".png", ".bmp", ".tif", ".tiff"})
 
-
-class PairingFault(NamedTuple):
-    """Files that could not be paired, all for one reason.
-
-    Attributes:
-        kind: "image without mask", "mask without image", "listed without image" or "listed
-            without mask".
-        message: how many, an example, and what was expected.
-    """
-
-    kind: str
-    count: int
-    message: str
+_ENOUGH = 0.5  # A hint is given if it explains this share of the unpaired names,
+_SAMPLE = 1000  # of which so many are looked at.
+_UNREAD_EXTENSIONS = (".jpg", ".jpeg", ".JPG", ".mat", ".npy", ".gif", ".json", ".txt")
 
 
 class Pairing(NamedTuple):
-    """What pairs (as Detectron2 records), and what does not."""
+    """Detectron2's records of what pairs, and findings on what does not."""
 
     records: list[dict]
-    faults: list[PairingFault]
-
-
-def index_by_stem(
-    folder: str | os.PathLike, extensions: Collection[str], suffix: str = ""
-) -> dict[str, str]:
-    """Maps each file's path below ``folder``, without extension and suffix, to the file's path.
-
-    Subfolders are read too; hidden files (unfinished ones of our own among them) are not.
-
-    Args:
-        suffix: only names that end in it, before the extension, are taken.
-
-    Raises:
-        ValueError: two files have the same stem (``a.jpg`` and ``a.JPEG``).
-    """
-    folder = os.fspath(folder)
-    found: dict[str, str] = {}
-    for parent, folders, names in walk_following_links(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for name in names:
-            stem, extension = os.path.splitext(name)
-            if name.startswith(".") or extension.lower() not in extensions:
-                continue
-            if not stem.endswith(suffix):
-                continue
-            stem = stem.removesuffix(suffix)
-            key = Path(os.path.relpath(os.path.join(parent, stem), folder)).as_posix()
-            path = os.path.join(parent, name)
-            if key in found:
-                first, second = sorted((found[key], path))
-                raise ValueError(f"{first} and {second} have the same name; keep one of them")
-            found[key] = path
-    return found
+    findings: list[Finding]
 
 
 def pair_images_and_masks(
     image_root: str | os.PathLike,
     mask_root: str | os.PathLike,
-    remedy: str,
+    hint: str,
     stems: Collection[str] | None = None,
     mask_suffix: str = "",
 ) -> list[dict]:
-    """Detectron2 records of a folder of images and a folder of masks, sorted by name.
+    """Return the records of a folder of images and a folder of masks, sorted by name.
 
     Args:
-        remedy: what to do where files are missing; ends the error message.
+        image_root: the folder of images, in any depth of subfolders.
+        mask_root: the folder of masks, with the same subfolders.
+        hint: what to do if files are missing; ends the error message.
         stems: the names wanted (a split list); None takes all, and then both folders must hold
             exactly the same names.
         mask_suffix: what the masks' names have in addition, as in ``a_mask.png`` for ``a.jpg``.
@@ -88,71 +46,98 @@ def pair_images_and_masks(
         ``[{"file_name": ..., "sem_seg_file_name": ...}, ...]``.
 
     Raises:
-        FileNotFoundError: a folder or a listed file is missing.
-        ValueError: the folders hold no image, or names do not pair.
+        FileNotFoundError: if a folder or a listed file is missing.
+        ValueError: if the folders hold no image, or names do not pair.
     """
-    records, faults = find_pairs(image_root, mask_root, remedy, stems, mask_suffix)
-    if faults and stems is not None:
-        raise FileNotFoundError(f"{faults[0].message}. {remedy}")
-    if faults:
-        shown = "; ".join(fault.message for fault in faults)
-        raise ValueError(f"images and masks do not pair: {shown}. {remedy}")
+    records, findings = find_pairs(image_root, mask_root, hint, stems, mask_suffix)
+    if findings and stems is not None:
+        raise FileNotFoundError(f"{findings[0].message}. {hint}")
+    if findings:
+        messages = "; ".join(finding.message for finding in findings)
+        raise ValueError(f"images and masks do not pair: {messages}. {hint}")
     if not records:
-        raise ValueError(f"no images in {image_root}. {remedy}")
+        raise ValueError(f"no images in {image_root}. {hint}")
     return records
 
 
 def find_pairs(
     image_root: str | os.PathLike,
     mask_root: str | os.PathLike,
-    remedy: str = "",
+    hint: str = "",
     stems: Collection[str] | None = None,
     mask_suffix: str = "",
 ) -> Pairing:
-    """As `pair_images_and_masks`, but hands back what does not pair instead of raising.
+    """Pair as `pair_images_and_masks` does, but return what does not pair instead of raising.
 
     Raises:
-        FileNotFoundError: a folder is missing.
-        ValueError: two files have the same stem.
+        FileNotFoundError: if a folder is missing.
+        ValueError: if two files have the same stem.
     """
     for kind, folder in (("images", image_root), ("masks", mask_root)):
         if not os.path.isdir(folder):
-            raise FileNotFoundError(f"no folder of {kind} at {folder}. {remedy}".rstrip())
+            raise FileNotFoundError(f"no folder of {kind} at {folder}. {hint}".rstrip())
     images = index_by_stem(image_root, IMAGE_EXTENSIONS)
     masks = index_by_stem(mask_root, MASK_EXTENSIONS, mask_suffix)
     if stems is None:
-        wanted: Iterable[str] = sorted(images)
-        faults = _unpaired(images, masks, image_root, mask_root, mask_suffix)
+        wanted = sorted(images)
+        findings = _unpaired(images, masks, image_root, mask_root, mask_suffix)
     else:
         wanted = list(stems)
-        faults = _missing(wanted, images, image_root, masks, mask_root)
+        findings = [
+            *_missing(wanted, images, "image", image_root),
+            *_missing(wanted, masks, "mask", mask_root),
+        ]
     records = [
         {"file_name": images[s], "sem_seg_file_name": masks[s]}
         for s in wanted
         if s in images and s in masks
     ]
-    return Pairing(records, faults)
+    return Pairing(records, findings)
+
+
+def index_by_stem(
+    folder: str | os.PathLike, extensions: Collection[str], suffix: str = ""
+) -> dict[str, str]:
+    """Map each file's path below ``folder``, without extension and suffix, to the file's path.
+
+    Subfolders are read too; hidden files (unfinished ones of our own among them) are not. Only
+    names that end in ``suffix``, before the extension, are taken.
+
+    Raises:
+        ValueError: if two files have the same stem (``a.jpg`` and ``a.JPEG``).
+    """
+    folder = os.fspath(folder)
+    found: dict[str, str] = {}
+    for parent, folders, names in walk_following_links(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for name in names:
+            stem, extension = os.path.splitext(name)
+            is_wanted = extension.lower() in extensions and stem.endswith(suffix)
+            if name.startswith(".") or not is_wanted:
+                continue
+            stem = os.path.join(parent, stem.removesuffix(suffix))
+            key = Path(os.path.relpath(stem, folder)).as_posix()
+            path = os.path.join(parent, name)
+            if key in found:
+                first, second = sorted((found[key], path))
+                raise ValueError(f"{first} and {second} have the same name; keep one of them")
+            found[key] = path
+    return found
 
 
 def _missing(
-    wanted: list[str],
-    images: dict[str, str],
-    image_root: str | os.PathLike,
-    masks: dict[str, str],
-    mask_root: str | os.PathLike,
-) -> list[PairingFault]:
-    faults = []
-    for kind, found, folder in (("image", images, image_root), ("mask", masks, mask_root)):
-        missing = [stem for stem in wanted if stem not in found]
-        if missing:
-            message = (
-                f"{len(missing)} of {len(wanted)} listed names have no {kind} in {folder}, "
-                f"e.g. {missing[0]}"
-            )
-            if os.path.isabs(missing[0]) or ".." in Path(missing[0]).parts:
-                message += "; names are relative to that folder"
-            faults.append(PairingFault(f"listed without {kind}", len(missing), message))
-    return faults
+    wanted: list[str], found: dict[str, str], kind: str, folder: str | os.PathLike
+) -> list[Finding]:
+    missing = [stem for stem in wanted if stem not in found]
+    if not missing:
+        return []
+    message = (
+        f"{len(missing)} of {len(wanted)} listed names have no {kind} in {folder}, "
+        f"e.g. {missing[0]}"
+    )
+    if os.path.isabs(missing[0]) or ".." in Path(missing[0]).parts:
+        message += "; names are relative to that folder"
+    return [error(f"listed without {kind}", message, len(missing))]
 
 
 def _unpaired(
@@ -161,13 +146,11 @@ def _unpaired(
     image_root: str | os.PathLike,
     mask_root: str | os.PathLike,
     mask_suffix: str,
-) -> list[PairingFault]:
-    faults = []
+) -> list[Finding]:
     without_mask = sorted(images.keys() - masks.keys())
     without_image = sorted(masks.keys() - images.keys())
-    hint = ""
-    if without_mask or without_image:
-        hint = hint_for_unpaired(images, masks, mask_root)
+    hint = _hint(images, masks, without_mask[:_SAMPLE], without_image[:_SAMPLE], mask_root)
+    findings = []
     if without_mask:
         example = without_mask[0]
         expected = os.path.join(mask_root, f"{example}{mask_suffix}.png")
@@ -175,12 +158,82 @@ def _unpaired(
             f"{len(without_mask)} of {len(images)} images without mask, "
             f"e.g. {images[example]} (expected {expected}){hint}"
         )
-        faults.append(PairingFault("image without mask", len(without_mask), message))
+        findings.append(error("image without mask", message, len(without_mask)))
         hint = ""
     if without_image:
         message = (
             f"{len(without_image)} of {len(masks)} masks without image in {image_root}, "
             f"e.g. {masks[without_image[0]]}{hint}"
         )
-        faults.append(PairingFault("mask without image", len(without_image), message))
-    return faults
+        findings.append(error("mask without image", message, len(without_image)))
+    return findings
+
+
+def _hint(
+    images: dict[str, str],
+    masks: dict[str, str],
+    without_mask: Sequence[str],
+    without_image: Sequence[str],
+    mask_root: str | os.PathLike,
+) -> str:
+    """Return the likely reason and its fix, as ``": ..."`` to follow a message, or ""."""
+    hint = (
+        _suffix_hint(images, without_mask, without_image)
+        or _extension_hint(without_mask, mask_root)
+        or _rename_hint(
+            str.lower, without_mask, without_image, "names differ in upper and lower case"
+        )
+        or _rename_hint(os.path.basename, without_mask, without_image, "the subfolders differ")
+    )
+    if not hint and images and masks and not images.keys() & masks.keys():
+        hint = "not one name in common, are these the folders of two different splits?"
+    return f": {hint}" if hint else ""
+
+
+def _most_common(reasons: Iterable[str], least: float) -> str:
+    """Return the most frequent of the reasons if it occurs at least ``least`` times, or ""."""
+    reason, count = next(iter(Counter(reasons).most_common(1)), ("", 0))
+    return reason if count >= least else ""
+
+
+def _suffix_hint(
+    images: dict[str, str], without_mask: Sequence[str], without_image: Sequence[str]
+) -> str:
+    suffixes = (
+        mask[cut:]
+        for mask in without_image
+        for cut in range(len(mask) - 1, 0, -1)
+        if not mask[cut].isalnum() and mask[:cut] in images
+    )
+    suffix = _most_common(suffixes, _ENOUGH * max(len(without_mask), len(without_image), 1))
+    if suffix == "_labelTrainIds" and not without_mask:
+        return f'train ids next to the original masks; mask_suffix "{suffix}" takes the train ids'
+    return f'their names end in "{suffix}": give mask_suffix "{suffix}"' if suffix else ""
+
+
+def _extension_hint(without_mask: Sequence[str], mask_root: str | os.PathLike) -> str:
+    """Return a hint if the masks are there, but in a format that is not read."""
+    found = (
+        next((e for e in _UNREAD_EXTENSIONS if os.path.isfile(f"{mask_root}/{stem}{e}")), "")
+        for stem in without_mask
+    )
+    extension = _most_common(filter(None, found), max(1, _ENOUGH * len(without_mask)))
+    if extension.lower() in (".jpg", ".jpeg"):
+        return f"{extension} is there, but JPEG alters class ids; save masks as PNG"
+    if extension == ".mat":
+        return (
+            ".mat is there; convert COCO-Stuff 10k first: python datasets/prepare_cocostuff10k.py"
+        )
+    return f"{extension} is there; masks must be PNG, BMP or TIFF" if extension else ""
+
+
+def _rename_hint(
+    normalize: Callable[[str], str],
+    without_mask: Sequence[str],
+    without_image: Sequence[str],
+    difference: str,
+) -> str:
+    others = {normalize(name) for name in without_image}
+    found = sum(normalize(name) in others for name in without_mask)
+    enough = without_mask and found >= _ENOUGH * len(without_mask)
+    return f"{difference}; rename one side" if enough else ""

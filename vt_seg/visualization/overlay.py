@@ -5,7 +5,7 @@ import numpy as np
 from detectron2.data import Metadata
 from detectron2.utils.visualizer import Visualizer
 
-from vt_seg.data.datasets.registration import distinct_colors
+from vt_seg.data import distinct_colors
 
 # Shorter images are enlarged to this before drawing, or the names would hide them.
 _MIN_SHORT_SIDE = 480

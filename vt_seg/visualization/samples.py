@@ -8,7 +8,7 @@ import numpy as np
 from detectron2.data import Metadata
 from tqdm import tqdm
 
-from vt_seg.files.paths_below import path_below
+from vt_seg.files import path_below
 
 from .legend import draw_legend
 from .overlay import draw_sem_seg

@@ -1,6 +1,6 @@
-"""Augmentations for semantic segmentation, beside Detectron2's own."""
+"""Augmentations for semantic segmentation that Detectron2 lacks."""
 
-from .affine_warp import AffineWarp, AffineWarpTransform
+from .affine_warp import AffineWarp, AffineWarpTransform, centred_matrix
 from .build import build_augmentations, height_and_width
 from .color_jitter import ColorJitterSSD
 from .crop_and_pad import CategoryAreaCrop, PadTo
@@ -24,6 +24,7 @@ __all__ = [
     "LabelSwapFlipTransform",
     "PadTo",
     "build_augmentations",
+    "centred_matrix",
     "height_and_width",
     "normalized_pairs",
     "swapped_order",

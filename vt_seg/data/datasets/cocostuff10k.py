@@ -1,6 +1,4 @@
-"""Registers COCO-Stuff 10k with 171 classes as ``vt_cocostuff10k_{train,test}``."""
-
-from __future__ import annotations
+"""COCO-Stuff 10k with 171 classes: ``vt_cocostuff10k_{train,test}``."""
 
 import os
 from functools import partial
@@ -8,13 +6,13 @@ from typing import NamedTuple
 
 from ..name_lists import read_split_list
 from ..pairing import pair_images_and_masks
-from .coco_stuff_labels import COCO_STUFF_171_CLASSES
+from .coco_stuff import COCO_STUFF_171_CLASSES
 from .registration import dataset_root, distinct_colors, register_folders
 
 COCOSTUFF10K_SPLITS = ("train", "test")
 
 
-class Folders(NamedTuple):
+class CocoStuff10kFolders(NamedTuple):
     """Folders below ``<root>/cocostuff10k``: as distributed, and the masks made from them."""
 
     images: str
@@ -23,19 +21,19 @@ class Folders(NamedTuple):
     masks: str
 
 
-def cocostuff10k_folders(root: str | os.PathLike) -> Folders:
-    """Where the files are, or belong."""
+def cocostuff10k_folders(root: str | os.PathLike) -> CocoStuff10kFolders:
+    """Return where the files are, or belong."""
     names = ("images", "annotations", "imageLists", "stuff171")
-    return Folders(*(os.path.join(root, "cocostuff10k", name) for name in names))
+    return CocoStuff10kFolders(*(os.path.join(root, "cocostuff10k", name) for name in names))
 
 
-def read_split(root: str | os.PathLike, split: str) -> list[str]:
-    """The names of a split, from its list; raises as `read_split_list`."""
+def read_cocostuff10k_split(root: str | os.PathLike, split: str) -> list[str]:
+    """Return the names of a split, or raise as `read_split_list` does."""
     return read_split_list(os.path.join(cocostuff10k_folders(root).lists, f"{split}.txt"))
 
 
 def register_cocostuff10k(root: str | None = None) -> None:
-    """Registers both splits below ``root`` (default: Detectron2's dataset folder)."""
+    """Register both splits below ``root`` (default: Detectron2's dataset folder)."""
     root = dataset_root() if root is None else root
     folders = cocostuff10k_folders(root)
     for split in COCOSTUFF10K_SPLITS:
@@ -51,9 +49,9 @@ def register_cocostuff10k(root: str | None = None) -> None:
 
 def _load(root: str, split: str) -> list[dict]:
     folders = cocostuff10k_folders(root)
-    remedy = (
+    hint = (
         f"Unpack COCO-Stuff 10k in {os.path.dirname(folders.images)} and run: "
         f"python datasets/prepare_cocostuff10k.py --root {root}"
     )
-    stems = read_split(root, split)
-    return pair_images_and_masks(folders.images, folders.masks, remedy, stems)
+    stems = read_cocostuff10k_split(root, split)
+    return pair_images_and_masks(folders.images, folders.masks, hint, stems)

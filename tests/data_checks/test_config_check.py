@@ -8,8 +8,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_sem_seg
 
-from vt_seg.data import register_sem_seg
-from vt_seg.data.datasets.registration import unregister
+from vt_seg.data import register_image_folder, register_sem_seg, unregister
 from vt_seg.engine import check_datasets, load_cfg, require_segmentation, setup_cfg
 from vt_seg.engine.data_loaders import build_test_loader, build_train_loader
 from vt_seg.engine.dataset_check import check_labelled
@@ -247,6 +246,14 @@ def test_class_folders_that_differ(kinds, tmp_path, is_train):
         check_datasets(cfg, is_train=is_train)
     assert f"kind_val ({tmp_path}/kind_val) has other classes than kind_train" in str(error.value)
     assert "it lacks 1 (c) and adds 1 (d)" in str(error.value)
+
+
+def test_class_folders_in_another_order(kinds):
+    cfg = kinds()
+    folder = MetadataCatalog.get("kind_val").image_root
+    register_image_folder("kind_val", folder, classes=["c", "b", "a"])
+    with pytest.raises(ValueError, match="the same names in another order; give both one list"):
+        check_datasets(cfg, is_train=True)
 
 
 def test_evaluation_needs_no_training_images(kinds, tmp_path):

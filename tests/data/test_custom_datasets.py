@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from vt_seg.data import register_from_config, register_sem_seg
-from vt_seg.data.datasets.registration import unregister
+from vt_seg.data import register_from_config, register_sem_seg, unregister
 from vt_seg.engine import load_cfg
 
 from .image_files import gradient, write_png
@@ -107,7 +106,7 @@ def test_names_of_others_are_left_alone(folders):
     ("arguments", "says"),
     [
         ({"classes": ["a"]}, "1 class .*must be two at least"),
-        ({"classes": ["a", "a"]}, "'a' stands there twice"),
+        ({"classes": ["a", "a"]}, "'a' occurs twice"),
         ({"classes": ["yes", False]}, "class name False is not text .*quote them"),
         ({"classes": [str(i) for i in range(256)]}, "256 classes: masks have 8 bits"),
         ({"ignore_label": 2}, "ignore_label 2 must be from 3 to 255"),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vt_seg.data.validation import Level, from_folders, validate
+from vt_seg.data_checks import Level, from_folders, validate
 
-from .image_files import EXIF_ORIENTATION, gradient, write_grey_png, write_png
+from ..data.image_files import EXIF_ORIENTATION, gradient, write_grey_png, write_png
 
 CLASSES = ["ground", "tree", "water"]
 NAMES = ["a", "b", "c", "sub/d", "sub/e"]
@@ -357,7 +357,7 @@ FAULTS = [
     (no_class_list, "ERROR", "no such file: ROOT/classes.txt"),
     (empty_class_list, "ERROR", "ROOT/classes.txt is empty"),
     (one_class, "ERROR", r"1 class \(water\): there must be two"),
-    (class_named_twice, "ERROR", "class name 'water' stands there twice"),
+    (class_named_twice, "ERROR", "class name 'water' occurs twice"),
     (ignored_label_is_a_class, "ERROR", "ignore_label 2 must be from 3 to 255"),
     (left_and_right, "WARN", r"label-swapping flip: .*flip_label_pairs \(\(1, 2\),\)"),
 ]  # fmt: skip

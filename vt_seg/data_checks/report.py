@@ -1,7 +1,5 @@
 """The result of a validation, for people and for machines."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .findings import Finding, Level
-from .statistics import Statistics
-from .variants import Variant
+from vt_seg.data import Finding, Level
+
+from .mask_formats import MaskFormat
+from .mask_statistics import MaskStatistics
 
 _STYLES = {Level.ERROR: "bold red", Level.WARN: "yellow", Level.INFO: "cyan"}
 _ROWS = 40  # of a table, before it gets another column
@@ -25,68 +24,63 @@ class Report:
 
     Attributes:
         num_records: pairs that the dataset has; ``num_read`` of them were decoded.
-        seconds: that decoding took.
+        seconds: duration of the decoding.
     """
 
     name: str
     class_names: list[str]
     findings: list[Finding]
-    statistics: Statistics
-    variant: Variant | None
+    statistics: MaskStatistics
+    mask_format: MaskFormat | None
     num_records: int
     num_read: int
     seconds: float
 
     @property
     def ok(self) -> bool:
+        """True if there is no error."""
         return all(finding.level is not Level.ERROR for finding in self.findings)
 
-    def to_dict(self) -> dict[str, object]:
-        """All of it in types that JSON has."""
+    def to_dict(self) -> dict:
+        """Return all of it in types that JSON has."""
         statistics = self.statistics
+        pixels, masks = statistics.pixels.tolist(), statistics.masks.tolist()
         return {
             "name": self.name,
             "ok": self.ok,
-            "variant": str(self.variant) if self.variant else None,
+            "variant": str(self.mask_format) if self.mask_format else None,
             "num_records": self.num_records,
             "num_read": self.num_read,
             "seconds": round(self.seconds, 3),
-            "findings": [
-                {**finding._asdict(), "level": finding.level.value} for finding in self.findings
-            ],
+            "findings": [finding.to_dict() for finding in self.findings],
             "mask_modes": dict(statistics.modes),
             "image_sizes": statistics.size_summary(),
             "ignore_label": statistics.ignore_label,
-            "ignored_pixels": int(statistics.pixels[statistics.ignore_label]),
+            "ignored_pixels": pixels[statistics.ignore_label],
             "classes": [
-                {
-                    "label": label,
-                    "name": name,
-                    "pixels": int(statistics.pixels[label]),
-                    "masks": int(statistics.masks[label]),
-                }
+                {"label": label, "name": name, "pixels": pixels[label], "masks": masks[label]}
                 for label, name in enumerate(self.class_names[:256])
             ],
         }
 
 
 def print_report(report: Report, console: Console) -> None:
-    """What was read, the classes' shares, and the findings, worst first."""
+    """Print what was read, the classes' shares, and the findings, worst first."""
     console.rule(Text(report.name, "bold"), align="left")
-    _line(console, _summary(report))
+    # A path is only good in one piece: let the terminal break lines, if anyone.
+    console.print(Text(_summary(report)), soft_wrap=True)
     if report.statistics.num_masks:
         console.print(_class_table(report, console.width))
     if not report.findings:
-        _line(console, "no findings")
+        console.print("no findings")
     for finding in report.findings:
         text = Text(str(finding))
         text.stylize(_STYLES[finding.level], 0, len(finding.level.value))
-        # A path is only good in one piece: let the terminal break lines, if anyone.
         console.print(text, soft_wrap=True)
 
 
 def print_verdict(reports: Sequence[Report], others: Sequence[Finding], console: Console) -> None:
-    """One last line: how many errors and warnings there are in all."""
+    """Print one last line: how many errors and warnings there are in all."""
     levels = [finding.level for report in reports for finding in report.findings]
     levels += [finding.level for finding in others]
     errors, warnings = levels.count(Level.ERROR), levels.count(Level.WARN)
@@ -95,28 +89,26 @@ def print_verdict(reports: Sequence[Report], others: Sequence[Finding], console:
 
 
 def _summary(report: Report) -> str:
-    sizes = report.statistics.size_summary()
+    sizes, modes = report.statistics.size_summary(), report.statistics.modes
     rate = report.num_read / report.seconds if report.seconds else 0
     lines = [
         f"{report.num_read} of {report.num_records} pairs decoded in {report.seconds:.1f} s "
         f"({rate:.0f} pairs/s)",
-        f"format: {report.variant or 'none of those of COCO-Stuff and LIP'}",
+        f"format: {report.mask_format or 'none of those of COCO-Stuff and LIP'}",
     ]
     if sizes:
-        shown = ", ".join(
-            f"{name} {sizes[name][1]}×{sizes[name][0]}" for name in ("min", "median", "max")
-        )
+        ranges = [f"{name} {sizes[name][1]}×{sizes[name][0]}" for name in ("min", "median", "max")]
         lines.append(
-            f"images (width × height, each by itself): {shown}; {_count(sizes['distinct'], 'size')}"
+            f"images (width × height, each separately): {', '.join(ranges)}; "
+            f"{_count(sizes['distinct'], 'size')}"
         )
-    if report.statistics.modes:
-        modes = ", ".join(f"{count} {mode}" for mode, count in report.statistics.modes.items())
-        lines.append(f"masks: {modes}")
+    if modes:
+        lines.append("masks: " + ", ".join(f"{count} {mode}" for mode, count in modes.items()))
     return "\n".join(lines)
 
 
 def _class_table(report: Report, width: int) -> Table:
-    """Share of the pixels and of the masks of each class, in as many columns as keep it short."""
+    """Return each class's share of the pixels and masks, in as many columns as keep it short."""
     statistics = report.statistics
     total, masks = max(int(statistics.pixels.sum()), 1), statistics.num_masks
     labels = [*enumerate(report.class_names), (statistics.ignore_label, "(ignored)")]
@@ -133,10 +125,8 @@ def _class_table(report: Report, width: int) -> Table:
     columns = max(1, min(math.ceil(len(cells) / _ROWS), width // _COLUMN_WIDTH))
     height = math.ceil(len(cells) / columns)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for _ in range(columns):
-        for header in ("label", "class", "pixels", "in masks"):
-            justify = "left" if header == "class" else "right"
-            table.add_column(header, justify=justify, no_wrap=True)
+    for header in ("label", "class", "pixels", "in masks") * columns:
+        table.add_column(header, justify="left" if header == "class" else "right", no_wrap=True)
     for row in range(height):
         # As Text: a class may be called "[sky]", which would be markup.
         table.add_row(*(Text(text) for cell in cells[row::height] for text in cell))
@@ -145,7 +135,3 @@ def _class_table(report: Report, width: int) -> Table:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(Text(text), soft_wrap=True)

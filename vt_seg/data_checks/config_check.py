@@ -1,0 +1,175 @@
+"""Checks that a config fits the datasets that it names, before a model is built."""
+
+import contextlib
+from collections.abc import Callable
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from vt_seg.data import Finding, class_names, error, mask_loader, shown
+
+from .metadata_check import flip_findings, unregistered
+
+
+def segmentation_findings(
+    cfg: CfgNode, *, is_train: bool = True, swaps_labels: bool = True
+) -> list[Finding]:
+    """Return what in ``cfg`` contradicts the metadata of its datasets.
+
+    Args:
+        cfg: of a semantic or panoptic segmentor.
+        is_train: check ``DATASETS.TRAIN`` too, not only ``DATASETS.TEST``.
+        swaps_labels: True if the mapper's flip swaps the labels of ``flip_label_pairs``.
+    """
+    known, messages = _registered(cfg, is_train)
+    head = cfg.MODEL.SEM_SEG_HEAD
+    for name in known:
+        metadata = MetadataCatalog.get(name)
+        count = len(metadata.get("stuff_classes", ()))
+        if count and count != head.NUM_CLASSES:
+            messages.append(
+                f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {head.NUM_CLASSES} but {name} has {count} "
+                f"classes: set MODEL.SEM_SEG_HEAD.NUM_CLASSES {count}"
+            )
+        ignored = metadata.get("ignore_label")
+        if ignored is not None and ignored != head.IGNORE_VALUE:
+            messages.append(
+                f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE is {head.IGNORE_VALUE} but {name} has "
+                f"ignore_label {ignored}: set MODEL.SEM_SEG_HEAD.IGNORE_VALUE {ignored}"
+            )
+    messages += _order_messages(known)
+    flips_in_training = is_train and cfg.INPUT.RANDOM_FLIP != "none"  # A vertical flip swaps too.
+    for name in known:
+        if flips_in_training and name in cfg.DATASETS.TRAIN:
+            if not swaps_labels and MetadataCatalog.get(name).get("flip_label_pairs"):
+                messages.append(
+                    f"{name} needs the label-swapping flip, which INPUT.SEM_SEG_MAPPER detectron2 "
+                    "lacks: set INPUT.SEM_SEG_MAPPER vt_seg, or INPUT.RANDOM_FLIP none"
+                )
+            else:
+                messages += [f"{f.message}, or INPUT.RANDOM_FLIP none" for f in flip_findings(name)]
+        if cfg.TEST.AUG.ENABLED and cfg.TEST.AUG.FLIP and name in cfg.DATASETS.TEST:
+            messages += [f"{f.message}, or TEST.AUG.FLIP False" for f in flip_findings(name)]
+    return [error("config", message) for message in messages]
+
+
+def classification_findings(cfg: CfgNode, *, is_train: bool = True) -> list[Finding]:
+    """Return what in a classifier's ``cfg`` contradicts its datasets.
+
+    Looks at the names of class folders, not into them. Without training, the classes of a test set
+    are still compared with those of ``DATASETS.TRAIN`` if its folder is there.
+
+    Raises:
+        FileNotFoundError: if the folder of a dataset is missing.
+        ValueError: if the class folders of a dataset cannot be right.
+    """
+    known, messages = _registered(cfg, is_train)
+    for name in known:
+        if not _is_classification(name):
+            messages.append(
+                f"{name} is no dataset for classification, which MODEL.META_ARCHITECTURE "
+                f"{cfg.MODEL.META_ARCHITECTURE} needs (evaluator_type "
+                '"classification" in its metadata): name one, or register a folder of images per '
+                "class in DATASETS.CUSTOM"
+            )
+    known = list(filter(_is_classification, known))
+    expected = cfg.MODEL.CLASSIFIER.NUM_CLASSES
+    for name in known:
+        count = len(class_names(name))
+        if count != expected:
+            messages.append(
+                f"MODEL.CLASSIFIER.NUM_CLASSES is {expected} but {name} has {count} classes: set "
+                f"MODEL.CLASSIFIER.NUM_CLASSES {count}"
+            )
+    trained = []
+    for name in filter(_is_classification, _registered(cfg, is_train=True)[0]):
+        if name in cfg.DATASETS.TRAIN:
+            with contextlib.suppress(FileNotFoundError):  # An evaluation needs no training images.
+                class_names(name)
+                trained.append(name)
+    first, *rest = dict.fromkeys([*trained, *known]) or [""]
+    messages += filter(None, (different_classes(first, name) for name in rest))
+    return [error("config", message) for message in messages]
+
+
+def require_labelled_pixels(
+    cfg: CfgNode, read_mask: Callable[[str], np.ndarray] | None = None
+) -> None:
+    """Refuse to train on a dataset whose masks are all ignored: its loss would be 0.
+
+    Reads masks of each dataset of ``DATASETS.TRAIN`` until one has a labelled pixel, which is
+    nearly always the first one.
+
+    Args:
+        cfg: of a semantic segmentor.
+        read_mask: reads a file as the mapper does; default: vt_seg's reader and label check.
+
+    Raises:
+        FileNotFoundError: if a mask is missing.
+        ValueError: if a mask cannot be read or has a label out of range, or no mask of a dataset
+            has a labelled pixel.
+    """
+    ignored = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+    read_mask = read_mask or mask_loader(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, ignored)
+    for name in cfg.DATASETS.TRAIN:
+        records = DatasetCatalog.get(name)
+        files = [record["sem_seg_file_name"] for record in records if "sem_seg_file_name" in record]
+        # A dataset without masks is refused by the mapper, and one without images by Detectron2.
+        if files and not any((read_mask(file) != ignored).any() for file in files):
+            raise ValueError(
+                f"{name} has nothing to learn from: in all of its {len(files)} masks (the first is "
+                f"{files[0]}) every pixel is {ignored}, MODEL.SEM_SEG_HEAD.IGNORE_VALUE. "
+                "Check the masks and the ignored label"
+            )
+
+
+def _registered(cfg: CfgNode, is_train: bool) -> tuple[list[str], list[str]]:
+    """Return the registered datasets of ``cfg``, and a message for each of the others."""
+    names = dict.fromkeys((*(cfg.DATASETS.TRAIN if is_train else ()), *cfg.DATASETS.TEST))
+    registered = DatasetCatalog.list()
+    known = [name for name in names if name in registered]
+    return known, [unregistered(name) for name in names if name not in registered]
+
+
+def _is_classification(name: str) -> bool:
+    return MetadataCatalog.get(name).get("evaluator_type") == "classification"
+
+
+def _order_messages(names: list[str]) -> list[str]:
+    """Return a message on a class that has different labels in two datasets."""
+    lists = [(name, MetadataCatalog.get(name).get("stuff_classes", ())) for name in names]
+    for name, classes in lists[1:]:
+        first, reference = lists[0]
+        labels = {class_name: label for label, class_name in enumerate(reference)}
+        for label, class_name in enumerate(classes):
+            if labels.get(class_name, label) != label:
+                return [
+                    f"class {class_name} is label {labels[class_name]} in {first} but {label} in "
+                    f"{name}: give both the same list of classes"
+                ]
+    return []
+
+
+def different_classes(first: str, second: str) -> str:
+    """Return how the classes of two classification datasets differ, or ""."""
+    ours, others = class_names(first), class_names(second)
+    if ours == others:
+        return ""
+    place, other_place = (
+        MetadataCatalog.get(name).get("image_root", "its records") for name in (first, second)
+    )
+    where = f"{second} ({other_place}) has other classes than {first} ({place})"
+    differences = {
+        "lacks": [name for name in ours if name not in set(others)],
+        "adds": [name for name in others if name not in set(ours)],
+    }
+    how = [
+        f"{verb} {len(names)} ({shown(names, 5)})" for verb, names in differences.items() if names
+    ]
+    if not how:
+        return f"{where}: the same names in another order; give both one list of classes"
+    return (
+        f"{where}: it {' and '.join(how)}, so that labels would not mean the same; complete the "
+        "folders, or give both one list of the classes that they share (CLASSES)"
+    )
