@@ -12,6 +12,7 @@ from vt_seg.config import require_vt_seg_keys
 
 from .readers import read_image
 
+logger = logging.getLogger(__name__)
 _FLIPS = {"horizontal": v2.RandomHorizontalFlip, "vertical": v2.RandomVerticalFlip}
 
 
@@ -19,15 +20,10 @@ class ClassificationMapper:
     """The image pipelines that are usual on ImageNet, for Detectron2's loaders.
 
     Training crops a part of random size and shape, a test takes the middle of the resized image.
-    Transforms work on RGB; the model gets ``INPUT.FORMAT``.
-
-    Args:
-        transforms: applied in this order to a uint8 tensor (3, H, W), RGB.
-        image_format: "BGR" or "RGB".
-        mode: "training" or "inference", for the log.
+    Transforms work on uint8 tensors (3, H, W), RGB; the model gets ``INPUT.FORMAT``.
 
     Raises:
-        ValueError: if the format is another one.
+        ValueError: if the format is neither "BGR" nor "RGB".
     """
 
     @configurable
@@ -38,9 +34,7 @@ class ClassificationMapper:
             raise ValueError(f'INPUT.FORMAT is "{image_format}": classifiers take "RGB" or "BGR"')
         self.transforms = v2.Compose(transforms)
         self.image_format = image_format
-        logging.getLogger(__name__).info(
-            "[ClassificationMapper] Transforms used in %s: %s", mode, transforms
-        )
+        logger.info(f"[ClassificationMapper] Transforms used in {mode}: {transforms}")
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict:
@@ -53,14 +47,9 @@ class ClassificationMapper:
         }
 
     def __call__(self, dataset_dict: dict) -> dict:
-        """Return a copy of a record with its image.
+        """Return a copy of a record with ``image`` (3, H', W') uint8 in the format's channel order.
 
-        Args:
-            dataset_dict: ``file_name``, ``label`` and any other keys; not modified.
-
-        Returns:
-            A copy with ``image`` (3, H', W') uint8 in the format's channel order; ``height`` and
-            ``width`` are those of the file, upright.
+        ``height`` and ``width`` are those of the file, upright.
 
         Raises:
             FileNotFoundError: if there is no such image.

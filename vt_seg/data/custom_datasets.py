@@ -15,28 +15,19 @@ from .pairing import Pairing, find_pairs, pair_images_and_masks
 
 @dataclass(frozen=True)
 class CustomDataset:
-    """A registered dataset; calling it gives the records.
-
-    Attributes:
-        split_list: names, or the text file that holds them; None for all images.
-        mask_suffix: what the masks' names have in addition to the images'.
-    """
+    """A dataset registered by `register_sem_seg`; calling it gives the records."""
 
     image_dir: str
     mask_dir: str
-    classes: tuple[str, ...]
-    ignore_label: int
     split_list: str | tuple[str, ...] | None
     mask_suffix: str
-    colors: tuple[tuple[int, ...], ...]
-    flip_label_pairs: tuple[tuple[int, int], ...]
+    metadata: tuple  # so that datasets that differ in it are not equal
 
     def __call__(self) -> list[dict]:
         """Return Detectron2's records, or raise as `pair_images_and_masks` does."""
         hint = "tools/validate_dataset.py lists all that is wrong"
-        return pair_images_and_masks(
-            self.image_dir, self.mask_dir, hint, self._stems(), self.mask_suffix
-        )
+        folders = self.image_dir, self.mask_dir
+        return pair_images_and_masks(*folders, hint, self._stems(), self.mask_suffix)
 
     def pairing(self) -> Pairing:
         """Return what pairs and what does not, without raising for the latter."""
@@ -60,8 +51,7 @@ def register_sem_seg(
     """Register a folder of images and a folder of masks as a dataset of Detectron2.
 
     Images and masks are paired by their path below the two folders, extensions aside, when the
-    dataset is first used; what does not pair is an error then. Registering a name again replaces
-    the dataset.
+    dataset is first used. Registering a name again replaces the dataset.
 
     Args:
         name: what configs call the dataset.
@@ -100,41 +90,20 @@ def register_sem_seg(
         split_list = os.fspath(os.path.expanduser(split_list))
     elif split_list is not None:
         split_list = tuple(split_list)
-    dataset = CustomDataset(
-        image_dir,
-        mask_dir,
-        class_names,
-        ignore_label,
-        split_list,
-        mask_suffix,
-        colors=tuple(tuple(int(c) for c in color) for color in colors),
-        flip_label_pairs=normalized_pairs(flip_label_pairs),
-    )
+    colors = tuple(tuple(int(c) for c in color) for color in colors)
+    pairs = normalized_pairs(flip_label_pairs)
+    metadata = class_names, colors, ignore_label, pairs
+    dataset = CustomDataset(image_dir, mask_dir, split_list, mask_suffix, metadata)
     if make_room(name, dataset):
-        register_folders(
-            name,
-            image_dir,
-            mask_dir,
-            dataset,
-            class_names,
-            dataset.colors,
-            ignore_label=ignore_label,
-            flip_label_pairs=dataset.flip_label_pairs,
-        )
+        classes = class_names, colors, ignore_label
+        register_folders(name, image_dir, mask_dir, dataset, *classes, flip_label_pairs=pairs)
 
 
-_MASK_KEYS = {
-    "NAME": "name",
-    "IMAGES": "image_dir",
-    "MASKS": "mask_dir",
-    "CLASSES": "classes",
-    "IGNORE_LABEL": "ignore_label",
-    "SPLIT_LIST": "split_list",
-    "MASK_SUFFIX": "mask_suffix",
-    "COLORS": "colors",
-    "FLIP_LABEL_PAIRS": "flip_label_pairs",
-}
-_CLASS_FOLDER_KEYS = {"NAME": "name", "IMAGE_FOLDER": "folder", "CLASSES": "classes"}
+# Keys of an entry of DATASETS.CUSTOM; in lower case they are the functions' arguments.
+_OPTIONS = ["IGNORE_LABEL", "SPLIT_LIST", "MASK_SUFFIX", "COLORS", "FLIP_LABEL_PAIRS"]
+_MASK_KEYS = ["NAME", "IMAGES", "MASKS", "CLASSES", *_OPTIONS]
+_CLASS_FOLDER_KEYS = ["NAME", "IMAGE_FOLDER", "CLASSES"]
+_OTHER_NAMES = {"IMAGES": "image_dir", "MASKS": "mask_dir", "IMAGE_FOLDER": "folder"}
 
 
 def register_from_config(entries: Sequence[Mapping[str, object]]) -> None:
@@ -144,8 +113,7 @@ def register_from_config(entries: Sequence[Mapping[str, object]]) -> None:
 
     Raises:
         FileNotFoundError: if a list that an entry names does not exist.
-        TypeError: if a value has the wrong type.
-        ValueError: if an entry cannot be registered; says which and why.
+        ValueError: if an entry cannot be registered; says which and why. Or TypeError.
     """
     for number, entry in enumerate(entries):
         where = f"DATASETS.CUSTOM[{number}]"
@@ -154,7 +122,7 @@ def register_from_config(entries: Sequence[Mapping[str, object]]) -> None:
                 f"{where} is {entry!r}: give NAME, IMAGES, MASKS and CLASSES, or NAME and "
                 "IMAGE_FOLDER"
             )
-        keys, required = _MASK_KEYS, ["NAME", "IMAGES", "MASKS", "CLASSES"]
+        keys, required = _MASK_KEYS, _MASK_KEYS[:4]
         register: Callable[..., None] = register_sem_seg
         if "IMAGE_FOLDER" in entry:
             keys, required, register = _CLASS_FOLDER_KEYS, ["NAME"], register_image_folder
@@ -164,6 +132,6 @@ def register_from_config(entries: Sequence[Mapping[str, object]]) -> None:
             what = f"has the unknown key {unknown[0]}" if unknown else f"lacks {missing[0]}"
             raise ValueError(f"{where} {what}; its keys are {', '.join(keys)}")
         try:
-            register(**{keys[key]: value for key, value in entry.items()})
+            register(**{_OTHER_NAMES.get(key, key.lower()): value for key, value in entry.items()})
         except (FileNotFoundError, ValueError, TypeError) as wrong:
             raise type(wrong)(f"{where}: {wrong}") from wrong

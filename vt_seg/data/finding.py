@@ -1,8 +1,8 @@
 """The one type for what is wrong with data: raised by training, listed by the validator."""
 
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import NamedTuple
 
 
 class Level(str, Enum):
@@ -13,15 +13,14 @@ class Level(str, Enum):
     INFO = "INFO"
 
 
-class Finding(NamedTuple):
+@dataclass(frozen=True)
+class Finding:
     """One thing that is wrong with a dataset or with the config that uses it.
 
     Attributes:
-        level: how bad it is.
         kind: a few words that stay the same, for machines.
         message: names the file or key, the value and the fix, for people.
-        count: number of files that have it.
-        file: one of them; "" if no file is the cause.
+        count: number of files that have it; ``file`` is one of them, or "" if no file is the cause.
     """
 
     level: Level
@@ -35,7 +34,7 @@ class Finding(NamedTuple):
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields in types that JSON has."""
-        return {**self._asdict(), "level": self.level.value}
+        return {**asdict(self), "level": self.level.value}
 
 
 def error(kind: str, message: str, count: int = 1, file: str = "") -> Finding:
@@ -43,12 +42,13 @@ def error(kind: str, message: str, count: int = 1, file: str = "") -> Finding:
     return Finding(Level.ERROR, kind, message, count, file)
 
 
-def raise_errors(findings: Iterable[Finding], separator: str = "\n", prefix: str = "") -> None:
-    """Raise ValueError with the messages of all errors, if there is one.
+def warning(kind: str, message: str, count: int = 1, file: str = "") -> Finding:
+    """Return a finding of level WARN."""
+    return Finding(Level.WARN, kind, message, count, file)
 
-    Raises:
-        ValueError: if a finding has level ERROR.
-    """
+
+def raise_errors(findings: Iterable[Finding], separator: str = "\n", prefix: str = "") -> None:
+    """Raise ValueError with the messages of all findings of level ERROR, if there are any."""
     messages = [finding.message for finding in findings if finding.level is Level.ERROR]
     if messages:
         raise ValueError(prefix + separator.join(messages))

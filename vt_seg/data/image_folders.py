@@ -18,12 +18,7 @@ _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", 
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """A registered folder of images per class; calling it gives the records.
-
-    Attributes:
-        classes: the subfolders to read, in the order of their labels; None takes all, sorted.
-        hint: what to do if the folder is missing or empty; ends the error message.
-    """
+    """A folder registered by `register_image_folder`; calling it gives the records."""
 
     name: str
     folder: str
@@ -34,20 +29,18 @@ class ImageFolder:
         """Return Detectron2's records ``{"file_name", "label"}``, class by class; open no image.
 
         Raises:
-            FileNotFoundError: if there is no such folder.
-            ValueError: if `class_names` raises it, or a class folder holds no image.
+            ValueError: if a class folder holds no image; see `class_names` too.
         """
         names = self.class_names()
-        label = {name: i for i, name in enumerate(names)}
         records = [
-            {"file_name": os.path.join(parent, file), "label": label[name]}
-            for name in sorted(names)
+            {"file_name": os.path.join(parent, file), "label": label}
+            for name, label in sorted(zip(names, range(len(names)), strict=True))
             for parent, _, files in sorted(walk_following_links(os.path.join(self.folder, name)))
             for file in sorted(files)
             if _is_image(file)
         ]
         seen = {record["label"] for record in records}
-        empty = [name for name in names if label[name] not in seen]
+        empty = [name for label, name in enumerate(names) if label not in seen]
         if empty:
             raise ValueError(
                 f"{self.name}: {len(empty)} of {len(names)} class folders of {self.folder} hold no "
@@ -96,7 +89,7 @@ class ImageFolder:
         if missing:
             raise ValueError(
                 f"{self.name}: {self.folder} lacks {len(missing)} of the {len(self.classes)} "
-                f"listed classes ({shown(missing, 5)}): add these folders, or take them off the list"
+                f"listed classes ({shown(missing, 5)}): add these folders or take them off the list"
             )
         return list(self.classes)
 
@@ -144,12 +137,10 @@ def register_image_folder(
 def class_names(name: str) -> list[str]:
     """Return the classes of a registered classification dataset, in the order of their labels.
 
-    Of an image folder the names of the class folders are read and checked, and nothing below them.
+    Of an image folder the class folders are checked; see `ImageFolder.class_names`.
 
     Raises:
-        FileNotFoundError: if its folder is missing.
-        ValueError: if its folder cannot be right (see `ImageFolder.class_names`), or its metadata
-            have no ``classes``.
+        ValueError: if its metadata have no ``classes``.
     """
     metadata = MetadataCatalog.get(name)
     dataset = DatasetCatalog[name] if name in DatasetCatalog.list() else None

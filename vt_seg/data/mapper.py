@@ -17,20 +17,15 @@ from .augmentations import AffineWarpTransform, LabelPairs, build_augmentations,
 from .label_check import check_labels
 from .readers import read_image, read_mask
 
+logger = logging.getLogger(__name__)
+
 
 class SemSegMapper:
     """Detectron2's ``DatasetMapper`` for semantic segmentation, with our readers and checks.
 
     Palette masks are read as indices, EXIF orientation is applied to image and mask alike, and a
     label out of range or an image and a mask of different sizes are errors that name the files.
-    Instance annotations are dropped.
-
-    Args:
-        is_train: read masks too.
-        augmentations: applied in this order.
-        image_format: "BGR", "RGB", ...
-        num_classes: labels 0..num_classes-1 are allowed ...
-        ignore_label: ... and this one.
+    Instance annotations are dropped. Masks are read in training only.
     """
 
     @configurable
@@ -49,9 +44,7 @@ class SemSegMapper:
         self.num_classes = num_classes
         self.ignore_label = ignore_label
         mode = "training" if is_train else "inference"
-        logging.getLogger(__name__).info(
-            f"[SemSegMapper] Augmentations used in {mode}: {augmentations}"
-        )
+        logger.info(f"[SemSegMapper] Augmentations used in {mode}: {augmentations}")
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict:
@@ -67,15 +60,9 @@ class SemSegMapper:
         }
 
     def __call__(self, dataset_dict: dict) -> dict:
-        """Return a copy of a record with its image and, in training, its labels.
+        """Return a copy of a record with ``image`` and in training ``sem_seg``; see `model_input`.
 
-        Args:
-            dataset_dict: ``file_name`` and, for training, ``sem_seg_file_name``; not modified.
-
-        Returns:
-            A copy with ``image`` (C, H, W) uint8 and, in training, ``sem_seg`` (H, W) int64;
-            ``height`` and ``width`` are those of the file, upright. In a test with an affine warp,
-            ``warp`` too; see `model_input`.
+        ``height`` and ``width`` are those of the file, upright. In a test, ``warp`` is given too.
 
         Raises:
             KeyError: if there is no ``sem_seg_file_name`` in training.
@@ -114,17 +101,12 @@ class SemSegMapper:
 def model_input(
     image: np.ndarray, augmentations: T.Augmentation, mask: np.ndarray | None = None
 ) -> dict:
-    """Return what a model reads of an image, and where the image lies in it.
-
-    Args:
-        image: (H, W, C) uint8.
-        augmentations: applied to image and mask.
-        mask: (H, W).
+    """Return what a model reads of an image (H, W, C) uint8, and where the image lies in it.
 
     Returns:
-        ``image`` (C, H', W') uint8; ``sem_seg`` (H', W') int64 if there is a mask; after an affine
-        warp ``warp`` (2, 3), the matrix from the image's points to the canvas's, in pixels with
-        their centres at i + 0.5.
+        ``image`` (C, H', W') uint8; ``sem_seg`` (H', W') int64 if there is a mask (H, W); after an
+        affine warp ``warp`` (2, 3), the matrix from the image's points to the canvas's, in pixels
+        with their centres at i + 0.5.
     """
     inputs = T.AugInput(image, sem_seg=mask)
     transforms = augmentations(inputs)

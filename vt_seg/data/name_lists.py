@@ -20,9 +20,10 @@ def read_names(path: str | os.PathLike) -> list[str]:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no regular file, no text, or holds no name.
     """
-    require_regular_file(os.path.expanduser(path))
+    path = os.path.expanduser(path)
+    require_regular_file(path)
     try:
-        with PathManager.open(os.path.expanduser(path), "r", encoding="utf-8-sig") as file:
+        with PathManager.open(path, "r", encoding="utf-8-sig") as file:
             names = [line.strip() for line in file if line.strip()]
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no such file: {path}; it should hold one name a line") from error
@@ -34,11 +35,10 @@ def read_names(path: str | os.PathLike) -> list[str]:
 
 
 def read_class_names(classes: Names) -> tuple[str, ...]:
-    """Return class names in the order of their labels.
+    """Return class names in the order of their labels, or raise as `read_names` does.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if a name is no text, or the file cannot be used (see `read_names`).
+        ValueError: if a name is no text.
     """
     if isinstance(classes, (str, os.PathLike)):
         return tuple(read_names(classes))
@@ -52,17 +52,17 @@ def read_class_names(classes: Names) -> tuple[str, ...]:
 
 
 def read_split_list(split_list: Names) -> list[str]:
-    """Return the names of images below their folder, without extension.
+    """Return the names of images below their folder, without extension; see `read_names`.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if a name occurs twice, or the file cannot be used (see `read_names`).
+        ValueError: if a name occurs twice.
     """
-    is_file = isinstance(split_list, (str, os.PathLike))
-    stems = [_stem(name) for name in (read_names(split_list) if is_file else split_list)]
+    where = "the split list"
+    if isinstance(split_list, (str, os.PathLike)):
+        where, split_list = os.fspath(split_list), read_names(split_list)
+    stems = [_stem(name) for name in split_list]
     repeated = first_repeated(stems)
     if repeated is not None:
-        where = split_list if is_file else "the split list"
         raise ValueError(f"{where} names {repeated} more than once; remove the extra lines")
     return stems
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,13 @@ MASK_EXTENSIONS = frozenset({".png", ".bmp", ".tif", ".tiff"})
 
 _ENOUGH = 0.5  # A hint is given if it explains this share of the unpaired names,
 _SAMPLE = 1000  # of which so many are looked at.
-_UNREAD_EXTENSIONS = (".jpg", ".jpeg", ".JPG", ".mat", ".npy", ".gif", ".json", ".txt")
+_JPEG = ", but JPEG alters class ids; save masks as PNG"
+_OTHER = "; masks must be PNG, BMP or TIFF"
+_UNREAD_EXTENSIONS = {
+    **dict.fromkeys((".jpg", ".jpeg", ".JPG"), _JPEG),
+    ".mat": "; convert COCO-Stuff 10k first: python datasets/prepare_cocostuff10k.py",
+    **dict.fromkeys((".npy", ".gif", ".json", ".txt"), _OTHER),
+}
 
 
 class Pairing(NamedTuple):
@@ -41,9 +47,6 @@ def pair_images_and_masks(
         stems: the names wanted (a split list); None takes all, and then both folders must hold
             exactly the same names.
         mask_suffix: what the masks' names have in addition, as in ``a_mask.png`` for ``a.jpg``.
-
-    Returns:
-        ``[{"file_name": ..., "sem_seg_file_name": ...}, ...]``.
 
     Raises:
         FileNotFoundError: if a folder or a listed file is missing.
@@ -84,14 +87,11 @@ def find_pairs(
     else:
         wanted = list(stems)
         findings = [
-            *_missing(wanted, images, "image", image_root),
-            *_missing(wanted, masks, "mask", mask_root),
+            *_not_found("image", wanted, images, image_root),
+            *_not_found("mask", wanted, masks, mask_root),
         ]
-    records = [
-        {"file_name": images[s], "sem_seg_file_name": masks[s]}
-        for s in wanted
-        if s in images and s in masks
-    ]
+    both = [stem for stem in wanted if stem in images and stem in masks]
+    records = [{"file_name": images[stem], "sem_seg_file_name": masks[stem]} for stem in both]
     return Pairing(records, findings)
 
 
@@ -115,9 +115,8 @@ def index_by_stem(
             is_wanted = extension.lower() in extensions and stem.endswith(suffix)
             if name.startswith(".") or not is_wanted:
                 continue
-            stem = os.path.join(parent, stem.removesuffix(suffix))
+            stem, path = os.path.join(parent, stem.removesuffix(suffix)), os.path.join(parent, name)
             key = Path(os.path.relpath(stem, folder)).as_posix()
-            path = os.path.join(parent, name)
             if key in found:
                 first, second = sorted((found[key], path))
                 raise ValueError(f"{first} and {second} have the same name; keep one of them")
@@ -125,19 +124,17 @@ def index_by_stem(
     return found
 
 
-def _missing(
-    wanted: list[str], found: dict[str, str], kind: str, folder: str | os.PathLike
+def _not_found(
+    kind: str, wanted: list[str], found: dict[str, str], folder: str | os.PathLike
 ) -> list[Finding]:
     missing = [stem for stem in wanted if stem not in found]
     if not missing:
         return []
-    message = (
-        f"{len(missing)} of {len(wanted)} listed names have no {kind} in {folder}, "
-        f"e.g. {missing[0]}"
-    )
-    if os.path.isabs(missing[0]) or ".." in Path(missing[0]).parts:
+    count, example = len(missing), missing[0]
+    message = f"{count} of {len(wanted)} listed names have no {kind} in {folder}, e.g. {example}"
+    if os.path.isabs(example) or ".." in Path(example).parts:
         message += "; names are relative to that folder"
-    return [error(f"listed without {kind}", message, len(missing))]
+    return [error(f"listed without {kind}", message, count)]
 
 
 def _unpaired(
@@ -149,7 +146,10 @@ def _unpaired(
 ) -> list[Finding]:
     without_mask = sorted(images.keys() - masks.keys())
     without_image = sorted(masks.keys() - images.keys())
-    hint = _hint(images, masks, without_mask[:_SAMPLE], without_image[:_SAMPLE], mask_root)
+    hint = _hint(images, without_mask[:_SAMPLE], without_image[:_SAMPLE], mask_root)
+    if not hint and images and masks and not images.keys() & masks.keys():
+        hint = "not one name in common, are these the folders of two different splits?"
+    hint = f": {hint}" if hint else ""
     findings = []
     if without_mask:
         example = without_mask[0]
@@ -170,70 +170,38 @@ def _unpaired(
 
 
 def _hint(
-    images: dict[str, str],
-    masks: dict[str, str],
+    images: Collection[str],
     without_mask: Sequence[str],
     without_image: Sequence[str],
     mask_root: str | os.PathLike,
 ) -> str:
-    """Return the likely reason and its fix, as ``": ..."`` to follow a message, or ""."""
-    hint = (
-        _suffix_hint(images, without_mask, without_image)
-        or _extension_hint(without_mask, mask_root)
-        or _rename_hint(
-            str.lower, without_mask, without_image, "names differ in upper and lower case"
-        )
-        or _rename_hint(os.path.basename, without_mask, without_image, "the subfolders differ")
-    )
-    if not hint and images and masks and not images.keys() & masks.keys():
-        hint = "not one name in common, are these the folders of two different splits?"
-    return f": {hint}" if hint else ""
-
-
-def _most_common(reasons: Iterable[str], least: float) -> str:
-    """Return the most frequent of the reasons if it occurs at least ``least`` times, or ""."""
-    reason, count = next(iter(Counter(reasons).most_common(1)), ("", 0))
-    return reason if count >= least else ""
-
-
-def _suffix_hint(
-    images: dict[str, str], without_mask: Sequence[str], without_image: Sequence[str]
-) -> str:
-    suffixes = (
+    """Return the reason and the fix that explain at least half of the unpaired names, or ""."""
+    least = _ENOUGH * max(len(without_mask), 1)
+    suffix, count = _most_common(
         mask[cut:]
         for mask in without_image
         for cut in range(len(mask) - 1, 0, -1)
         if not mask[cut].isalnum() and mask[:cut] in images
     )
-    suffix = _most_common(suffixes, _ENOUGH * max(len(without_mask), len(without_image), 1))
-    if suffix == "_labelTrainIds" and not without_mask:
-        return f'train ids next to the original masks; mask_suffix "{suffix}" takes the train ids'
-    return f'their names end in "{suffix}": give mask_suffix "{suffix}"' if suffix else ""
-
-
-def _extension_hint(without_mask: Sequence[str], mask_root: str | os.PathLike) -> str:
-    """Return a hint if the masks are there, but in a format that is not read."""
-    found = (
+    if suffix and count >= max(least, _ENOUGH * len(without_image)):
+        if suffix == "_labelTrainIds" and not without_mask:
+            return f'train ids next to the original masks; mask_suffix "{suffix}" takes them'
+        return f'their names end in "{suffix}": give mask_suffix "{suffix}"'
+    extension, count = _most_common(
         next((e for e in _UNREAD_EXTENSIONS if os.path.isfile(f"{mask_root}/{stem}{e}")), "")
         for stem in without_mask
     )
-    extension = _most_common(filter(None, found), max(1, _ENOUGH * len(without_mask)))
-    if extension.lower() in (".jpg", ".jpeg"):
-        return f"{extension} is there, but JPEG alters class ids; save masks as PNG"
-    if extension == ".mat":
-        return (
-            ".mat is there; convert COCO-Stuff 10k first: python datasets/prepare_cocostuff10k.py"
-        )
-    return f"{extension} is there; masks must be PNG, BMP or TIFF" if extension else ""
+    if extension and count >= least:
+        return f"{extension} is there{_UNREAD_EXTENSIONS[extension]}"
+    for normalize, difference in (
+        (str.lower, "names differ in upper and lower case"),
+        (os.path.basename, "the subfolders differ"),
+    ):
+        others = {normalize(name) for name in without_image}
+        if sum(normalize(name) in others for name in without_mask) >= least:
+            return f"{difference}; rename one side"
+    return ""
 
 
-def _rename_hint(
-    normalize: Callable[[str], str],
-    without_mask: Sequence[str],
-    without_image: Sequence[str],
-    difference: str,
-) -> str:
-    others = {normalize(name) for name in without_image}
-    found = sum(normalize(name) in others for name in without_mask)
-    enough = without_mask and found >= _ENOUGH * len(without_mask)
-    return f"{difference}; rename one side" if enough else ""
+def _most_common(reasons: Iterable[str]) -> tuple[str, int]:
+    return next(iter(Counter(reasons).most_common(1)), ("", 0))

@@ -8,7 +8,8 @@ import io
 import os
 import struct
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 
 import cv2
 import numpy as np
@@ -23,7 +24,6 @@ from .label_check import check_labels
 _UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 _WRONG_EXIF = (*_UNDECODABLE, TypeError, KeyError)
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-_JPEG_TAIL = 32  # Some writers pad their files by a few bytes.
 _SAVE = "save one channel of class ids as 8-bit grey or palette PNG"
 _MODE_FIXES = {
     "RGB": f"map its colours to class ids and {_SAVE}",
@@ -32,7 +32,7 @@ _MODE_FIXES = {
 }
 EXIF_ORIENTATION = 0x0112
 # What each EXIF orientation other than 1 needs; 6 and 8 are rotated clockwise and back.
-_UPRIGHT = {
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda image: cv2.flip(image, 1),
     3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
     4: lambda image: cv2.flip(image, 0),
@@ -44,14 +44,7 @@ _UPRIGHT = {
 
 
 def read_image(path: str | os.PathLike, format: str = "BGR") -> np.ndarray:
-    """Read an image upright, as its EXIF orientation says.
-
-    Args:
-        path: the file.
-        format: "BGR", "RGB", or any other that Detectron2 takes (``INPUT.FORMAT``).
-
-    Returns:
-        (H, W, 3) uint8 ("L": (H, W, 1)).
+    """Read an image upright, (H, W, 3) uint8, in any ``INPUT.FORMAT`` of Detectron2.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -59,9 +52,9 @@ def read_image(path: str | os.PathLike, format: str = "BGR") -> np.ndarray:
             channel; names the file.
     """
     content = _read(path)
-    image = _decode_jpeg(content, format)
-    if image is not None:
-        return image
+    decoded = _decode_jpeg(content, format)
+    if decoded is not None:
+        return decoded
     image = _open_upright(path, content)
     if image.mode.startswith(("I", "F")):
         raise ValueError(
@@ -72,24 +65,21 @@ def read_image(path: str | os.PathLike, format: str = "BGR") -> np.ndarray:
 
 
 def read_mask(path: str | os.PathLike) -> np.ndarray:
-    """Read a label map from a grey or a palette file; the palette's indices are the labels.
+    """Read a label map upright, (H, W) uint8, writable, from a grey or a palette file.
 
-    Files with 16 or 32 bits are accepted if their values fit into 8.
-
-    Returns:
-        (H, W) uint8, upright, writable.
+    A palette's indices are the labels. 16 or 32 bits are accepted if the values fit into 8.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no single channel of class ids (RGB, RGBA, LA, JPEG, grey of 1 to 4
-            bits), values do not fit, or it is undecodable or no regular file; names the file and
-            the fix.
+            bits), values do not fit, or it is undecodable or no regular file; names file and fix.
     """
     content = _read(path)
     bits, colour_type = content[24:25], content[25:26]
     if content.startswith(b"\x89PNG") and colour_type == b"\0" and bits in (b"\2", b"\4"):
         raise ValueError(
-            f"{path} is a grey PNG of {bits[0]} bits, whose values readers rescale to 0..255; {_SAVE}"
+            f"{path} is a grey PNG of {bits[0]} bits, whose values readers rescale to 0..255; "
+            + _SAVE
         )
     image = _open_upright(path, content)
     if content.startswith(_JPEG_START):
@@ -109,23 +99,20 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
     return values.astype(np.uint8)
 
 
-@dataclass(frozen=True)
-class MaskLoader:
-    """Reads a mask and checks its labels; see `mask_loader`."""
+def mask_loader(num_classes: int, ignore_label: int = 255) -> Callable[..., np.ndarray]:
+    """Return training's reader, label check included, for Detectron2's ``sem_seg_loading_fn``.
 
-    num_classes: int
-    ignore_label: int
-
-    def __call__(self, filename: str, dtype: type | None = None) -> np.ndarray:
-        """Return the mask (H, W) as ``dtype`` (default uint8), writable."""
-        mask = read_mask(filename)
-        check_labels(mask, self.num_classes, self.ignore_label, filename)
-        return mask if dtype is None else mask.astype(dtype)
+    It takes a file and a ``dtype`` (default uint8) and returns a mask (H, W), writable.
+    """
+    return partial(_read_checked_mask, num_classes=num_classes, ignore_label=ignore_label)
 
 
-def mask_loader(num_classes: int, ignore_label: int = 255) -> MaskLoader:
-    """Return training's reader, label check included, for Detectron2's ``sem_seg_loading_fn``."""
-    return MaskLoader(num_classes, ignore_label)
+def _read_checked_mask(
+    filename: str, dtype: type = np.uint8, *, num_classes: int, ignore_label: int
+) -> np.ndarray:
+    mask = read_mask(filename)
+    check_labels(mask, num_classes, ignore_label, filename)
+    return mask.astype(dtype, copy=False)
 
 
 def _read(path: str | os.PathLike) -> bytes:
@@ -147,16 +134,15 @@ def _decode_jpeg(content: bytes, format: str) -> np.ndarray | None:
     Both use libjpeg with the same settings. But OpenCV is silent about missing data, inverts CMYK
     in its own way and reads EXIF differently: so Pillow reads the header, and decodes the rest.
     """
-    if format not in ("BGR", "RGB") or not content.startswith(_JPEG_START):
-        return None
-    if _JPEG_END not in content[-_JPEG_TAIL:]:
+    is_complete = _JPEG_END in content[-32:]  # Some writers pad their files by a few bytes.
+    if format not in ("BGR", "RGB") or not content.startswith(_JPEG_START) or not is_complete:
         return None
     try:
         header = Image.open(io.BytesIO(content))
         orientation = header.getexif().get(EXIF_ORIENTATION, 1)
-        if header.format != "JPEG" or header.mode not in ("RGB", "L"):
-            return None
     except (*_WRONG_EXIF, Image.DecompressionBombError):
+        return None
+    if header.format != "JPEG" or header.mode not in ("RGB", "L"):
         return None
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)

@@ -9,30 +9,24 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from vt_seg.data import Finding, class_names, error, mask_loader, shown
 
-from .metadata_check import flip_findings, unregistered
+from .dataset_check import flip_findings, unregistered
 
 
 def segmentation_findings(
     cfg: CfgNode, *, is_train: bool = True, swaps_labels: bool = True
 ) -> list[Finding]:
-    """Return what in ``cfg`` contradicts the metadata of its datasets.
+    """Return what in a segmentor's ``cfg`` contradicts the metadata of its datasets.
 
-    Args:
-        cfg: of a semantic or panoptic segmentor.
-        is_train: check ``DATASETS.TRAIN`` too, not only ``DATASETS.TEST``.
-        swaps_labels: True if the mapper's flip swaps the labels of ``flip_label_pairs``.
+    ``DATASETS.TRAIN`` counts only if ``is_train``. ``swaps_labels`` says that the mapper's flip
+    swaps the labels of ``flip_label_pairs``.
     """
     known, messages = _registered(cfg, is_train)
     head = cfg.MODEL.SEM_SEG_HEAD
     for name in known:
         metadata = MetadataCatalog.get(name)
-        count = len(metadata.get("stuff_classes", ()))
+        count, ignored = len(metadata.get("stuff_classes", ())), metadata.get("ignore_label")
         if count and count != head.NUM_CLASSES:
-            messages.append(
-                f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {head.NUM_CLASSES} but {name} has {count} "
-                f"classes: set MODEL.SEM_SEG_HEAD.NUM_CLASSES {count}"
-            )
-        ignored = metadata.get("ignore_label")
+            messages.append(_wrong_count("MODEL.SEM_SEG_HEAD", head.NUM_CLASSES, name, count))
         if ignored is not None and ignored != head.IGNORE_VALUE:
             messages.append(
                 f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE is {head.IGNORE_VALUE} but {name} has "
@@ -40,6 +34,7 @@ def segmentation_findings(
             )
     messages += _order_messages(known)
     flips_in_training = is_train and cfg.INPUT.RANDOM_FLIP != "none"  # A vertical flip swaps too.
+    flips_in_test = cfg.TEST.AUG.ENABLED and cfg.TEST.AUG.FLIP
     for name in known:
         if flips_in_training and name in cfg.DATASETS.TRAIN:
             if not swaps_labels and MetadataCatalog.get(name).get("flip_label_pairs"):
@@ -49,7 +44,7 @@ def segmentation_findings(
                 )
             else:
                 messages += [f"{f.message}, or INPUT.RANDOM_FLIP none" for f in flip_findings(name)]
-        if cfg.TEST.AUG.ENABLED and cfg.TEST.AUG.FLIP and name in cfg.DATASETS.TEST:
+        if flips_in_test and name in cfg.DATASETS.TEST:
             messages += [f"{f.message}, or TEST.AUG.FLIP False" for f in flip_findings(name)]
     return [error("config", message) for message in messages]
 
@@ -65,23 +60,19 @@ def classification_findings(cfg: CfgNode, *, is_train: bool = True) -> list[Find
         ValueError: if the class folders of a dataset cannot be right.
     """
     known, messages = _registered(cfg, is_train)
-    for name in known:
-        if not _is_classification(name):
-            messages.append(
-                f"{name} is no dataset for classification, which MODEL.META_ARCHITECTURE "
-                f"{cfg.MODEL.META_ARCHITECTURE} needs (evaluator_type "
-                '"classification" in its metadata): name one, or register a folder of images per '
-                "class in DATASETS.CUSTOM"
-            )
+    messages += [
+        f"{name} is no dataset for classification, which MODEL.META_ARCHITECTURE "
+        f'{cfg.MODEL.META_ARCHITECTURE} needs (evaluator_type "classification" in its metadata): '
+        "name one, or register a folder of images per class in DATASETS.CUSTOM"
+        for name in known
+        if not _is_classification(name)
+    ]
     known = list(filter(_is_classification, known))
     expected = cfg.MODEL.CLASSIFIER.NUM_CLASSES
     for name in known:
         count = len(class_names(name))
         if count != expected:
-            messages.append(
-                f"MODEL.CLASSIFIER.NUM_CLASSES is {expected} but {name} has {count} classes: set "
-                f"MODEL.CLASSIFIER.NUM_CLASSES {count}"
-            )
+            messages.append(_wrong_count("MODEL.CLASSIFIER", expected, name, count))
     trained = []
     for name in filter(_is_classification, _registered(cfg, is_train=True)[0]):
         if name in cfg.DATASETS.TRAIN:
@@ -89,26 +80,21 @@ def classification_findings(cfg: CfgNode, *, is_train: bool = True) -> list[Find
                 class_names(name)
                 trained.append(name)
     first, *rest = dict.fromkeys([*trained, *known]) or [""]
-    messages += filter(None, (different_classes(first, name) for name in rest))
+    messages += filter(None, (_different_classes(first, name) for name in rest))
     return [error("config", message) for message in messages]
 
 
 def require_labelled_pixels(
     cfg: CfgNode, read_mask: Callable[[str], np.ndarray] | None = None
 ) -> None:
-    """Refuse to train on a dataset whose masks are all ignored: its loss would be 0.
+    """Raise ValueError if all masks of a training set are ignored, as the loss would be 0.
 
     Reads masks of each dataset of ``DATASETS.TRAIN`` until one has a labelled pixel, which is
-    nearly always the first one.
-
-    Args:
-        cfg: of a semantic segmentor.
-        read_mask: reads a file as the mapper does; default: vt_seg's reader and label check.
+    nearly always the first one; with ``read_mask``, or vt_seg's reader and label check.
 
     Raises:
         FileNotFoundError: if a mask is missing.
-        ValueError: if a mask cannot be read or has a label out of range, or no mask of a dataset
-            has a labelled pixel.
+        ValueError: if a mask cannot be read, or no mask of a dataset has a labelled pixel.
     """
     ignored = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
     read_mask = read_mask or mask_loader(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, ignored)
@@ -136,6 +122,13 @@ def _is_classification(name: str) -> bool:
     return MetadataCatalog.get(name).get("evaluator_type") == "classification"
 
 
+def _wrong_count(key: str, expected: int, name: str, count: int) -> str:
+    return (
+        f"{key}.NUM_CLASSES is {expected} but {name} has {count} classes: set "
+        f"{key}.NUM_CLASSES {count}"
+    )
+
+
 def _order_messages(names: list[str]) -> list[str]:
     """Return a message on a class that has different labels in two datasets."""
     lists = [(name, MetadataCatalog.get(name).get("stuff_classes", ())) for name in names]
@@ -151,24 +144,20 @@ def _order_messages(names: list[str]) -> list[str]:
     return []
 
 
-def different_classes(first: str, second: str) -> str:
+def _different_classes(first: str, second: str) -> str:
     """Return how the classes of two classification datasets differ, or ""."""
     ours, others = class_names(first), class_names(second)
     if ours == others:
         return ""
-    place, other_place = (
-        MetadataCatalog.get(name).get("image_root", "its records") for name in (first, second)
-    )
-    where = f"{second} ({other_place}) has other classes than {first} ({place})"
-    differences = {
-        "lacks": [name for name in ours if name not in set(others)],
-        "adds": [name for name in others if name not in set(ours)],
-    }
-    how = [
-        f"{verb} {len(names)} ({shown(names, 5)})" for verb, names in differences.items() if names
-    ]
-    if not how:
+    roots = [MetadataCatalog.get(n).get("image_root", "its records") for n in (first, second)]
+    where = f"{second} ({roots[1]}) has other classes than {first} ({roots[0]})"
+    if sorted(ours) == sorted(others):
         return f"{where}: the same names in another order; give both one list of classes"
+    lacks = [name for name in ours if name not in set(others)]
+    adds = [name for name in others if name not in set(ours)]
+    how = [
+        f"{verb} {len(n)} ({shown(n, 5)})" for verb, n in (("lacks", lacks), ("adds", adds)) if n
+    ]
     return (
         f"{where}: it {' and '.join(how)}, so that labels would not mean the same; complete the "
         "folders, or give both one list of the classes that they share (CLASSES)"

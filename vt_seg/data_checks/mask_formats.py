@@ -103,12 +103,11 @@ def expected_formats(class_names: Sequence[str]) -> tuple[str, ...]:
         return ("92",)
     if len(names) == 54 and names[0] == "things":
         return ("C",)
-    known = {
-        COCO_STUFF_171_CLASSES: ("E", "F"),
-        COCO_STUFF_91_CLASSES: ("91",),
-        _LIP_CLASSES: ("LIP",),
-    }
-    return known.get(names, ())
+    if names == COCO_STUFF_171_CLASSES:
+        return ("E", "F")
+    if names == COCO_STUFF_91_CLASSES:
+        return ("91",)
+    return ("LIP",) if names == _LIP_CLASSES else ()
 
 
 def mat_format(folder: str | os.PathLike) -> MaskFormat | None:

@@ -1,12 +1,11 @@
 """Adds up what the masks of a dataset hold, and says what is wrong with their labels."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from vt_seg.data import Finding, Level, error, likely_fix, shown
+from vt_seg.data import Finding, Level, error, likely_fix, shown, warning
 
 from .pair_check import PairReport
 
@@ -16,12 +15,11 @@ class MaskStatistics:
     """Sums over the pairs seen so far.
 
     Attributes:
-        pixels: (256,) int64, pixels of each value.
-        masks: (256,) int64, masks in which each value occurs.
+        pixels: (256,) int64, pixels of each value; ``masks``: masks in which it occurs.
         first: for each value that occurs, the first mask that holds it.
-        wrong: masks with a value that is neither a class nor the ignored label.
-        ignored: masks of nothing but the ignored label; ``first_ignored`` is one of them.
-        modes: masks of each of Pillow's modes, the first file of each in ``first_of_mode``.
+        wrong: number of masks with a value that is neither a class nor the ignored label.
+        ignored: masks of nothing but the ignored label.
+        modes: the masks of each of Pillow's modes.
         sizes: (height, width) of each image.
     """
 
@@ -32,10 +30,8 @@ class MaskStatistics:
     first: dict[int, str] = field(default_factory=dict)
     num_masks: int = 0
     wrong: int = 0
-    ignored: int = 0
-    first_ignored: str = ""
-    modes: Counter[str] = field(default_factory=Counter)
-    first_of_mode: dict[str, str] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    modes: dict[str, list[str]] = field(default_factory=dict)
     sizes: list[tuple[int, int]] = field(default_factory=list)
 
     def add(self, report: PairReport) -> None:
@@ -46,16 +42,14 @@ class MaskStatistics:
             return
         values = np.flatnonzero(report.pixels).tolist()
         self.num_masks += 1
-        self.modes[report.mask_mode] += 1
-        self.first_of_mode.setdefault(report.mask_mode, report.mask_file)
+        self.modes.setdefault(report.mask_mode, []).append(report.mask_file)
         self.pixels += report.pixels
         self.masks[values] += 1
         for value in values:
             self.first.setdefault(value, report.mask_file)
         self.wrong += any(map(self.is_outside, values))
         if values == [self.ignore_label]:
-            self.ignored += 1
-            self.first_ignored = self.first_ignored or report.mask_file
+            self.ignored.append(report.mask_file)
 
     def is_outside(self, value: int) -> bool:
         """Return True if no mask may hold the value."""
@@ -77,18 +71,12 @@ class MaskStatistics:
 
 
 def label_findings(
-    statistics: MaskStatistics,
-    class_names: Sequence[str],
-    format_fix: str,
-    is_complete: bool,
+    statistics: MaskStatistics, class_names: Sequence[str], format_fix: str, is_complete: bool
 ) -> list[Finding]:
     """Return findings on labels, from sums over the masks that could be read.
 
-    Args:
-        statistics: the sums.
-        class_names: in the order of their labels.
-        format_fix: the fix of wrong labels that the masks' format needs, or "".
-        is_complete: True if every mask was read, so that what was not seen is absent.
+    ``format_fix`` is what a known format of the masks needs, or "". ``is_complete`` says that every
+    mask was read, so that what was not seen is absent.
     """
     if not statistics.num_masks or not class_names:
         return []
@@ -104,13 +92,13 @@ def label_findings(
             f"class {class_names[known[0]]} (label {known[0]}) is the only one that occurs in "
             f"{statistics.num_masks} masks, e.g. {file}; are these the right masks?"
         )
-        findings.append(Finding(Level.WARN, "one class only", message, file=file))
+        findings.append(warning("one class only", message, file=file))
     elif is_complete and len(known) > 1 and absent:
         message = (
             f"{len(absent)} of {len(class_names)} classes occur in no mask: {shown(absent, 8)}; "
             "nothing can be learned or measured of them"
         )
-        findings.append(Finding(Level.WARN, "absent classes", message))
+        findings.append(warning("absent classes", message))
     return findings
 
 
@@ -133,35 +121,34 @@ def _out_of_range(statistics: MaskStatistics, format_fix: str) -> list[Finding]:
 
 
 def _ignored(statistics: MaskStatistics) -> list[Finding]:
-    total, ignore, count = statistics.num_masks, statistics.ignore_label, statistics.ignored
-    file = statistics.first_ignored
+    total, ignore, count = statistics.num_masks, statistics.ignore_label, len(statistics.ignored)
     if statistics.values == [0, 255] and ignore == 255:
         file = statistics.first[255]
         message = (
             f"masks hold 0 and 255 only, e.g. {file}; 255 is ignored: if it is foreground, store "
             "it as 1"
         )
-        return [Finding(Level.WARN, "only 0 and 255", message, file=file)]
+        return [warning("only 0 and 255", message, file=file)]
+    if not count:
+        return []
+    file = statistics.ignored[0]
     if count == total:
         message = f"all {total} masks are 100 % ignore ({ignore}), e.g. {file}: no label to learn"
         return [error("all ignored", message, total, file)]
-    if not count:
-        return []
     share = "" if count == 1 else f"{count} of {total} masks, e.g. "
     message = f"{share}{file} is 100 % ignore ({ignore}); leave it out, or label it"
-    return [Finding(Level.WARN, "all ignored", message, count, file)]
+    return [warning("all ignored", message, count, file)]
 
 
 def _modes(statistics: MaskStatistics) -> list[Finding]:
     findings = []
-    for mode, count in statistics.modes.items():
+    for mode, files in statistics.modes.items():
         if mode == "P":
             says = "palette masks: the indices are read as labels, not the colours"
         elif mode.startswith("I"):  # "I;16" too.
             says = f"masks of mode {mode} whose values fit into 8 bits are read as they are"
         else:
             continue
-        file = statistics.first_of_mode[mode]
-        message = f"{count} of {statistics.num_masks} {says}, e.g. {file}"
-        findings.append(Finding(Level.INFO, f"mask mode {mode}", message, count, file))
+        message = f"{len(files)} of {statistics.num_masks} {says}, e.g. {files[0]}"
+        findings.append(Finding(Level.INFO, f"mask mode {mode}", message, len(files), files[0]))
     return findings

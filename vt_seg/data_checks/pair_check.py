@@ -7,7 +7,7 @@ import numpy as np
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
-from vt_seg.data import EXIF_ORIENTATION, Finding, Level, error, read_image, read_mask
+from vt_seg.data import EXIF_ORIENTATION, Finding, error, read_image, read_mask, warning
 from vt_seg.files import require_regular_file
 
 
@@ -17,7 +17,6 @@ class PairReport:
 
     Attributes:
         image_size: (height, width), upright; None if the image cannot be used.
-        mask_file: "" if the record has no mask.
         mask_mode: Pillow's name of the mask's mode; "" if it cannot be opened.
         pixels: (256,) int64, the mask's pixels of each value; None if it cannot be used.
     """
@@ -31,8 +30,8 @@ class PairReport:
 
 def check_pair(record: dict) -> PairReport:
     """Decode the image and the mask of one of Detectron2's records in full."""
-    report = PairReport()
-    image_file, mask_file = record["file_name"], record.get("sem_seg_file_name")
+    image_file, mask_file = record["file_name"], record.get("sem_seg_file_name", "")
+    report = PairReport(mask_file=mask_file)
     image = _read(read_image, image_file, "image", report.findings)
     if image is not None:
         report.image_size = image.shape[:2]
@@ -40,15 +39,14 @@ def check_pair(record: dict) -> PairReport:
         message = f"{image_file} has no sem_seg_file_name: its record names no mask"
         report.findings.append(error("no mask in record", message, file=image_file))
         return report
-    report.mask_file = mask_file
     mask = _read(read_mask, mask_file, "mask", report.findings)
-    report.mask_mode, mask_orientation = _mode_and_orientation(mask_file)
     if mask is None:
         return report
+    report.mask_mode, mask_orientation = _mode_and_orientation(mask_file)
     report.pixels = np.bincount(mask.ravel(), minlength=256)
     if image is not None:
         orientations = _mode_and_orientation(image_file)[1], mask_orientation
-        sizes = image.shape[:2], mask.shape
+        sizes = image.shape[:2], mask.shape[:2]
         report.findings += _compare(image_file, mask_file, sizes, orientations)
     return report
 
@@ -67,40 +65,43 @@ def _read(
 
 
 def _mode_and_orientation(path: str) -> tuple[str, int]:
-    """Return Pillow's mode ("" if the file cannot be opened) and the EXIF orientation."""
-    try:
-        require_regular_file(path)
-        with PathManager.open(path, "rb") as file:
-            image = Image.open(file)
-            # Pillow decodes all of a PNG to look for EXIF behind the pixels.
-            has_exif = image.format != "PNG" or "exif" in image.info
-            return image.mode, image.getexif().get(EXIF_ORIENTATION, 1) if has_exif else 1
-    except Exception:  # The reader says what is wrong with the file.
-        return "", 1
+    """Return Pillow's mode and the EXIF orientation of a file that has been read."""
+    require_regular_file(path)
+    with PathManager.open(path, "rb") as file:
+        image = Image.open(file)
+        # Pillow decodes all of a PNG to look for EXIF behind the pixels.
+        if image.format == "PNG" and "exif" not in image.info:
+            return image.mode, 1
+        try:
+            return image.mode, image.getexif().get(EXIF_ORIENTATION, 1)
+        except Exception:  # EXIF data that cannot be parsed give no orientation.
+            return image.mode, 1
 
 
 def _compare(
-    image_file: str, mask_file: str, sizes: tuple, orientations: tuple[int, int]
+    image_file: str,
+    mask_file: str,
+    sizes: tuple[tuple[int, ...], tuple[int, ...]],
+    orientations: tuple[int, int],
 ) -> list[Finding]:
     """Compare the sizes (height, width) and EXIF orientations of an image and its mask."""
+    is_rotated = orientations[0] != orientations[1]
     exif = " and ".join(
         f"{kind} EXIF orientation {orientation}" if orientation != 1 else f"{kind} has none"
         for kind, orientation in zip(("image", "mask"), orientations, strict=True)
     )
-    (height, width), (mask_height, mask_width) = sizes
-    if sizes[0] == sizes[1] and orientations[0] == orientations[1]:
-        return []
     if sizes[0] == sizes[1]:
         message = (
             f"{image_file}: {exif} ({mask_file}); the image is rotated upright when it is read: "
             "look whether the mask fits, then store both upright without EXIF"
         )
-        return [Finding(Level.WARN, "EXIF orientation", message, file=image_file)]
-    if orientations[0] != orientations[1]:
+        return [warning("EXIF orientation", message, file=image_file)] if is_rotated else []
+    (height, width), (mask_height, mask_width) = sizes
+    if is_rotated:
         fix = f"{exif}; store both upright, the mask rotated as the image is shown, without EXIF"
     elif (height, width) == (mask_width, mask_height):
         fix = "rows and columns are exchanged; transpose the mask"
     else:
         fix = "does the mask belong to it, was one of them resized or cropped? Make them one size"
-    message = f"{image_file}: image {width}×{height}, mask {mask_width}×{mask_height} ({mask_file}): {fix}"
-    return [error("size mismatch", message, file=image_file)]
+    message = f"{image_file}: image {width}x{height}, mask {mask_width}x{mask_height}"
+    return [error("size mismatch", f"{message} ({mask_file}): {fix}", file=image_file)]

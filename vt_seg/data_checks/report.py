@@ -12,27 +12,20 @@ from vt_seg.data import Finding, Level
 
 from .mask_formats import MaskFormat
 from .mask_statistics import MaskStatistics
+from .sources import Source
 
 _STYLES = {Level.ERROR: "bold red", Level.WARN: "yellow", Level.INFO: "cyan"}
-_ROWS = 40  # of a table, before it gets another column
-_COLUMN_WIDTH = 50  # characters
+_MAX_ROWS = 40  # of a table, before it gets another column of 50 characters
 
 
 @dataclass
 class Report:
-    """What `validate` found.
+    """What `validate` found; ``num_read`` pairs were decoded in ``seconds``."""
 
-    Attributes:
-        num_records: pairs that the dataset has; ``num_read`` of them were decoded.
-        seconds: duration of the decoding.
-    """
-
-    name: str
-    class_names: list[str]
+    source: Source
     findings: list[Finding]
     statistics: MaskStatistics
     mask_format: MaskFormat | None
-    num_records: int
     num_read: int
     seconds: float
 
@@ -46,27 +39,27 @@ class Report:
         statistics = self.statistics
         pixels, masks = statistics.pixels.tolist(), statistics.masks.tolist()
         return {
-            "name": self.name,
+            "name": self.source.name,
             "ok": self.ok,
             "variant": str(self.mask_format) if self.mask_format else None,
-            "num_records": self.num_records,
+            "num_records": len(self.source.records),
             "num_read": self.num_read,
             "seconds": round(self.seconds, 3),
             "findings": [finding.to_dict() for finding in self.findings],
-            "mask_modes": dict(statistics.modes),
+            "mask_modes": {mode: len(files) for mode, files in statistics.modes.items()},
             "image_sizes": statistics.size_summary(),
             "ignore_label": statistics.ignore_label,
             "ignored_pixels": pixels[statistics.ignore_label],
             "classes": [
                 {"label": label, "name": name, "pixels": pixels[label], "masks": masks[label]}
-                for label, name in enumerate(self.class_names[:256])
+                for label, name in enumerate(self.source.class_names[:256])
             ],
         }
 
 
 def print_report(report: Report, console: Console) -> None:
     """Print what was read, the classes' shares, and the findings, worst first."""
-    console.rule(Text(report.name, "bold"), align="left")
+    console.rule(Text(report.source.name, "bold"), align="left")
     # A path is only good in one piece: let the terminal break lines, if anyone.
     console.print(Text(_summary(report)), soft_wrap=True)
     if report.statistics.num_masks:
@@ -89,29 +82,25 @@ def print_verdict(reports: Sequence[Report], others: Sequence[Finding], console:
 
 
 def _summary(report: Report) -> str:
-    sizes, modes = report.statistics.size_summary(), report.statistics.modes
+    sizes, total = report.statistics.size_summary(), len(report.source.records)
     rate = report.num_read / report.seconds if report.seconds else 0
     lines = [
-        f"{report.num_read} of {report.num_records} pairs decoded in {report.seconds:.1f} s "
-        f"({rate:.0f} pairs/s)",
+        f"{report.num_read} of {total} pairs decoded in {report.seconds:.1f} s ({rate:.0f}/s)",
         f"format: {report.mask_format or 'none of those of COCO-Stuff and LIP'}",
     ]
     if sizes:
-        ranges = [f"{name} {sizes[name][1]}×{sizes[name][0]}" for name in ("min", "median", "max")]
-        lines.append(
-            f"images (width × height, each separately): {', '.join(ranges)}; "
-            f"{_count(sizes['distinct'], 'size')}"
-        )
-    if modes:
-        lines.append("masks: " + ", ".join(f"{count} {mode}" for mode, count in modes.items()))
-    return "\n".join(lines)
+        shown = (f"{name} {sizes[name][1]}x{sizes[name][0]}" for name in ("min", "median", "max"))
+        distinct = _count(sizes["distinct"], "size")
+        lines.append(f"images (width x height, each separately): {', '.join(shown)}; {distinct}")
+    modes = [f"{len(files)} {mode}" for mode, files in report.statistics.modes.items()]
+    return "\n".join([*lines, f"masks: {', '.join(modes)}"] if modes else lines)
 
 
 def _class_table(report: Report, width: int) -> Table:
     """Return each class's share of the pixels and masks, in as many columns as keep it short."""
     statistics = report.statistics
     total, masks = max(int(statistics.pixels.sum()), 1), statistics.num_masks
-    labels = [*enumerate(report.class_names), (statistics.ignore_label, "(ignored)")]
+    labels = [*enumerate(report.source.class_names), (statistics.ignore_label, "(ignored)")]
     cells = [
         (
             str(label),
@@ -122,7 +111,7 @@ def _class_table(report: Report, width: int) -> Table:
         for label, name in labels
         if label < 256
     ]
-    columns = max(1, min(math.ceil(len(cells) / _ROWS), width // _COLUMN_WIDTH))
+    columns = max(1, min(math.ceil(len(cells) / _MAX_ROWS), width // 50))
     height = math.ceil(len(cells) / columns)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for header in ("label", "class", "pixels", "in masks") * columns:

@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from vt_seg.data import (
     CustomDataset,
     Finding,
-    Level,
+    Names,
     Pairing,
     class_findings,
     error,
@@ -17,11 +17,11 @@ from vt_seg.data import (
     left_right_pairs,
     read_class_names,
     read_split_list,
+    warning,
 )
 
+from .dataset_check import flip_findings, metadata_findings, record_findings
 from .mask_formats import MaskFormat, mat_format
-from .metadata_check import flip_findings, metadata_findings
-from .record_check import record_findings
 
 
 @dataclass
@@ -43,9 +43,9 @@ class Source:
 def from_folders(
     image_dir: str,
     mask_dir: str,
-    classes: int | Sequence[str] | str,
+    classes: int | Names,
     ignore_label: int = 255,
-    split_list: Sequence[str] | str | None = None,
+    split_list: Names | None = None,
     mask_suffix: str = "",
 ) -> Source:
     """Return a folder of images and a folder of masks as a source.
@@ -55,10 +55,8 @@ def from_folders(
     """
     source = Source(f"{image_dir} + {mask_dir}", ignore_label=ignore_label)
     try:
-        if isinstance(classes, int):
-            source.class_names = [str(label) for label in range(classes)]
-        else:
-            source.class_names = list(read_class_names(classes))
+        names = map(str, range(classes)) if isinstance(classes, int) else read_class_names(classes)
+        source.class_names = list(names)
         stems = None if split_list is None else read_split_list(split_list)
     except (OSError, ValueError) as wrong:
         source.findings.append(error("unusable list", str(wrong)))
@@ -70,7 +68,7 @@ def from_folders(
             "some classes are mirror images of each other and need the label-swapping flip: "
             f"register them with flip_label_pairs {pairs}"
         )
-        source.findings.append(Finding(Level.WARN, "plain flip", message))
+        source.findings.append(warning("plain flip", message))
     _take_pairs(source, lambda: find_pairs(image_dir, mask_dir, "", stems, mask_suffix), mask_dir)
     return source
 
@@ -81,15 +79,11 @@ def from_name(name: str) -> Source:
     Raises:
         KeyError: if no dataset of this name is registered.
     """
-    findings = [*metadata_findings(name), *flip_findings(name)]
+    source = Source(name, findings=[*metadata_findings(name), *flip_findings(name)])
     metadata = MetadataCatalog.get(name)
-    ignored = metadata.get("ignore_label")
-    source = Source(
-        name,
-        list(metadata.get("stuff_classes", ())),
-        255 if ignored is None else ignored,
-        findings=findings,
-    )
+    source.class_names = list(metadata.get("stuff_classes", ()))
+    if metadata.get("ignore_label") is not None:
+        source.ignore_label = metadata.ignore_label
     if metadata.get("evaluator_type") == "classification":  # One of the findings says so.
         return source
     loader = DatasetCatalog[name]
@@ -99,6 +93,7 @@ def from_name(name: str) -> Source:
         return source
     try:
         source.records = loader()
+        source.findings += record_findings(source.records)
     except (OSError, ValueError, KeyError, AssertionError) as wrong:
         if os.path.isdir(image_dir) and os.path.isdir(mask_dir):
             _take_pairs(source, lambda: find_pairs(image_dir, mask_dir), mask_dir)
@@ -107,8 +102,6 @@ def from_name(name: str) -> Source:
             # Detectron2's own loaders raise bare assertions.
             message = f"{name} cannot be loaded: {wrong or type(wrong).__name__}"
             source.findings.append(error("cannot be loaded", message))
-        return source
-    source.findings += record_findings(source.records)
     return source
 
 
@@ -125,8 +118,7 @@ def overlap_findings(train: Sequence[Source], test: Sequence[Source]) -> list[Fi
                 f"{trained[os.path.realpath(both[0])]}, e.g. {both[0]}; give the splits images "
                 "of their own"
             )
-            kind = "train images in test"
-            findings.append(Finding(Level.WARN, kind, message, len(both), both[0]))
+            findings.append(warning("train images in test", message, len(both), both[0]))
     return findings
 
 

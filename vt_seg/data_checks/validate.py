@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
@@ -12,7 +13,7 @@ from tqdm import tqdm
 
 from vt_seg.data import Finding, Level, error
 
-from .mask_formats import MaskFormat, detect_format, expected_formats
+from .mask_formats import detect_format, expected_formats
 from .mask_statistics import MaskStatistics, label_findings
 from .pair_check import PairReport, check_pair
 from .report import Report
@@ -22,10 +23,7 @@ _WORTH_A_PROCESS = 2000  # Checking so many records takes as long as starting a 
 
 
 def validate(
-    source: Source,
-    sample: int | None = None,
-    num_workers: int | None = None,
-    progress: bool = True,
+    source: Source, sample: int | None = None, num_workers: int | None = None, progress: bool = True
 ) -> Report:
     """Check every pair of ``source``, or a sample.
 
@@ -43,36 +41,29 @@ def validate(
     found: list[Finding] = []
     start = time.perf_counter()
     reports = _check_pairs(records, num_workers)
-    for report in tqdm(
-        reports, source.name, total=len(records), unit="image", disable=not progress
-    ):
+    bar = tqdm(reports, source.name, len(records), unit="image", disable=not progress)
+    for report in bar:
         statistics.add(report)
         found += report.findings
     seconds = time.perf_counter() - start
 
     mask_files = [r["sem_seg_file_name"] for r in records if r.get("sem_seg_file_name")]
     mask_format = source.mask_format or detect_format(statistics, source.class_names, mask_files)
+    fix = mask_format.fix if mask_format is not None else ""
+    format_fix = f"looks like {mask_format.title}; {fix}" if mask_format and fix else ""
     is_complete = len(records) == len(source.records)
-    fix = (
-        f"looks like {mask_format.title}; {mask_format.fix}"
-        if mask_format and mask_format.fix
-        else ""
-    )
-    labels = label_findings(statistics, source.class_names, fix, is_complete)
+    labels = label_findings(statistics, source.class_names, format_fix, is_complete)
     findings = [*source.findings, *group_findings(found), *labels]
-    if not any(finding.kind == "label out of range" for finding in findings):
-        findings += _wrong_format(source, statistics, mask_format)
+    is_out_of_range = any(finding.kind == "label out of range" for finding in labels)
+    if mask_format and fix and statistics.num_masks and not is_out_of_range:
+        # Every value is a class, but these classes may come in other formats only.
+        expected = expected_formats(source.class_names)
+        if expected and mask_format.letter not in expected:
+            values = f"values {statistics.values[0]}..{statistics.values[-1]}"
+            message = f"the masks look like {mask_format.title} ({values}); {fix}"
+            findings.append(error("wrong variant", f"{source.name}: {message}"))
     findings.sort(key=lambda finding: list(Level).index(finding.level))
-    return Report(
-        source.name,
-        source.class_names,
-        findings,
-        statistics,
-        mask_format,
-        num_records=len(source.records),
-        num_read=len(records),
-        seconds=seconds,
-    )
+    return Report(source, findings, statistics, mask_format, len(records), seconds)
 
 
 def group_findings(findings: Sequence[Finding]) -> list[Finding]:
@@ -86,7 +77,7 @@ def group_findings(findings: Sequence[Finding]) -> list[Finding]:
     for first, *others in groups.values():
         if others:
             count = first.count + sum(other.count for other in others)
-            first = first._replace(message=f"{count} files, e.g. {first.message}", count=count)
+            first = replace(first, message=f"{count} files, e.g. {first.message}", count=count)
         grouped.append(first)
     return grouped
 
@@ -118,7 +109,7 @@ def _check_pairs(records: Sequence[dict], num_workers: int | None) -> Iterator[P
         num_workers = min(cores or 1, len(records) // _WORTH_A_PROCESS)
     context = None
     if num_workers > 1 and "forkserver" in multiprocessing.get_all_start_methods():
-        # A plain fork would hang if OpenCV's threads have run before.
+        # A plain fork would hang if OpenCV's threads had run before.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])
     loader = DataLoader(
@@ -134,21 +125,3 @@ def _check_pairs(records: Sequence[dict], num_workers: int | None) -> Iterator[P
             "a worker process was killed, perhaps for lack of memory: run it again, with fewer "
             "processes"
         ) from wrong
-
-
-def _wrong_format(
-    source: Source, statistics: MaskStatistics, mask_format: MaskFormat | None
-) -> list[Finding]:
-    """Return a finding on masks in a format that these classes never have, if they are."""
-    expected = expected_formats(source.class_names)
-    # Files that could not be paired, as .mat files, have had their message.
-    if mask_format is None or not statistics.num_masks or not mask_format.fix:
-        return []
-    if not expected or mask_format.letter in expected:
-        return []
-    values = statistics.values
-    message = (
-        f"{source.name}: the masks look like {mask_format.title} "
-        f"(values {values[0]}..{values[-1]}); {mask_format.fix}"
-    )
-    return [error("wrong variant", message)]

@@ -123,6 +123,8 @@ class _LabelCounts(Dataset):
 
     def __init__(self, files: Sequence[str], num_classes: int, ignore_label: int) -> None:
         self.files = files
+        self.num_classes = num_classes
+        self.ignore_label = ignore_label
         self.load = mask_loader(num_classes, ignore_label)
 
     def __len__(self) -> int:
@@ -130,8 +132,8 @@ class _LabelCounts(Dataset):
 
     def __getitem__(self, index: int) -> torch.Tensor:
         mask = self.load(self.files[index])
-        counted = mask[mask != self.load.ignore_label]
-        return torch.from_numpy(np.bincount(counted, minlength=self.load.num_classes))
+        counted = mask[mask != self.ignore_label]
+        return torch.from_numpy(np.bincount(counted, minlength=self.num_classes))
 
 
 def class_histogram(

@@ -6,14 +6,7 @@ from .paths_below import check_names_below, path_below
 from .regular_files import require_regular_file
 
 __all__ = [
-    "atomic_file",
-    "check_names_below",
-    "one_at_a_time",
-    "only_folder",
-    "path_below",
-    "remove_unfinished",
-    "require_regular_file",
-    "walk_folders",
-    "walk_following_links",
+    "atomic_file", "check_names_below", "one_at_a_time", "only_folder", "path_below",
+    "remove_unfinished", "require_regular_file", "walk_folders", "walk_following_links",
     "write_atomically",
-]
+]  # fmt: skip

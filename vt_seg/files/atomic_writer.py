@@ -47,7 +47,7 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
 
 def remove_unfinished(folder: str | os.PathLike) -> None:
     """Remove the files that killed processes left unfinished in ``folder`` and below it."""
-    for parent, _, names in os.walk(folder):
+    for parent, _, names in os.walk(os.fspath(folder)):
         for name in names:
             if name.startswith(".") and name.endswith(_UNFINISHED):
                 with contextlib.suppress(FileNotFoundError):

@@ -13,7 +13,7 @@ def walk_following_links(folder: str | os.PathLike) -> Iterator[tuple[str, list[
     """
     folder = os.fspath(folder)
     # The real paths of the folders that lead to each one that is still to be visited.
-    leading = {folder: (os.path.realpath(folder),)}
+    leading: dict[str, tuple[str, ...]] = {folder: (os.path.realpath(folder),)}
     for parent, folders, names in os.walk(folder, followlinks=True):
         above = leading.pop(parent)
         for name in list(folders):

@@ -14,18 +14,8 @@ from .label_swap_flip import (
 from .resize import FastResizeTransform
 
 __all__ = [
-    "AffineWarp",
-    "AffineWarpTransform",
-    "CategoryAreaCrop",
-    "ColorJitterSSD",
-    "FastResizeTransform",
-    "LabelPairs",
-    "LabelSwapFlip",
-    "LabelSwapFlipTransform",
-    "PadTo",
-    "build_augmentations",
-    "centred_matrix",
-    "height_and_width",
-    "normalized_pairs",
+    "AffineWarp", "AffineWarpTransform", "CategoryAreaCrop", "ColorJitterSSD",
+    "FastResizeTransform", "LabelPairs", "LabelSwapFlip", "LabelSwapFlipTransform", "PadTo",
+    "build_augmentations", "centred_matrix", "height_and_width", "normalized_pairs",
     "swapped_order",
-]
+]  # fmt: skip

@@ -19,10 +19,8 @@ _WARPED_BY_OPENCV = (np.uint8, np.int16, np.uint16, np.float32, np.float64)
 class AffineWarpTransform(Transform):
     """Moves an image onto a canvas: its pixels bilinearly, labels by nearest neighbour.
 
-    Args:
-        matrix: (2, 3), from a point (x, y, 1) of the input to one of the output, in pixels.
-        input_size, output_size: (height, width).
-        image_border, label_border: what fills the output beyond the input.
+    ``matrix`` (2, 3) maps a point (x, y, 1) of the input to one of the output, in pixels; sizes are
+    (height, width). The borders are what fills the output beyond the input.
     """
 
     def __init__(
@@ -58,7 +56,9 @@ class AffineWarpTransform(Transform):
         sizes = self.output_size, self.input_size
         return AffineWarpTransform(matrix, *sizes, self.image_border, self.label_border)
 
-    def _warp(self, array: np.ndarray, interpolation: int, border: object) -> np.ndarray:
+    def _warp(
+        self, array: np.ndarray, interpolation: int, border: Sequence[float] | float
+    ) -> np.ndarray:
         if array.shape[:2] != tuple(self.input_size):
             raise ValueError(f"this warp is for {self.input_size}, not for {array.shape[:2]}")
         matrix = self.matrix.copy()
@@ -79,12 +79,8 @@ class AffineWarp(T.Augmentation):
 
     The window that is cut out is 1 + N(0, ``scale``) times as large, clipped to 1 +- ``scale``; so
     the image shrinks if the number is above 1. It is rotated by N(0, ``rotation``) degrees,
-    clipped to +- 2 ``rotation``, with probability ``rotation_prob``.
-
-    Args:
-        size: (height, width) of the canvas.
-        scale, rotation, rotation_prob: see above; with zeros, the defaults, nothing is random.
-        image_border, label_border: what fills the canvas beyond the image.
+    clipped to +- 2 ``rotation``, with probability ``rotation_prob``. With zeros, the defaults,
+    nothing is random. ``size`` is (height, width); the borders fill the canvas beyond the image.
     """
 
     def __init__(
@@ -117,11 +113,8 @@ def centred_matrix(
 ) -> np.ndarray:
     """Return the matrix (2, 3) that puts an image in the middle of a canvas.
 
-    Args:
-        input_size: (height, width) of the image.
-        output_size: (height, width) of the canvas.
-        window: 1 makes the image as large as fits, 2 half of that.
-        angle: degrees, counter-clockwise as one sees the image.
+    ``window`` 1 makes the image as large as fits, 2 half of that. ``angle`` is in degrees,
+    counter-clockwise as one sees the image.
     """
     (height, width), (out_height, out_width) = input_size, output_size
     factor = min(out_height / height, out_width / width) / window

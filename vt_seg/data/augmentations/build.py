@@ -88,12 +88,16 @@ def _own_resize(cfg: CfgNode, is_train: bool) -> T.Augmentation | None:
         raise ValueError(f"INPUT.AFFINE.SCALE is {keys.SCALE}, need 0 to below 1")
     if not 0 <= keys.ROTATION_PROB <= 1:
         raise ValueError(f"INPUT.AFFINE.ROTATION_PROB is {keys.ROTATION_PROB}, need 0 to 1")
-    random = (keys.SCALE, keys.ROTATION, keys.ROTATION_PROB) if is_train else ()
+    scale, rotation, probability = (
+        (keys.SCALE, keys.ROTATION, keys.ROTATION_PROB) if is_train else (0.0, 0.0, 0.0)
+    )
     return AffineWarp(
         height_and_width("INPUT.AFFINE.SIZE", keys.SIZE),
-        *random,
-        image_border=tuple(keys.BORDER),
-        label_border=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+        scale,
+        rotation,
+        probability,
+        tuple(keys.BORDER),
+        cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
     )
 
 

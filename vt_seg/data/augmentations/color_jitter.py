@@ -17,14 +17,11 @@ class ColorJitterSSD(T.Augmentation):
     of ``ColorAugSSDTransform`` in Detectron2's PointRend project; here they are drawn from NumPy's
     state, which Detectron2's loaders seed, once per image.
 
-    Args:
-        img_format: "BGR" or "RGB".
-        brightness: largest change, in grey levels.
-        contrast, saturation: the factor is 1 +- at most this.
-        hue: largest rotation of the hue, in steps of 2 degrees.
+    The largest changes are: of ``brightness`` in grey levels, of the factors of ``contrast`` and
+    ``saturation`` from 1, and of the ``hue`` in steps of 2 degrees.
 
     Raises:
-        ValueError: if the format is another one.
+        ValueError: if the format is neither "BGR" nor "RGB".
     """
 
     def __init__(
@@ -100,5 +97,4 @@ def _saturation_and_hue(image: np.ndarray, is_rgb: bool, saturation: float, hue:
 
 
 def _to_uint8(levels: np.ndarray) -> np.ndarray:
-    """Return grey levels clipped to 0..255 and rounded down."""
-    return np.clip(levels, 0, 255).astype(np.uint8)
+    return np.clip(levels, 0, 255).astype(np.uint8)  # rounded down

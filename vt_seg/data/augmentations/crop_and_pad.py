@@ -18,11 +18,6 @@ class CategoryAreaCrop(T.RandomCrop_CategoryAreaConstraint):
     does, Detectron2 takes the last, even if all of it is ignored. This takes the one whose largest
     category covers least, and if all are ignored, a place around a labelled pixel. With a share of
     1, every place with a labelled pixel is good.
-
-    Args:
-        crop_type, crop_size: ``INPUT.CROP.{TYPE,SIZE}``.
-        single_category_max_area: the share.
-        ignored_category: label of pixels that do not count.
     """
 
     def __init__(
@@ -76,13 +71,7 @@ class CategoryAreaCrop(T.RandomCrop_CategoryAreaConstraint):
 
 
 class PadToTransform(PadTransform):
-    """Pads on the right and at the bottom, with a colour instead of one number.
-
-    Args:
-        size: (height, width) of the input.
-        right, bottom: pixels to add.
-        color, label: what fills image and mask.
-    """
+    """Pads an input of ``size`` (height, width) with a colour instead of one number."""
 
     def __init__(
         self, size: tuple[int, int], right: int, bottom: int, color: Sequence[int], label: int
@@ -99,12 +88,9 @@ class PadToTransform(PadTransform):
 
 
 class PadTo(T.Augmentation):
-    """Pads what is smaller to at least ``size``.
+    """Pads on the right and at the bottom to at least ``size`` (height, width).
 
-    Args:
-        size: (height, width).
-        image_value: colour of the padding, in the image's channel order.
-        label_value: label of the padding.
+    ``image_value`` is the colour of the padding, in the image's channel order.
     """
 
     def __init__(self, size: tuple[int, int], image_value: Sequence[int], label_value: int) -> None:

@@ -19,9 +19,9 @@ class FastResizeTransform(T.ResizeTransform):
         """Return an image (H, W) or (H, W, C) of the new size; ``interp`` is Pillow's."""
         method = self.interp if interp is None else interp
         upsamples = self.new_h >= self.h and self.new_w >= self.w
-        if method == Image.NEAREST:
+        if method == Image.Resampling.NEAREST:
             flag = cv2.INTER_NEAREST_EXACT
-        elif method == Image.BILINEAR and upsamples:
+        elif method == Image.Resampling.BILINEAR and upsamples:
             flag = cv2.INTER_LINEAR
         else:  # OpenCV has nothing that gives the same.
             return super().apply_image(img, interp)

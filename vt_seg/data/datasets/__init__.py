@@ -49,27 +49,10 @@ def register_all_datasets(root: str | None = None) -> None:
 
 
 __all__ = [
-    "COCOSTUFF10K_SPLITS",
-    "COCO_STUFF_91_CLASSES",
-    "COCO_STUFF_92_CLASSES",
-    "COCO_STUFF_171_CLASSES",
-    "COCO_STUFF_LABELS",
-    "CONTEXT_CLASS_NAMES",
-    "IGNORE_LABEL",
-    "LIP_FLIP_LABEL_PAIRS",
-    "LIP_LABELS",
-    "SCENE_CLASSES",
-    "SCENE_CLASS_NAMES",
-    "SCENE_LABEL",
-    "SHAPE_NAMES",
-    "canonical_list",
-    "cocostuff10k_folders",
-    "dataset_root",
-    "distinct_colors",
-    "find_lip",
-    "load_lip",
-    "mask_folder",
-    "read_cocostuff10k_split",
-    "register_all_datasets",
+    "COCOSTUFF10K_SPLITS", "COCO_STUFF_91_CLASSES", "COCO_STUFF_92_CLASSES",
+    "COCO_STUFF_171_CLASSES", "COCO_STUFF_LABELS", "CONTEXT_CLASS_NAMES", "IGNORE_LABEL",
+    "LIP_FLIP_LABEL_PAIRS", "LIP_LABELS", "SCENE_CLASSES", "SCENE_CLASS_NAMES", "SCENE_LABEL",
+    "SHAPE_NAMES", "canonical_list", "cocostuff10k_folders", "dataset_root", "distinct_colors",
+    "find_lip", "load_lip", "mask_folder", "read_cocostuff10k_split", "register_all_datasets",
     "unregister",
-]
+]  # fmt: skip

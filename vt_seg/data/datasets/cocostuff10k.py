@@ -36,15 +36,10 @@ def register_cocostuff10k(root: str | None = None) -> None:
     """Register both splits below ``root`` (default: Detectron2's dataset folder)."""
     root = dataset_root() if root is None else root
     folders = cocostuff10k_folders(root)
+    colors = distinct_colors(171)
     for split in COCOSTUFF10K_SPLITS:
-        register_folders(
-            f"vt_cocostuff10k_{split}",
-            folders.images,
-            folders.masks,
-            partial(_load, root, split),
-            COCO_STUFF_171_CLASSES,
-            distinct_colors(len(COCO_STUFF_171_CLASSES)),
-        )
+        name, load = f"vt_cocostuff10k_{split}", partial(_load, root, split)
+        register_folders(name, folders.images, folders.masks, load, COCO_STUFF_171_CLASSES, colors)
 
 
 def _load(root: str, split: str) -> list[dict]:

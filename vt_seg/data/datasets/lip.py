@@ -74,33 +74,21 @@ def canonical_list(folder: str | os.PathLike, split: str) -> str:
     return os.path.join(folder, "canonical", f"{split}.txt")
 
 
-class LipFiles(NamedTuple):
-    """The folders of a split, and its ids in the order of the id list."""
-
-    images: str
-    masks: str
-    ids: list[str]
-
-
-def find_lip(folder: str, split: str) -> LipFiles:
-    """Find a split of LIP below ``folder``, in either layout; raise as `load_lip` does."""
+def find_lip(folder: str, split: str) -> tuple[str, str, list[str]]:
+    """Return the folders of a split's images and masks, and its ids; raise as `load_lip` does."""
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"no LIP folder at {folder}. {_HINT}")
-    return LipFiles(
-        only_folder(folder, f"{split}_images", IMAGE_EXTENSIONS, "images", _HINT),
-        only_folder(folder, f"{split}_segmentations", MASK_EXTENSIONS, "masks", _HINT),
-        _read_ids(folder, f"{split}_id.txt"),
-    )
+    images = only_folder(folder, f"{split}_images", IMAGE_EXTENSIONS, "images", _HINT)
+    masks = only_folder(folder, f"{split}_segmentations", MASK_EXTENSIONS, "masks", _HINT)
+    return images, masks, _read_ids(folder, f"{split}_id.txt")
 
 
 def load_lip(folder: str, split: str) -> list[dict]:
     """Return the records of a split in the order of its id list, from either layout.
 
-    If datasets/prepare_lip.py has run, its list and masks are taken.
-
     Flat: ``{split}_images``, ``{split}_segmentations`` and ``{split}_id.txt`` in ``folder``. As
     distributed: the same below ``TrainVal_images`` and ``TrainVal_parsing_annotations``, each
-    perhaps within copies of itself. The flipped copies (``*_reversed``) are left alone.
+    perhaps within copies of itself. If datasets/prepare_lip.py has run, its list is taken.
 
     Raises:
         FileNotFoundError: if folders, the id list, or listed files are missing.

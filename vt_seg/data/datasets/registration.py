@@ -50,7 +50,6 @@ def register_folders(
     load: Callable[[], list[dict]],
     classes: Sequence[str],
     colors: Sequence[Sequence[int]],
-    *,
     ignore_label: int = IGNORE_LABEL,
     **metadata: object,
 ) -> None:

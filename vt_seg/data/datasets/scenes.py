@@ -27,7 +27,7 @@ SCENE_CLASSES: tuple[SceneClass, ...] = (
     SceneClass("car", (225, 40, 140)),
     SceneClass("ball", (250, 130, 30)),
     SceneClass("crate", (150, 100, 50)),
-    # Context pairs. Both labels of a pair are rendered by the same code, which never sees the label.
+    # Context pairs: both labels of a pair are rendered by the same code, which never sees them.
     SceneClass("wheat", (245, 215, 70), cue="the disc in the sky is a sun"),
     SceneClass("fallow", (125, 60, 160), cue="the disc in the sky is a moon"),
     SceneClass("lake", (30, 80, 220), cue="the tower's flag is red"),

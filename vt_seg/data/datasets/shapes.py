@@ -6,7 +6,9 @@ from ..image_folders import register_image_folder
 from .registration import dataset_root
 
 # Sorted, so that a label is a folder's place among the sorted folders.
-SHAPE_NAMES = tuple("arrow crescent cross disc drop heart ring square star triangle".split())
+SHAPE_NAMES = (
+    "arrow", "crescent", "cross", "disc", "drop", "heart", "ring", "square", "star", "triangle",
+)  # fmt: skip
 
 
 def register_shapes(root: str | None = None) -> None:
