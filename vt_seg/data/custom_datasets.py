@@ -95,8 +95,16 @@ def register_sem_seg(
     metadata = class_names, colors, ignore_label, pairs
     dataset = CustomDataset(image_dir, mask_dir, split_list, mask_suffix, metadata)
     if make_room(name, dataset):
-        classes = class_names, colors, ignore_label
-        register_folders(name, image_dir, mask_dir, dataset, *classes, flip_label_pairs=pairs)
+        register_folders(
+            name,
+            image_dir,
+            mask_dir,
+            dataset,
+            class_names,
+            colors,
+            ignore_label,
+            flip_label_pairs=pairs,
+        )
 
 
 # Keys of an entry of DATASETS.CUSTOM; in lower case they are the functions' arguments.
