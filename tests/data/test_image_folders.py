@@ -35,7 +35,7 @@ def register(tmp_path):
             if file.endswith("/"):
                 (folder / file).mkdir(exist_ok=True)
             elif file.endswith(".txt"):
-                (folder / file).write_text("not an image")
+                (folder / file).touch()
             else:
                 write_png(folder / file, GREY)
         names.append(name)
@@ -109,14 +109,14 @@ def test_a_list_chooses_classes_and_their_order(register, tmp_path, as_file):
         (["a/1.jpg", "b/", "c/x.txt"], r"2 of 3 class folders of .* hold no image \(b, c\): fetch"),
     ],
 )
-def test_folders_that_cannot_be_right(register, files, says):
+def test_wrong_folders_are_refused(register, files, says):
     name = register(files)
     with pytest.raises(ValueError, match=f"^{name}: .*{says}") as error:
         DatasetCatalog.get(name)
     assert root_of(name) in str(error.value)
 
 
-def test_a_class_of_the_list_that_is_missing(register):
+def test_missing_class_of_the_list_is_named(register):
     name = register(FILES, classes=["a", "d", "e"])
     with pytest.raises(ValueError, match=r"lacks 2 of the 3 listed classes \(d, e\): add"):
         DatasetCatalog.get(name)
@@ -126,7 +126,7 @@ def test_a_class_of_the_list_that_is_missing(register):
     ("classes", "says"),
     [(["a", "a"], "holds a twice"), (["a"], "holds 1 class, need two"), ([1, 2], "1 is not text")],
 )
-def test_lists_that_cannot_be_right(register, classes, says):
+def test_wrong_lists_are_refused(register, classes, says):
     with pytest.raises(ValueError, match=says):
         register(FILES, classes=classes)
 
