@@ -38,13 +38,15 @@ def test_a_test_image_lies_whole_in_the_middle():
     mask = np.full((20, 10), 7, np.uint8)
     warp = AffineWarp((40, 40), image_border=(1, 2, 3), label_border=255).get_transform(image)
     warped, labels = warp.apply_image(image), warp.apply_segmentation(mask)
-    assert warped.shape == (40, 40, 3) and labels.shape == (40, 40)
+    assert warped.shape == (40, 40, 3)
+    assert labels.shape == (40, 40)
     assert warped.dtype == labels.dtype == np.uint8
     expected = np.full((40, 40), 255)
     expected[:, 10:30] = 7
     np.testing.assert_array_equal(labels, expected)
     assert (warped[1:-1, 11:29] == 200).all()
-    assert (warped[:, :9] == (1, 2, 3)).all() and (warped[:, 31:] == (1, 2, 3)).all()
+    assert (warped[:, :9] == (1, 2, 3)).all()
+    assert (warped[:, 31:] == (1, 2, 3)).all()
 
 
 def test_at_twice_the_size_each_label_is_a_square_of_four():
@@ -57,7 +59,8 @@ def test_at_twice_the_size_each_label_is_a_square_of_four():
 def test_masks_keep_their_type(dtype):
     mask = blobs(30, 20).astype(dtype)
     warped = AffineWarp((40, 40)).get_transform(mask).apply_segmentation(mask)
-    assert warped.dtype == dtype and set(np.unique(warped)) <= {*np.unique(mask), 255}
+    assert warped.dtype == dtype
+    assert set(np.unique(warped)) <= {*np.unique(mask), 255}
 
 
 def test_a_quarter_turn_is_that_of_the_image():
@@ -79,7 +82,8 @@ def test_points_move_with_the_pixels():
     np.testing.assert_allclose(point, [xs.mean() + 0.5, ys.mean() + 0.5], atol=0.25)
     np.testing.assert_allclose(warp.inverse().apply_coords(point[None]), [[12.5, 31.5]])
     box = warp.apply_box(np.array([[12.0, 31.0, 13.0, 32.0]]))[0]
-    assert (box[:2] <= point).all() and (point <= box[2:]).all()
+    assert (box[:2] <= point).all()
+    assert (point <= box[2:]).all()
 
 
 @pytest.mark.parametrize("size", [(174, 117), (491, 349), (300, 600), (473, 473), (61, 473)])
@@ -127,7 +131,8 @@ def test_chance_is_that_of_the_literature():
         windows.append(1 / np.hypot(a, b))
         angles.append(np.rad2deg(np.arctan2(b, a)))
     windows, angles = np.array(windows), np.array(angles)
-    assert windows.min() == pytest.approx(0.75) and windows.max() == pytest.approx(1.25)
+    assert windows.min() == pytest.approx(0.75)
+    assert windows.max() == pytest.approx(1.25)
     at_an_end = np.isclose(windows, 0.75) | np.isclose(windows, 1.25)
     assert at_an_end.mean() == pytest.approx(0.3173, abs=0.03)
     turned = angles[np.abs(angles) > 1e-9]
@@ -171,7 +176,8 @@ def test_the_border_never_enters_the_loss():
     logits = torch.randn(1, 20, 48, 48, generator=torch.manual_seed(0), requires_grad=True)
     value = loss(logits, targets)
     value.backward()
-    assert not logits.grad[:, :, border].any() and logits.grad[:, :, ~border].any()
+    assert not logits.grad[:, :, border].any()
+    assert logits.grad[:, :, ~border].any()
     other = torch.where(border, 1e4 * torch.randn(1, 20, 48, 48), logits)
     assert loss(other, targets) == value
     inner = F.cross_entropy(logits[:, :, ~border], targets[:, ~border])

@@ -70,7 +70,7 @@ def test_one_image_in_sixteen_stays_as_it_is():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="INPUT.FORMAT BGR or RGB, not L"):
+    with pytest.raises(ValueError, match=r"INPUT.FORMAT BGR or RGB, not L"):
         ColorJitterSSD("L")
     with pytest.raises(ValueError, match="uint8"):
         jitter(np.zeros((2, 2, 3), np.float32), **PLAIN)

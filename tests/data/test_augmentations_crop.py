@@ -43,7 +43,8 @@ def test_the_place_around_a_lonely_pixel_varies_and_stays_inside():
     mask[49, 0] = 3  # a corner: every window that holds it must touch it
     for seed in range(5):
         cropped = crop(mask, (10, 12), seed=seed)
-        assert cropped.shape == (10, 12) and cropped[-1, 0] == 3
+        assert cropped.shape == (10, 12)
+        assert cropped[-1, 0] == 3
     mask = np.full((50, 60), 255, np.uint8)
     mask[25, 30] = 3
     places = {tuple(np.argwhere(crop(mask, (10, 12), seed=seed) == 3)[0]) for seed in range(20)}

@@ -33,7 +33,8 @@ def both(image, new_h, new_w, method="apply_image"):
     arguments = (*image.shape[:2], new_h, new_w)
     ours = getattr(FastResizeTransform(*arguments), method)(image)
     theirs = getattr(T.ResizeTransform(*arguments), method)(image)
-    assert ours.shape == theirs.shape and ours.dtype == theirs.dtype == image.dtype
+    assert ours.shape == theirs.shape
+    assert ours.dtype == theirs.dtype == image.dtype
     return ours.astype(int), theirs.astype(int)
 
 
@@ -100,6 +101,7 @@ def test_sizes_are_drawn_as_detectron2_draws_them():
         augmentation = kind((20, 30, 40), 60, "choice")
         drawn = [augmentation.get_transform(noise(10, 14)) for _ in range(20)]
         sizes.append([(t.new_h, t.new_w) for t in drawn])
-    assert sizes[0] == sizes[1] and len(set(sizes[0])) == 3
+    assert sizes[0] == sizes[1]
+    assert len(set(sizes[0])) == 3
     assert isinstance(drawn[0].inverse(), T.ResizeTransform)
     assert isinstance(FastResizeTransform(2, 3, 4, 5).inverse(), FastResizeTransform)

@@ -72,7 +72,7 @@ def test_jpegs_with_bytes_after_their_end(tmp_path):
     # Cut anywhere, it is refused, whatever OpenCV would make of it.
     for kept in (0.3, 0.9, 0.999):
         path.write_bytes(content[: int(kept * len(content))])
-        with pytest.raises(ValueError, match="a.jpg is truncated or not an image"):
+        with pytest.raises(ValueError, match=r"a.jpg is truncated or not an image"):
             read_image(path)
 
 
@@ -86,15 +86,15 @@ def test_image_kinds_that_are_converted(tmp_path):
 
 
 def test_unusable_images_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="gone.jpg"):
+    with pytest.raises(FileNotFoundError, match=r"gone.jpg"):
         read_image(tmp_path / "gone.jpg")
     with pytest.raises(ValueError, match="is a folder"):
         read_image(tmp_path)
     deep = write_png(tmp_path / "deep.png", np.full((4, 4), 40000, np.uint16))
-    with pytest.raises(ValueError, match="deep.png.*more than 8 bits"):
+    with pytest.raises(ValueError, match=r"deep.png.*more than 8 bits"):
         read_image(deep)
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(ValueError, match="text.png is truncated or not an image"):
+    with pytest.raises(ValueError, match=r"text.png is truncated or not an image"):
         read_image(tmp_path / "text.png")
 
 
@@ -150,7 +150,7 @@ def test_grey_of_few_bits_is_refused_because_decoders_rescale_it(tmp_path, bits)
 
 def test_jpeg_mask_is_refused(tmp_path):
     Image.fromarray(LABELS).save(tmp_path / "m.jpg")
-    with pytest.raises(ValueError, match="m.jpg is a JPEG"):
+    with pytest.raises(ValueError, match=r"m.jpg is a JPEG"):
         read_mask(tmp_path / "m.jpg")
 
 
@@ -181,7 +181,7 @@ def test_mask_loader_is_checked_picklable_and_gives_a_writable_copy(tmp_path):
     assert labels.dtype == np.int64
     labels[labels == 255] = 5
     np.testing.assert_array_equal(labels, [[0, 1, 2], [3, 4, 5]])
-    with pytest.raises(ValueError, match="m.png holds label 4"):
+    with pytest.raises(ValueError, match=r"m.png holds label 4"):
         mask_loader(4, 255)(path)
 
 

@@ -168,7 +168,7 @@ def test_lip_takes_only_listed_ids_and_misses_none(root):
     fill(written.images, ["extra.jpg"], gradient(8, 5))
     assert len(DatasetCatalog.get("vt_lip_train")) == 3
     (written.masks / f"{LIP_IDS[1]}.png").unlink()
-    with pytest.raises(FileNotFoundError, match="1 of 3 listed names have no mask.*10_1"):
+    with pytest.raises(FileNotFoundError, match=r"1 of 3 listed names have no mask.*10_1"):
         DatasetCatalog.get("vt_lip_train")
 
 
@@ -180,10 +180,10 @@ def test_errors_in_lips_folders_and_lists_are_named(root):
     shutil.rmtree(root / "lip/copy")
     with open(written.split_list, "a") as file:
         file.write("9_2\n")
-    with pytest.raises(ValueError, match="train_id.txt names 9_2 more than once"):
+    with pytest.raises(ValueError, match=r"train_id.txt names 9_2 more than once"):
         DatasetCatalog.get("vt_lip_train")
     written.split_list.unlink()
-    with pytest.raises(FileNotFoundError, match="no train_id.txt below"):
+    with pytest.raises(FileNotFoundError, match=r"no train_id.txt below"):
         DatasetCatalog.get("vt_lip_train")
 
 

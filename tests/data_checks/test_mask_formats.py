@@ -58,7 +58,8 @@ def test_matlab_files_are_told_apart(tmp_path, version, letter):
 def test_wrong_format_is_an_error_that_says_convert(tmp_path, write, classes, says):
     errors = [str(f) for f in report(write(tmp_path), classes).findings if f.level == "ERROR"]
     assert len(errors) == 1
-    assert re.search(says, errors[0]) and "convert them: python datasets/prepare_" in errors[0]
+    assert re.search(says, errors[0])
+    assert "convert them: python datasets/prepare_" in errors[0]
 
 
 def test_other_datasets_have_no_format(tmp_path):
