@@ -36,6 +36,7 @@ from vt_seg.engine import config_findings, load_cfg, require_segmentation
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return the command line's arguments."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -50,14 +51,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     folders.add_argument("--ignore-label", type=int, default=255, metavar="N", help="default 255")
     folders.add_argument("--split-list", metavar="FILE", help="take these names only, one a line")
     folders.add_argument("--mask-suffix", default="", help='"_mask" where a.jpg has a_mask.png')
-    parser.add_argument(
-        "--quick",
-        nargs="?",
-        type=positive_int,
-        const=500,
-        metavar="N",
-        help="decode N (default 500)",
-    )
+    quick = {"nargs": "?", "const": 500, "type": positive_int, "metavar": "N"}
+    parser.add_argument("--quick", **quick, help="decode N (default 500)")
     parser.add_argument(
         "--num-workers",
         type=positive_int,
@@ -78,20 +73,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    """The exit status: 1 if there is an error."""
+    """Validate, print, and return the exit status: 1 if there is an error."""
     general: list[Finding] = []
     if args.images:
         classes = int(args.classes) if args.classes.isdecimal() else args.classes
-        sources = [
-            from_folders(
-                args.images,
-                args.masks,
-                classes,
-                args.ignore_label,
-                args.split_list,
-                args.mask_suffix,
-            )
-        ]
+        options = args.ignore_label, args.split_list, args.mask_suffix
+        sources = [from_folders(args.images, args.masks, classes, *options)]
     else:
         sources, general = _registered(args)
     reports = [validate(source, args.quick, args.num_workers) for source in sources]
@@ -113,7 +100,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _registered(args: argparse.Namespace) -> tuple[list[Source], list[Finding]]:
-    """The datasets named, or those of the config; and what is wrong between them."""
+    """Return the datasets named, or those of the config, and what is wrong between them."""
     cfg = load_cfg(args.config_file, args.opts)
     if not args.config_file:
         return [_source(name) for name in args.names], []

@@ -10,7 +10,7 @@ from .class_list_check import (
 from .classification_mapper import ClassificationMapper
 from .custom_datasets import CustomDataset, register_from_config, register_sem_seg
 from .datasets import distinct_colors, register_all_datasets, unregister
-from .finding import Finding, Level, error, raise_errors, warning
+from .finding import Finding, Level, raise_errors
 from .image_folders import class_names, register_image_folder
 from .label_check import check_labels, likely_fix, shown
 from .mapper import SemSegMapper, common_flip_pairs, model_input
@@ -22,8 +22,8 @@ __all__ = [
     "EXIF_ORIENTATION", "ClassificationMapper", "CustomDataset", "Finding", "LabelSwapFlip",
     "Level", "Names", "Pairing", "SemSegMapper", "build_augmentations", "check_labels",
     "class_findings", "class_names", "color_findings", "common_flip_pairs", "distinct_colors",
-    "error", "find_pairs", "flip_pair_findings", "index_by_stem", "left_right_pairs", "likely_fix",
+    "find_pairs", "flip_pair_findings", "index_by_stem", "left_right_pairs", "likely_fix",
     "mask_loader", "model_input", "pair_images_and_masks", "raise_errors", "read_class_names",
     "read_image", "read_mask", "read_split_list", "register_all_datasets", "register_from_config",
-    "register_image_folder", "register_sem_seg", "shown", "unregister", "warning",
+    "register_image_folder", "register_sem_seg", "shown", "unregister",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from .augmentations import LabelPairs, normalized_pairs
-from .finding import Finding, error
+from .finding import Finding
 
 _MAX_LABEL = 255  # Masks are read as 8 bits.
 
@@ -30,18 +30,18 @@ def class_findings(classes: Sequence[str], ignore_label: int) -> list[Finding]:
             f"ignore_label {ignore_label} must be from {count} to {_MAX_LABEL}, as 0..{count - 1} "
             "are classes: use 255 and map such pixels to it"
         )
-    return [error("classes", message) for message in messages]
+    return [Finding.error("classes", message) for message in messages]
 
 
 def color_findings(colors: Sequence[Sequence[int]], num_classes: int) -> list[Finding]:
     """Return what is wrong with a list of RGB colours."""
     if len(colors) != num_classes:
         message = f"{len(colors)} stuff_colors for {num_classes} classes: give one per class"
-        return [error("colors", message)]
+        return [Finding.error("colors", message)]
     for color in colors:
         if len(color) != 3 or any(not 0 <= int(c) <= 255 for c in color):
             message = f"stuff_colors holds {list(color)}: give [red, green, blue], each 0..255"
-            return [error("colors", message)]
+            return [Finding.error("colors", message)]
     return []
 
 
@@ -50,14 +50,14 @@ def flip_pair_findings(classes: Sequence[str], pairs: LabelPairs) -> list[Findin
     try:
         known = normalized_pairs(pairs)
     except ValueError as wrong:
-        return [error("plain flip", str(wrong))]
+        return [Finding.error("plain flip", str(wrong))]
     outside = [label for pair in known for label in pair if not 0 <= label < len(classes)]
     if outside:
         message = (
             f"flip_label_pairs holds {outside[0]}, but labels are 0..{len(classes) - 1}: name "
             "pairs of class indices"
         )
-        return [error("plain flip", message)]
+        return [Finding.error("plain flip", message)]
     missing = [pair for pair in left_right_pairs(classes) if pair not in known]
     if not missing:
         return []
@@ -67,7 +67,7 @@ def flip_pair_findings(classes: Sequence[str], pairs: LabelPairs) -> list[Findin
         "of each other: this dataset needs the label-swapping flip; set flip_label_pairs "
         f"{tuple(sorted({*known, *missing}))}"
     )
-    return [error("plain flip", message)]
+    return [Finding.error("plain flip", message)]
 
 
 def left_right_pairs(classes: Sequence[str]) -> tuple[tuple[int, int], ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .augmentations import LabelPairs, normalized_pairs
 from .class_list_check import class_findings, color_findings, flip_pair_findings
 from .datasets.registration import IGNORE_LABEL, distinct_colors, make_room, register_folders
-from .finding import error, raise_errors
+from .finding import Finding, raise_errors
 from .image_folders import register_image_folder
 from .name_lists import Names, read_class_names, read_split_list
 from .pairing import Pairing, find_pairs, pair_images_and_masks
@@ -83,7 +83,7 @@ def register_sem_seg(
     ]
     if os.path.realpath(image_dir) == os.path.realpath(mask_dir):
         message = f"images and masks are both in {image_dir}: give each a folder of its own"
-        findings.append(error("one folder", message))
+        findings.append(Finding.error("one folder", message))
     raise_errors(findings, "; ", f"{name}: ")
 
     if isinstance(split_list, (str, os.PathLike)):

@@ -29,22 +29,22 @@ class Finding:
     count: int = 1
     file: str = ""
 
+    @classmethod
+    def error(cls, kind: str, message: str, count: int = 1, file: str = "") -> "Finding":
+        """Return a finding of level ERROR."""
+        return cls(Level.ERROR, kind, message, count, file)
+
+    @classmethod
+    def warning(cls, kind: str, message: str, count: int = 1, file: str = "") -> "Finding":
+        """Return a finding of level WARN."""
+        return cls(Level.WARN, kind, message, count, file)
+
     def __str__(self) -> str:
         return f"{self.level.value} {self.message}"
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields in types that JSON has."""
         return {**asdict(self), "level": self.level.value}
-
-
-def error(kind: str, message: str, count: int = 1, file: str = "") -> Finding:
-    """Return a finding of level ERROR."""
-    return Finding(Level.ERROR, kind, message, count, file)
-
-
-def warning(kind: str, message: str, count: int = 1, file: str = "") -> Finding:
-    """Return a finding of level WARN."""
-    return Finding(Level.WARN, kind, message, count, file)
 
 
 def raise_errors(findings: Iterable[Finding], separator: str = "\n", prefix: str = "") -> None:

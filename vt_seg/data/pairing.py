@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from vt_seg.files import walk_following_links
 
-from .finding import Finding, error
+from .finding import Finding
 
 IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 MASK_EXTENSIONS = frozenset({".png", ".bmp", ".tif", ".tiff"})
@@ -134,7 +134,7 @@ def _not_found(
     message = f"{count} of {len(wanted)} listed names have no {kind} in {folder}, e.g. {example}"
     if os.path.isabs(example) or ".." in Path(example).parts:
         message += "; names are relative to that folder"
-    return [error(f"listed without {kind}", message, count)]
+    return [Finding.error(f"listed without {kind}", message, count)]
 
 
 def _unpaired(
@@ -158,14 +158,14 @@ def _unpaired(
             f"{len(without_mask)} of {len(images)} images without mask, "
             f"e.g. {images[example]} (expected {expected}){hint}"
         )
-        findings.append(error("image without mask", message, len(without_mask)))
+        findings.append(Finding.error("image without mask", message, len(without_mask)))
         hint = ""
     if without_image:
         message = (
             f"{len(without_image)} of {len(masks)} masks without image in {image_root}, "
             f"e.g. {masks[without_image[0]]}{hint}"
         )
-        findings.append(error("mask without image", message, len(without_image)))
+        findings.append(Finding.error("mask without image", message, len(without_image)))
     return findings
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from vt_seg.data import Finding, class_names, error, mask_loader, shown
+from vt_seg.data import Finding, class_names, mask_loader, shown
 
 from .dataset_check import flip_findings, unregistered
 
@@ -46,7 +46,7 @@ def segmentation_findings(
                 messages += [f"{f.message}, or INPUT.RANDOM_FLIP none" for f in flip_findings(name)]
         if flips_in_test and name in cfg.DATASETS.TEST:
             messages += [f"{f.message}, or TEST.AUG.FLIP False" for f in flip_findings(name)]
-    return [error("config", message) for message in messages]
+    return [Finding.error("config", message) for message in messages]
 
 
 def classification_findings(cfg: CfgNode, *, is_train: bool = True) -> list[Finding]:
@@ -81,7 +81,7 @@ def classification_findings(cfg: CfgNode, *, is_train: bool = True) -> list[Find
                 trained.append(name)
     first, *rest = dict.fromkeys([*trained, *known]) or [""]
     messages += filter(None, (_different_classes(first, name) for name in rest))
-    return [error("config", message) for message in messages]
+    return [Finding.error("config", message) for message in messages]
 
 
 def require_labelled_pixels(

@@ -11,7 +11,6 @@ from vt_seg.data import (
     Finding,
     class_findings,
     color_findings,
-    error,
     flip_pair_findings,
     raise_errors,
 )
@@ -40,14 +39,14 @@ def metadata_findings(name: str) -> list[Finding]:
     elif metadata.get("ignore_label") is None:
         message = f"{name} has no ignore_label in its metadata: {setter}(ignore_label=255)"
     if message:
-        return [error("metadata", message)]
+        return [Finding.error("metadata", message)]
     findings = class_findings(metadata.stuff_classes, metadata.ignore_label)
     if metadata.get("stuff_colors") is not None:
         findings += color_findings(metadata.stuff_colors, len(metadata.stuff_classes))
     if metadata.get("evaluator_type") is None:
         message = f'no evaluator_type in its metadata: {setter}(evaluator_type="sem_seg")'
-        findings.append(error("metadata", message))
-    return [error("metadata", f"{name}: {finding.message}") for finding in findings]
+        findings.append(Finding.error("metadata", message))
+    return [Finding.error("metadata", f"{name}: {finding.message}") for finding in findings]
 
 
 def flip_findings(name: str) -> list[Finding]:
@@ -103,7 +102,7 @@ def record_findings(records: Sequence[dict]) -> list[Finding]:
             f"{image} with {mask}; add what is missing or remove what is too much, or register "
             "the folders with vt_seg.data.register_sem_seg, which pairs by name"
         )
-        findings.append(error(_BY_POSITION, message, len(wrong)))
+        findings.append(Finding.error(_BY_POSITION, message, len(wrong)))
     seen: set[str] = set()
     repeated = []
     for image, _ in pairs:
@@ -115,7 +114,7 @@ def record_findings(records: Sequence[dict]) -> list[Finding]:
         message = (
             f"{count} images occur more than once, e.g. {repeated[0]}; keep one record of each"
         )
-        findings.append(error("image twice", message, count))
+        findings.append(Finding.error("image twice", message, count))
     return findings
 
 

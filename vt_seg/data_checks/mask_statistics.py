@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vt_seg.data import Finding, Level, error, likely_fix, shown, warning
+from vt_seg.data import Finding, Level, likely_fix, shown
 
 from .pair_check import PairReport
 
@@ -92,13 +92,13 @@ def label_findings(
             f"class {class_names[known[0]]} (label {known[0]}) is the only one that occurs in "
             f"{statistics.num_masks} masks, e.g. {file}; are these the right masks?"
         )
-        findings.append(warning("one class only", message, file=file))
+        findings.append(Finding.warning("one class only", message, file=file))
     elif is_complete and len(known) > 1 and absent:
         message = (
             f"{len(absent)} of {len(class_names)} classes occur in no mask: {shown(absent, 8)}; "
             "nothing can be learned or measured of them"
         )
-        findings.append(warning("absent classes", message))
+        findings.append(Finding.warning("absent classes", message))
     return findings
 
 
@@ -117,7 +117,7 @@ def _out_of_range(statistics: MaskStatistics, format_fix: str) -> list[Finding]:
         f"({100 * count / statistics.num_masks:.0f} %) some of {shown(values, 6)}, where "
         f"0..{num_classes - 1} and {ignore} (ignored) are allowed: {fix}"
     )
-    return [error("label out of range", message, count, file)]
+    return [Finding.error("label out of range", message, count, file)]
 
 
 def _ignored(statistics: MaskStatistics) -> list[Finding]:
@@ -128,16 +128,16 @@ def _ignored(statistics: MaskStatistics) -> list[Finding]:
             f"masks hold 0 and 255 only, e.g. {file}; 255 is ignored: if it is foreground, store "
             "it as 1"
         )
-        return [warning("only 0 and 255", message, file=file)]
+        return [Finding.warning("only 0 and 255", message, file=file)]
     if not count:
         return []
     file = statistics.ignored[0]
     if count == total:
         message = f"all {total} masks are 100 % ignore ({ignore}), e.g. {file}: no label to learn"
-        return [error("all ignored", message, total, file)]
+        return [Finding.error("all ignored", message, total, file)]
     share = "" if count == 1 else f"{count} of {total} masks, e.g. "
     message = f"{share}{file} is 100 % ignore ({ignore}); leave it out, or label it"
-    return [warning("all ignored", message, count, file)]
+    return [Finding.warning("all ignored", message, count, file)]
 
 
 def _modes(statistics: MaskStatistics) -> list[Finding]:

@@ -7,7 +7,7 @@ import numpy as np
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
-from vt_seg.data import EXIF_ORIENTATION, Finding, error, read_image, read_mask, warning
+from vt_seg.data import EXIF_ORIENTATION, Finding, read_image, read_mask
 from vt_seg.files import require_regular_file
 
 
@@ -37,7 +37,7 @@ def check_pair(record: dict) -> PairReport:
         report.image_size = image.shape[:2]
     if not mask_file:
         message = f"{image_file} has no sem_seg_file_name: its record names no mask"
-        report.findings.append(error("no mask in record", message, file=image_file))
+        report.findings.append(Finding.error("no mask in record", message, file=image_file))
         return report
     mask = _read(read_mask, mask_file, "mask", report.findings)
     if mask is None:
@@ -60,7 +60,7 @@ def _read(
         message = str(wrong)
     except Exception as wrong:  # A file that no reader foresaw must not end the whole check.
         message = f"{path} cannot be read ({type(wrong).__name__}: {wrong}); make it again"
-    findings.append(error(f"unusable {kind}", message, file=path))
+    findings.append(Finding.error(f"unusable {kind}", message, file=path))
     return None
 
 
@@ -95,7 +95,7 @@ def _compare(
             f"{image_file}: {exif} ({mask_file}); the image is rotated upright when it is read: "
             "look whether the mask fits, then store both upright without EXIF"
         )
-        return [warning("EXIF orientation", message, file=image_file)] if is_rotated else []
+        return [Finding.warning("EXIF orientation", message, file=image_file)] if is_rotated else []
     (height, width), (mask_height, mask_width) = sizes
     if is_rotated:
         fix = f"{exif}; store both upright, the mask rotated as the image is shown, without EXIF"
@@ -104,4 +104,4 @@ def _compare(
     else:
         fix = "does the mask belong to it, was one of them resized or cropped? Make them one size"
     message = f"{image_file}: image {width}x{height}, mask {mask_width}x{mask_height}"
-    return [error("size mismatch", f"{message} ({mask_file}): {fix}", file=image_file)]
+    return [Finding.error("size mismatch", f"{message} ({mask_file}): {fix}", file=image_file)]

@@ -12,12 +12,10 @@ from vt_seg.data import (
     Names,
     Pairing,
     class_findings,
-    error,
     find_pairs,
     left_right_pairs,
     read_class_names,
     read_split_list,
-    warning,
 )
 
 from .dataset_check import flip_findings, metadata_findings, record_findings
@@ -59,7 +57,7 @@ def from_folders(
         source.class_names = list(names)
         stems = None if split_list is None else read_split_list(split_list)
     except (OSError, ValueError) as wrong:
-        source.findings.append(error("unusable list", str(wrong)))
+        source.findings.append(Finding.error("unusable list", str(wrong)))
         return source
     source.findings += class_findings(source.class_names, ignore_label)
     pairs = left_right_pairs(source.class_names)
@@ -68,7 +66,7 @@ def from_folders(
             "some classes are mirror images of each other and need the label-swapping flip: "
             f"register them with flip_label_pairs {pairs}"
         )
-        source.findings.append(warning("plain flip", message))
+        source.findings.append(Finding.warning("plain flip", message))
     _take_pairs(source, lambda: find_pairs(image_dir, mask_dir, "", stems, mask_suffix), mask_dir)
     return source
 
@@ -101,7 +99,7 @@ def from_name(name: str) -> Source:
         if not any(finding.kind in said for finding in source.findings):
             # Detectron2's own loaders raise bare assertions.
             message = f"{name} cannot be loaded: {wrong or type(wrong).__name__}"
-            source.findings.append(error("cannot be loaded", message))
+            source.findings.append(Finding.error("cannot be loaded", message))
     return source
 
 
@@ -118,7 +116,7 @@ def overlap_findings(train: Sequence[Source], test: Sequence[Source]) -> list[Fi
                 f"{trained[os.path.realpath(both[0])]}, e.g. {both[0]}; give the splits images "
                 "of their own"
             )
-            findings.append(warning("train images in test", message, len(both), both[0]))
+            findings.append(Finding.warning("train images in test", message, len(both), both[0]))
     return findings
 
 
@@ -126,10 +124,10 @@ def _take_pairs(source: Source, find: Callable[[], Pairing], mask_dir: str) -> N
     try:
         source.records, findings = find()
     except (OSError, ValueError) as wrong:
-        source.findings.append(error("cannot be paired", str(wrong)))
+        source.findings.append(Finding.error("cannot be paired", str(wrong)))
         return
     source.findings += [*findings, *record_findings(source.records)]
     if not source.records:
         source.mask_format = mat_format(mask_dir)
         if not findings:
-            source.findings.append(error("no image", f"{source.name}: no images there"))
+            source.findings.append(Finding.error("no image", f"{source.name}: no images there"))

@@ -11,7 +11,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from vt_seg.data import Finding, Level, error
+from vt_seg.data import Finding, Level
 
 from .mask_formats import detect_format, expected_formats
 from .mask_statistics import MaskStatistics, label_findings
@@ -61,7 +61,7 @@ def validate(
         if expected and mask_format.letter not in expected:
             values = f"values {statistics.values[0]}..{statistics.values[-1]}"
             message = f"the masks look like {mask_format.title} ({values}); {fix}"
-            findings.append(error("wrong variant", f"{source.name}: {message}"))
+            findings.append(Finding.error("wrong variant", f"{source.name}: {message}"))
     findings.sort(key=lambda finding: list(Level).index(finding.level))
     return Report(source, findings, statistics, mask_format, len(records), seconds)
 

@@ -24,14 +24,15 @@ from .lip import (
     register_lip,
 )
 from .registration import IGNORE_LABEL, dataset_root, distinct_colors, unregister
-from .scenes import (
+from .synthetic import (
     CONTEXT_CLASS_NAMES,
     SCENE_CLASS_NAMES,
     SCENE_CLASSES,
     SCENE_LABEL,
+    SHAPE_NAMES,
     register_scenes,
+    register_shapes,
 )
-from .shapes import SHAPE_NAMES, register_shapes
 
 
 def register_all_datasets(root: str | None = None) -> None:
@@ -40,6 +41,7 @@ def register_all_datasets(root: str | None = None) -> None:
     Nothing is read from disk; calling it again changes nothing, or moves the datasets to a new
     root.
     """
+    root = dataset_root() if root is None else root
     register_scenes(root)
     register_coco_stuff(root)
     register_cocostuff10k(root)

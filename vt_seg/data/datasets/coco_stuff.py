@@ -11,11 +11,9 @@ The 54 classes that are, by their mIoU, behind the paper's figures are Detectron
 """
 
 import os
-from functools import partial
 from typing import NamedTuple
 
-from ..pairing import pair_images_and_masks
-from .registration import dataset_root, distinct_colors, register_folders
+from .registration import distinct_colors, register_pairs
 
 
 class CocoStuffLabel(NamedTuple):
@@ -107,9 +105,9 @@ def mask_folder(coco: str | os.PathLike, variant: str, split: str) -> str:
     return os.path.join(coco, _VARIANTS[variant][0], f"{split}2017")
 
 
-def register_coco_stuff(root: str | None = None) -> None:
-    """Register all variants below ``root`` (default: Detectron2's dataset folder)."""
-    coco = os.path.join(dataset_root() if root is None else root, "coco")
+def register_coco_stuff(root: str) -> None:
+    """Register all variants in ``<root>/coco``."""
+    coco = os.path.join(root, "coco")
     for variant, (_, classes, colors) in _VARIANTS.items():
         for split in ("train", "val"):
             images, masks = os.path.join(coco, f"{split}2017"), mask_folder(coco, variant, split)
@@ -117,6 +115,5 @@ def register_coco_stuff(root: str | None = None) -> None:
                 f"Images belong in {images}, masks with values 0..{len(classes) - 1} and 255 in "
                 f"{masks}: python datasets/prepare_coco_stuff.py, see datasets/README.md"
             )
-            load = partial(pair_images_and_masks, images, masks, hint)
             name = f"vt_coco_2017_{split}_{variant}"
-            register_folders(name, images, masks, load, classes, colors)
+            register_pairs(name, images, masks, hint, classes, colors)

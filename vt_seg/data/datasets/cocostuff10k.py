@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..name_lists import read_split_list
 from ..pairing import pair_images_and_masks
 from .coco_stuff import COCO_STUFF_171_CLASSES
-from .registration import dataset_root, distinct_colors, register_folders
+from .registration import distinct_colors, register_folders
 
 COCOSTUFF10K_SPLITS = ("train", "test")
 
@@ -32,9 +32,8 @@ def read_cocostuff10k_split(root: str | os.PathLike, split: str) -> list[str]:
     return read_split_list(os.path.join(cocostuff10k_folders(root).lists, f"{split}.txt"))
 
 
-def register_cocostuff10k(root: str | None = None) -> None:
-    """Register both splits below ``root`` (default: Detectron2's dataset folder)."""
-    root = dataset_root() if root is None else root
+def register_cocostuff10k(root: str) -> None:
+    """Register both splits in ``<root>/cocostuff10k``."""
     folders = cocostuff10k_folders(root)
     colors = distinct_colors(171)
     for split in COCOSTUFF10K_SPLITS:

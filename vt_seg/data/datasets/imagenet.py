@@ -3,12 +3,10 @@
 import os
 
 from ..image_folders import register_image_folder
-from .registration import dataset_root
 
 
-def register_imagenet(root: str | None = None) -> None:
-    """Register both splits below ``root`` (default: Detectron2's dataset folder)."""
-    root = dataset_root() if root is None else root
+def register_imagenet(root: str) -> None:
+    """Register both splits in ``<root>/imagenet``."""
     hint = (
         "ImageNet is expected there with a folder per class, e.g. n01440764; see datasets/README.md"
     )

@@ -10,7 +10,7 @@ from vt_seg.files import only_folder, require_regular_file, walk_folders
 
 from ..name_lists import first_repeated
 from ..pairing import IMAGE_EXTENSIONS, MASK_EXTENSIONS, pair_images_and_masks
-from .registration import dataset_root, register_folders
+from .registration import register_folders
 
 _HINT = (
     "Unpack LIP's TrainVal_images and TrainVal_parsing_annotations archives there, as they are: "
@@ -54,9 +54,9 @@ LIP_FLIP_LABEL_PAIRS = tuple(
 )
 
 
-def register_lip(root: str | None = None) -> None:
-    """Register both splits in ``<root>/lip`` (default: Detectron2's dataset folder)."""
-    folder = os.path.join(dataset_root() if root is None else root, "lip")
+def register_lip(root: str) -> None:
+    """Register both splits in ``<root>/lip``."""
+    folder = os.path.join(root, "lip")
     for split in ("train", "val"):
         register_folders(
             f"vt_lip_{split}",

@@ -2,8 +2,12 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from ..pairing import pair_images_and_masks
 
 IGNORE_LABEL = 255
 
@@ -14,14 +18,9 @@ def dataset_root() -> str:
 
 
 def make_room(name: str, dataset: object) -> bool:
-    """Unregister a dataset of the user's that another is to replace.
+    """Unregister what ``dataset`` is to replace, or return False if it is registered already.
 
-    Args:
-        name: the name of both.
-        dataset: what is to be registered; datasets of its class may be replaced.
-
-    Returns:
-        False if an equal dataset has the name already.
+    Datasets of its class may be replaced.
 
     Raises:
         ValueError: if the name belongs to a dataset of another kind, or cannot name a folder, into
@@ -41,6 +40,14 @@ def make_room(name: str, dataset: object) -> bool:
             raise ValueError(f"{name} is the name of another dataset: choose a name of your own")
         unregister(name)
     return True
+
+
+def register_pairs(
+    name: str, image_root: str, mask_root: str, hint: str, *arguments: Any, **metadata: Any
+) -> None:
+    """Register two folders that `pair_images_and_masks` pairs; see `register_folders`."""
+    load = partial(pair_images_and_masks, image_root, mask_root, hint)
+    register_folders(name, image_root, mask_root, load, *arguments, **metadata)
 
 
 def register_folders(

@@ -1,15 +1,14 @@
-"""vt_scenes, the synthetic dataset: its classes, and ``vt_scenes_{train,val}``."""
+"""The synthetic datasets: ``vt_scenes_{train,val}`` and ``vt_shapes_{train,val}``."""
 
 import os
-from functools import partial
 from typing import NamedTuple
 
-from ..pairing import pair_images_and_masks
-from .registration import dataset_root, register_folders
+from ..image_folders import register_image_folder
+from .registration import register_pairs
 
 
 class SceneClass(NamedTuple):
-    """One class: its name, its display colour (RGB) and, in a context pair, what decides it."""
+    """A class of vt_scenes: its name, display colour (RGB) and, in a context pair, its cue."""
 
     name: str
     color: tuple[int, int, int]
@@ -39,19 +38,31 @@ CONTEXT_CLASS_NAMES: tuple[str, ...] = tuple(c.name for c in SCENE_CLASSES if c.
 SCENE_LABEL: dict[str, int] = {name: i for i, name in enumerate(SCENE_CLASS_NAMES)}
 
 
-def register_scenes(root: str | None = None) -> None:
-    """Register both splits below ``root`` (default: Detectron2's dataset folder)."""
-    root = dataset_root() if root is None else root
+# Sorted, so that a label is a folder's place among the sorted folders.
+SHAPE_NAMES = (
+    "arrow", "crescent", "cross", "disc", "drop", "heart", "ring", "square", "star", "triangle",
+)  # fmt: skip
+
+
+def register_scenes(root: str) -> None:
+    """Register vt_scenes in ``<root>/vt_scenes``."""
     hint = f"Make it: python datasets/prepare_scenes.py --root {root}"
+    colors = [c.color for c in SCENE_CLASSES]
     for split in ("train", "val"):
-        images = os.path.join(root, "vt_scenes", "images", split)
-        masks = os.path.join(root, "vt_scenes", "stuffthingmaps", split)
-        register_folders(
+        register_pairs(
             f"vt_scenes_{split}",
-            images,
-            masks,
-            partial(pair_images_and_masks, images, masks, hint),
+            os.path.join(root, "vt_scenes", "images", split),
+            os.path.join(root, "vt_scenes", "stuffthingmaps", split),
+            hint,
             SCENE_CLASS_NAMES,
-            [c.color for c in SCENE_CLASSES],
+            colors,
             context_classes=CONTEXT_CLASS_NAMES,
         )
+
+
+def register_shapes(root: str) -> None:
+    """Register vt_shapes in ``<root>/vt_shapes``."""
+    hint = f"Make it: python datasets/prepare_shapes.py --root {root}"
+    for split in ("train", "val"):
+        folder = os.path.join(root, "vt_shapes", split)
+        register_image_folder(f"vt_shapes_{split}", folder, SHAPE_NAMES, hint)
