@@ -25,6 +25,7 @@ from vt_seg.data_checks import (
     Finding,
     Level,
     Source,
+    config_findings,
     from_folders,
     from_name,
     overlap_findings,
@@ -32,7 +33,8 @@ from vt_seg.data_checks import (
     print_verdict,
     validate,
 )
-from vt_seg.engine import config_findings, load_cfg, require_segmentation
+from vt_seg.engine import load_cfg, require_segmentation
+from vt_seg.engine.data_loaders import mapper_name
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -107,7 +109,8 @@ def _registered(args: argparse.Namespace) -> tuple[list[Source], list[Finding]]:
     require_segmentation(cfg)
     train = [_source(name) for name in args.names or cfg.DATASETS.TRAIN]
     test = [] if args.names else [_source(name) for name in cfg.DATASETS.TEST]
-    return [*train, *test], [*config_findings(cfg), *overlap_findings(train, test)]
+    findings = config_findings(cfg, mapper_name=mapper_name(cfg))
+    return [*train, *test], [*findings, *overlap_findings(train, test)]
 
 
 def _source(name: str) -> Source:

@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from research import benchmark_evaluation as tool
-from vt_seg.data import unregister
+from vt_seg.data.datasets.registration import unregister
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator, COCOPanopticEvaluator, DatasetEvaluators
 
 from tests.tiny_datasets import write_blocks
-from vt_seg.data import read_mask, unregister
+from vt_seg.data import read_mask
+from vt_seg.data.datasets.registration import unregister
 from vt_seg.engine import Trainer, load_cfg
 from vt_seg.evaluation import SegmentationEvaluator, build_evaluator
 

@@ -1,25 +1,34 @@
 """Checks that a config fits the datasets that it names, before a model is built."""
 
 import contextlib
-from collections.abc import Callable
 
 import numpy as np
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog, detection_utils
 
-from vt_seg.data import Finding, class_names, mask_loader, shown
+from vt_seg.data import Finding, class_names, mask_loader, raise_errors, shown
+from vt_seg.files import require_regular_file
 
-from .dataset_check import flip_findings, unregistered
+from .dataset_check import flip_findings, metadata_findings, unregistered
 
 
-def segmentation_findings(
-    cfg: CfgNode, *, is_train: bool = True, swaps_labels: bool = True
-) -> list[Finding]:
-    """Return what in a segmentor's ``cfg`` contradicts the metadata of its datasets.
+def check_segmentation_datasets(cfg: CfgNode, *, is_train: bool, mapper_name: str) -> None:
+    """Raise ValueError, with what to set, if datasets do not give what a segmentor expects.
 
-    ``DATASETS.TRAIN`` counts only if ``is_train``. ``swaps_labels`` says that the mapper's flip
-    swaps the labels of ``flip_label_pairs``.
+    Args:
+        cfg: of a semantic or panoptic segmentor.
+        is_train: check ``DATASETS.TRAIN`` too, not only ``DATASETS.TEST``.
+        mapper_name: "vt_seg" or "detectron2".
     """
+    known, _ = _registered(cfg, is_train)
+    findings = config_findings(cfg, is_train=is_train, mapper_name=mapper_name)
+    raise_errors([*findings, *(finding for name in known for finding in metadata_findings(name))])
+
+
+def config_findings(
+    cfg: CfgNode, *, is_train: bool = True, mapper_name: str = "vt_seg"
+) -> list[Finding]:
+    """Return what in a segmentor's ``cfg`` contradicts the metadata of its datasets."""
     known, messages = _registered(cfg, is_train)
     head = cfg.MODEL.SEM_SEG_HEAD
     for name in known:
@@ -37,7 +46,8 @@ def segmentation_findings(
     flips_in_test = cfg.TEST.AUG.ENABLED and cfg.TEST.AUG.FLIP
     for name in known:
         if flips_in_training and name in cfg.DATASETS.TRAIN:
-            if not swaps_labels and MetadataCatalog.get(name).get("flip_label_pairs"):
+            pairs = MetadataCatalog.get(name).get("flip_label_pairs")
+            if mapper_name == "detectron2" and pairs:
                 messages.append(
                     f"{name} needs the label-swapping flip, which INPUT.SEM_SEG_MAPPER detectron2 "
                     "lacks: set INPUT.SEM_SEG_MAPPER vt_seg, or INPUT.RANDOM_FLIP none"
@@ -49,15 +59,19 @@ def segmentation_findings(
     return [Finding.error("config", message) for message in messages]
 
 
-def classification_findings(cfg: CfgNode, *, is_train: bool = True) -> list[Finding]:
-    """Return what in a classifier's ``cfg`` contradicts its datasets.
+def check_classification_datasets(cfg: CfgNode, *, is_train: bool) -> None:
+    """Raise ValueError, with what to set, if datasets do not give what a classifier expects.
 
     Looks at the names of class folders, not into them. Without training, the classes of a test set
     are still compared with those of ``DATASETS.TRAIN`` if its folder is there.
 
+    Args:
+        cfg: of a classifier.
+        is_train: check ``DATASETS.TRAIN`` too, not only ``DATASETS.TEST``.
+
     Raises:
         FileNotFoundError: if the folder of a dataset is missing.
-        ValueError: if the class folders of a dataset cannot be right.
+        ValueError: if a dataset is not registered or contradicts the config.
     """
     known, messages = _registered(cfg, is_train)
     messages += [
@@ -81,23 +95,23 @@ def classification_findings(cfg: CfgNode, *, is_train: bool = True) -> list[Find
                 trained.append(name)
     first, *rest = dict.fromkeys([*trained, *known]) or [""]
     messages += filter(None, (_different_classes(first, name) for name in rest))
-    return [Finding.error("config", message) for message in messages]
+    raise_errors(Finding.error("config", message) for message in messages)
 
 
-def require_labelled_pixels(
-    cfg: CfgNode, read_mask: Callable[[str], np.ndarray] | None = None
-) -> None:
+def check_labelled(cfg: CfgNode, *, mapper_name: str) -> None:
     """Raise ValueError if all masks of a training set are ignored, as the loss would be 0.
 
-    Reads masks of each dataset of ``DATASETS.TRAIN`` until one has a labelled pixel, which is
-    nearly always the first one; with ``read_mask``, or vt_seg's reader and label check.
+    Reads masks of each dataset of ``DATASETS.TRAIN`` as the mapper does, "vt_seg" or "detectron2",
+    until one has a labelled pixel, which is nearly always the first one.
 
     Raises:
         FileNotFoundError: if a mask is missing.
         ValueError: if a mask cannot be read, or no mask of a dataset has a labelled pixel.
     """
     ignored = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
-    read_mask = read_mask or mask_loader(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, ignored)
+    read_mask = mask_loader(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, ignored)
+    if mapper_name == "detectron2":
+        read_mask = _read_as_detectron2
     for name in cfg.DATASETS.TRAIN:
         records = DatasetCatalog.get(name)
         files = [record["sem_seg_file_name"] for record in records if "sem_seg_file_name" in record]
@@ -108,6 +122,12 @@ def require_labelled_pixels(
                 f"{files[0]}) every pixel is {ignored}, MODEL.SEM_SEG_HEAD.IGNORE_VALUE. "
                 "Check the masks and the ignored label"
             )
+
+
+def _read_as_detectron2(file: str) -> np.ndarray:
+    """Return a mask (H, W) as Detectron2's ``DatasetMapper`` reads it."""
+    require_regular_file(file)
+    return detection_utils.read_image(file, "L").squeeze(2)
 
 
 def _registered(cfg: CfgNode, is_train: bool) -> tuple[list[str], list[str]]:

@@ -1,26 +1,16 @@
-"""Checks that a config and its datasets fit, for the kind of model that the config has."""
+"""Chooses the checks of datasets by the kind of model that a config has."""
 
-import numpy as np
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, detection_utils
 
-from vt_seg.data_checks import (
-    Finding,
-    classification_findings,
-    metadata_findings,
-    raise_errors,
-    require_labelled_pixels,
-    segmentation_findings,
-)
-from vt_seg.files import require_regular_file
+from vt_seg import data_checks
 
 from .data_loaders import is_classifier, is_semantic_segmentor, mapper_name
 
 
 def check_datasets(cfg: CfgNode, *, is_train: bool) -> None:
-    """Raise ValueError if the datasets of a config cannot give what its model expects.
+    """Raise ValueError, with what to set, if the datasets do not give what the model expects.
 
-    Models that neither classify images nor segment semantically are Detectron2's business.
+    Models that neither classify images nor segment semantically are not checked.
 
     Args:
         cfg: the config.
@@ -28,40 +18,20 @@ def check_datasets(cfg: CfgNode, *, is_train: bool) -> None:
 
     Raises:
         FileNotFoundError: if the folder of a classification dataset is missing.
-        ValueError: if a dataset is not registered, its metadata are not complete, or a key of the
-            config contradicts them; says what to set.
+        ValueError: if a dataset is not registered, its metadata are incomplete, or a key of the
+            config contradicts them.
     """
     if is_classifier(cfg):
-        raise_errors(classification_findings(cfg, is_train=is_train))
+        data_checks.check_classification_datasets(cfg, is_train=is_train)
     elif is_semantic_segmentor(cfg) or cfg.MODEL.META_ARCHITECTURE == "PanopticFPN":
-        findings = config_findings(cfg, is_train=is_train)
-        names = (*(cfg.DATASETS.TRAIN if is_train else ()), *cfg.DATASETS.TEST)
-        for name in dict.fromkeys(names):
-            if name in DatasetCatalog.list():
-                findings += metadata_findings(name)
-        raise_errors(findings)
-
-
-def config_findings(cfg: CfgNode, *, is_train: bool = True) -> list[Finding]:
-    """Return what in a segmentor's ``cfg`` contradicts the metadata of its datasets."""
-    swaps_labels = mapper_name(cfg) != "detectron2"
-    return segmentation_findings(cfg, is_train=is_train, swaps_labels=swaps_labels)
+        name = mapper_name(cfg)
+        data_checks.check_segmentation_datasets(cfg, is_train=is_train, mapper_name=name)
 
 
 def check_labelled(cfg: CfgNode) -> None:
-    """Raise ValueError if every pixel of a training set is ignored; see `require_labelled_pixels`.
-
-    Only semantic segmentors are checked.
-    """
+    """Raise ValueError if a semantic segmentor has nothing to learn from in a training set."""
     if is_semantic_segmentor(cfg):
-        is_detectron2 = mapper_name(cfg) == "detectron2"
-        require_labelled_pixels(cfg, _read_as_detectron2 if is_detectron2 else None)
-
-
-def _read_as_detectron2(file: str) -> np.ndarray:
-    """Return a mask (H, W) as Detectron2's ``DatasetMapper`` reads it."""
-    require_regular_file(file)
-    return detection_utils.read_image(file, "L").squeeze(2)
+        data_checks.check_labelled(cfg, mapper_name=mapper_name(cfg))
 
 
 def require_segmentation(cfg: CfgNode) -> None:

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from vt_seg.checkpoint import CheckpointError, check_tensors
 from vt_seg.checkpoint.layouts import require_named_tensors
 from vt_seg.checkpoint.same_model import describe_other_model
-from vt_seg.files import atomic_file
+from vt_seg.files.atomic_writer import atomic_file
 from vt_seg.modeling.data_parallel import unwrapped
 
 logger = logging.getLogger(__name__)

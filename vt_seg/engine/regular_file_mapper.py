@@ -4,7 +4,7 @@ from typing import Any
 
 from detectron2.data import DatasetMapper
 
-from vt_seg.files import require_regular_file
+from vt_seg.files.regular_files import require_regular_file
 
 
 class RegularFileMapper(DatasetMapper):

@@ -17,9 +17,10 @@ from detectron2.utils.events import EventWriter
 from vt_seg.checkpoint.checkpointer import SegmentationCheckpointer
 from vt_seg.checkpoint.input_convention import input_convention
 from vt_seg.config import require_vt_seg_keys
-from vt_seg.data import common_flip_pairs
+from vt_seg.data.mapper import common_flip_pairs
 from vt_seg.evaluation import SegmentationEvaluator, build_evaluator
-from vt_seg.files import path_below, remove_unfinished
+from vt_seg.files.atomic_writer import remove_unfinished
+from vt_seg.files.paths_below import path_below
 from vt_seg.modeling import ImageClassifier, add_stochastic_depth
 from vt_seg.modeling.label_output import label_output
 from vt_seg.modeling.test_time_augmentation import SemanticSegmentorWithTTA, at_original_size

@@ -17,7 +17,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 from vt_seg.data import class_names
-from vt_seg.files import write_atomically
+from vt_seg.files.atomic_writer import write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vt_seg.files import write_atomically
+from vt_seg.files.atomic_writer import write_atomically
 
 from .confusion_picture import draw_confusion
 from .iou_table import describe_mean

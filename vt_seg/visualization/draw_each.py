@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 from tqdm import tqdm
 
-from vt_seg.files import path_below
+from vt_seg.files.paths_below import path_below
 
 from .picture_files import unique_names
 

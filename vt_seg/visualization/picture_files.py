@@ -8,7 +8,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from vt_seg.files import write_atomically
+from vt_seg.files.atomic_writer import write_atomically
 
 _T = TypeVar("_T")
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from vt_seg.data.datasets import dataset_root
+from vt_seg.data.datasets.registration import dataset_root
 from .painted_set import OtherImagesError
 
 
