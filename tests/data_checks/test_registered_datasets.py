@@ -72,7 +72,7 @@ def test_one_class_only(registered):
     assert any(re.search(rf"ERROR {NAME}: 1 class \(a\): there must be two", x) for x in lines())
 
 
-def test_detectron2_pairs_by_position_and_is_found_out(registered, folders):
+def test_records_paired_by_position_are_found(registered, folders):
     """As many masks as images, but not the same names: ``load_sem_seg`` zips them."""
     (folders / "masks/a.png").rename(folders / "masks/x.png")
     registered(**METADATA)
@@ -99,7 +99,7 @@ def test_image_twice(registered, folders):
     assert line.startswith(f"ERROR 1 images occur more than once, e.g. {folders}/images/a.png")
 
 
-def test_loader_that_fails(registered, folders):
+def test_failing_loader_gives_findings_on_its_folders(registered, folders):
     """Detectron2 asserts; what is wrong with the folders is said instead."""
     for path in (folders / "masks").iterdir():
         path.unlink()

@@ -74,13 +74,21 @@ def canonical_list(folder: str | os.PathLike, split: str) -> str:
     return os.path.join(folder, "canonical", f"{split}.txt")
 
 
-def find_lip(folder: str, split: str) -> tuple[str, str, list[str]]:
-    """Return the folders of a split's images and masks, and its ids; raise as `load_lip` does."""
+class LipFiles(NamedTuple):
+    """The folders of a split, and its ids in the order of the id list."""
+
+    images: str
+    masks: str
+    ids: list[str]
+
+
+def find_lip(folder: str, split: str) -> LipFiles:
+    """Find a split of LIP below ``folder``, in either layout; raise as `load_lip` does."""
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"no LIP folder at {folder}. {_HINT}")
     images = only_folder(folder, f"{split}_images", IMAGE_EXTENSIONS, "images", _HINT)
     masks = only_folder(folder, f"{split}_segmentations", MASK_EXTENSIONS, "masks", _HINT)
-    return images, masks, _read_ids(folder, f"{split}_id.txt")
+    return LipFiles(images, masks, _read_ids(folder, f"{split}_id.txt"))
 
 
 def load_lip(folder: str, split: str) -> list[dict]:
