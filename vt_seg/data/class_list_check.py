@@ -1,10 +1,10 @@
 """Checks of a dataset's class names, ignored label, colours and flip pairs."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 from .augmentations import LabelPairs, normalized_pairs
 from .finding import Finding
+from .name_lists import first_repeated
 
 _MAX_LABEL = 255  # Masks are read as 8 bits.
 
@@ -22,9 +22,9 @@ def class_findings(classes: Sequence[str], ignore_label: int) -> list[Finding]:
         messages.append(
             f"{count} classes: masks have 8 bits, so at most {_MAX_LABEL} and one ignored"
         )
-    repeated = [name for name, times in Counter(classes).items() if times > 1]
-    if repeated:
-        messages.append(f"class name {repeated[0]!r} occurs twice: give every class its own name")
+    repeated = first_repeated(classes)
+    if repeated is not None:
+        messages.append(f"class name {repeated!r} occurs twice: give every class its own name")
     if not count <= ignore_label <= _MAX_LABEL:
         messages.append(
             f"ignore_label {ignore_label} must be from {count} to {_MAX_LABEL}, as 0..{count - 1} "

@@ -1,6 +1,7 @@
 """Text files with one name per line: class lists and split lists."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 
 from detectron2.utils.file_io import PathManager
@@ -68,13 +69,8 @@ def read_split_list(split_list: Names) -> list[str]:
 
 
 def first_repeated(names: Sequence[str]) -> str | None:
-    """Return the first name that occurred before, or None."""
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    return None
+    """Return the first name that occurs more than once, or None."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def _stem(name: str) -> str:

@@ -1,6 +1,7 @@
 """Checks of a registered dataset: its metadata, and the names in its records."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -103,17 +104,11 @@ def record_findings(records: Sequence[dict]) -> list[Finding]:
             "the folders with vt_seg.data.register_sem_seg, which pairs by name"
         )
         findings.append(Finding.error(_BY_POSITION, message, len(wrong)))
-    seen: set[str] = set()
-    repeated = []
-    for image, _ in pairs:
-        if image in seen:
-            repeated.append(image)
-        seen.add(image)
-    if repeated:
-        count = len(repeated)
-        message = (
-            f"{count} images occur more than once, e.g. {repeated[0]}; keep one record of each"
-        )
+    times = Counter(image for image, _ in pairs)
+    example, most = next(iter(times.most_common(1)), ("", 1))
+    if most > 1:
+        count = len(pairs) - len(times)
+        message = f"{count} images occur more than once, e.g. {example}; keep one record of each"
         findings.append(Finding.error("image twice", message, count))
     return findings
 
