@@ -38,9 +38,8 @@ from research.benchmark.timing import spread
 from research.marked_section import fill_document, read_document
 from vt_seg import add_vt_seg_config
 from vt_seg.command_line import errors_as_messages, positive_int
-from vt_seg.data import SemSegMapper, read_image, read_mask
+from vt_seg.data import SemSegMapper, model_input, read_image, read_mask
 from vt_seg.data.augmentations import FastResizeTransform
-from vt_seg.data.mapper import model_input
 
 HEIGHT, WIDTH = 480, 640
 SHORT_SIDES = (640, 672, 704, 736, 768, 800)

@@ -6,7 +6,7 @@ A section stands between the lines ``<!-- NAME: begin -->`` and ``<!-- NAME: end
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from vt_seg.files.atomic_writer import write_atomically
+from vt_seg.files import write_atomically
 
 
 def fill_document(path: str | Path, title: str, contents: Mapping[str, str]) -> None:

@@ -21,10 +21,11 @@ import vt_seg  # noqa: F401  (registers datasets; first, as it quiets Detectron2
 from rich.console import Console
 
 from vt_seg.command_line import errors_as_messages, positive_int
-from vt_seg.data.validation import (
+from vt_seg.data_checks import (
     Finding,
     Level,
     Source,
+    config_findings,
     from_folders,
     from_name,
     overlap_findings,
@@ -32,10 +33,12 @@ from vt_seg.data.validation import (
     print_verdict,
     validate,
 )
-from vt_seg.engine import config_faults, load_cfg, require_segmentation
+from vt_seg.engine import load_cfg, require_segmentation
+from vt_seg.engine.data_loaders import mapper_name
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return the command line's arguments."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -50,14 +53,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     folders.add_argument("--ignore-label", type=int, default=255, metavar="N", help="default 255")
     folders.add_argument("--split-list", metavar="FILE", help="take these names only, one a line")
     folders.add_argument("--mask-suffix", default="", help='"_mask" where a.jpg has a_mask.png')
-    parser.add_argument(
-        "--quick",
-        nargs="?",
-        type=positive_int,
-        const=500,
-        metavar="N",
-        help="decode N (default 500)",
-    )
+    quick = {"nargs": "?", "const": 500, "type": positive_int, "metavar": "N"}
+    parser.add_argument("--quick", **quick, help="decode N (default 500)")
     parser.add_argument(
         "--num-workers",
         type=positive_int,
@@ -78,27 +75,19 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> int:
-    """The exit status: 1 if there is an error."""
+    """Validate, print, and return the exit status: 1 if there is an error."""
     general: list[Finding] = []
     if args.images:
         classes = int(args.classes) if args.classes.isdecimal() else args.classes
-        sources = [
-            from_folders(
-                args.images,
-                args.masks,
-                classes,
-                args.ignore_label,
-                args.split_list,
-                args.mask_suffix,
-            )
-        ]
+        options = args.ignore_label, args.split_list, args.mask_suffix
+        sources = [from_folders(args.images, args.masks, classes, *options)]
     else:
         sources, general = _registered(args)
     reports = [validate(source, args.quick, args.num_workers) for source in sources]
     ok = all(report.ok for report in reports)
     ok = ok and all(finding.level is not Level.ERROR for finding in general)
     if args.json:
-        found = [{**finding._asdict(), "level": finding.level.value} for finding in general]
+        found = [finding.to_dict() for finding in general]
         datasets = [report.to_dict() for report in reports]
         print(json.dumps({"ok": ok, "findings": found, "datasets": datasets}, indent=1))
         return int(not ok)
@@ -113,14 +102,14 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _registered(args: argparse.Namespace) -> tuple[list[Source], list[Finding]]:
-    """The datasets named, or those of the config; and what is wrong between them."""
+    """Return the datasets named, or those of the config, and what is wrong between them."""
     cfg = load_cfg(args.config_file, args.opts)
     if not args.config_file:
         return [_source(name) for name in args.names], []
     require_segmentation(cfg)
     train = [_source(name) for name in args.names or cfg.DATASETS.TRAIN]
     test = [] if args.names else [_source(name) for name in cfg.DATASETS.TEST]
-    findings = [Finding(Level.ERROR, "config", fault) for fault in config_faults(cfg)]
+    findings = config_findings(cfg, mapper_name=mapper_name(cfg))
     return [*train, *test], [*findings, *overlap_findings(train, test)]
 
 

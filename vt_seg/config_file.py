@@ -11,7 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
 from fvcore.common.config import BASE_KEY
 
-from vt_seg.files.regular_files import require_regular_file
+from vt_seg.files import require_regular_file
 
 from .config import adopt_renamed_keys
 from .config_keys import flat_keys

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from vt_seg.files.atomic_writer import write_atomically
+from vt_seg.files import write_atomically
 
 from ..marked_section import marks, read_section, replace_section
 from .machine import describe_machine, describe_rounds

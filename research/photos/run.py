@@ -32,7 +32,7 @@ from research.photos.photo_table import format_tables
 from research.sweep import Run, budget_overrides, train_all
 from vt_seg.complexity import count_cost
 from vt_seg.engine import load_cfg
-from vt_seg.files.atomic_writer import write_atomically
+from vt_seg.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
 TEST_SIZES = {"camvid": (360, 480), "ccp": (495, 330)}

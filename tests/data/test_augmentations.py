@@ -1,12 +1,13 @@
+"""The flip that swaps left and right labels, and the augmentations that a config gives."""
+
 import numpy as np
 import pytest
-from detectron2.config import get_cfg
 from detectron2.data import transforms as T
 from fvcore.transforms.transform import HFlipTransform
 
-from vt_seg.config import add_vt_seg_config
 from vt_seg.data import LabelSwapFlip, build_augmentations
 from vt_seg.data.augmentations import (
+    AffineWarp,
     CategoryAreaCrop,
     ColorJitterSSD,
     LabelSwapFlipTransform,
@@ -16,14 +17,11 @@ from vt_seg.data.augmentations import (
 )
 from vt_seg.data.augmentations.resize import FastResizeShortestEdge
 
+from ..small_configs import small_cfg
+
 LIP_PAIRS = ((14, 15), (16, 17), (18, 19))
-
-
-@pytest.fixture
-def cfg():
-    cfg = get_cfg()
-    add_vt_seg_config(cfg)
-    return cfg
+CROP = ["INPUT.CROP.ENABLED", True]
+UNWARPING = ["MODEL.META_ARCHITECTURE", "UnwarpingSemanticSegmentor", "INPUT.AFFINE.ENABLED", True]
 
 
 def flip(mask, image=None, pairs=LIP_PAIRS):
@@ -35,17 +33,17 @@ def flip(mask, image=None, pairs=LIP_PAIRS):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])
-def test_labels_are_mirrored_and_swapped(dtype):
+def test_flip_swaps_left_and_right_labels(dtype):
     mask = np.array([[0, 14, 15], [16, 13, 19], [255, 18, 17]], dtype)
     image = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
     flipped_image, flipped, _ = flip(mask, image)
     np.testing.assert_array_equal(flipped, [[14, 15, 0], [18, 13, 17], [16, 19, 255]])
     assert flipped.dtype == dtype
     np.testing.assert_array_equal(flipped_image, image[:, ::-1])
-    np.testing.assert_array_equal(mask[0], [0, 14, 15])  # the input is as it was
+    np.testing.assert_array_equal(mask[0], [0, 14, 15])  # The input is as it was.
 
 
-def test_twice_is_identity_and_the_inverse_undoes():
+def test_flipping_twice_is_the_identity_and_the_inverse_undoes():
     mask = np.random.default_rng(0).integers(0, 20, (17, 23)).astype(np.uint8)
     once, transform = flip(mask)[1:]
     assert (once != mask[:, ::-1]).any()
@@ -61,13 +59,11 @@ def test_boxes_and_coordinates_are_those_of_a_plain_flip():
     np.testing.assert_array_equal(ours.apply_box(boxes), plain.apply_box(boxes))
 
 
-def test_probability_is_honoured():
+def test_flip_has_its_probability():
     np.random.seed(0)
     augmentation = LabelSwapFlip(0.25, label_pairs=LIP_PAIRS)
-    image = np.zeros((4, 4, 3), np.uint8)
-    flips = sum(
-        isinstance(augmentation.get_transform(image), LabelSwapFlipTransform) for _ in range(4000)
-    )
+    drawn = [augmentation.get_transform(np.zeros((4, 4, 3), np.uint8)) for _ in range(4000)]
+    flips = sum(isinstance(transform, LabelSwapFlipTransform) for transform in drawn)
     assert 900 < flips < 1100  # 1000 +- 3.6 standard deviations
 
 
@@ -77,93 +73,74 @@ def test_wrong_pairs_are_refused(pairs):
         normalized_pairs(pairs)
 
 
-def test_pairs_in_any_order_are_the_same():
+def test_pairs_in_any_order_are_the_same_and_reorder_channels():
     assert normalized_pairs([(17, 16), [15, 14]]) == ((14, 15), (16, 17))
-
-
-def test_channels_follow_the_labels():
     assert swapped_order([(3, 1)], 5) == [0, 3, 2, 1, 4]
     with pytest.raises(ValueError, match="labels 3 and 5, there are 5"):
         swapped_order([(3, 5)], 5)
 
 
-def test_stock_config_gives_detectron2s_own(cfg):
-    resize, mirror = build_augmentations(cfg, True)
+def test_stock_config_gives_detectron2s_augmentations():
+    resize, flip = build_augmentations(small_cfg(), True)
     assert isinstance(resize, T.ResizeShortestEdge)
     assert (resize.short_edge_length, resize.max_size) == ((800,), 1333)
-    assert type(mirror) is T.RandomFlip and mirror.horizontal
-    (resize,) = build_augmentations(cfg, False, LIP_PAIRS)
+    assert type(flip) is T.RandomFlip
+    assert flip.horizontal
+    (resize,) = build_augmentations(small_cfg(), False, LIP_PAIRS)
     assert isinstance(resize, T.ResizeShortestEdge)
 
 
-def test_pairs_replace_the_horizontal_flip_and_refuse_the_vertical_one(cfg):
-    assert isinstance(build_augmentations(cfg, True, LIP_PAIRS)[1], LabelSwapFlip)
-    cfg.INPUT.RANDOM_FLIP = "vertical"
-    mirror = build_augmentations(cfg, True)[1]
-    assert type(mirror) is T.RandomFlip and mirror.vertical
+def test_pairs_replace_the_horizontal_flip_and_refuse_the_vertical_one():
+    assert isinstance(build_augmentations(small_cfg(), True, LIP_PAIRS)[1], LabelSwapFlip)
+    vertical = small_cfg("INPUT.RANDOM_FLIP", "vertical")
+    flip = build_augmentations(vertical, True)[1]
+    assert type(flip) is T.RandomFlip
+    assert flip.vertical
     with pytest.raises(ValueError, match="vertical"):
-        build_augmentations(cfg, True, LIP_PAIRS)
-    cfg.INPUT.RANDOM_FLIP = "none"
-    assert len(build_augmentations(cfg, True, LIP_PAIRS)) == 1
+        build_augmentations(vertical, True, LIP_PAIRS)
+    assert len(build_augmentations(small_cfg("INPUT.RANDOM_FLIP", "none"), True, LIP_PAIRS)) == 1
 
 
 @pytest.mark.parametrize("is_train", [True, False])
-def test_fixed_size_is_exact(cfg, is_train):
-    cfg.INPUT.FIXED_SIZE = (47, 31)
+def test_fixed_size_is_exact(is_train):
     inputs = T.AugInput(np.zeros((60, 20, 3), np.uint8), sem_seg=np.zeros((60, 20), np.uint8))
+    cfg = small_cfg("INPUT.FIXED_SIZE", (47, 31))
     T.AugmentationList(build_augmentations(cfg, is_train))(inputs)
     assert inputs.image.shape == (47, 31, 3)
     assert inputs.sem_seg.shape == (47, 31)
 
 
-def test_crop_comes_first_as_in_detectron2_and_in_training_only(cfg):
-    cfg.INPUT.CROP.ENABLED = True
-    cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE = "absolute", [8, 9]
+def test_crop_comes_first_as_in_detectron2_and_in_training_only():
+    cfg = small_cfg(*CROP, "INPUT.CROP.TYPE", "absolute", "INPUT.CROP.SIZE", [8, 9])
     crop, resize, _ = build_augmentations(cfg, True)
-    assert isinstance(crop, T.RandomCrop) and isinstance(resize, T.ResizeShortestEdge)
+    assert isinstance(crop, T.RandomCrop)
+    assert isinstance(resize, T.ResizeShortestEdge)
     assert crop.get_transform(np.zeros((20, 20, 3), np.uint8)).w == 9
     assert len(build_augmentations(cfg, False)) == 1
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("FIXED_SIZE", (473,)),
-        ("FIXED_SIZE", (0, 5)),
-        ("RANDOM_FLIP", "both"),
-        ("PAD_TO", (8,)),
-    ],
-)
-def test_wrong_keys_are_named(cfg, key, value):
-    setattr(cfg.INPUT, key, value)
-    with pytest.raises(ValueError, match=f"INPUT.{key}"):
-        build_augmentations(cfg, True)
-
-
-def test_every_key_has_its_place(cfg):
-    cfg.INPUT.CROP.ENABLED = cfg.INPUT.COLOR_AUG_SSD = True
-    cfg.INPUT.CROP.AFTER_RESIZE = True
-    cfg.INPUT.PAD_TO = (8, 9)
+def test_every_key_has_its_place():
+    keys = ["INPUT.COLOR_AUG_SSD", True, "INPUT.CROP.AFTER_RESIZE", True, "INPUT.PAD_TO", (8, 9)]
+    cfg = small_cfg(*CROP, *keys)
     kinds = [type(a) for a in build_augmentations(cfg, True, LIP_PAIRS)]
     resize = FastResizeShortestEdge
     assert kinds == [resize, CategoryAreaCrop, LabelSwapFlip, ColorJitterSSD, PadTo]
     assert [type(a) for a in build_augmentations(cfg, False)] == [resize]
 
 
-def test_a_share_of_a_category_does_not_move_the_crop(cfg):
-    cfg.INPUT.CROP.ENABLED = True
-    cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 0.75
+def test_share_of_a_category_does_not_move_the_crop():
+    cfg = small_cfg(*CROP, "INPUT.CROP.SINGLE_CATEGORY_MAX_AREA", 0.75)
     crop, resize, _ = build_augmentations(cfg, True)
-    assert isinstance(crop, CategoryAreaCrop) and isinstance(resize, T.ResizeShortestEdge)
+    assert isinstance(crop, CategoryAreaCrop)
+    assert isinstance(resize, T.ResizeShortestEdge)
     assert (crop.single_category_max_area, crop.ignored_category) == (0.75, 255)
 
 
-def test_affine_keys(cfg):
-    cfg.MODEL.META_ARCHITECTURE = "UnwarpingSemanticSegmentor"
-    cfg.INPUT.AFFINE.ENABLED = True
-    cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 254
-    warp, mirror = build_augmentations(cfg, True, LIP_PAIRS)
-    assert isinstance(mirror, LabelSwapFlip)
+def test_affine_keys():
+    cfg = small_cfg(*UNWARPING, "MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 254)
+    warp, flip = build_augmentations(cfg, True, LIP_PAIRS)
+    assert isinstance(warp, AffineWarp)
+    assert isinstance(flip, LabelSwapFlip)
     assert (warp.size, warp.scale, warp.rotation, warp.rotation_prob) == ((473, 473), 0.25, 30, 0.6)
     assert (warp.image_border, warp.label_border) == ((0, 0, 0), 254)
     (warp,) = build_augmentations(cfg, False)
@@ -171,18 +148,19 @@ def test_affine_keys(cfg):
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("keys", "says"),
     [
-        (["MODEL.META_ARCHITECTURE", "SemanticSegmentor"], "UnwarpingSemanticSegmentor"),
-        (["INPUT.FIXED_SIZE", (4, 4)], "exclude each other"),
-        (["INPUT.AFFINE.SCALE", 1.0], r"AFFINE.SCALE is 1.0, need 0 to below 1"),
-        (["INPUT.AFFINE.ROTATION_PROB", 1.5], r"ROTATION_PROB is 1.5, need 0 to 1"),
-        (["INPUT.AFFINE.SIZE", ()], r"AFFINE.SIZE is \(\)"),
+        (["INPUT.FIXED_SIZE", (473,)], "INPUT.FIXED_SIZE"),
+        (["INPUT.FIXED_SIZE", (0, 5)], "INPUT.FIXED_SIZE"),
+        (["INPUT.RANDOM_FLIP", "both"], "INPUT.RANDOM_FLIP"),
+        (["INPUT.PAD_TO", (8,)], "INPUT.PAD_TO"),
+        ([*UNWARPING, "MODEL.META_ARCHITECTURE", "SemanticSegmentor"], "UnwarpingSemanticSegm"),
+        ([*UNWARPING, "INPUT.FIXED_SIZE", (4, 4)], "exclude each other"),
+        ([*UNWARPING, "INPUT.AFFINE.SCALE", 1.0], "AFFINE.SCALE is 1.0, need 0 to below 1"),
+        ([*UNWARPING, "INPUT.AFFINE.ROTATION_PROB", 1.5], "ROTATION_PROB is 1.5, need 0 to 1"),
+        ([*UNWARPING, "INPUT.AFFINE.SIZE", ()], r"AFFINE.SIZE is \(\)"),
     ],
 )
-def test_wrong_affine_keys_are_named(cfg, changes, says):
-    cfg.INPUT.AFFINE.ENABLED = True
-    cfg.MODEL.META_ARCHITECTURE = "UnwarpingSemanticSegmentor"
-    cfg.merge_from_list(changes)
+def test_wrong_keys_are_named(keys, says):
     with pytest.raises(ValueError, match=says):
-        build_augmentations(cfg, True)
+        build_augmentations(small_cfg(*keys), True)

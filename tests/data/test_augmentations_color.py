@@ -7,14 +7,8 @@ from detectron2.data import transforms as T
 from vt_seg.data.augmentations import ColorJitterSSD
 from vt_seg.data.augmentations.color_jitter import jitter
 
-PLAIN = {
-    "is_rgb": False,
-    "brightness": 0,
-    "contrast": 1.0,
-    "saturation": 1.0,
-    "hue": 0,
-    "contrast_first": True,
-}
+PLAIN = {"is_rgb": False, "brightness": 0, "contrast": 1.0, "saturation": 1.0, "hue": 0}
+PLAIN["contrast_first"] = True
 
 
 def pixel(*bgr):
@@ -43,7 +37,7 @@ def test_each_change(change, before, after):
     assert tuple(image[0, 0]) == before
 
 
-def test_it_is_chance_from_numpys_state_and_leaves_masks_alone():
+def test_changes_are_drawn_from_numpys_state_and_leave_masks_alone():
     image = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
     mask = np.arange(72, dtype=np.uint8).reshape(8, 9)
     results = []
@@ -69,8 +63,8 @@ def test_one_image_in_sixteen_stays_as_it_is():
     assert 0.045 < same / 2000 < 0.095  # 1/16, and a few changes too small to show
 
 
-def test_refusals():
-    with pytest.raises(ValueError, match="INPUT.FORMAT BGR or RGB, not L"):
+def test_wrong_formats_are_refused():
+    with pytest.raises(ValueError, match=r"INPUT.FORMAT BGR or RGB, not L"):
         ColorJitterSSD("L")
     with pytest.raises(ValueError, match="uint8"):
         jitter(np.zeros((2, 2, 3), np.float32), **PLAIN)

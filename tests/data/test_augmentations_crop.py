@@ -38,19 +38,20 @@ def test_never_all_ignored_while_another_choice_exists(share):
     assert sum(missed) >= 5
 
 
-def test_the_place_around_a_lonely_pixel_varies_and_stays_inside():
+def test_window_around_a_single_pixel_varies_and_stays_inside():
     mask = np.full((50, 60), 255, np.uint8)
     mask[49, 0] = 3  # a corner: every window that holds it must touch it
     for seed in range(5):
         cropped = crop(mask, (10, 12), seed=seed)
-        assert cropped.shape == (10, 12) and cropped[-1, 0] == 3
+        assert cropped.shape == (10, 12)
+        assert cropped[-1, 0] == 3
     mask = np.full((50, 60), 255, np.uint8)
     mask[25, 30] = 3
     places = {tuple(np.argwhere(crop(mask, (10, 12), seed=seed) == 3)[0]) for seed in range(20)}
     assert len(places) > 10
 
 
-def test_an_ignored_mask_is_cropped_all_the_same():
+def test_ignored_mask_is_cropped_too():
     assert (crop(np.full((30, 30), 255, np.uint8), (8, 9)) == 255).all()
 
 
@@ -70,7 +71,7 @@ def test_ignored_pixels_do_not_count_towards_a_share():
     assert max(shares) == pytest.approx(2 / 3)
 
 
-def test_where_no_place_fulfils_it_the_best_is_taken():
+def test_best_place_is_taken_if_none_fulfils_the_share():
     """Class 1 is a tenth of every row: no crop has a class below 75 %, but all beat 100 %."""
     mask = np.zeros((100, 100), np.uint8)
     mask[:, ::10] = 1
@@ -78,7 +79,7 @@ def test_where_no_place_fulfils_it_the_best_is_taken():
         assert largest_share(crop(mask, (30, 30), 0.75, seed)) == pytest.approx(0.9)
 
 
-def test_as_detectron2_where_the_first_place_is_good():
+def test_crop_is_detectron2s_if_the_first_place_is_good():
     mask = np.random.default_rng(0).integers(0, 5, (60, 70)).astype(np.uint8)
     theirs = T.RandomCrop_CategoryAreaConstraint("relative", (0.5, 0.4), 0.75, 255)
     for seed in range(5):
@@ -86,9 +87,8 @@ def test_as_detectron2_where_the_first_place_is_good():
         ours = CategoryAreaCrop("relative", (0.5, 0.4), 0.75, 255).get_transform(mask, mask)
         np.random.seed(seed)
         expected = theirs.get_transform(mask, mask)
-        assert [getattr(ours, k) for k in ("x0", "y0", "w", "h")] == [
-            getattr(expected, k) for k in ("x0", "y0", "w", "h")
-        ]
+        for key in ("x0", "y0", "w", "h"):
+            assert getattr(ours, key) == getattr(expected, key)
 
 
 def test_padding_is_ignored_and_has_the_mean_colour():

@@ -4,26 +4,27 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.data import DatasetMapper, MetadataCatalog
 from detectron2.data import transforms as T
 
-from vt_seg.config import add_vt_seg_config
-from vt_seg.data import SemSegMapper
-from vt_seg.data.mapper import model_input
+from vt_seg.data import SemSegMapper, model_input
 
+from ..small_configs import small_cfg
 from .image_files import gradient, write_png
 
 LABELS = np.arange(20, dtype=np.uint8).reshape(4, 5)
 
 
-def make_cfg(num_classes=20, fixed_size=(4, 5), flip="none"):
-    cfg = get_cfg()
-    add_vt_seg_config(cfg)
+def make_cfg(num_classes=20, fixed_size=(4, 5), flip="none", **keys):
+    """Return the config of a mapper; ``keys`` are those of ``INPUT.AFFINE``."""
+    cfg = small_cfg("INPUT.FIXED_SIZE", fixed_size, "INPUT.RANDOM_FLIP", flip)
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = num_classes
-    cfg.INPUT.FIXED_SIZE = fixed_size
-    cfg.INPUT.RANDOM_FLIP = flip
     cfg.DATASETS.TRAIN = ()
+    if keys:
+        cfg.MODEL.META_ARCHITECTURE = "UnwarpingSemanticSegmentor"
+        cfg.merge_from_list(
+            [x for key, value in keys.items() for x in (f"INPUT.AFFINE.{key}", value)]
+        )
     return cfg
 
 
@@ -40,22 +41,24 @@ def test_training_gives_image_and_labels(tmp_path):
     before = copy.deepcopy(record)
     out = SemSegMapper(make_cfg(), True)(record)
     assert record == before
-    assert out["image"].dtype == torch.uint8 and out["sem_seg"].dtype == torch.int64
+    assert out["image"].dtype == torch.uint8
+    assert out["sem_seg"].dtype == torch.int64
     np.testing.assert_array_equal(out["image"], gradient(4, 5)[..., ::-1].transpose(2, 0, 1))
     np.testing.assert_array_equal(out["sem_seg"], LABELS)
     assert (out["height"], out["width"], out["image_id"]) == (4, 5, "one")
     assert "sem_seg_file_name" not in out
 
 
-def test_test_mode_gives_the_image_only_and_needs_no_mask(tmp_path):
+def test_inference_gives_the_image_only_and_needs_no_mask(tmp_path):
     record = make_record(tmp_path)
     out = SemSegMapper(make_cfg(fixed_size=(8, 7)), False)(record)
     assert out["image"].shape == (3, 8, 7)
-    assert "sem_seg" not in out and "sem_seg_file_name" not in out
+    assert "sem_seg" not in out
+    assert "sem_seg_file_name" not in out
     assert (out["height"], out["width"]) == (4, 5)  # predictions go back to the file's size
     del record["sem_seg_file_name"]
     SemSegMapper(make_cfg(), False)(record)
-    with pytest.raises(KeyError, match="image.png has no sem_seg_file_name"):
+    with pytest.raises(KeyError, match=r"image.png has no sem_seg_file_name"):
         SemSegMapper(make_cfg(), True)(record)
 
 
@@ -75,7 +78,7 @@ def test_agrees_with_detectron2_on_plain_files(tmp_path, sizes, most):
         assert torch.equal(ours["sem_seg"], theirs["sem_seg"])
 
 
-def test_exif_turns_image_and_mask_alike(tmp_path):
+def test_exif_rotates_image_and_mask_alike(tmp_path):
     record = {
         "file_name": write_png(tmp_path / "a.png", gradient(4, 5), orientation=6),
         "sem_seg_file_name": write_png(tmp_path / "m.png", LABELS, orientation=6),
@@ -87,9 +90,9 @@ def test_exif_turns_image_and_mask_alike(tmp_path):
     assert (out["height"], out["width"]) == (5, 4)
 
 
-def test_wrong_label_is_an_error_that_says_where(tmp_path):
+def test_wrong_label_is_an_error_that_names_the_file(tmp_path):
     mapper = SemSegMapper(make_cfg(num_classes=19), True)
-    with pytest.raises(ValueError, match="mask.png holds label 19 .*num_classes is 19"):
+    with pytest.raises(ValueError, match=r"mask.png holds label 19 .*num_classes is 19"):
         mapper(make_record(tmp_path))
 
 
@@ -126,7 +129,7 @@ def test_flip_pairs_come_from_the_training_datasets(tmp_path):
                 seen["flipped"] += 1
         assert min(seen.values()) >= 4
         cfg.DATASETS.TRAIN = (names[0], names[2])
-        with pytest.raises(ValueError, match="different flip_label_pairs.*test_mapper_no_pairs"):
+        with pytest.raises(ValueError, match=r"different flip_label_pairs.*test_mapper_no_pairs"):
             SemSegMapper(cfg, True)
     finally:
         for name in names:
@@ -139,17 +142,17 @@ def test_is_picklable_for_loader_workers(tmp_path):
     assert mapper(make_record(tmp_path))["sem_seg"].shape == (4, 5)
 
 
-def test_a_warp_is_told_in_tests_only(tmp_path):
-    cfg = make_cfg(fixed_size=(), flip="none")
-    cfg.MODEL.META_ARCHITECTURE = "UnwarpingSemanticSegmentor"
-    cfg.INPUT.AFFINE.ENABLED, cfg.INPUT.AFFINE.SIZE = True, (10, 10)
+def test_warp_is_returned_in_tests_only(tmp_path):
+    cfg = make_cfg(fixed_size=(), ENABLED=True, SIZE=(10, 10))
     record = make_record(tmp_path)
     out = SemSegMapper(cfg, False)(record)
     # 4 x 5 on 10 x 10: twice as large, one row of border above and below.
     np.testing.assert_allclose(out["warp"], [[2, 0, 0], [0, 2, 1]])
-    assert out["image"].shape == (3, 10, 10) and (out["height"], out["width"]) == (4, 5)
+    assert out["image"].shape == (3, 10, 10)
+    assert (out["height"], out["width"]) == (4, 5)
     # Red is the row's number. Row 0 of the canvas lies above the first, row 7 within the last.
-    assert not out["image"][2, 0].any() and (out["image"][2, 7, 1:-1] == 3).all()
+    assert not out["image"][2, 0].any()
+    assert (out["image"][2, 7, 1:-1] == 3).all()
     cfg.INPUT.AFFINE.SCALE = cfg.INPUT.AFFINE.ROTATION = 0.0
     out = SemSegMapper(cfg, True)(record)
     assert "warp" not in out

@@ -7,8 +7,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import SemSegEvaluator
 from PIL import Image, ImageOps
 
-from vt_seg.data import check_labels, mask_loader, read_image, read_mask
-from vt_seg.data.datasets.registration import unregister
+from vt_seg.data import check_labels, mask_loader, read_image, read_mask, unregister
 
 from .image_files import EXIF_ORIENTATION, gradient, write_grey_png, write_png
 
@@ -35,17 +34,6 @@ def test_image_is_read_upright(tmp_path, orientation):
     stored = gradient(4, 5)
     path = write_png(tmp_path / "a.png", stored, orientation=orientation)
     np.testing.assert_array_equal(read_image(path, "RGB"), UPRIGHT[orientation](stored))
-
-
-def test_jpeg_with_orientation_6_is_read_upright(tmp_path):
-    stored = np.zeros((16, 48, 3), np.uint8)
-    stored[:, :16] = (255, 0, 0)
-    exif = Image.Exif()
-    exif[EXIF_ORIENTATION] = 6
-    Image.fromarray(stored).save(tmp_path / "a.jpg", quality=95, exif=exif)
-    image = read_image(tmp_path / "a.jpg", "RGB")
-    assert image.shape == (48, 16, 3)
-    assert image[:14, :, 0].min() > 240 and image[18:].max() < 15  # the red end is on top
 
 
 @pytest.mark.parametrize("orientation", range(1, 10))
@@ -84,7 +72,7 @@ def test_jpegs_with_bytes_after_their_end(tmp_path):
     # Cut anywhere, it is refused, whatever OpenCV would make of it.
     for kept in (0.3, 0.9, 0.999):
         path.write_bytes(content[: int(kept * len(content))])
-        with pytest.raises(ValueError, match="a.jpg is truncated or not an image"):
+        with pytest.raises(ValueError, match=r"a.jpg is truncated or not an image"):
             read_image(path)
 
 
@@ -98,31 +86,16 @@ def test_image_kinds_that_are_converted(tmp_path):
 
 
 def test_unusable_images_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="gone.jpg"):
+    with pytest.raises(FileNotFoundError, match=r"gone.jpg"):
         read_image(tmp_path / "gone.jpg")
     with pytest.raises(ValueError, match="is a folder"):
         read_image(tmp_path)
     deep = write_png(tmp_path / "deep.png", np.full((4, 4), 40000, np.uint16))
-    with pytest.raises(ValueError, match="deep.png.*more than 8 bits"):
+    with pytest.raises(ValueError, match=r"deep.png.*more than 8 bits"):
         read_image(deep)
-    whole = (tmp_path / "whole.jpg", tmp_path / "cut.jpg")
-    Image.fromarray(gradient(64, 64)).save(whole[0])
-    content = whole[0].read_bytes()
-    whole[1].write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="cut.jpg is truncated or not an image"):
-        read_image(whole[1])
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(ValueError, match="text.png is truncated or not an image"):
+    with pytest.raises(ValueError, match=r"text.png is truncated or not an image"):
         read_image(tmp_path / "text.png")
-
-
-@pytest.mark.parametrize("palette", [False, True])
-def test_grey_and_palette_masks_are_the_same_labels(tmp_path, palette):
-    path = write_png(tmp_path / "m.png", LABELS, palette=palette)
-    assert Image.open(path).mode == ("P" if palette else "L")
-    mask = read_mask(path)
-    assert mask.dtype == np.uint8
-    np.testing.assert_array_equal(mask, LABELS)
 
 
 def test_small_palette_is_read_as_indices(tmp_path):
@@ -135,9 +108,12 @@ def test_small_palette_is_read_as_indices(tmp_path):
 
 @pytest.mark.parametrize("palette", [False, True])
 @pytest.mark.parametrize("orientation", UPRIGHT)
-def test_mask_is_read_upright_as_its_image(tmp_path, orientation, palette):
+def test_grey_and_palette_masks_are_the_same_labels_upright(tmp_path, orientation, palette):
     path = write_png(tmp_path / "m.png", LABELS, palette=palette, orientation=orientation)
-    np.testing.assert_array_equal(read_mask(path), UPRIGHT[orientation](LABELS))
+    assert Image.open(path).mode == ("P" if palette else "L")
+    mask = read_mask(path)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, UPRIGHT[orientation](LABELS))
 
 
 def test_sixteen_bit_mask_is_taken_while_it_fits(tmp_path):
@@ -149,18 +125,13 @@ def test_sixteen_bit_mask_is_taken_while_it_fits(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("mode", "says"),
-    [
-        ("RGB", "mode RGB, need one channel.*colours to class ids"),
-        ("RGBA", "mode RGBA, need one channel"),
-        ("LA", "mode LA, need one channel"),
-        ("1", "mode 1, need one channel"),
-    ],
+    ("mode", "fix"),
+    [("RGB", "colours to"), ("RGBA", "colours to"), ("LA", ""), ("1", "which class")],
 )
-def test_masks_without_one_channel_of_ids_are_refused(tmp_path, mode, says):
+def test_masks_without_one_channel_of_ids_are_refused(tmp_path, mode, fix):
     # RGB with three equal channels too: whether they are ids is not for a reader to guess.
     Image.fromarray(LABELS).convert(mode).save(tmp_path / "m.png")
-    with pytest.raises(ValueError, match="m.png.*" + says):
+    with pytest.raises(ValueError, match=f"m.png.*mode {mode}, need one channel.*{fix}"):
         read_mask(tmp_path / "m.png")
 
 
@@ -179,7 +150,7 @@ def test_grey_of_few_bits_is_refused_because_decoders_rescale_it(tmp_path, bits)
 
 def test_jpeg_mask_is_refused(tmp_path):
     Image.fromarray(LABELS).save(tmp_path / "m.jpg")
-    with pytest.raises(ValueError, match="m.jpg is a JPEG"):
+    with pytest.raises(ValueError, match=r"m.jpg is a JPEG"):
         read_mask(tmp_path / "m.jpg")
 
 
@@ -198,7 +169,7 @@ def test_label_check_accepts_the_range_and_the_ignored_label():
         (list(range(30)), 5, 255, r"5, 6, 7, 8, 9, 10, 11, 12, \.\.\. "),
     ],
 )
-def test_label_check_names_file_values_classes_and_remedy(values, num_classes, ignore_label, says):
+def test_label_check_names_file_values_classes_and_fix(values, num_classes, ignore_label, says):
     with pytest.raises(ValueError, match=says):
         check_labels(np.array([values], np.uint8), num_classes, ignore_label, "m.png")
 
@@ -210,7 +181,7 @@ def test_mask_loader_is_checked_picklable_and_gives_a_writable_copy(tmp_path):
     assert labels.dtype == np.int64
     labels[labels == 255] = 5
     np.testing.assert_array_equal(labels, [[0, 1, 2], [3, 4, 5]])
-    with pytest.raises(ValueError, match="m.png holds label 4"):
+    with pytest.raises(ValueError, match=r"m.png holds label 4"):
         mask_loader(4, 255)(path)
 
 

@@ -1,3 +1,5 @@
+"""The datasets that vt_seg registers: metadata, label tables, pairing, layouts of LIP."""
+
 import os
 import shutil
 
@@ -5,28 +7,27 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from vt_seg.data import SemSegMapper, mask_loader, register_all_datasets
-from vt_seg.data.datasets.coco_stuff_labels import (
+from data_prep.tests.dataset_variants import LIP_IDS, LIP_LAYOUTS, write_lip
+from vt_seg.data import (
+    SemSegMapper,
+    distinct_colors,
+    mask_loader,
+    pair_images_and_masks,
+    register_all_datasets,
+)
+from vt_seg.data.datasets import (
     COCO_STUFF_91_CLASSES,
     COCO_STUFF_171_CLASSES,
     COCO_STUFF_LABELS,
+    LIP_LABELS,
 )
-from vt_seg.data.datasets.lip_labels import LIP_LABELS
-from vt_seg.data.datasets.registration import distinct_colors
-from vt_seg.data.pairing import pair_images_and_masks
 
+from ..small_configs import small_cfg
 from .image_files import gradient, write_png
 
-NAMES = [
-    *(f"vt_scenes_{split}" for split in ("train", "val")),
-    *(
-        f"vt_coco_2017_{s}_{v}"
-        for s in ("train", "val")
-        for v in ("stuff171", "stuff91", "stuff92")
-    ),
-    *(f"vt_cocostuff10k_{split}" for split in ("train", "test")),
-    *(f"vt_lip_{split}" for split in ("train", "val")),
-]
+COCO_NAMES = [f"vt_coco_2017_{s}_stuff{n}" for s in ("train", "val") for n in (171, 91, 92)]
+OTHERS = [f"vt_{name}_{split}" for name in ("scenes", "lip") for split in ("train", "val")]
+NAMES = [*COCO_NAMES, *OTHERS, "vt_cocostuff10k_train", "vt_cocostuff10k_test"]
 
 
 @pytest.fixture
@@ -77,13 +78,9 @@ def test_detectron2s_own_54_classes_are_there():
 
 def test_missing_folder_says_what_is_expected_and_what_to_do(root):
     expected = os.path.join(str(root), "vt_scenes", "images", "train")
-    with pytest.raises(FileNotFoundError, match="no folder of images at " + expected):
+    says = f"no folder of images at {expected}.*prepare_scenes.py --root {root}"
+    with pytest.raises(FileNotFoundError, match=says):
         DatasetCatalog.get("vt_scenes_train")
-    with pytest.raises(FileNotFoundError, match="prepare_scenes.py --root " + str(root)):
-        DatasetCatalog.get("vt_scenes_train")
-
-
-# COCO-Stuff
 
 
 def test_coco_stuff_label_table():
@@ -97,7 +94,7 @@ def test_coco_stuff_label_table():
     # 90 thing ids, ten of the eleven removed ones below 90: the 80th thing is the toothbrush.
     assert (by_id[90].index171, by_id[92].index171, by_id[182].index171) == (79, 80, 170)
     assert (by_id[91].index91, by_id[92].index91, by_id[182].index91) == (None, 0, 90)
-    assert by_id[13].png_value == 12 and by_id[13].index171 == 11
+    assert (by_id[13].png_value, by_id[13].index171) == (12, 11)
     assert COCO_STUFF_171_CLASSES[80:] == COCO_STUFF_91_CLASSES
     assert "street sign" not in COCO_STUFF_171_CLASSES
 
@@ -111,12 +108,9 @@ def test_coco_stuff_label_table():
 )
 def test_coco_stuff_is_paired_by_name(root, variant, folder, top):
     ids = [f"{i:012d}" for i in (9, 25, 30)]
-    fill(root / "coco/train2017", [f"{i}.png" for i in ids], gradient(4, 5))
-    fill(
-        root / "coco" / folder / "train2017",
-        [f"{i}.png" for i in ids],
-        np.full((4, 5), top, np.uint8),
-    )
+    names = [f"{i}.png" for i in ids]
+    fill(root / "coco/train2017", names, gradient(4, 5))
+    fill(root / "coco" / folder / "train2017", names, np.full((4, 5), top, np.uint8))
     records = DatasetCatalog.get(f"vt_coco_2017_train_{variant}")
     assert stems(records, "file_name") == stems(records, "sem_seg_file_name") == ids
     assert len(MetadataCatalog.get(f"vt_coco_2017_train_{variant}").stuff_classes) == top + 1
@@ -125,134 +119,90 @@ def test_coco_stuff_is_paired_by_name(root, variant, folder, top):
 def test_pairs_are_never_made_by_position(tmp_path):
     fill(tmp_path / "images", ["a.png", "b.png", "c.png"], gradient(2, 2))
     fill(tmp_path / "masks", ["a.png", "b.png", "x.png"], np.zeros((2, 2), np.uint8))
-    with pytest.raises(ValueError) as error:
+    says = "1 of 3 images without mask.*c.png.*1 of 3 masks without image.*x.png.*Do this.$"
+    with pytest.raises(ValueError, match=says):
         pair_images_and_masks(tmp_path / "images", tmp_path / "masks", "Do this.")
-    message = str(error.value)
-    assert "1 of 3 images without mask" in message and "c.png" in message
-    assert "1 of 3 masks without image" in message and "x.png" in message
-    assert message.endswith("Do this.")
 
 
 def test_nested_folders_upper_case_and_hidden_files(tmp_path):
-    fill(tmp_path / "images", ["one/a.PNG", "two/a.png", ".b.png", ".d/c.png"], gradient(2, 2))
-    fill(tmp_path / "masks", ["one/a.png", "two/a.png"], np.zeros((2, 2), np.uint8))
-    (tmp_path / "images" / "readme.txt").write_text("not an image")
-    records = pair_images_and_masks(tmp_path / "images", tmp_path / "masks", "")
-    assert [os.path.relpath(r["file_name"], tmp_path / "images") for r in records] == [
-        "one/a.PNG",
-        "two/a.png",
-    ]
-    fill(tmp_path / "images", ["one/a.jpg"], gradient(2, 2))
-    with pytest.raises(ValueError, match="a.PNG and .*a.jpg have the same name"):
-        pair_images_and_masks(tmp_path / "images", tmp_path / "masks", "")
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    fill(images, ["one/a.PNG", "two/a.png", ".b.png", ".d/c.png"], gradient(2, 2))
+    fill(masks, ["one/a.png", "two/a.png"], np.zeros((2, 2), np.uint8))
+    (images / "readme.txt").write_text("not an image")
+    records = pair_images_and_masks(images, masks, "")
+    names = [os.path.relpath(r["file_name"], images) for r in records]
+    assert names == ["one/a.PNG", "two/a.png"]
+    fill(images, ["one/a.jpg"], gradient(2, 2))
+    with pytest.raises(ValueError, match=r"a.PNG and .*a.jpg have the same name"):
+        pair_images_and_masks(images, masks, "")
 
 
 def test_empty_folders_are_an_error(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
-    with pytest.raises(ValueError, match="no images in .*images. Fetch"):
+    with pytest.raises(ValueError, match=r"no images in .*images. Fetch"):
         pair_images_and_masks(tmp_path / "images", tmp_path / "masks", "Fetch them.")
 
 
-# LIP
-
-LIP_IDS = ["77_471474", "10_1", "9_2"]
-
-
-def make_lip(folder, images, masks, lists):
-    """LIP in the given subfolders, with the pre-flipped masks that must not be taken."""
+@pytest.mark.parametrize("layout", LIP_LAYOUTS)
+def test_lip_in_every_layout(root, layout):
     for split in ("train", "val"):
-        names = [f"{split}_{i}" for i in LIP_IDS]
-        fill(folder / images / f"{split}_images", [f"{n}.jpg" for n in names], gradient(8, 5))
-        mask = np.arange(40, dtype=np.uint8).reshape(8, 5) % 20
-        fill(folder / masks / f"{split}_segmentations", [f"{n}.png" for n in names], mask)
-        reversed_masks = folder / masks / f"{split}_segmentations_reversed"
-        fill(reversed_masks, [f"{n}.png" for n in names], mask[:, ::-1])
-        (folder / lists).mkdir(parents=True, exist_ok=True)
-        # The lists of the distribution end lines either way.
-        (folder / lists / f"{split}_id.txt").write_bytes("\r\n".join(names).encode() + b"\r\n")
-
-
-@pytest.mark.parametrize(
-    ("images", "masks", "lists"),
-    [
-        (".", ".", "."),
-        ("TrainVal_images", "TrainVal_parsing_annotations", "TrainVal_images"),
-        (
-            "TrainVal_images/TrainVal_images",
-            "TrainVal_parsing_annotations/TrainVal_parsing_annotations/TrainVal_parsing_annotations",
-            "TrainVal_images/TrainVal_images",
-        ),
-    ],
-)
-def test_lip_in_every_layout(root, images, masks, lists):
-    make_lip(root / "lip", images, masks, lists)
-    for split in ("train", "val"):
+        written = write_lip(root, layout, split)
         records = DatasetCatalog.get(f"vt_lip_{split}")
-        assert stems(records, "file_name") == [f"{split}_{i}" for i in LIP_IDS]
+        assert stems(records, "file_name") == list(written.values)
         assert stems(records, "sem_seg_file_name") == stems(records, "file_name")
-        assert not any("reversed" in r["sem_seg_file_name"] for r in records)
-        assert mask_loader(20)(records[0]["sem_seg_file_name"]).shape == (8, 5)
+        for record, values in zip(records, written.values.values(), strict=True):
+            np.testing.assert_array_equal(mask_loader(20)(record["sem_seg_file_name"]), values)
 
 
 def test_lip_folder_within_a_folder_of_its_name(root):
-    make_lip(root / "lip", ".", ".", ".")
-    inner = root / "lip/train_images/train_images"
-    inner.mkdir()
-    for image in (root / "lip/train_images").glob("*.jpg"):
-        image.rename(inner / image.name)
+    images = write_lip(root).images
+    (images / images.name).mkdir()
+    for image in images.glob("*.jpg"):
+        image.rename(images / images.name / image.name)
     assert len(DatasetCatalog.get("vt_lip_train")) == 3
 
 
 def test_lip_takes_only_listed_ids_and_misses_none(root):
-    make_lip(root / "lip", ".", ".", ".")
-    fill(root / "lip/train_images", ["extra.jpg"], gradient(8, 5))
+    written = write_lip(root)
+    fill(written.images, ["extra.jpg"], gradient(8, 5))
     assert len(DatasetCatalog.get("vt_lip_train")) == 3
-    (root / "lip/train_segmentations/train_10_1.png").unlink()
-    with pytest.raises(FileNotFoundError, match="1 of 3 listed names have no mask.*train_10_1"):
+    (written.masks / f"{LIP_IDS[1]}.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 of 3 listed names have no mask.*10_1"):
         DatasetCatalog.get("vt_lip_train")
 
 
-def test_lip_faults_are_named(root):
-    make_lip(root / "lip", ".", ".", ".")
-    shutil.copytree(root / "lip/val_images", root / "lip/copy/val_images")
-    with pytest.raises(ValueError, match="several folders val_images"):
-        DatasetCatalog.get("vt_lip_val")
+def test_errors_in_lips_folders_and_lists_are_named(root):
+    written = write_lip(root)
+    shutil.copytree(written.images, root / "lip/copy/train_images")
+    with pytest.raises(ValueError, match="several folders train_images"):
+        DatasetCatalog.get("vt_lip_train")
     shutil.rmtree(root / "lip/copy")
-    with open(root / "lip/val_id.txt", "a") as file:
-        file.write("val_9_2\n")
-    with pytest.raises(ValueError, match="val_id.txt names val_9_2 more than once"):
-        DatasetCatalog.get("vt_lip_val")
-    (root / "lip/val_id.txt").unlink()
-    with pytest.raises(FileNotFoundError, match="no val_id.txt below"):
-        DatasetCatalog.get("vt_lip_val")
+    with open(written.split_list, "a") as file:
+        file.write("9_2\n")
+    with pytest.raises(ValueError, match=r"train_id.txt names 9_2 more than once"):
+        DatasetCatalog.get("vt_lip_train")
+    written.split_list.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no train_id.txt below"):
+        DatasetCatalog.get("vt_lip_train")
 
 
 def test_lip_table_and_its_flip():
     assert len(LIP_LABELS) == 20
     assert MetadataCatalog.get("vt_lip_train").flip_label_pairs == ((14, 15), (16, 17), (18, 19))
     for index, label in enumerate(LIP_LABELS):
-        mirrored = LIP_LABELS[label.flipped]
-        assert mirrored.flipped == index
-        sides = {"Left": "Right", "Right": "Left"}
-        side, _, part = label.name.partition("-")
-        expected = f"{sides[side]}-{part}" if side in sides else label.name
-        assert mirrored.name == expected
+        flipped = LIP_LABELS[label.flipped]
+        assert flipped.flipped == index
+        swapped = label.name.replace("Left", "L").replace("Right", "Left").replace("L-", "Right-")
+        assert flipped.name == swapped
 
 
 def test_lip_record_through_the_mapper(root):
-    from detectron2.config import get_cfg
-
-    from vt_seg.config import add_vt_seg_config
-
-    make_lip(root / "lip", ".", ".", ".")
-    cfg = get_cfg()
-    add_vt_seg_config(cfg)
-    cfg.INPUT.FIXED_SIZE = (16, 16)
-    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 20
-    cfg.DATASETS.TRAIN = ("vt_lip_train",)
+    write_lip(root)
+    keys = ["INPUT.FIXED_SIZE", (16, 16), "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 20]
+    cfg = small_cfg(*keys, "DATASETS.TRAIN", ("vt_lip_train",))
     out = SemSegMapper(cfg, True)(DatasetCatalog.get("vt_lip_train")[0])
-    assert out["image"].shape == (3, 16, 16) and out["sem_seg"].shape == (16, 16)
+    assert (out["image"].shape, out["sem_seg"].shape) == ((3, 16, 16), (16, 16))
 
 
 def test_colours_follow_the_voc_scheme():

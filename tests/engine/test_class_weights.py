@@ -1,15 +1,17 @@
-"""Class weights from the training set: the rules by hand, and a training that uses them."""
+"""Class weights from the training set: counts, rules by hand, and a training that uses them."""
 
 import json
 import math
+import os
 
+import cv2
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog
 
 from vt_seg.data import read_mask
-from vt_seg.engine import Trainer, load_cfg, with_class_weights
-from vt_seg.engine.class_weights import class_weights
+from vt_seg.engine import Trainer, class_weights, load_cfg, with_class_weights
+from vt_seg.engine.class_weights import class_histogram
 
 
 @pytest.mark.parametrize(
@@ -21,21 +23,21 @@ from vt_seg.engine.class_weights import class_weights
     ],
 )
 def test_rules(rule, formula):
-    weights = class_weights(np.array([600, 300, 0, 100]), rule)
+    weights = class_weights.class_weights(np.array([600, 300, 0, 100]), rule)
     raw = [formula(0.6), formula(0.3), formula(0.1)]
     mean = sum(raw) / 3
     expected = [raw[0] / mean, raw[1] / mean, 1, raw[2] / mean]
     assert weights.tolist() == pytest.approx(expected)
 
 
-def test_refused():
+def test_unknown_rules_and_unlabelled_sets_are_refused():
     with pytest.raises(ValueError, match='CLASS_WEIGHT_RULE is "rare": use inverse, inverse_sqrt'):
-        class_weights(np.array([1, 2]), "rare")
+        class_weights.class_weights(np.array([1, 2]), "rare")
     with pytest.raises(ValueError, match="no labelled pixel"):
-        class_weights(np.array([0, 0]), "inverse")
+        class_weights.class_weights(np.array([0, 0]), "inverse")
 
 
-def test_nothing_to_do_changes_nothing(scenes_cfg):
+def test_config_without_a_rule_is_returned_as_it_is(scenes_cfg):
     assert with_class_weights(scenes_cfg) is scenes_cfg
 
 
@@ -63,7 +65,7 @@ def test_training_with_computed_weights(scenes_cfg, head):
     assert cfg.MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS == ()
 
 
-def test_weights_and_a_rule(scenes_cfg):
+def test_weights_and_a_rule_are_refused(scenes_cfg):
     scenes_cfg.MODEL.SEM_SEG_HEAD.NAME = "SemSegFPNLossHead"
     scenes_cfg.MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHT_RULE = "inverse"
     scenes_cfg.MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS = [1.0] * 14
@@ -71,10 +73,56 @@ def test_weights_and_a_rule(scenes_cfg):
         with_class_weights(scenes_cfg)
 
 
-def test_a_head_that_would_ignore_the_keys():
+def test_head_that_would_ignore_the_keys_is_refused():
     key = "MODEL.SEM_SEG_HEAD.LOSS.LABEL_SMOOTHING"
     cfg = load_cfg("configs/fpn_R18_scenes.yaml", [key, "0.1"])
-    with pytest.raises(
-        ValueError, match="SemSegFPNHead does not read it: set .* SemSegFPNLossHead"
-    ):
+    with pytest.raises(ValueError, match=r"SemSegFPNHead does not read it: set .* SemSegFPNLossH"):
         with_class_weights(cfg)
+
+
+@pytest.fixture
+def masks(tmp_path):
+    """Five mask files of labels 0, 1, 3 and ignored pixels, and the pixels of each class."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.choice([0, 1, 3, 255], (9, 7)).astype(np.uint8) for _ in range(5)]
+    paths = [str(tmp_path / f"{i}.png") for i in range(5)]
+    for path, array in zip(paths, arrays, strict=True):
+        assert cv2.imwrite(path, array)
+    return paths, [sum(int((a == c).sum()) for a in arrays) for c in range(4)]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_histogram_counts_the_pixels_of_each_class(masks, tmp_path, num_workers):
+    paths, expected = masks
+    cache = str(tmp_path / "out" / "histogram.json")
+    counts = class_histogram(paths, 4, 255, cache, num_workers)
+    assert counts.tolist() == expected
+    assert counts.dtype == np.int64
+    assert os.listdir(tmp_path / "out") == ["histogram.json"]
+
+
+def test_histogram_names_the_file_of_a_wrong_label(masks, tmp_path):
+    """In this process: PyTorch takes 10 s to end workers after an error."""
+    with pytest.raises(ValueError, match=r"0\.png holds label 3"):
+        class_histogram(masks[0], 3, 255, str(tmp_path / "histogram.json"))
+
+
+def test_masks_are_read_once_and_again_when_they_change(masks, tmp_path, monkeypatch):
+    paths, expected = masks
+    cache = str(tmp_path / "histogram.json")
+    read = []
+    load = class_weights.mask_loader(4, 255)
+    recording = type("Recording", (), {"ignore_label": 255, "num_classes": 4})
+    recording.__call__ = lambda self, path: read.append(path) or load(path)
+    monkeypatch.setattr(class_weights, "mask_loader", lambda *args: recording())
+    for _ in range(2):
+        assert class_histogram(paths, 4, 255, cache).tolist() == expected
+    assert read == paths
+
+    assert cv2.imwrite(paths[0], np.full((9, 7), 2, np.uint8))
+    assert class_histogram(paths, 4, 255, cache)[2] == 63
+    assert class_histogram(paths[:1], 4, 255, cache).tolist() == [0, 0, 63, 0]
+    assert len(read) == 5 + 5 + 1
+
+    (tmp_path / "histogram.json").write_text('{"masks": ')  # cut short
+    assert class_histogram(paths[:1], 4, 255, cache).tolist() == [0, 0, 63, 0]

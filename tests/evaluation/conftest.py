@@ -11,7 +11,7 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
 
-from vt_seg.data.datasets.registration import unregister
+from vt_seg.data import unregister
 
 
 @pytest.fixture

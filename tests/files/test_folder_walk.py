@@ -7,11 +7,8 @@ import pytest
 from detectron2.data import DatasetCatalog
 
 from tests.data.image_files import write_png
-from vt_seg.data import register_image_folder
-from vt_seg.data.datasets.registration import unregister
-from vt_seg.data.nested_folders import walk_folders
-from vt_seg.data.pairing import pair_images_and_masks
-from vt_seg.files.folder_walk import walk_following_links
+from vt_seg.data import pair_images_and_masks, register_image_folder, unregister
+from vt_seg.files import walk_folders, walk_following_links
 
 
 def files(folder):

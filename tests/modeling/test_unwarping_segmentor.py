@@ -7,9 +7,8 @@ from detectron2.data import transforms as T
 from detectron2.modeling import SemanticSegmentor, build_model
 
 from tests.small_configs import small_cfg
-from vt_seg.data.augmentations import AffineWarp, AffineWarpTransform
-from vt_seg.data.augmentations.affine_warp import centred_matrix
-from vt_seg.data.mapper import model_input
+from vt_seg.data import model_input
+from vt_seg.data.augmentations import AffineWarp, AffineWarpTransform, centred_matrix
 from vt_seg.modeling import UnwarpingSemanticSegmentor
 from vt_seg.modeling.unwarping_segmentor import unwarp
 

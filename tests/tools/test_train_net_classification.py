@@ -12,7 +12,7 @@ import vt_seg
 from tests.small_configs import TINY_SHAPES
 from tests.tiny_datasets import write_tiny_shapes
 from tools.train_net import main
-from vt_seg.data.datasets.registration import unregister
+from vt_seg.data import unregister
 
 from ..data.image_files import gradient, write_png
 from .conftest import ROOT

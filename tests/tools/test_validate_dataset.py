@@ -36,10 +36,12 @@ def folders(root):
 def test_good_folders(folders, root, capsys):
     assert main(parse_args(folders)) == 0
     said = capsys.readouterr().out
-    assert "3 of 3 pairs decoded" in said and "no findings" in said
+    assert "3 of 3 pairs decoded" in said
+    assert "no findings" in said
     assert "0 errors, 0 warnings" in said
     # Six ones of 48 pixels.
-    assert "12.50 %" in said and "87.50 %" in said
+    assert "12.50 %" in said
+    assert "87.50 %" in said
 
 
 def test_an_error_is_told_in_one_piece_and_by_the_exit_status(folders, root, capsys):
@@ -91,7 +93,8 @@ def test_quick(folders, capsys):
 def test_usage(arguments, says, capsys):
     with pytest.raises(SystemExit) as exit_:
         parse_args(arguments)
-    assert exit_.value.code == 2 and says in capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert says in capsys.readouterr().err
 
 
 def test_unknown_name():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from detectron2.data import Metadata
 
-from vt_seg.data.datasets.registration import distinct_colors
+from vt_seg.data import distinct_colors
 from vt_seg.visualization import draw_sem_seg
 
 COLORS = [(255, 0, 0), (0, 0, 255)]

@@ -9,7 +9,7 @@ import pytest
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
 from tests.tiny_datasets import write_blocks
-from vt_seg.data.datasets.registration import unregister
+from vt_seg.data import unregister
 from vt_seg.visualization import draw_dataset, draw_files, find_images, require_all_drawn
 from vt_seg.visualization.picture_files import unique_names
 

@@ -9,7 +9,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from torch import nn
 
-from vt_seg.files.atomic_writer import atomic_file, write_atomically
+from vt_seg.files import atomic_file, write_atomically
 
 from .conversions import (
     TORCHVISION_INPUT,

@@ -10,7 +10,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from vt_seg.files.regular_files import require_regular_file
+from vt_seg.files import require_regular_file
 
 from .restricted_pickle import ALLOWED, load_restricted
 

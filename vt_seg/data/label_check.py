@@ -1,8 +1,7 @@
-"""Says which file holds which wrong label, before a CUDA assert says neither."""
-
-from __future__ import annotations
+"""The label check: names the file of a wrong label, where a CUDA assertion would not."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,29 +9,30 @@ import numpy as np
 def check_labels(
     mask: np.ndarray, num_classes: int, ignore_label: int, path: str | os.PathLike
 ) -> None:
-    """Refuses labels that are neither 0..num_classes-1 nor ``ignore_label``.
+    """Raise ValueError unless all labels are 0..num_classes-1 or ``ignore_label``.
 
     Args:
         mask: (H, W), unsigned.
+        num_classes: number of classes.
+        ignore_label: label of pixels that do not count.
         path: the mask's file, for the message.
 
     Raises:
-        ValueError: names the file, the values, the number of classes and the likely remedy.
+        ValueError: if a label is out of range; names file, values, number of classes and a fix.
     """
     wrong = (mask >= num_classes) & (mask != ignore_label)
     if not wrong.any():
         return
     values = np.unique(mask[wrong]).tolist()
-    shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
-    share = 100 * float(wrong.mean())
     raise ValueError(
-        f"{path} holds label {shown} ({share:.1f} % of its pixels), but num_classes is "
-        f"{num_classes}: labels must be 0..{num_classes - 1}, or {ignore_label} (ignored). "
-        f"{likely_remedy(values, num_classes, ignore_label)}"
+        f"{path} holds label {shown(values, 8)} ({100 * wrong.mean():.1f} % of its pixels), but "
+        f"num_classes is {num_classes}: labels must be 0..{num_classes - 1}, or {ignore_label} "
+        f"(ignored). {likely_fix(values, num_classes, ignore_label)}"
     )
 
 
-def likely_remedy(values: list[int], num_classes: int, ignore_label: int) -> str:
+def likely_fix(values: list[int], num_classes: int, ignore_label: int) -> str:
+    """Return what probably has to be done about labels that are out of range."""
     if 255 in values and ignore_label != 255:
         return "255 usually marks ignored pixels: set MODEL.SEM_SEG_HEAD.IGNORE_VALUE 255"
     if num_classes in (91, 171) and values[-1] <= 181:
@@ -49,3 +49,8 @@ def likely_remedy(values: list[int], num_classes: int, ignore_label: int) -> str
         "Set MODEL.SEM_SEG_HEAD.NUM_CLASSES to the number of classes of the dataset, or map the "
         "masks to train ids"
     )
+
+
+def shown(items: Sequence[object], most: int) -> str:
+    """Return the first items, separated by commas, and "..." if there are more."""
+    return ", ".join(map(str, items[:most])) + (", ..." if len(items) > most else "")

@@ -1,9 +1,8 @@
-"""From a Detectron2 record to what a semantic segmentation model reads."""
-
-from __future__ import annotations
+"""The mapper of semantic segmentation: from a Detectron2 record to what a model reads."""
 
 import copy
 import logging
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -14,22 +13,19 @@ from detectron2.data import transforms as T
 
 from vt_seg.config import require_vt_seg_keys
 
-from .augmentations import (
-    AffineWarpTransform,
-    LabelPairs,
-    build_augmentations,
-    normalized_pairs,
-)
+from .augmentations import AffineWarpTransform, LabelPairs, build_augmentations, normalized_pairs
 from .label_check import check_labels
 from .readers import read_image, read_mask
+
+logger = logging.getLogger(__name__)
 
 
 class SemSegMapper:
     """Detectron2's ``DatasetMapper`` for semantic segmentation, with our readers and checks.
 
-    Differs in what it refuses and says: palette masks are read as indices, EXIF orientation is
-    applied to image and mask alike, a label out of range and an image and a mask of different
-    sizes are errors that name the files. Instance annotations are dropped.
+    Palette masks are read as indices, EXIF orientation is applied to image and mask alike, and a
+    label out of range or an image and a mask of different sizes are errors that name the files.
+    Instance annotations are dropped. Masks are read in training only.
     """
 
     @configurable
@@ -42,26 +38,17 @@ class SemSegMapper:
         num_classes: int,
         ignore_label: int,
     ) -> None:
-        """
-        Args:
-            is_train: read masks too.
-            augmentations: applied in this order.
-            image_format: "BGR", "RGB", ...
-            num_classes: labels 0..num_classes-1 are allowed ...
-            ignore_label: ... and this one.
-        """
         self.is_train = is_train
         self.augmentations = T.AugmentationList(augmentations)
         self.image_format = image_format
         self.num_classes = num_classes
         self.ignore_label = ignore_label
         mode = "training" if is_train else "inference"
-        logging.getLogger(__name__).info(
-            f"[SemSegMapper] Augmentations used in {mode}: {augmentations}"
-        )
+        logger.info(f"[SemSegMapper] Augmentations used in {mode}: {augmentations}")
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict:
+        """Return the arguments of ``__init__`` for a config."""
         require_vt_seg_keys(cfg, "INPUT.FIXED_SIZE", "INPUT.AFFINE", "INPUT.PAD_TO")
         pairs = common_flip_pairs(cfg.DATASETS.TRAIN) if is_train else ()
         return {
@@ -73,20 +60,16 @@ class SemSegMapper:
         }
 
     def __call__(self, dataset_dict: dict) -> dict:
-        """
-        Args:
-            dataset_dict: ``file_name`` and, for training, ``sem_seg_file_name``; not modified.
+        """Return a copy of a record with ``image`` and in training ``sem_seg``; see `model_input`.
 
-        Returns:
-            A copy with ``image`` (C, H, W) uint8 and, in training, ``sem_seg`` (H, W) int64;
-            ``height`` and ``width`` are those of the file, upright. In a test with an affine warp,
-            ``warp`` too; see `model_input`.
+        ``height`` and ``width`` are those of the file, upright. In a test, ``warp`` is given too.
 
         Raises:
-            KeyError: training and no ``sem_seg_file_name``.
-            ValueError: a file that cannot be used; see `read_image`, `read_mask`, `check_labels`.
+            KeyError: if there is no ``sem_seg_file_name`` in training.
+            ValueError: if a file cannot be used; see `read_image`, `read_mask`, `check_labels`.
         """
-        _one_thread_in_a_worker()
+        if torch.utils.data.get_worker_info() is not None:
+            cv2.setNumThreads(0)  # There are several workers.
         record = copy.deepcopy(dataset_dict)
         record.pop("annotations", None)
         mask_file = record.pop("sem_seg_file_name", None)
@@ -118,17 +101,12 @@ class SemSegMapper:
 def model_input(
     image: np.ndarray, augmentations: T.Augmentation, mask: np.ndarray | None = None
 ) -> dict:
-    """What a model reads of an image, and where it lies in it.
-
-    Args:
-        image: (H, W, C) uint8.
-        augmentations: applied to image and mask.
-        mask: (H, W).
+    """Return what a model reads of an image (H, W, C) uint8, and where the image lies in it.
 
     Returns:
-        ``image`` (C, H', W') uint8; ``sem_seg`` (H', W') int64 where there is a mask; after an
-        affine warp ``warp`` (2, 3), the matrix from the image's points to the canvas's, in pixels,
-        pixel i reaching from i to i + 1.
+        ``image`` (C, H', W') uint8; ``sem_seg`` (H', W') int64 if there is a mask (H, W); after an
+        affine warp ``warp`` (2, 3), the matrix from the image's points to the canvas's, in pixels
+        with their centres at i + 0.5.
     """
     inputs = T.AugInput(image, sem_seg=mask)
     transforms = augmentations(inputs)
@@ -142,23 +120,17 @@ def model_input(
 
 
 def _channels_first(image: np.ndarray) -> np.ndarray:
-    """(H, W, C) as (C, H, W); OpenCV does it several times as fast as NumPy."""
-    if image.strides[1] < 0:  # a flip that is only a view: slow to read through
+    """Return (H, W, C) as (C, H, W), several times faster than NumPy alone."""
+    if image.strides[1] < 0:  # A flip that is only a view is slow to read.
         image = cv2.flip(np.ascontiguousarray(image[:, ::-1]), 1)
     return np.stack(cv2.split(np.ascontiguousarray(image)))
 
 
-def _one_thread_in_a_worker() -> None:
-    """Keep OpenCV to one thread in a loader's worker: there are several of these."""
-    if torch.utils.data.get_worker_info() is not None:
-        cv2.setNumThreads(0)
-
-
-def common_flip_pairs(dataset_names: tuple[str, ...]) -> LabelPairs:
-    """The ``flip_label_pairs`` that all these datasets have in their metadata; () without any.
+def common_flip_pairs(dataset_names: Sequence[str]) -> LabelPairs:
+    """Return the ``flip_label_pairs`` that all datasets have in their metadata, or ().
 
     Raises:
-        ValueError: they differ, so no one flip is right.
+        ValueError: if they differ, so that no single flip is right.
     """
     pairs = {
         name: normalized_pairs(MetadataCatalog.get(name).get("flip_label_pairs", ()))

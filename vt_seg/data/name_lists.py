@@ -1,27 +1,30 @@
-"""Text files with one name a line: class lists and split lists."""
-
-from __future__ import annotations
+"""Text files with one name per line: class lists and split lists."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 
 from detectron2.utils.file_io import PathManager
 
-from vt_seg.files.regular_files import require_regular_file
+from vt_seg.files import require_regular_file
 
 from .pairing import IMAGE_EXTENSIONS, MASK_EXTENSIONS
 
+Names = Sequence[str] | str | os.PathLike
+"""Names, or the text file that holds them, one per line."""
+
 
 def read_names(path: str | os.PathLike) -> list[str]:
-    """The lines of a UTF-8 text file without surrounding blanks; empty lines do not count.
+    """Return the lines of a UTF-8 text file, stripped; empty lines do not count.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a regular file, not text, or it holds no name.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no regular file, no text, or holds no name.
     """
-    require_regular_file(os.path.expanduser(path))
+    path = os.path.expanduser(path)
+    require_regular_file(path)
     try:
-        with PathManager.open(os.path.expanduser(path), "r", encoding="utf-8-sig") as file:
+        with PathManager.open(path, "r", encoding="utf-8-sig") as file:
             names = [line.strip() for line in file if line.strip()]
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no such file: {path}; it should hold one name a line") from error
@@ -32,11 +35,11 @@ def read_names(path: str | os.PathLike) -> list[str]:
     return names
 
 
-def read_class_names(classes: Sequence[str] | str | os.PathLike) -> tuple[str, ...]:
-    """Class names from a sequence, or from a text file with one name a line, in label order.
+def read_class_names(classes: Names) -> tuple[str, ...]:
+    """Return class names in the order of their labels, or raise as `read_names` does.
 
     Raises:
-        FileNotFoundError, ValueError: see `read_names`; also a name that is no text.
+        ValueError: if a name is no text.
     """
     if isinstance(classes, (str, os.PathLike)):
         return tuple(read_names(classes))
@@ -49,23 +52,27 @@ def read_class_names(classes: Sequence[str] | str | os.PathLike) -> tuple[str, .
     return tuple(classes)
 
 
-def read_split_list(split_list: Sequence[str] | str | os.PathLike) -> list[str]:
-    """Names of images below their folder, without extension, from a sequence or a text file.
+def read_split_list(split_list: Names) -> list[str]:
+    """Return the names of images below their folder, without extension; see `read_names`.
 
     Raises:
-        FileNotFoundError, ValueError: see `read_names`; also a name that stands there twice.
+        ValueError: if a name occurs twice.
     """
-    is_file = isinstance(split_list, (str, os.PathLike))
-    stems = [_stem(name) for name in (read_names(split_list) if is_file else split_list)]
-    if len(set(stems)) != len(stems):
-        seen: set[str] = set()
-        twice = next(s for s in stems if s in seen or seen.add(s))
-        where = split_list if is_file else "the split list"
-        raise ValueError(f"{where} names {twice} more than once; remove the extra lines")
+    where = "the split list"
+    if isinstance(split_list, (str, os.PathLike)):
+        where, split_list = os.fspath(split_list), read_names(split_list)
+    stems = [_stem(name) for name in split_list]
+    repeated = first_repeated(stems)
+    if repeated is not None:
+        raise ValueError(f"{where} names {repeated} more than once; remove the extra lines")
     return stems
+
+
+def first_repeated(names: Sequence[str]) -> str | None:
+    """Return the first name that occurs more than once, or None."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def _stem(name: str) -> str:
     stem, extension = os.path.splitext(name.replace("\\", "/").removeprefix("./"))
-    known = IMAGE_EXTENSIONS | MASK_EXTENSIONS
-    return stem if extension.lower() in known else stem + extension
+    return stem if extension.lower() in IMAGE_EXTENSIONS | MASK_EXTENSIONS else stem + extension

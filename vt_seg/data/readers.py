@@ -1,16 +1,15 @@
-"""One image reader and one mask reader for training, evaluation and tools.
+"""How an image and a mask are read: one reader of each for training, evaluation and tools.
 
 Detectron2 reads masks as luminance in training and as palette indices in evaluation, and its
 EXIF handling depends on the installed copy. Here both are read one way everywhere.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import struct
 import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 
 import cv2
 import numpy as np
@@ -18,17 +17,22 @@ from detectron2.data.detection_utils import convert_PIL_to_numpy
 from detectron2.utils.file_io import PathManager
 from PIL import Image, ImageOps
 
-from vt_seg.files.regular_files import require_regular_file
+from vt_seg.files import require_regular_file
 
 from .label_check import check_labels
 
 _UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
-_DEEP_MODES = ("I", "F")  # and "I;16", "I;16B", ...
+_WRONG_EXIF = (*_UNDECODABLE, TypeError, KeyError)
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-_JPEG_TAIL = 32  # bytes: some writers pad their files
-# What EXIF orientations other than 1 ask for; 6 and 8 are turned clockwise and back.
-_ORIENTATION = 0x0112
-_UPRIGHT = {
+_SAVE = "save one channel of class ids as 8-bit grey or palette PNG"
+_MODE_FIXES = {
+    "RGB": f"map its colours to class ids and {_SAVE}",
+    "RGBA": f"map its colours to class ids and {_SAVE}",
+    "1": f"say which class each of its two values is and {_SAVE}",
+}
+EXIF_ORIENTATION = 0x0112
+# What each EXIF orientation other than 1 needs; 6 and 8 are rotated clockwise and back.
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda image: cv2.flip(image, 1),
     3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
     4: lambda image: cv2.flip(image, 0),
@@ -40,98 +44,75 @@ _UPRIGHT = {
 
 
 def read_image(path: str | os.PathLike, format: str = "BGR") -> np.ndarray:
-    """An image as it is meant to be seen: EXIF orientation applied.
-
-    Args:
-        format: "BGR", "RGB", or any other that Detectron2 takes (``INPUT.FORMAT``).
-
-    Returns:
-        (H, W, 3) uint8 ("L": (H, W, 1)).
+    """Read an image upright, (H, W, 3) uint8, in any ``INPUT.FORMAT`` of Detectron2.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a regular file, not an image, truncated, or deeper than 8 bits a channel;
-            names the file.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no regular file, no image, truncated, or has more than 8 bits per
+            channel; names the file.
     """
     content = _read(path)
-    image = _decoded_by_opencv(content, format)
-    if image is not None:
-        return image
+    decoded = _decode_jpeg(content, format)
+    if decoded is not None:
+        return decoded
     image = _open_upright(path, content)
-    if image.mode.startswith(_DEEP_MODES):
+    if image.mode.startswith(("I", "F")):
         raise ValueError(
             f"{path} is an image of mode {image.mode}, more than 8 bits a pixel and channel; "
-            "convert it to 8 bits (how to scale it is for you to say)"
+            "convert it to 8 bits (you decide how to scale it)"
         )
     return convert_PIL_to_numpy(image, format)
 
 
 def read_mask(path: str | os.PathLike) -> np.ndarray:
-    """A label mask: one class id a pixel, from a grey or a palette file alike.
+    """Read a label map upright, (H, W) uint8, writable, from a grey or a palette file.
 
-    The indices of a palette file are its labels. Files with 16 or 32 bits are taken while their
-    values fit into 8.
-
-    Returns:
-        (H, W) uint8, EXIF orientation applied, the caller's own copy.
+    A palette's indices are the labels. 16 or 32 bits are accepted if the values fit into 8.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not one channel of class ids (RGB, RGBA, LA, JPEG, grey of 1 to 4 bits),
-            values that do not fit, undecodable, or not a regular file; names the file and the
-            fix.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no single channel of class ids (RGB, RGBA, LA, JPEG, grey of 1 to 4
+            bits), values do not fit, or it is undecodable or no regular file; names file and fix.
     """
     content = _read(path)
-    _refuse_rescaled_grey(path, content)
-    image = _open_upright(path, content)
-    if image.info.get("vt_seg_format") == "JPEG":
-        raise ValueError(f"{path} is a JPEG: its compression alters class ids; save masks as PNG")
-    if image.mode in ("L", "P"):
-        return np.array(image, dtype=np.uint8)
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        low, high = int(values.min()), int(values.max())
-        if low < 0 or high > 255:
-            raise ValueError(
-                f"{path} is a mask of mode {image.mode} with values {low}..{high}, need 0..255; "
-                "map its labels to train ids and save it as 8-bit grey PNG"
-            )
-        return values.astype(np.uint8)
-    remedy = "save one channel of class ids as 8-bit grey or palette PNG"
-    if image.mode in ("RGB", "RGBA"):
-        remedy = f"map its colours to class ids and {remedy}"
-    elif image.mode == "1":
-        remedy = f"say which class each of its two values is and {remedy}"
-    raise ValueError(f"{path} is a mask of mode {image.mode}, need one channel (L or P); {remedy}")
-
-
-def _refuse_rescaled_grey(path: str | os.PathLike, content: bytes) -> None:
-    """Grey PNGs of 2 or 4 bits: decoders stretch their values to 0..255, so that labels change."""
     bits, colour_type = content[24:25], content[25:26]
     if content.startswith(b"\x89PNG") and colour_type == b"\0" and bits in (b"\2", b"\4"):
         raise ValueError(
             f"{path} is a grey PNG of {bits[0]} bits, whose values readers rescale to 0..255; "
-            "save one channel of class ids as 8-bit grey or palette PNG"
+            + _SAVE
         )
+    image = _open_upright(path, content)
+    if content.startswith(_JPEG_START):
+        raise ValueError(f"{path} is a JPEG: its compression alters class ids; save masks as PNG")
+    if image.mode in ("L", "P"):
+        return np.array(image, dtype=np.uint8)
+    if not image.mode.startswith("I"):
+        fix = _MODE_FIXES.get(image.mode, _SAVE)
+        raise ValueError(f"{path} is a mask of mode {image.mode}, need one channel (L or P); {fix}")
+    values = np.asarray(image)
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 255:
+        raise ValueError(
+            f"{path} is a mask of mode {image.mode} with values {low}..{high}, need 0..255; "
+            "map its labels to train ids and save it as 8-bit grey PNG"
+        )
+    return values.astype(np.uint8)
 
 
-@dataclass(frozen=True)
-class MaskLoader:
-    """Reads a mask and checks its labels; see `mask_loader`."""
+def mask_loader(num_classes: int, ignore_label: int = 255) -> Callable[..., np.ndarray]:
+    """Return training's reader, label check included, for Detectron2's ``sem_seg_loading_fn``.
 
-    num_classes: int
-    ignore_label: int
-
-    def __call__(self, filename: str, dtype: object = None) -> np.ndarray:
-        """The mask (H, W) as ``dtype`` (default uint8), a copy the caller may write to."""
-        mask = read_mask(filename)
-        check_labels(mask, self.num_classes, self.ignore_label, filename)
-        return mask if dtype is None else mask.astype(dtype)
+    It takes a file and a ``dtype`` (default uint8) and returns a mask (H, W), writable.
+    """
+    return partial(_read_checked_mask, num_classes=num_classes, ignore_label=ignore_label)
 
 
-def mask_loader(num_classes: int, ignore_label: int = 255) -> MaskLoader:
-    """What ``SemSegEvaluator(sem_seg_loading_fn=...)`` wants: the reader of training, checked."""
-    return MaskLoader(num_classes, ignore_label)
+def _read_checked_mask(
+    filename: str, dtype: type = np.uint8, *, num_classes: int, ignore_label: int
+) -> np.ndarray:
+    mask = read_mask(filename)
+    check_labels(mask, num_classes, ignore_label, filename)
+    return mask.astype(dtype, copy=False)
 
 
 def _read(path: str | os.PathLike) -> bytes:
@@ -147,23 +128,21 @@ def _read(path: str | os.PathLike) -> bytes:
         raise ValueError(f"{path} cannot be read ({error})") from error
 
 
-def _decoded_by_opencv(content: bytes, format: str) -> np.ndarray | None:
-    """The image of an ordinary JPEG, as Pillow decodes it but ready to use; None for all else.
+def _decode_jpeg(content: bytes, format: str) -> np.ndarray | None:
+    """Return the image of an ordinary, complete JPEG, decoded faster than by Pillow, or None.
 
     Both use libjpeg with the same settings. But OpenCV is silent about missing data, inverts CMYK
-    in its own way and knows other EXIF than Pillow: so Pillow reads the header, and what is not
-    plainly complete is left to it.
+    in its own way and reads EXIF differently: so Pillow reads the header, and decodes the rest.
     """
-    if format not in ("BGR", "RGB") or not content.startswith(_JPEG_START):
-        return None
-    if _JPEG_END not in content[-_JPEG_TAIL:]:
+    is_complete = _JPEG_END in content[-32:]  # Some writers pad their files by a few bytes.
+    if format not in ("BGR", "RGB") or not content.startswith(_JPEG_START) or not is_complete:
         return None
     try:
         header = Image.open(io.BytesIO(content))
-        orientation = header.getexif().get(_ORIENTATION, 1)
-        if header.format != "JPEG" or header.mode not in ("RGB", "L"):
-            return None
-    except (*_UNDECODABLE, TypeError, KeyError, Image.DecompressionBombError):
+        orientation = header.getexif().get(EXIF_ORIENTATION, 1)
+    except (*_WRONG_EXIF, Image.DecompressionBombError):
+        return None
+    if header.format != "JPEG" or header.mode not in ("RGB", "L"):
         return None
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
@@ -175,10 +154,8 @@ def _decoded_by_opencv(content: bytes, format: str) -> np.ndarray | None:
 
 
 def _open_upright(path: str | os.PathLike, content: bytes) -> Image.Image:
-    """Decodes a file's content in full and applies its EXIF orientation."""
     try:
         image = Image.open(io.BytesIO(content))
-        kind = image.format
         image.load()
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path} is too large: {error}") from error
@@ -187,8 +164,6 @@ def _open_upright(path: str | os.PathLike, content: bytes) -> Image.Image:
             f"{path} is truncated or not an image ({error}); fetch or make it again"
         ) from error
     try:
-        image = ImageOps.exif_transpose(image)
-    except _UNDECODABLE + (TypeError, KeyError):
-        pass  # EXIF data that cannot be parsed gives no orientation
-    image.info["vt_seg_format"] = kind
-    return image
+        return ImageOps.exif_transpose(image)
+    except _WRONG_EXIF:  # EXIF data that cannot be parsed give no orientation.
+        return image

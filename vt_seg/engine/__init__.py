@@ -5,7 +5,7 @@ from vt_seg.checkpoint import SegmentationCheckpointer
 from .class_weights import with_class_weights
 from .config_check import check_config, check_has_datasets
 from .config_setup import load_cfg, setup_cfg
-from .dataset_check import check_datasets, config_faults, require_segmentation
+from .dataset_check import check_datasets, require_segmentation
 from .devices import adapt_to_machine, processes_per_machine
 from .ema import WeightEMA
 from .lr_schedule import build_lr_scheduler
@@ -25,7 +25,6 @@ __all__ = [
     "check_config",
     "check_datasets",
     "check_has_datasets",
-    "config_faults",
     "evaluate",
     "find_weights",
     "freeze_all_but",

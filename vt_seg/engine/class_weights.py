@@ -1,15 +1,23 @@
 """Class weights computed from the training set, before the model is built."""
 
+import hashlib
+import json
 import logging
 import os
+from collections.abc import Sequence
 
 import numpy as np
+import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
+from detectron2.utils import comm
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from vt_seg.config import add_vt_seg_config
-from vt_seg.data.class_histogram import class_histogram
+from vt_seg.data import mask_loader
+from vt_seg.files import require_regular_file, write_atomically
 from vt_seg.modeling import SemSegFPNLossHead
 
 logger = logging.getLogger(__name__)
@@ -22,7 +30,7 @@ RULES = {
 
 
 def class_weights(pixels: np.ndarray, rule: str) -> np.ndarray:
-    """A weight for each class, 1 on average over the classes that occur.
+    """Return a weight for each class, 1 on average over the classes that occur.
 
     Args:
         pixels: ``(C,)`` labelled pixels per class.
@@ -32,7 +40,7 @@ def class_weights(pixels: np.ndarray, rule: str) -> np.ndarray:
         ``(C,)``; classes that do not occur get 1.
 
     Raises:
-        ValueError: another rule, or no labelled pixel.
+        ValueError: if the rule is another one, or there is no labelled pixel.
     """
     if rule not in RULES:
         raise ValueError(
@@ -48,34 +56,32 @@ def class_weights(pixels: np.ndarray, rule: str) -> np.ndarray:
 
 
 def with_class_weights(cfg: CfgNode) -> CfgNode:
-    """The config with ``LOSS.CLASS_WEIGHTS`` filled in where ``LOSS.CLASS_WEIGHT_RULE`` asks so.
+    """Return the config with ``LOSS.CLASS_WEIGHTS`` as ``LOSS.CLASS_WEIGHT_RULE`` computes them.
 
     Reads every mask of ``DATASETS.TRAIN`` once; the counts are kept in
     ``OUTPUT_DIR/class_histogram.json``.
 
     Returns:
-        ``cfg`` itself where there is nothing to do, else a frozen copy.
+        ``cfg`` itself if there is no rule, else a frozen copy.
 
     Raises:
-        ValueError: weights and a rule are given, the rule is unknown, the head does not read LOSS.
+        ValueError: if weights and a rule are given, the rule is unknown, or the head does not read
+            LOSS.
     """
     _check_head(cfg)
-    loss = cfg.MODEL.SEM_SEG_HEAD.LOSS
-    rule = loss.CLASS_WEIGHT_RULE
+    head = cfg.MODEL.SEM_SEG_HEAD
+    rule = head.LOSS.CLASS_WEIGHT_RULE
     if not rule:
         return cfg
-    if len(loss.CLASS_WEIGHTS):
+    if len(head.LOSS.CLASS_WEIGHTS):
         raise ValueError(
             "MODEL.SEM_SEG_HEAD.LOSS has CLASS_WEIGHTS and a CLASS_WEIGHT_RULE: keep one"
         )
     records = [record for name in cfg.DATASETS.TRAIN for record in DatasetCatalog.get(name)]
-    pixels = class_histogram(
-        [record["sem_seg_file_name"] for record in records],
-        cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
-        cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
-        os.path.join(cfg.OUTPUT_DIR, "class_histogram.json"),
-        cfg.DATALOADER.NUM_WORKERS,
-    )
+    files = [record["sem_seg_file_name"] for record in records]
+    cache = os.path.join(cfg.OUTPUT_DIR, "class_histogram.json")
+    workers = cfg.DATALOADER.NUM_WORKERS
+    pixels = class_histogram(files, head.NUM_CLASSES, head.IGNORE_VALUE, cache, workers)
     weights = class_weights(pixels, rule)
     names = MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).get("stuff_classes", range(len(pixels)))
     absent = [str(names[i]) for i in np.flatnonzero(pixels == 0)]
@@ -86,14 +92,10 @@ def with_class_weights(cfg: CfgNode) -> CfgNode:
             ", ".join(cfg.DATASETS.TRAIN),
             ", ".join(absent),
         )
+    low, high = weights.argmin(), weights.argmax()
     logger.info(
-        'Class weights "%s" of %d masks: %.3g (%s) to %.3g (%s)',
-        rule,
-        len(records),
-        weights.min(),
-        names[weights.argmin()],
-        weights.max(),
-        names[weights.argmax()],
+        f'Class weights "{rule}" of {len(records)} masks: {weights[low]:.3g} ({names[low]}) to '
+        f"{weights[high]:.3g} ({names[high]})"
     )
     cfg = cfg.clone()
     cfg.defrost()
@@ -104,14 +106,92 @@ def with_class_weights(cfg: CfgNode) -> CfgNode:
 
 
 def _check_head(cfg: CfgNode) -> None:
-    """Refuse loss keys that Detectron2's own heads would pass over in silence."""
+    """Raise ValueError for loss keys that one of Detectron2's own heads would ignore."""
     defaults = get_cfg()
     add_vt_seg_config(defaults)
     head = cfg.MODEL.SEM_SEG_HEAD
-    if head.LOSS == defaults.MODEL.SEM_SEG_HEAD.LOSS:
-        return
-    if SEM_SEG_HEADS_REGISTRY.get(head.NAME).__module__.startswith("detectron2."):
+    is_set = head.LOSS != defaults.MODEL.SEM_SEG_HEAD.LOSS
+    if is_set and SEM_SEG_HEADS_REGISTRY.get(head.NAME).__module__.startswith("detectron2."):
         raise ValueError(
             f"MODEL.SEM_SEG_HEAD.LOSS is set, but Detectron2's {head.NAME} does not read it: set "
             f"MODEL.SEM_SEG_HEAD.NAME {SemSegFPNLossHead.__name__}"
         )
+
+
+class _LabelCounts(Dataset):
+    """Pixels per class of one mask after another: ``(C,)`` int64."""
+
+    def __init__(self, files: Sequence[str], num_classes: int, ignore_label: int) -> None:
+        self.files = files
+        self.num_classes = num_classes
+        self.ignore_label = ignore_label
+        self.load = mask_loader(num_classes, ignore_label)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        mask = self.load(self.files[index])
+        counted = mask[mask != self.ignore_label]
+        return torch.from_numpy(np.bincount(counted, minlength=self.num_classes))
+
+
+def class_histogram(
+    mask_files: Sequence[str],
+    num_classes: int,
+    ignore_label: int,
+    cache_file: str,
+    num_workers: int = 0,
+) -> np.ndarray:
+    """Count the pixels of each class in all masks; distributed processes share the work.
+
+    Args:
+        mask_files: in the same order in all processes.
+        num_classes: C.
+        ignore_label: these pixels are not counted.
+        cache_file: keeps the counts, which are taken from here as long as the masks are the same by
+            name, size and time.
+        num_workers: processes that read masks, per process of the run; 0 reads in this one.
+
+    Returns:
+        ``(C,)`` int64.
+
+    Raises:
+        ValueError: if a label is out of range, or a mask or the cache is no regular file; names the
+            file.
+    """
+    is_main = comm.is_main_process()
+    key = _fingerprint(mask_files, num_classes, ignore_label) if is_main else ""
+    cached = comm.all_gather(_read_cache(cache_file, key) if is_main else None)[0]
+    if cached is not None:
+        return np.array(cached, np.int64)
+    mine = list(mask_files)[comm.get_rank() :: comm.get_world_size()]
+    counts = _LabelCounts(mine, num_classes, ignore_label)
+    loader = DataLoader(counts, batch_size=None, num_workers=num_workers)
+    total = np.zeros(num_classes, np.int64)
+    for count in tqdm(loader, "counting labels", unit="mask", leave=False, disable=not is_main):
+        total += count.numpy()
+    total = np.sum(comm.all_gather(total), axis=0)
+    if is_main:
+        os.makedirs(os.path.dirname(cache_file) or ".", exist_ok=True)
+        text = json.dumps({"masks": key, "pixels": total.tolist()})
+        write_atomically(cache_file, text.encode())
+    return total
+
+
+def _fingerprint(mask_files: Sequence[str], num_classes: int, ignore_label: int) -> str:
+    digest = hashlib.sha256(f"{num_classes} {ignore_label}".encode())
+    for path in mask_files:
+        status = os.stat(path)
+        digest.update(f"\n{path} {status.st_size} {status.st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+
+def _read_cache(path: str, key: str) -> list[int] | None:
+    require_regular_file(path)
+    try:
+        with open(path) as file:
+            kept = json.load(file)
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return kept["pixels"] if kept.get("masks") == key else None

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from vt_seg.config import require_vt_seg_keys
 from vt_seg.data import ClassificationMapper, SemSegMapper
-from vt_seg.data.record_check import check_records
+from vt_seg.data_checks import check_records
 from vt_seg.modeling import ImageClassifier
 
 from .interruption import stopped_by_parent_alone

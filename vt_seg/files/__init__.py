@@ -1,1 +1,12 @@
-"""Files: written whole or not at all, read only where they are regular, found below a folder."""
+"""Files: written atomically, read only if they are regular, found in folders."""
+
+from .atomic_writer import atomic_file, one_at_a_time, remove_unfinished, write_atomically
+from .folder_walk import only_folder, walk_folders, walk_following_links
+from .paths_below import check_names_below, path_below
+from .regular_files import require_regular_file
+
+__all__ = [
+    "atomic_file", "check_names_below", "one_at_a_time", "only_folder", "path_below",
+    "remove_unfinished", "require_regular_file", "walk_folders", "walk_following_links",
+    "write_atomically",
+]  # fmt: skip

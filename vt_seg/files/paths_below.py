@@ -1,6 +1,4 @@
-"""Where files may be written whose names come from lists, records or archives."""
-
-from __future__ import annotations
+"""Checks that files named by lists, records or archives are written below their folder."""
 
 import os
 from collections.abc import Iterable
@@ -10,7 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 def check_names_below(folder: str | os.PathLike, names: Iterable[str], named_by: str) -> None:
     """Raise ValueError unless every name is that of a file in ``folder``, at any depth.
 
-    ``folder`` itself may be a symbolic link (data sets often lie on another disk). One below it
+    ``folder`` itself may be a symbolic link, as datasets often lie on another disk. A link below it
     that leads out is refused: whoever packed an archive would decide what is overwritten.
 
     Args:
@@ -46,6 +44,6 @@ def check_names_below(folder: str | os.PathLike, names: Iterable[str], named_by:
 
 
 def path_below(folder: str | os.PathLike, name: str, named_by: str) -> str:
-    """Return ``folder/name`` after `check_names_below`, which says what is refused."""
+    """Return ``folder/name``, or raise as `check_names_below` does."""
     check_names_below(folder, [name], named_by)
     return os.path.join(folder, name)

@@ -1,6 +1,4 @@
-"""Only regular files are read: a pipe or a device as an image would block a run for ever."""
-
-from __future__ import annotations
+"""Refuses what is not a regular file: opening a pipe or a device would block a run for ever."""
 
 import os
 import stat
@@ -15,7 +13,7 @@ _KINDS = (
 
 
 def require_regular_file(path: str | os.PathLike) -> None:
-    """Raise ValueError if something is at ``path`` that is not a regular file, links followed.
+    """Raise ValueError if something other than a regular file is at ``path``, links followed.
 
     Nothing is opened. A path at which there is nothing passes, so that the caller's own message
     about missing files stands, and so does an address such as ``https://``.
@@ -26,9 +24,8 @@ def require_regular_file(path: str | os.PathLike) -> None:
     path = os.fspath(path)
     try:
         mode = os.stat(path.removeprefix("file://")).st_mode
-    except (OSError, ValueError):  # nothing there, or no path: opening it says so
+    except (OSError, ValueError):  # Nothing is there; opening it says so.
         return
-    if stat.S_ISREG(mode):
-        return
-    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "not a regular file")
-    raise ValueError(f"{path} is {kind}; only regular files can be read: pass a file")
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "not a regular file")
+        raise ValueError(f"{path} is {kind}; only regular files can be read: pass a file")

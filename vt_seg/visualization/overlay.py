@@ -7,7 +7,7 @@ import numpy as np
 from detectron2.data import Metadata
 from detectron2.utils.visualizer import Visualizer
 
-from vt_seg.data.datasets.registration import distinct_colors
+from vt_seg.data import distinct_colors
 
 # Segments below this share of the picture get no outline and no name.
 _MIN_SEGMENT = 0.0015

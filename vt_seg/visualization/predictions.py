@@ -8,7 +8,7 @@ from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from tqdm import tqdm
 
 from vt_seg.data import mask_loader, read_image
-from vt_seg.files.paths_below import path_below
+from vt_seg.files import path_below
 
 from .overlay import draw_sem_seg
 from .panels import contact_sheet, side_by_side

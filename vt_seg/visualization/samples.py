@@ -8,7 +8,7 @@ import numpy as np
 from detectron2.data import Metadata
 from tqdm import tqdm
 
-from vt_seg.files.paths_below import path_below
+from vt_seg.files import path_below
 
 from .overlay import draw_legend, draw_sem_seg
 from .panels import contact_sheet, side_by_side

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vt_seg.data.nested_folders import only_folder
-from vt_seg.data.pairing import index_by_stem
+from vt_seg.files import only_folder
+from vt_seg.data import index_by_stem
 from . import label_maps
 from .coco_stuff import Remap
 from .conversion import Conversion, Task

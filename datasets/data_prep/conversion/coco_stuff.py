@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vt_seg.data.datasets.coco_stuff import mask_folder
-from vt_seg.data.nested_folders import only_folder
-from vt_seg.data.pairing import index_by_stem
-from vt_seg.data.readers import read_mask
+from vt_seg.data.datasets import mask_folder
+from vt_seg.files import only_folder
+from vt_seg.data import index_by_stem
+from vt_seg.data import read_mask
 from . import label_maps
 from .conversion import Conversion, Task
 from .label_maps import LabelMap

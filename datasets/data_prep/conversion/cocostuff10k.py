@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vt_seg.data.datasets.cocostuff10k import COCOSTUFF10K_SPLITS, cocostuff10k_folders, read_split
-from vt_seg.files.paths_below import check_names_below
+from vt_seg.data.datasets import COCOSTUFF10K_SPLITS, cocostuff10k_folders, read_cocostuff10k_split
+from vt_seg.files import check_names_below
 from . import label_maps
 from .conversion import Conversion, Task
-from vt_seg.data.mat_files import read_mat_annotation
+from data_prep.conversion.mat_files import read_mat_annotation
 
 _LABEL_MAPS = {"1.0": label_maps.cocostuff10k_v10(), "1.1": label_maps.cocostuff10k_v11()}
 
@@ -30,7 +30,7 @@ def cocostuff10k_conversion(root: str | os.PathLike) -> Conversion:
             f"no folder of annotations at {source}. Unpack COCO-Stuff 10k there, see "
             "datasets/README.md"
         )
-    splits = [read_split(root, split) for split in COCOSTUFF10K_SPLITS]
+    splits = [read_cocostuff10k_split(root, split) for split in COCOSTUFF10K_SPLITS]
     for split, stems in zip(COCOSTUFF10K_SPLITS, splits, strict=True):
         check_names_below(source, stems, os.path.join(folders.lists, f"{split}.txt"))
     shared = sorted(set(splits[0]) & set(splits[1]))

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from vt_seg.data.datasets.registration import dataset_root
+from vt_seg.data.datasets import dataset_root
 from .conversion import Conversion
 from .runner import MOST_FAULTS, Outcome, check, convert, processes_for
 

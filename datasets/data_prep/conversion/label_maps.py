@@ -12,9 +12,9 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
-from vt_seg.data.datasets.coco_stuff_labels import COCO_STUFF_LABELS
-from vt_seg.data.datasets.lip_labels import LIP_LABELS
-from vt_seg.data.datasets.registration import IGNORE_LABEL
+from vt_seg.data.datasets import COCO_STUFF_LABELS
+from vt_seg.data.datasets import LIP_LABELS
+from vt_seg.data.datasets import IGNORE_LABEL
 
 _UNKNOWN = 254  # in a table: a value that the format does not have; no label space is that large
 THINGS_92 = 91

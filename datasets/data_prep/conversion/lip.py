@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from vt_seg.data.datasets.lip import canonical_list, find_lip
-from vt_seg.data.pairing import pair_images_and_masks
+from vt_seg.data.datasets import canonical_list, find_lip
+from vt_seg.data import pair_images_and_masks
 from . import label_maps
 from .coco_stuff import Remap
 from .conversion import Conversion, Task

@@ -6,8 +6,8 @@ import json
 import os
 from pathlib import Path
 
-from vt_seg.files.atomic_writer import write_atomically
-from vt_seg.files.regular_files import require_regular_file
+from vt_seg.files import write_atomically
+from vt_seg.files import require_regular_file
 from .conversion import Conversion
 
 

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from vt_seg.files.atomic_writer import one_at_a_time, remove_unfinished, write_atomically
-from vt_seg.files.paths_below import check_names_below
-from vt_seg.data.process_pool import process_pool
-from vt_seg.data.readers import read_mask
-from vt_seg.files.regular_files import require_regular_file
+from vt_seg.files import one_at_a_time, remove_unfinished, write_atomically
+from vt_seg.files import check_names_below
+from data_prep.process_pool import process_pool
+from vt_seg.data import read_mask
+from vt_seg.files import require_regular_file
 from .conversion import Conversion, Task
 from .manifest import claim_output, manifest_difference
 from .mask_files import is_grey_png, write_mask

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from vt_seg.files.atomic_writer import one_at_a_time, remove_unfinished, write_atomically
-from vt_seg.data.process_pool import process_pool
-from vt_seg.files.regular_files import require_regular_file
+from vt_seg.files import one_at_a_time, remove_unfinished, write_atomically
+from data_prep.process_pool import process_pool
+from vt_seg.files import require_regular_file
 
 FIRST_INDEX = {"train": 1, "val": 10_000_001}
 """Held-out images have other indices, so no image is in both splits, however many there are."""

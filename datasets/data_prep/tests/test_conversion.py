@@ -17,12 +17,12 @@ from data_prep.conversion import (
     lip_conversions,
     panoptic_conversions,
 )
-from vt_seg.data.mat_files import read_mat_annotation
+from data_prep.conversion.mat_files import read_mat_annotation
 from data_prep.conversion.panoptic import segment_ids
-from vt_seg.data.datasets.coco_stuff_labels import COCO_STUFF_LABELS
+from vt_seg.data.datasets import COCO_STUFF_LABELS
 
-from tests.data import dataset_variants as variants
-from tests.data.dataset_variants import KEPT_IDS, REMOVED_IDS
+from data_prep.tests import dataset_variants as variants
+from data_prep.tests.dataset_variants import KEPT_IDS, REMOVED_IDS
 from tests.data.image_files import write_png
 
 KEPT_INDEX = {label: index for index, label in enumerate(KEPT_IDS)}

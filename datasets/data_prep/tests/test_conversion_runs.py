@@ -23,8 +23,8 @@ from data_prep.conversion import (
     lip_conversions,
 )
 
-from tests.data import dataset_variants as variants
-from tests.data.dataset_variants import label_regions
+from data_prep.tests import dataset_variants as variants
+from data_prep.tests.dataset_variants import label_regions
 from tests.data.image_files import write_png
 
 DATASETS = Path(__file__).parents[2]

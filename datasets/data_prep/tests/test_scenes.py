@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vt_seg.data import read_image, read_mask
-from vt_seg.data.datasets.scenes_labels import CONTEXT_CLASS_NAMES, SCENE_CLASS_NAMES, SCENE_CLASSES
+from vt_seg.data.datasets import CONTEXT_CLASS_NAMES, SCENE_CLASS_NAMES, SCENE_CLASSES
 from data_prep.synthetic.scenes import (
     compose_scene,
     paint_scene,

@@ -11,7 +11,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from vt_seg.data import read_image, register_all_datasets
-from vt_seg.data.datasets.shapes import SHAPE_NAMES
+from vt_seg.data.datasets import SHAPE_NAMES
 from data_prep.synthetic.painted_set import FIRST_INDEX, OtherImagesError
 from data_prep.synthetic.shapes import outline, paint_shape, shape_of
 from data_prep.synthetic.shapes.writer import ShapeSet, shape_files, write_shapes

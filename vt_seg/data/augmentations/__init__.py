@@ -1,6 +1,6 @@
-"""Augmentations for semantic segmentation, beside Detectron2's own."""
+"""Augmentations for semantic segmentation that Detectron2 lacks."""
 
-from .affine_warp import AffineWarp, AffineWarpTransform
+from .affine_warp import AffineWarp, AffineWarpTransform, centred_matrix
 from .build import build_augmentations, height_and_width
 from .color_jitter import ColorJitterSSD
 from .crop_and_pad import CategoryAreaCrop, PadTo
@@ -14,17 +14,8 @@ from .label_swap_flip import (
 from .resize import FastResizeTransform
 
 __all__ = [
-    "AffineWarp",
-    "AffineWarpTransform",
-    "CategoryAreaCrop",
-    "ColorJitterSSD",
-    "FastResizeTransform",
-    "LabelPairs",
-    "LabelSwapFlip",
-    "LabelSwapFlipTransform",
-    "PadTo",
-    "build_augmentations",
-    "height_and_width",
-    "normalized_pairs",
+    "AffineWarp", "AffineWarpTransform", "CategoryAreaCrop", "ColorJitterSSD",
+    "FastResizeTransform", "LabelPairs", "LabelSwapFlip", "LabelSwapFlipTransform", "PadTo",
+    "build_augmentations", "centred_matrix", "height_and_width", "normalized_pairs",
     "swapped_order",
-]
+]  # fmt: skip

@@ -1,6 +1,4 @@
-"""From a config to the augmentations of training and test."""
-
-from __future__ import annotations
+"""Builds the augmentations of training and test from a config."""
 
 from collections.abc import Sequence
 
@@ -20,33 +18,29 @@ _NOT_UNWARPING = ("SemanticSegmentor", "PaddingAwareSegmentor")
 def build_augmentations(
     cfg: CfgNode, is_train: bool, flip_label_pairs: LabelPairs = ()
 ) -> list[T.Augmentation]:
-    """The augmentations of this config: crop, resize, crop, flip, colour, padding.
+    """Return the augmentations of this config: crop, resize, crop, flip, colour, padding.
 
     Reads ``INPUT.{MIN,MAX}_SIZE_{TRAIN,TEST}``, ``RANDOM_FLIP`` and ``CROP``, with Detectron2's
     meaning (its crop comes before the resize), and vt_seg's ``FIXED_SIZE``, ``AFFINE``,
-    ``CROP.{AFTER_RESIZE,SINGLE_CATEGORY_MAX_AREA}``, ``COLOR_AUG_SSD`` and ``PAD_TO``. In a test
-    only the resize is left.
-
-    Args:
-        flip_label_pairs: labels that a mirror image exchanges.
+    ``CROP.{AFTER_RESIZE,SINGLE_CATEGORY_MAX_AREA}``, ``COLOR_AUG_SSD`` and ``PAD_TO``. A test only
+    resizes. A flip swaps the labels of ``flip_label_pairs``.
 
     Raises:
-        ValueError: a key is not understood, or two exclude each other; names them.
+        ValueError: if a key has a wrong value, or two exclude each other; names them.
     """
-    if cfg.INPUT.RANDOM_FLIP not in ("horizontal", "vertical", "none"):
-        raise ValueError(
-            f"INPUT.RANDOM_FLIP is {cfg.INPUT.RANDOM_FLIP!r}: horizontal, vertical or none"
-        )
-    resize, *flips = _detectron2s(cfg, is_train)
-    augmentations = [_own_resize(cfg, is_train) or resize]
+    flip = cfg.INPUT.RANDOM_FLIP
+    if flip not in ("horizontal", "vertical", "none"):
+        raise ValueError(f"INPUT.RANDOM_FLIP is {flip!r}: horizontal, vertical or none")
+    resize, *flips = detection_utils.build_augmentation(cfg, is_train)
+    augmentations = [_own_resize(cfg, is_train) or _fast(resize)]
     if not is_train:
         return augmentations
     if cfg.INPUT.CROP.ENABLED:
         augmentations.insert(int(cfg.INPUT.CROP.AFTER_RESIZE), _crop(cfg))
     pairs = normalized_pairs(flip_label_pairs)
-    if pairs and cfg.INPUT.RANDOM_FLIP == "vertical":
+    if pairs and flip == "vertical":
         raise ValueError(
-            "INPUT.RANDOM_FLIP vertical turns left into right as any mirror does, and no vertical "
+            "INPUT.RANDOM_FLIP vertical exchanges left and right as any flip does, and no vertical "
             "flip here swaps the labels of flip_label_pairs: set horizontal or none"
         )
     augmentations += [LabelSwapFlip(label_pairs=pairs)] if flips and pairs else flips
@@ -60,62 +54,55 @@ def build_augmentations(
 
 
 def height_and_width(key: str, size: Sequence[int]) -> tuple[int, int]:
-    """A size from a config.
+    """Return the size that a key of a config gives.
 
     Raises:
-        ValueError: not two positive whole numbers; names ``key``.
+        ValueError: if it is not two positive whole numbers; names ``key``.
     """
     if len(size) != 2 or min(size) < 1 or any(int(side) != side for side in size):
         raise ValueError(f"{key} is {tuple(size)}: give (height, width), or () for none")
     return int(size[0]), int(size[1])
 
 
-def _detectron2s(cfg: CfgNode, is_train: bool) -> list[T.Augmentation]:
-    """A resize, then a flip or none, as Detectron2 reads the config."""
-    resize, *flips = detection_utils.build_augmentation(cfg, is_train)
-    fast = FastResizeShortestEdge(
-        resize.short_edge_length,
-        resize.max_size,
-        "range" if resize.is_range else "choice",
-        resize.interp,
-    )
-    return [fast, *flips]
+def _fast(resize: T.ResizeShortestEdge) -> T.Augmentation:
+    kind = "range" if resize.is_range else "choice"
+    return FastResizeShortestEdge(resize.short_edge_length, resize.max_size, kind, resize.interp)
 
 
 def _own_resize(cfg: CfgNode, is_train: bool) -> T.Augmentation | None:
-    """The resize of ``INPUT.FIXED_SIZE`` or ``INPUT.AFFINE``, or None."""
-    if cfg.INPUT.AFFINE.ENABLED:
-        if len(cfg.INPUT.FIXED_SIZE):
-            raise ValueError("INPUT.AFFINE.ENABLED and INPUT.FIXED_SIZE exclude each other")
-        if cfg.MODEL.META_ARCHITECTURE in _NOT_UNWARPING:
-            raise ValueError(
-                f"INPUT.AFFINE.ENABLED with MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}, "
-                "which does not know where on the canvas the image lies: set "
-                "MODEL.META_ARCHITECTURE UnwarpingSemanticSegmentor"
-            )
-        return _affine(cfg, is_train)
-    if len(cfg.INPUT.FIXED_SIZE):
-        return FastResize(height_and_width("INPUT.FIXED_SIZE", cfg.INPUT.FIXED_SIZE))
-    return None
-
-
-def _affine(cfg: CfgNode, is_train: bool) -> AffineWarp:
+    """Return the resize of ``INPUT.FIXED_SIZE`` or ``INPUT.AFFINE``, or None."""
     keys = cfg.INPUT.AFFINE
+    if not keys.ENABLED:
+        if not len(cfg.INPUT.FIXED_SIZE):
+            return None
+        return FastResize(height_and_width("INPUT.FIXED_SIZE", cfg.INPUT.FIXED_SIZE))
+    if len(cfg.INPUT.FIXED_SIZE):
+        raise ValueError("INPUT.AFFINE.ENABLED and INPUT.FIXED_SIZE exclude each other")
+    if cfg.MODEL.META_ARCHITECTURE in _NOT_UNWARPING:
+        raise ValueError(
+            f"INPUT.AFFINE.ENABLED with MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}, "
+            "which does not know where on the canvas the image lies: set "
+            "MODEL.META_ARCHITECTURE UnwarpingSemanticSegmentor"
+        )
     if not 0 <= keys.SCALE < 1:
         raise ValueError(f"INPUT.AFFINE.SCALE is {keys.SCALE}, need 0 to below 1")
     if not 0 <= keys.ROTATION_PROB <= 1:
         raise ValueError(f"INPUT.AFFINE.ROTATION_PROB is {keys.ROTATION_PROB}, need 0 to 1")
-    chance = (keys.SCALE, keys.ROTATION, keys.ROTATION_PROB) if is_train else (0.0, 0.0, 0.0)
+    scale, rotation, probability = (
+        (keys.SCALE, keys.ROTATION, keys.ROTATION_PROB) if is_train else (0.0, 0.0, 0.0)
+    )
     return AffineWarp(
         height_and_width("INPUT.AFFINE.SIZE", keys.SIZE),
-        *chance,
-        image_border=tuple(keys.BORDER),
-        label_border=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+        scale,
+        rotation,
+        probability,
+        tuple(keys.BORDER),
+        cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
     )
 
 
 def _crop(cfg: CfgNode) -> T.Augmentation:
-    """Detectron2's crop, unless a key of vt_seg's asks for the one that looks at the labels."""
+    """Return Detectron2's crop, unless a key of vt_seg's needs the one that looks at labels."""
     crop = cfg.INPUT.CROP
     if not crop.AFTER_RESIZE and crop.SINGLE_CATEGORY_MAX_AREA >= 1:
         return T.RandomCrop(crop.TYPE, crop.SIZE)

@@ -1,6 +1,4 @@
-"""The colour augmentation of SSD (Liu et al., arXiv 1512.02325), under Detectron2's usual key."""
-
-from __future__ import annotations
+"""The colour jitter of SSD: brightness, contrast, saturation and hue."""
 
 from functools import partial
 
@@ -13,11 +11,17 @@ _LEVELS = np.arange(256, dtype=np.float32)
 
 
 class ColorJitterSSD(T.Augmentation):
-    """Brightness, contrast, saturation and hue, each changed in half of the images.
+    """Changes brightness, contrast, saturation and hue, each in half of the images.
 
-    Contrast comes before or after saturation and hue, by chance. Chance and ranges are those of
-    ``ColorAugSSDTransform`` in Detectron2's PointRend project; here they are drawn from NumPy's
+    Contrast comes before or after saturation and hue, at random. Probabilities and ranges are those
+    of ``ColorAugSSDTransform`` in Detectron2's PointRend project; here they are drawn from NumPy's
     state, which Detectron2's loaders seed, once per image.
+
+    The largest changes are: of ``brightness`` in grey levels, of the factors of ``contrast`` and
+    ``saturation`` from 1, and of the ``hue`` in steps of 2 degrees.
+
+    Raises:
+        ValueError: if the format is neither "BGR" nor "RGB".
     """
 
     def __init__(
@@ -28,22 +32,14 @@ class ColorJitterSSD(T.Augmentation):
         saturation: float = 0.5,
         hue: int = 18,
     ) -> None:
-        """
-        Args:
-            img_format: "BGR" or "RGB".
-            brightness: largest change, in grey levels.
-            contrast, saturation: the factor is 1 +- at most this.
-            hue: largest turn, in steps of 2 degrees.
-
-        Raises:
-            ValueError: another format.
-        """
         super().__init__()
         if img_format not in ("BGR", "RGB"):
             raise ValueError(f"INPUT.COLOR_AUG_SSD needs INPUT.FORMAT BGR or RGB, not {img_format}")
         self._init(locals())
 
     def get_transform(self, image: np.ndarray) -> Transform:
+        """Draw the changes of an image."""
+
         def change(most: float) -> float:
             return np.random.uniform(-most, most) if np.random.randint(2) else 0.0
 
@@ -69,41 +65,36 @@ def jitter(
     hue: int,
     contrast_first: bool,
 ) -> np.ndarray:
-    """Change the colours of an image.
+    """Return an image (H, W, 3) uint8 with other colours; the input stays as it is.
 
-    Args:
-        image: (H, W, 3) uint8; not written to.
-        brightness: to be added.
-        contrast, saturation: factors.
-        hue: turn, in steps of 2 degrees.
-        contrast_first: contrast before saturation and hue, not after.
+    ``brightness`` is added, ``contrast`` and ``saturation`` are factors, ``hue`` is a rotation in
+    steps of 2 degrees. Contrast comes before or after saturation and hue.
 
     Raises:
-        ValueError: not an 8-bit image of three channels.
+        ValueError: if it is no 8-bit image of three channels.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"need (H, W, 3) uint8, got {image.shape} {image.dtype}")
-    levels = _rounded(_LEVELS + brightness)
+    levels = _to_uint8(_LEVELS + brightness)
     if contrast_first:
-        levels = _rounded(levels * np.float32(contrast))
+        levels = _to_uint8(levels * np.float32(contrast))
     if brightness or (contrast_first and contrast != 1):
         image = cv2.LUT(np.ascontiguousarray(image), levels)
     if saturation != 1 or hue:
         image = _saturation_and_hue(image, is_rgb, saturation, hue)
     if not contrast_first and contrast != 1:
-        image = cv2.LUT(np.ascontiguousarray(image), _rounded(_LEVELS * contrast))
+        image = cv2.LUT(np.ascontiguousarray(image), _to_uint8(_LEVELS * contrast))
     return image
 
 
 def _saturation_and_hue(image: np.ndarray, is_rgb: bool, saturation: float, hue: int) -> np.ndarray:
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV if is_rgb else cv2.COLOR_BGR2HSV)
     same = np.arange(256, dtype=np.uint8)
-    hues = ((np.arange(256) + hue) % 180).astype(np.uint8)  # OpenCV's hue: 0..179
-    tables = np.stack([hues, _rounded(_LEVELS * saturation), same], axis=-1)
+    hues = ((np.arange(256) + hue) % 180).astype(np.uint8)  # OpenCV's hue: 0..179.
+    tables = np.stack([hues, _to_uint8(_LEVELS * saturation), same], axis=-1)
     hsv = cv2.LUT(hsv, tables.reshape(256, 1, 3))
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB if is_rgb else cv2.COLOR_HSV2BGR)
 
 
-def _rounded(levels: np.ndarray) -> np.ndarray:
-    """Grey levels as uint8: cut to 0..255, then down to the next whole one."""
-    return np.clip(levels, 0, 255).astype(np.uint8)
+def _to_uint8(levels: np.ndarray) -> np.ndarray:
+    return np.clip(levels, 0, 255).astype(np.uint8)  # rounded down

@@ -1,6 +1,4 @@
-"""The horizontal flip after which left is still left."""
-
-from __future__ import annotations
+"""The flip that swaps left and right labels."""
 
 from collections.abc import Sequence
 
@@ -9,11 +7,11 @@ import numpy as np
 from detectron2.data import transforms as T
 from fvcore.transforms.transform import HFlipTransform, Transform
 
-LabelPairs = Sequence[tuple[int, int]]
+LabelPairs = Sequence[Sequence[int]]
 
 
 class LabelSwapFlipTransform(HFlipTransform):
-    """A horizontal flip after which left is still left: paired labels change places in the mask.
+    """A horizontal flip that swaps paired labels in the mask, so that left is still left.
 
     Image, coordinates, boxes and polygons are flipped as by ``HFlipTransform``. It is its own
     inverse.
@@ -24,12 +22,13 @@ class LabelSwapFlipTransform(HFlipTransform):
         self.label_pairs = normalized_pairs(label_pairs)
 
     def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
-        """Mask (H, W) of any integer type; a new one of the same type."""
+        """Return a new mask (H, W) of the same integer dtype."""
         flipped = super().apply_segmentation(segmentation)
         if not self.label_pairs:
             return flipped
         if flipped.dtype == np.uint8:
-            return cv2.LUT(np.ascontiguousarray(flipped), _swap_table(self.label_pairs))
+            table = np.array(swapped_order(self.label_pairs, 256), np.uint8)
+            return cv2.LUT(np.ascontiguousarray(flipped), table)
         swapped = flipped.copy()
         for first, second in self.label_pairs:
             swapped[flipped == first] = second
@@ -37,6 +36,7 @@ class LabelSwapFlipTransform(HFlipTransform):
         return swapped
 
     def inverse(self) -> Transform:
+        """Return the flip itself."""
         return self
 
 
@@ -49,16 +49,17 @@ class LabelSwapFlip(T.Augmentation):
         self._init(locals())
 
     def get_transform(self, image: np.ndarray) -> Transform:
+        """Draw whether an image (H, W, ...) is flipped."""
         if self._rand_range() < self.prob:
             return LabelSwapFlipTransform(image.shape[1], self.label_pairs)
         return T.NoOpTransform()
 
 
 def normalized_pairs(label_pairs: LabelPairs) -> tuple[tuple[int, int], ...]:
-    """The pairs with the smaller label first, in ascending order.
+    """Return the pairs with the smaller label first, in ascending order.
 
     Raises:
-        ValueError: a pair is not two different labels, or a label stands in two pairs.
+        ValueError: if a pair is not two different labels, or a label is in two pairs.
     """
     pairs = tuple(sorted(tuple(sorted(int(label) for label in pair)) for pair in label_pairs))
     labels = [label for pair in pairs for label in pair]
@@ -66,14 +67,14 @@ def normalized_pairs(label_pairs: LabelPairs) -> tuple[tuple[int, int], ...]:
         raise ValueError(
             f"flip_label_pairs must be pairs of labels, each label in one pair only; got {pairs}"
         )
-    return pairs
+    return tuple((first, second) for first, second in pairs)
 
 
 def swapped_order(label_pairs: LabelPairs, num_labels: int) -> list[int]:
-    """Label i after the flip, for every i; as an index it exchanges the channels of scores too.
+    """Return label i after the flip, for every i; as an index it swaps the logits' channels too.
 
     Raises:
-        ValueError: a pair names a label that is not in 0..num_labels-1.
+        ValueError: if a pair names a label that is not in 0..num_labels-1.
     """
     order = list(range(num_labels))
     for first, second in normalized_pairs(label_pairs):
@@ -83,7 +84,3 @@ def swapped_order(label_pairs: LabelPairs, num_labels: int) -> list[int]:
             )
         order[first], order[second] = second, first
     return order
-
-
-def _swap_table(label_pairs: LabelPairs) -> np.ndarray:
-    return np.array(swapped_order(label_pairs, 256), np.uint8)

@@ -1,18 +1,47 @@
-"""Datasets that vt_seg registers, under names of its own."""
+"""Datasets that vt_seg registers, under names of its own, and their label tables."""
 
-from .coco_stuff import register_coco_stuff
-from .cocostuff10k import register_cocostuff10k
+from .coco_stuff import (
+    COCO_STUFF_91_CLASSES,
+    COCO_STUFF_92_CLASSES,
+    COCO_STUFF_171_CLASSES,
+    COCO_STUFF_LABELS,
+    mask_folder,
+    register_coco_stuff,
+)
+from .cocostuff10k import (
+    COCOSTUFF10K_SPLITS,
+    cocostuff10k_folders,
+    read_cocostuff10k_split,
+    register_cocostuff10k,
+)
 from .imagenet import register_imagenet
-from .lip import register_lip
-from .scenes import register_scenes
-from .shapes import register_shapes
+from .lip import (
+    LIP_FLIP_LABEL_PAIRS,
+    LIP_LABELS,
+    canonical_list,
+    find_lip,
+    load_lip,
+    register_lip,
+)
+from .registration import IGNORE_LABEL, dataset_root, distinct_colors, unregister
+from .synthetic import (
+    CONTEXT_CLASS_NAMES,
+    SCENE_CLASS_NAMES,
+    SCENE_CLASSES,
+    SCENE_LABEL,
+    SHAPE_NAMES,
+    register_scenes,
+    register_shapes,
+)
 
 
 def register_all_datasets(root: str | None = None) -> None:
-    """Registers every dataset of vt_seg below ``root`` (default: $DETECTRON2_DATASETS).
+    """Register every dataset of vt_seg below ``root`` (default: $DETECTRON2_DATASETS).
 
-    Reads nothing from disk; calling it again changes nothing, or moves the datasets to a new root.
+    Nothing is read from disk; calling it again changes nothing, or moves the datasets to a new
+    root.
     """
+    root = dataset_root() if root is None else root
     register_scenes(root)
     register_coco_stuff(root)
     register_cocostuff10k(root)
@@ -22,11 +51,10 @@ def register_all_datasets(root: str | None = None) -> None:
 
 
 __all__ = [
-    "register_all_datasets",
-    "register_coco_stuff",
-    "register_cocostuff10k",
-    "register_imagenet",
-    "register_lip",
-    "register_scenes",
-    "register_shapes",
-]
+    "COCOSTUFF10K_SPLITS", "COCO_STUFF_91_CLASSES", "COCO_STUFF_92_CLASSES",
+    "COCO_STUFF_171_CLASSES", "COCO_STUFF_LABELS", "CONTEXT_CLASS_NAMES", "IGNORE_LABEL",
+    "LIP_FLIP_LABEL_PAIRS", "LIP_LABELS", "SCENE_CLASSES", "SCENE_CLASS_NAMES", "SCENE_LABEL",
+    "SHAPE_NAMES", "canonical_list", "cocostuff10k_folders", "dataset_root", "distinct_colors",
+    "find_lip", "load_lip", "mask_folder", "read_cocostuff10k_split", "register_all_datasets",
+    "unregister",
+]  # fmt: skip

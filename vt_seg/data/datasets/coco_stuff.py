@@ -1,53 +1,119 @@
-"""Registers COCO-Stuff as ``vt_coco_2017_{train,val}_stuff{171,91,92}``.
+"""COCO-Stuff: its label spaces, and ``vt_coco_2017_{train,val}_stuff{171,91,92}``.
+
+The pixels of the distributed "stuffthingmaps" are ``id - 1`` of 182 ids, eleven of which were never
+annotated. Label spaces:
+
+- **171**: the ids that remain, numbered in ascending order (80 things, 91 stuff).
+- **91**: stuff only, ``id - 92``; things are ignored. **92**: as 91, and all things together.
 
 The 54 classes that are, by their mIoU, behind the paper's figures are Detectron2's own
 ``coco_2017_{train,val}_panoptic_stuffonly``.
 """
 
-from __future__ import annotations
-
 import os
-from functools import partial
+from typing import NamedTuple
 
-from ..pairing import pair_images_and_masks
-from .coco_stuff_labels import COCO_STUFF_91_CLASSES, COCO_STUFF_171_CLASSES
-from .registration import dataset_root, distinct_colors, register_folders
+from .registration import distinct_colors, register_pairs
 
-# Variant: its folder of masks below coco/, its classes, and its colours. A thing has no place
-# among the 91, but stuff keeps the colour it has among the 171. The 92nd is all things together.
-_COLORS = distinct_colors(len(COCO_STUFF_171_CLASSES))
+
+class CocoStuffLabel(NamedTuple):
+    """One of the 182 ids.
+
+    Attributes:
+        id: 1-182; things up to 91, stuff from 92.
+        removed: True if never annotated.
+        index171: its label among the 171 classes; None if removed.
+        index91: its label among the 91 stuff classes; None for things.
+    """
+
+    id: int
+    name: str
+    removed: bool
+    index171: int | None
+    index91: int | None
+
+    @property
+    def png_value(self) -> int:
+        """Its value in the distributed stuffthingmaps."""
+        return self.id - 1
+
+    @property
+    def is_thing(self) -> bool:
+        """True for things, False for stuff."""
+        return self.id < FIRST_STUFF_ID
+
+
+FIRST_STUFF_ID = 92
+REMOVED_IDS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91})
+
+# In the order of their ids, 1-91.
+_THINGS = """
+    person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire
+    hydrant, street sign, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow,
+    elephant, bear, zebra, giraffe, hat, backpack, umbrella, shoe, eye glasses, handbag, tie,
+    suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove,
+    skateboard, surfboard, tennis racket, bottle, plate, wine glass, cup, fork, knife, spoon,
+    bowl, banana, apple, sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake,
+    chair, couch, potted plant, bed, mirror, dining table, window, desk, toilet, door, tv,
+    laptop, mouse, remote, keyboard, cell phone, microwave, oven, toaster, sink, refrigerator,
+    blender, book, clock, vase, scissors, teddy bear, hair drier, toothbrush, hair brush
+"""
+# 92-182.
+_STUFF = """
+    banner, blanket, branch, bridge, building-other, bush, cabinet, cage, cardboard, carpet,
+    ceiling-other, ceiling-tile, cloth, clothes, clouds, counter, cupboard, curtain,
+    desk-stuff, dirt, door-stuff, fence, floor-marble, floor-other, floor-stone, floor-tile,
+    floor-wood, flower, fog, food-other, fruit, furniture-other, grass, gravel, ground-other,
+    hill, house, leaves, light, mat, metal, mirror-stuff, moss, mountain, mud, napkin, net,
+    paper, pavement, pillow, plant-other, plastic, platform, playingfield, railing, railroad,
+    river, road, rock, roof, rug, salad, sand, sea, shelf, sky-other, skyscraper, snow,
+    solid-other, stairs, stone, straw, structural-other, table, tent, textile-other, towel,
+    tree, vegetable, wall-brick, wall-concrete, wall-other, wall-panel, wall-stone, wall-tile,
+    wall-wood, water-other, waterdrops, window-blind, window-other, wood
+"""
+
+
+def _label_table() -> tuple[CocoStuffLabel, ...]:
+    names = [" ".join(name.split()) for name in f"{_THINGS},{_STUFF}".split(",")]
+    rows, kept = [], 0
+    for label, name in enumerate(names, start=1):
+        removed = label in REMOVED_IDS
+        stuff = label - FIRST_STUFF_ID if label >= FIRST_STUFF_ID else None
+        rows.append(CocoStuffLabel(label, name, removed, None if removed else kept, stuff))
+        kept += not removed
+    return tuple(rows)
+
+
+COCO_STUFF_LABELS = _label_table()
+COCO_STUFF_171_CLASSES = tuple(row.name for row in COCO_STUFF_LABELS if not row.removed)
+COCO_STUFF_91_CLASSES = tuple(row.name for row in COCO_STUFF_LABELS if not row.is_thing)
+COCO_STUFF_92_CLASSES = (*COCO_STUFF_91_CLASSES, "things")
+
+# Variant: its folder of masks below coco/, its classes, and its colours. Stuff has the same colour
+# in all variants.
+_COLORS = distinct_colors(171)
+_FOLDER = "stuffthingmaps_detectron2"
 _VARIANTS = {
-    "stuff171": ("stuffthingmaps_detectron2", COCO_STUFF_171_CLASSES, _COLORS),
-    "stuff91": ("stuffthingmaps_detectron2_stuff91", COCO_STUFF_91_CLASSES, _COLORS[-91:]),
-    "stuff92": (
-        "stuffthingmaps_detectron2_stuff92",
-        (*COCO_STUFF_91_CLASSES, "things"),
-        [*_COLORS[-91:], _COLORS[0]],
-    ),
+    "stuff171": (_FOLDER, COCO_STUFF_171_CLASSES, _COLORS),
+    "stuff91": (f"{_FOLDER}_stuff91", COCO_STUFF_91_CLASSES, _COLORS[-91:]),
+    "stuff92": (f"{_FOLDER}_stuff92", COCO_STUFF_92_CLASSES, [*_COLORS[-91:], _COLORS[0]]),
 }
 
 
 def mask_folder(coco: str | os.PathLike, variant: str, split: str) -> str:
-    """Where the masks of a variant ("stuff171") are, below the folder ``coco``."""
+    """Return the folder of a variant's masks ("stuff171") below the folder ``coco``."""
     return os.path.join(coco, _VARIANTS[variant][0], f"{split}2017")
 
 
-def register_coco_stuff(root: str | None = None) -> None:
-    """Registers all variants below ``root`` (default: Detectron2's dataset folder)."""
-    coco = os.path.join(dataset_root() if root is None else root, "coco")
+def register_coco_stuff(root: str) -> None:
+    """Register all variants in ``<root>/coco``."""
+    coco = os.path.join(root, "coco")
     for variant, (_, classes, colors) in _VARIANTS.items():
         for split in ("train", "val"):
-            images = os.path.join(coco, f"{split}2017")
-            masks = mask_folder(coco, variant, split)
-            remedy = (
+            images, masks = os.path.join(coco, f"{split}2017"), mask_folder(coco, variant, split)
+            hint = (
                 f"Images belong in {images}, masks with values 0..{len(classes) - 1} and 255 in "
                 f"{masks}: python datasets/prepare_coco_stuff.py, see datasets/README.md"
             )
-            register_folders(
-                f"vt_coco_2017_{split}_{variant}",
-                images,
-                masks,
-                partial(pair_images_and_masks, images, masks, remedy),
-                classes,
-                colors,
-            )
+            name = f"vt_coco_2017_{split}_{variant}"
+            register_pairs(name, images, masks, hint, classes, colors)

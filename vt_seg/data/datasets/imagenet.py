@@ -1,20 +1,15 @@
-"""Registers ImageNet (ILSVRC 2012) as ``vt_imagenet_train`` and ``vt_imagenet_val``."""
-
-from __future__ import annotations
+"""ImageNet (ILSVRC 2012): ``vt_imagenet_{train,val}``."""
 
 import os
 
-from ..image_folder import register_image_folder
-from .registration import dataset_root
+from ..image_folders import register_image_folder
 
 
-def register_imagenet(root: str | None = None) -> None:
-    """Registers both splits below ``root`` (default: Detectron2's dataset folder)."""
-    root = dataset_root() if root is None else root
+def register_imagenet(root: str) -> None:
+    """Register both splits in ``<root>/imagenet``."""
+    hint = (
+        "ImageNet is expected there with a folder per class, e.g. n01440764; see datasets/README.md"
+    )
     for split in ("train", "val"):
         folder = os.path.join(root, "imagenet", split)
-        remedy = (
-            "ImageNet is expected there with a folder per class, e.g. n01440764; see "
-            "datasets/README.md"
-        )
-        register_image_folder(f"vt_imagenet_{split}", folder, remedy=remedy)
+        register_image_folder(f"vt_imagenet_{split}", folder, hint=hint)

@@ -1,6 +1,4 @@
-"""Registers LIP (Look Into Person, single person) as ``vt_lip_{train,val}``."""
-
-from __future__ import annotations
+"""LIP (Look Into Person, single person): its labels, and ``vt_lip_{train,val}``."""
 
 import os
 from functools import partial
@@ -8,22 +6,57 @@ from typing import NamedTuple
 
 from detectron2.utils.file_io import PathManager
 
-from vt_seg.files.regular_files import require_regular_file
+from vt_seg.files import only_folder, require_regular_file, walk_folders
 
-from ..nested_folders import only_folder, walk_folders
+from ..name_lists import first_repeated
 from ..pairing import IMAGE_EXTENSIONS, MASK_EXTENSIONS, pair_images_and_masks
-from .lip_labels import LIP_FLIP_LABEL_PAIRS, LIP_LABELS
-from .registration import dataset_root, register_folders
+from .registration import register_folders
 
-_REMEDY = (
+_HINT = (
     "Unpack LIP's TrainVal_images and TrainVal_parsing_annotations archives there, as they are: "
     "see datasets/README.md"
 )
 
 
-def register_lip(root: str | None = None) -> None:
-    """Registers both splits in ``<root>/lip`` (default: Detectron2's dataset folder)."""
-    folder = os.path.join(dataset_root() if root is None else root, "lip")
+class LipLabel(NamedTuple):
+    """One class: its name, colour (RGB), and the label that it has in the flipped image."""
+
+    name: str
+    color: tuple[int, int, int]
+    flipped: int
+
+
+LIP_LABELS = (
+    LipLabel("Background", (0, 0, 0), 0),
+    LipLabel("Hat", (128, 0, 0), 1),
+    LipLabel("Hair", (255, 0, 0), 2),
+    LipLabel("Glove", (0, 85, 0), 3),
+    LipLabel("Sunglasses", (170, 0, 51), 4),
+    LipLabel("Upper-clothes", (255, 85, 0), 5),
+    LipLabel("Dress", (0, 0, 85), 6),
+    LipLabel("Coat", (0, 119, 221), 7),
+    LipLabel("Socks", (85, 85, 0), 8),
+    LipLabel("Pants", (0, 85, 85), 9),
+    LipLabel("Jumpsuits", (85, 51, 0), 10),
+    LipLabel("Scarf", (52, 86, 128), 11),
+    LipLabel("Skirt", (0, 128, 0), 12),
+    LipLabel("Face", (0, 0, 255), 13),
+    LipLabel("Left-arm", (51, 170, 221), 15),
+    LipLabel("Right-arm", (0, 255, 255), 14),
+    LipLabel("Left-leg", (85, 255, 170), 17),
+    LipLabel("Right-leg", (170, 255, 85), 16),
+    LipLabel("Left-shoe", (255, 255, 0), 19),
+    LipLabel("Right-shoe", (255, 170, 0), 18),
+)
+
+LIP_FLIP_LABEL_PAIRS = tuple(
+    (i, label.flipped) for i, label in enumerate(LIP_LABELS) if i < label.flipped
+)
+
+
+def register_lip(root: str) -> None:
+    """Register both splits in ``<root>/lip``."""
+    folder = os.path.join(root, "lip")
     for split in ("train", "val"):
         register_folders(
             f"vt_lip_{split}",
@@ -37,12 +70,12 @@ def register_lip(root: str | None = None) -> None:
 
 
 def canonical_list(folder: str | os.PathLike, split: str) -> str:
-    """The list that datasets/prepare_lip.py writes: a line an image, image tab mask."""
+    """Return the list that datasets/prepare_lip.py writes: per line an image, a tab, its mask."""
     return os.path.join(folder, "canonical", f"{split}.txt")
 
 
 class LipFiles(NamedTuple):
-    """Where a split is: its folders, and its ids in the order of the id list."""
+    """The folders of a split, and its ids in the order of the id list."""
 
     images: str
     masks: str
@@ -50,40 +83,34 @@ class LipFiles(NamedTuple):
 
 
 def find_lip(folder: str, split: str) -> LipFiles:
-    """A split of LIP below ``folder``, in either layout; raises as `load_lip`."""
+    """Find a split of LIP below ``folder``, in either layout; raise as `load_lip` does."""
     if not os.path.isdir(folder):
-        raise FileNotFoundError(f"no LIP folder at {folder}. {_REMEDY}")
-    return LipFiles(
-        only_folder(folder, f"{split}_images", IMAGE_EXTENSIONS, "images", _REMEDY),
-        only_folder(folder, f"{split}_segmentations", MASK_EXTENSIONS, "masks", _REMEDY),
-        _read_ids(folder, f"{split}_id.txt"),
-    )
+        raise FileNotFoundError(f"no LIP folder at {folder}. {_HINT}")
+    images = only_folder(folder, f"{split}_images", IMAGE_EXTENSIONS, "images", _HINT)
+    masks = only_folder(folder, f"{split}_segmentations", MASK_EXTENSIONS, "masks", _HINT)
+    return LipFiles(images, masks, _read_ids(folder, f"{split}_id.txt"))
 
 
 def load_lip(folder: str, split: str) -> list[dict]:
-    """Records of ``split`` in the order of its id list, from either layout, nested or not.
-
-    Where datasets/prepare_lip.py has run, its list and masks are taken.
+    """Return the records of a split in the order of its id list, from either layout.
 
     Flat: ``{split}_images``, ``{split}_segmentations`` and ``{split}_id.txt`` in ``folder``. As
     distributed: the same below ``TrainVal_images`` and ``TrainVal_parsing_annotations``, each
-    perhaps within copies of itself. Pre-flipped ``*_reversed`` folders are left alone.
+    perhaps within copies of itself. If datasets/prepare_lip.py has run, its list is taken.
 
     Raises:
-        FileNotFoundError: folders, the id list, or listed files are missing.
-        ValueError: two folders or id lists qualify, or the list names an id twice.
+        FileNotFoundError: if folders, the id list, or listed files are missing.
+        ValueError: if two folders or id lists qualify, or the list names an id twice.
     """
     prepared = canonical_list(folder, split)
     if os.path.exists(prepared):
         return _read_canonical(prepared, folder)
     images, masks, ids = find_lip(folder, split)
-    return pair_images_and_masks(images, masks, _REMEDY, ids)
+    return pair_images_and_masks(images, masks, _HINT, ids)
 
 
 def _read_canonical(path: str, folder: str) -> list[dict]:
-    require_regular_file(path)
-    with PathManager.open(path, "r") as file:
-        pairs = [line.rstrip("\n").split("\t") for line in file]
+    pairs = [line.split("\t") for line in _read_lines(path)]
     files = [[os.path.join(folder, name) for name in pair] for pair in pairs]
     missing = [name for pair in files for name in pair if not os.path.isfile(name)]
     if missing:
@@ -95,20 +122,20 @@ def _read_canonical(path: str, folder: str) -> list[dict]:
 
 
 def _read_ids(folder: str, name: str) -> list[str]:
-    """The ids of the list; copies of it with the same ids are one list."""
-    lists = {}
-    for parent, names in walk_folders(folder):
-        if name in names:
-            path = os.path.join(parent, name)
-            require_regular_file(path)
-            with PathManager.open(path, "r") as file:
-                lists[path] = [line.strip() for line in file if line.strip()]
-    if not lists:
-        raise FileNotFoundError(f"no {name} below {folder}. {_REMEDY}")
-    path, ids = next(iter(lists.items()))
-    if any(other != ids for other in lists.values()):
-        raise ValueError(f"several {name} that differ: {', '.join(lists)}; keep one")
-    if len(set(ids)) != len(ids):
-        twice = next(i for i in ids if ids.count(i) > 1)
-        raise ValueError(f"{path} names {twice} more than once; remove the extra lines")
+    """Return the ids of the list; copies of it with the same ids are one list."""
+    paths = [os.path.join(parent, name) for parent, names in walk_folders(folder) if name in names]
+    if not paths:
+        raise FileNotFoundError(f"no {name} below {folder}. {_HINT}")
+    ids, *others = map(_read_lines, paths)
+    if any(other != ids for other in others):
+        raise ValueError(f"several {name} that differ: {', '.join(paths)}; keep one")
+    repeated = first_repeated(ids)
+    if repeated is not None:
+        raise ValueError(f"{paths[0]} names {repeated} more than once; remove the extra lines")
     return ids
+
+
+def _read_lines(path: str) -> list[str]:
+    require_regular_file(path)
+    with PathManager.open(path, "r") as file:
+        return [line.strip() for line in file if line.strip()]

@@ -1,34 +1,37 @@
-"""Puts a dataset into Detectron2's catalogs: once per name, without touching the disk."""
-
-from __future__ import annotations
+"""Puts datasets into Detectron2's catalogs, without touching the disk."""
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from ..pairing import pair_images_and_masks
 
 IGNORE_LABEL = 255
 
 
 def dataset_root() -> str:
-    """Detectron2's dataset folder: $DETECTRON2_DATASETS, or ``datasets``."""
+    """Return Detectron2's dataset folder: $DETECTRON2_DATASETS, or ``datasets``."""
     return os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
 
 
-def free_name(name: str, dataset: object) -> bool:
-    """Make room in the catalogs for a dataset of the user's, unless the same is there already.
+def make_room(name: str, dataset: object) -> bool:
+    """Unregister what ``dataset`` is to replace, or return False if it is registered already.
 
-    Args:
-        dataset: what is to be registered; datasets of its class may be replaced.
-
-    Returns:
-        False where an equal dataset has the name.
+    Datasets of its class may be replaced.
 
     Raises:
-        ValueError: if the name belongs to a dataset of another kind, or cannot name a folder:
-            evaluation writes each dataset's results into a folder of its name.
+        ValueError: if the name belongs to a dataset of another kind, or cannot name a folder, into
+            which evaluation writes its results (on any system, and not a hidden one).
     """
-    check_name(name)
+    is_text = isinstance(name, str) and name
+    if not is_text or name[0] == "." or any(part in name for part in ("/", "\\", "..", "\0")):
+        raise ValueError(
+            f"{name!r} cannot be the name of a dataset, as results are written into a folder of "
+            'that name: give a name such as my_train, without slashes, "..", a NUL or a leading dot'
+        )
     if name in DatasetCatalog.list():
         known = DatasetCatalog[name]
         if known == dataset:
@@ -39,23 +42,12 @@ def free_name(name: str, dataset: object) -> bool:
     return True
 
 
-def check_name(name: str) -> None:
-    """Raise ValueError unless ``name`` can name a folder, on any system and not a hidden one.
-
-    Raises:
-        ValueError: if ``name`` is no text or empty, starts with a dot, or holds a slash, a
-            backslash, ".." or a NUL.
-    """
-    if (
-        not isinstance(name, str)
-        or not name
-        or name.startswith(".")
-        or any(part in name for part in ("/", "\\", "..", "\0"))
-    ):
-        raise ValueError(
-            f"{name!r} cannot be the name of a dataset, as results are written into a folder of "
-            'that name: give a name such as my_train, without slashes, "..", a NUL or a leading dot'
-        )
+def register_pairs(
+    name: str, image_root: str, mask_root: str, hint: str, *arguments: Any, **metadata: Any
+) -> None:
+    """Register two folders that `pair_images_and_masks` pairs; see `register_folders`."""
+    load = partial(pair_images_and_masks, image_root, mask_root, hint)
+    register_folders(name, image_root, mask_root, load, *arguments, **metadata)
 
 
 def register_folders(
@@ -65,19 +57,14 @@ def register_folders(
     load: Callable[[], list[dict]],
     classes: Sequence[str],
     colors: Sequence[Sequence[int]],
-    *,
     ignore_label: int = IGNORE_LABEL,
     **metadata: object,
 ) -> None:
-    """Registers a semantic segmentation dataset.
+    """Register a semantic segmentation dataset.
 
     Registering a name again with the same folders does nothing; with other folders it moves the
-    dataset there.
-
-    Args:
-        load: makes the records; called when the dataset is first used.
-        colors: RGB, one a class.
-        metadata: anything more, e.g. ``flip_label_pairs``.
+    dataset there. ``load`` makes the records when the dataset is first used, ``colors`` are RGB,
+    and ``metadata`` anything more, e.g. ``flip_label_pairs``.
     """
     if name in DatasetCatalog.list():
         known = MetadataCatalog.get(name)
@@ -96,24 +83,23 @@ def register_folders(
     )
 
 
-def distinct_colors(count: int) -> list[tuple[int, int, int]]:
-    """``count`` different RGB colours, the first black: the scheme known from Pascal VOC.
+def distinct_colors(count: int) -> list[tuple[int, ...]]:
+    """Return ``count`` different RGB colours, the first black: the scheme of Pascal VOC.
 
     The bits of the class id are dealt out in turn to red, green and blue, from each channel's
     highest bit downwards, so that neighbouring ids differ strongly.
     """
-    colors = []
-    for index in range(count):
-        channels = [0, 0, 0]
-        for bit in range(8):
-            for channel in range(3):
-                channels[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
-        colors.append(tuple(channels))
-    return colors
+    return [
+        tuple(
+            sum((index >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(8))
+            for channel in range(3)
+        )
+        for index in range(count)
+    ]
 
 
 def unregister(*names: str) -> None:
-    """Take datasets out of Detectron2's catalogs, where they are in them."""
+    """Remove datasets from Detectron2's catalogs if they are in them."""
     for name in names:
         if name in DatasetCatalog.list():
             DatasetCatalog.remove(name)

@@ -16,7 +16,7 @@ import numpy as np
 
 from . import textures, things
 from .canvas import Canvas, blob, box, ellipse
-from vt_seg.data.datasets.scenes_labels import IGNORE_LABEL, LABEL
+from vt_seg.data.datasets import IGNORE_LABEL, SCENE_LABEL
 
 PAINTER_VERSION = 1
 """Raised whenever the same (seed, index) would paint other pixels."""
@@ -90,17 +90,17 @@ def _paint_landscape(
     """Back to front: sky, far land, ground, fields and ponds, objects. Returns the cues."""
     w, h, unit = canvas.width, canvas.height, canvas.unit
     horizon = rng.uniform(0.40, 0.47) * h
-    canvas.paint(box(0, 0, w, h), textures.sky, rng, LABEL["sky"])
+    canvas.paint(box(0, 0, w, h), textures.sky, rng, SCENE_LABEL["sky"])
     flag_side = 1 if rng.random() < 0.5 else -1
     cues = {"field": _disc(canvas, rng, flag_side, truth["field"] == "wheat")}
     if rng.random() < 0.9:
         ridge = _ridge(rng, w, rng.uniform(0.30, 0.35) * h, 0.085 * h, 7)
-        canvas.paint([*ridge, (w, h), (0, h)], textures.mountain, rng, LABEL["mountain"])
+        canvas.paint([*ridge, (w, h), (0, h)], textures.mountain, rng, SCENE_LABEL["mountain"])
     if rng.random() < 0.9:
         line = _ridge(rng, w, horizon - rng.uniform(0.05, 0.09) * h, 0.02 * h, 24)
-        canvas.paint([*line, (w, h), (0, h)], textures.forest, rng, LABEL["forest"])
+        canvas.paint([*line, (w, h), (0, h)], textures.forest, rng, SCENE_LABEL["forest"])
     ground = _ridge(rng, w, horizon, 0.012 * h, 4)
-    canvas.paint([*ground, (w, h), (0, h)], textures.meadow, rng, LABEL["meadow"])
+    canvas.paint([*ground, (w, h), (0, h)], textures.meadow, rng, SCENE_LABEL["meadow"])
     _road(canvas, rng, horizon)
     for _ in range(int(rng.integers(0, 3))):
         x, y = rng.uniform(0.05, 0.95) * w, horizon + rng.uniform(0.02, 0.1) * h
@@ -132,7 +132,7 @@ def _tower(
     canvas: Canvas, rng: np.random.Generator, side: int, horizon: float, red: bool
 ) -> np.ndarray:
     """A brick tower at one side with the cue of ponds, its flag, on top."""
-    unit, label = canvas.unit, LABEL["building"]
+    unit, label = canvas.unit, SCENE_LABEL["building"]
     inset = rng.uniform(0.04, 0.09) * unit
     x = canvas.width - inset if side > 0 else inset
     half = rng.uniform(0.035, 0.05) * unit
@@ -178,7 +178,7 @@ def _road(canvas: Canvas, rng: np.random.Generator, horizon: float) -> None:
     xs = far + (near - far) * t + bend * np.sin(np.pi * t)
     half = slim + (wide - slim) * t
     left, right = np.stack([xs - half, ys], 1), np.stack([xs + half, ys], 1)
-    canvas.paint(np.concatenate([left, right[::-1]]), textures.road, rng, LABEL["road"])
+    canvas.paint(np.concatenate([left, right[::-1]]), textures.road, rng, SCENE_LABEL["road"])
     for start in np.arange(0.1, 0.95, 0.16):
         i, j = int(start * 23), int(start * 23) + 2
         mark = [(xs[k] + s * 0.07 * half[k], ys[k]) for k, s in ((i, -1), (i, 1), (j, 1), (j, -1))]
@@ -202,7 +202,7 @@ def _fields_and_ponds(canvas: Canvas, rng: np.random.Generator, truth: dict[str,
         x = rng.uniform(0.13, 0.2) * w
         x = x if side < 0 else w - x
         half = rng.uniform(0.21, 0.27) * w
-        label = LABEL[truth[pair]]
+        label = SCENE_LABEL[truth[pair]]
         if pair == "field":
             skew = rng.uniform(-0.06, 0.06, 4) * w
             sag = rng.uniform(0, 0.06, 2) * h

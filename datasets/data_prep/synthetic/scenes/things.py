@@ -8,7 +8,7 @@ import numpy as np
 
 from . import textures
 from .canvas import Canvas, blob, box, ellipse
-from vt_seg.data.datasets.scenes_labels import LABEL
+from vt_seg.data.datasets import SCENE_LABEL
 
 HOUSE_RISE = 1.3
 """The greatest height of a house with its roof, in widths."""
@@ -22,7 +22,7 @@ def bright_color(rng: np.random.Generator) -> tuple[float, float, float]:
 
 def tree(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: float) -> None:
     """``size``: the height."""
-    label = LABEL["tree"]
+    label = SCENE_LABEL["tree"]
     canvas.shade(ellipse(x, y, 0.36 * size, 0.07 * size), rng)
     trunk = rng.uniform(0.05, 0.08) * size
     bark = textures.jitter(rng, (45, 65, 95), 15)
@@ -34,7 +34,7 @@ def tree(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: flo
 
 def car(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: float) -> None:
     """``size``: the length."""
-    label = LABEL["car"]
+    label = SCENE_LABEL["car"]
     facing = 1 if rng.random() < 0.5 else -1
     paint = bright_color(rng)
 
@@ -77,12 +77,12 @@ def ball(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: flo
         light = 1.05 - 0.45 * ((xs + 0.35) ** 2 + (ys + 0.45) ** 2) / 1.6
         return color * np.clip(light, 0.35, 1.1)[..., None]
 
-    canvas.paint(ellipse(x, cy, radius, radius), skin, rng, LABEL["ball"])
+    canvas.paint(ellipse(x, cy, radius, radius), skin, rng, SCENE_LABEL["ball"])
 
 
 def crate(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: float) -> None:
     """``size``: the edge of the front face; a wooden box seen from a corner above."""
-    label = LABEL["crate"]
+    label = SCENE_LABEL["crate"]
     half, depth = size / 2, rng.uniform(0.25, 0.4) * size
     lean = depth * (1 if rng.random() < 0.5 else -1)
     canvas.shade(ellipse(x, y, 0.85 * size, 0.13 * size), rng)
@@ -105,7 +105,7 @@ def crate(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: fl
 
 def house(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: float) -> None:
     """``size``: the width; a brick house with windows and a roof."""
-    label = LABEL["building"]
+    label = SCENE_LABEL["building"]
     height = rng.uniform(0.75, 1.0) * size
     half, top = size / 2, y - height
     canvas.paint(box(x - half, top, x + half, y), textures.bricks, rng, label)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from vt_seg.data.datasets.shapes import SHAPE_NAMES
+from vt_seg.data.datasets import SHAPE_NAMES
 
 from ..scenes import textures
 from ..scenes.canvas import Canvas, Material, blob, box

@@ -4,11 +4,9 @@ import re
 
 import pytest
 
-from vt_seg.data.datasets.coco_stuff_labels import COCO_STUFF_91_CLASSES, COCO_STUFF_171_CLASSES
-from vt_seg.data.datasets.lip_labels import LIP_LABELS
-from vt_seg.data.validation import from_folders, validate
-
-from . import dataset_variants as variants
+from data_prep.tests import dataset_variants as variants
+from vt_seg.data.datasets import COCO_STUFF_91_CLASSES, COCO_STUFF_171_CLASSES, LIP_LABELS
+from vt_seg.data_checks import from_folders, validate
 
 LIP = [label.name for label in LIP_LABELS]
 
@@ -32,7 +30,7 @@ def report(written, classes, **options):
 )
 def test_format_is_named(tmp_path, write, classes, options, letter):
     found = report(write(tmp_path), classes, **options)
-    assert found.variant.letter == letter
+    assert found.mask_format.letter == letter
     if letter in "CEF":
         assert found.findings == []
 
@@ -41,7 +39,7 @@ def test_format_is_named(tmp_path, write, classes, options, letter):
 def test_matlab_files_are_told_apart(tmp_path, version, letter):
     pytest.importorskip("h5py" if version == "1.0" else "scipy")
     found = report(variants.write_cocostuff10k(tmp_path, version), 171)
-    assert found.variant.letter == letter
+    assert found.mask_format.letter == letter
     assert any(".mat is there; convert" in str(finding) for finding in found.findings)
     assert not found.ok
 
@@ -60,7 +58,8 @@ def test_matlab_files_are_told_apart(tmp_path, version, letter):
 def test_wrong_format_is_an_error_that_says_convert(tmp_path, write, classes, says):
     errors = [str(f) for f in report(write(tmp_path), classes).findings if f.level == "ERROR"]
     assert len(errors) == 1
-    assert re.search(says, errors[0]) and "convert them: python datasets/prepare_" in errors[0]
+    assert re.search(says, errors[0])
+    assert "convert them: python datasets/prepare_" in errors[0]
 
 
 def test_other_datasets_have_no_format(tmp_path):
@@ -70,5 +69,5 @@ def test_other_datasets_have_no_format(tmp_path):
         path.rename(path.with_stem(f"photo{number}"))
     for number, path in enumerate(sorted(written.images.iterdir())):
         path.rename(path.with_stem(f"photo{number}"))
-    assert report(written, 20).variant is None
-    assert report(written, 21).variant is None
+    assert report(written, 20).mask_format is None
+    assert report(written, 21).mask_format is None

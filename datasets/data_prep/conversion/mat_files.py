@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vt_seg.files.regular_files import require_regular_file
+from vt_seg.files import require_regular_file
 
-from .datasets.coco_stuff_labels import COCO_STUFF_LABELS
+from vt_seg.data.datasets import COCO_STUFF_LABELS
 
 if TYPE_CHECKING:
     import h5py

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from vt_seg.data.process_pool import process_pool
+from data_prep.process_pool import process_pool
 
 
 def end_like_out_of_memory(number: int) -> int:
@@ -13,18 +13,18 @@ def end_like_out_of_memory(number: int) -> int:
 
 
 def test_results_come_in_order():
-    with process_pool(2, "vt_seg.data.process_pool") as pool:
+    with process_pool(2, "data_prep.process_pool") as pool:
         assert list(pool.map(abs, range(-50, 0), chunksize=7)) == list(range(50, 0, -1))
 
 
 def test_one_worker_is_this_process():
-    with process_pool(1, "vt_seg.data.process_pool") as pool:
+    with process_pool(1, "data_prep.process_pool") as pool:
         assert pool is None
 
 
 def test_a_killed_worker_is_an_error_and_no_endless_wait():
     with (
         pytest.raises(ChildProcessError, match="a worker process was killed.*fewer processes"),
-        process_pool(2, "vt_seg.data.process_pool") as pool,
+        process_pool(2, "data_prep.process_pool") as pool,
     ):
         list(pool.map(end_like_out_of_memory, range(20)))

@@ -1,0 +1,255 @@
+"""A config and its datasets must fit; what to set is said before a model is built."""
+
+import argparse
+import os
+import re
+
+import numpy as np
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import load_sem_seg
+
+from vt_seg.data import register_image_folder, register_sem_seg, unregister
+from vt_seg.engine import check_datasets, load_cfg, require_segmentation, setup_cfg
+from vt_seg.engine.data_loaders import build_test_loader, build_train_loader
+from vt_seg.engine.dataset_check import check_labelled
+
+from ..data.image_files import gradient, write_png
+
+CONFIG = "configs/vtfpn_R18_scenes.yaml"
+CLASSES = ["ground", "tree", "water"]
+SIDES = ["sky", "left wing", "right wing"]
+MINE = ["DATASETS.TRAIN", "('my_train',)", "DATASETS.TEST", "('my_val',)"]
+THREE = ["MODEL.SEM_SEG_HEAD.NUM_CLASSES", "3"]
+IGNORED = np.full((32, 32), 255, np.uint8)
+
+
+@pytest.fixture
+def custom(tmp_path):
+    """Registers my_train and my_val, and gives the config that names them."""
+    for name in "abc":
+        write_png(tmp_path / f"images/{name}.jpg", gradient(32, 32))
+        write_png(tmp_path / f"masks/{name}.png", np.zeros((32, 32), np.uint8))
+
+    def make(*overrides, names=("my_train", "my_val"), **metadata):
+        for name in names:
+            folders = str(tmp_path / "images"), str(tmp_path / "masks")
+            register_sem_seg(name, *folders, **{"classes": CLASSES, **metadata})
+        return load_cfg(CONFIG, [*MINE, *THREE, *overrides])
+
+    yield make
+    unregister("my_train", "my_val")
+
+
+def refused(cfg, says, is_train=True, error=ValueError):
+    with pytest.raises(error, match=says):
+        check_datasets(cfg, is_train=is_train)
+
+
+def without_pairs(name):
+    """Set metadata as of somebody else's registration: left and right, no flip_label_pairs."""
+    MetadataCatalog.remove(name)
+    MetadataCatalog.get(name).set(stuff_classes=SIDES, ignore_label=255, evaluator_type="sem_seg")
+
+
+def test_config_that_fits_passes(custom):
+    check_datasets(custom(), is_train=True)
+    for name in ("vtfpn_R50_lip", "panoptic_vtfpn_R50", "mask_rcnn_vtfpn_R50"):
+        check_datasets(load_cfg(f"configs/{name}.yaml"), is_train=True)
+
+
+def test_wrong_number_of_classes_is_said_of_each_dataset(custom):
+    lines = [
+        f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is 54 but {name} has 3 classes: "
+        "set MODEL.SEM_SEG_HEAD.NUM_CLASSES 3"
+        for name in ("my_train", "my_val")
+    ]
+    refused(custom("MODEL.SEM_SEG_HEAD.NUM_CLASSES", "54"), f"^{re.escape(chr(10).join(lines))}$")
+
+
+@pytest.mark.parametrize("fault", ["classes", "nothing labelled"])
+def test_run_is_refused_before_it_begins(custom, tmp_path, fault):
+    custom()
+    opts, says = [*MINE], "NUM_CLASSES is 14 but my_train has 3 classes"
+    if fault == "nothing labelled":
+        for name in "abc":
+            write_png(tmp_path / f"masks/{name}.png", IGNORED)
+        opts, says = [*MINE, *THREE], "my_train has nothing to learn from"
+    opts += ["OUTPUT_DIR", str(tmp_path / "out")]
+    args = argparse.Namespace(config_file=CONFIG, opts=opts, num_gpus=0, eval_only=False)
+    with pytest.raises(ValueError, match=says):
+        setup_cfg(args)
+    assert not (tmp_path / "out").exists()
+
+
+def test_ignored_label_has_one_value(custom):
+    cfg = custom(ignore_label=254)
+    refused(cfg, "IGNORE_VALUE is 255 but my_train has ignore_label 254")
+    cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 254
+    check_datasets(cfg, is_train=True)
+
+
+def test_name_that_is_not_registered(custom):
+    cfg = custom("DATASETS.TRAIN", "('my_trian',)")
+    refused(cfg, r"registered as my_trian \(near: my_train.*CUSTOM")
+    check_datasets(cfg, is_train=False)
+    assert "my_trian" not in MetadataCatalog.list()
+
+
+def test_flip_that_does_not_swap_labels(custom):
+    keys = ["INPUT.SEM_SEG_MAPPER", "detectron2"]
+    cfg = custom(*keys, classes=SIDES, flip_label_pairs=((1, 2),))
+    refused(cfg, "my_train needs the label-swapping flip, .*MAPPER vt_seg")
+    check_datasets(cfg, is_train=False)
+    cfg.INPUT.RANDOM_FLIP = "none"
+    check_datasets(cfg, is_train=True)
+
+
+@pytest.mark.parametrize("flip", ["horizontal", "vertical"])
+def test_flip_in_training_needs_the_pairs(custom, flip):
+    cfg = custom("INPUT.RANDOM_FLIP", flip)
+    without_pairs("my_train")
+    refused(cfg, r"set flip_label_pairs \(\(1, 2\),\), or INPUT.RANDOM_FLIP none")
+
+
+def test_flip_in_a_test_needs_the_pairs_too(custom):
+    cfg = custom("TEST.AUG.ENABLED", "True")
+    without_pairs("my_val")
+    refused(cfg, r"set flip_label_pairs \(\(1, 2\),\), or TEST.AUG.FLIP False", is_train=False)
+    cfg.TEST.AUG.FLIP = False
+    check_datasets(cfg, is_train=False)
+
+
+def test_classes_in_another_order(custom):
+    cfg = custom()
+    custom(names=["my_val"], classes=["ground", "water", "tree"])
+    refused(cfg, "class water is label 2 in my_train but 1 in my_val")
+
+
+@pytest.mark.parametrize("seed", [0, -1])
+def test_loaders_refuse_masks_of_other_names(custom, tmp_path, seed):
+    """Detectron2 zips folders of one length; neither training nor evaluation may start so."""
+    cfg = custom("SEED", str(seed), "DATALOADER.NUM_WORKERS", "0")
+    folders = str(tmp_path / "masks"), str(tmp_path / "images")
+    (tmp_path / "masks/a.png").rename(tmp_path / "masks/x.png")
+    for name in ("my_train", "my_val"):
+        DatasetCatalog.remove(name)
+        DatasetCatalog.register(name, lambda: load_sem_seg(*folders))
+    says = "my_{}: 3 of 3 images are paired with a mask of another name, .*a.jpg with .*b.png"
+    with pytest.raises(ValueError, match=says.format("train")):
+        build_train_loader(cfg)
+    with pytest.raises(ValueError, match=says.format("val")):
+        build_test_loader(cfg, "my_val")
+
+
+@pytest.mark.parametrize("mapper", ["vt_seg", "detectron2"])
+def test_masks_that_are_ignored_in_every_pixel(custom, tmp_path, mapper):
+    cfg = custom("INPUT.SEM_SEG_MAPPER", mapper)
+    check_labelled(cfg)
+    for name in "abc":
+        write_png(tmp_path / f"masks/{name}.png", IGNORED)
+    says = (
+        "^my_train has nothing to learn from: in all of its 3 masks "
+        rf"\(the first is {tmp_path}/masks/a.png\) every pixel is 255, MODEL.SEM_SEG_HEAD.IGNORE_V"
+    )
+    with pytest.raises(ValueError, match=says):
+        check_labelled(cfg)
+    mask = IGNORED.copy()
+    mask[31, 31] = 1  # One labelled pixel in the last mask is enough.
+    write_png(tmp_path / "masks/c.png", mask)
+    check_labelled(cfg)
+
+
+def test_every_training_set_needs_a_label(custom, tmp_path):
+    write_png(tmp_path / "ignored/a.png", IGNORED)
+    write_png(tmp_path / "alone/a.jpg", gradient(32, 32))
+    cfg = custom("DATASETS.TRAIN", "('my_train', 'my_ignored')")
+    register_sem_seg("my_ignored", tmp_path / "alone", tmp_path / "ignored", classes=CLASSES)
+    try:
+        with pytest.raises(ValueError, match=r"my_ignored has nothing to learn .* its 1 masks"):
+            check_labelled(cfg)
+    finally:
+        unregister("my_ignored")
+
+
+def test_only_masks_up_to_the_first_label_are_read(custom, tmp_path):
+    cfg = custom()
+    (tmp_path / "masks/b.png").write_bytes(b"broken")
+    check_labelled(cfg)
+    write_png(tmp_path / "masks/a.png", IGNORED)
+    with pytest.raises(ValueError, match=r"b.png is truncated or not an image"):
+        check_labelled(cfg)
+
+
+def test_named_pipe_as_mask_is_refused_with_detectron2s_mapper(custom, tmp_path):
+    cfg = custom("INPUT.SEM_SEG_MAPPER", "detectron2")
+    (tmp_path / "masks/a.png").unlink()
+    os.mkfifo(tmp_path / "masks/a.png")
+    with pytest.raises(ValueError, match=r"masks/a\.png is a named pipe; only regular files"):
+        check_labelled(cfg)
+
+
+@pytest.fixture
+def kinds(tmp_path):
+    """``kinds(overrides, **folders)`` makes image folders and the classifier's config of them."""
+
+    def make(*overrides, **folders):
+        entries = []
+        for name, classes in {"kind_train": "abc", "kind_val": "abc", **folders}.items():
+            for kind in classes:
+                write_png(tmp_path / name / kind / "1.png", gradient(8, 8))
+            entries.append({"NAME": name, "IMAGE_FOLDER": str(tmp_path / name)})
+        mine = ["DATASETS.TRAIN", "('kind_train',)", "DATASETS.TEST", "('kind_val',)"]
+        keys = [*mine, "DATASETS.CUSTOM", str(entries), "MODEL.CLASSIFIER.NUM_CLASSES", "3"]
+        return load_cfg("configs/resnet_R18_shapes.yaml", [*keys, *overrides])
+
+    yield make
+    unregister("kind_train", "kind_val")
+
+
+def test_number_of_class_folders(kinds):
+    check_datasets(kinds(), is_train=True)
+    line = (
+        "MODEL.CLASSIFIER.NUM_CLASSES is 1000 but {} has 3 classes: set "
+        "MODEL.CLASSIFIER.NUM_CLASSES 3"
+    )
+    cfg = kinds("MODEL.CLASSIFIER.NUM_CLASSES", "1000")
+    refused(cfg, f"^{line.format('kind_train')}\n{line.format('kind_val')}$")
+
+
+@pytest.mark.parametrize("is_train", [True, False])
+def test_class_folders_that_differ(kinds, tmp_path, is_train):
+    says = (
+        rf"kind_val \({tmp_path}/kind_val\) has other classes than kind_train \({tmp_path}/kind_"
+        r"train\): it lacks 1 \(c\) and adds 1 \(d\)"
+    )
+    refused(kinds(kind_val="abd"), says, is_train)
+
+
+def test_class_folders_in_another_order(kinds):
+    cfg = kinds()
+    folder = MetadataCatalog.get("kind_val").image_root
+    register_image_folder("kind_val", folder, classes=["c", "b", "a"])
+    refused(cfg, "the same names in another order; give both one list")
+
+
+def test_evaluation_needs_no_training_images(kinds, tmp_path):
+    cfg = kinds(kind_val="abd")
+    (tmp_path / "kind_train").rename(tmp_path / "elsewhere")
+    check_datasets(cfg, is_train=False)
+    refused(cfg, f"kind_train: no folder {tmp_path}/kind_train", error=FileNotFoundError)
+
+
+def test_datasets_that_are_wrong_for_the_model(kinds):
+    wrong_kind = kinds("DATASETS.TEST", "('vt_scenes_val',)")
+    refused(wrong_kind, "vt_scenes_val is no dataset for classification, which")
+    no_masks = load_cfg(CONFIG, ["DATASETS.TEST", "('vt_shapes_val',)"])
+    refused(no_masks, "vt_shapes_val holds a folder of images per class and no")
+    unknown = kinds("DATASETS.TEST", "('kind_vall',)")
+    refused(unknown, r"registered as kind_vall \(near: kind_val.*IMAGE_FOLDER")
+
+
+def test_tools_for_masks_refuse_classifiers(kinds):
+    require_segmentation(load_cfg(CONFIG))
+    with pytest.raises(ValueError, match="ImageClassifier classifies images; this tool is for sem"):
+        require_segmentation(kinds())

@@ -1,0 +1,107 @@
+"""Reads one image and its mask as training would, and says what is wrong with them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from detectron2.utils.file_io import PathManager
+from PIL import Image
+
+from vt_seg.data import EXIF_ORIENTATION, Finding, read_image, read_mask
+from vt_seg.files import require_regular_file
+
+
+@dataclass
+class PairReport:
+    """What was found in one record.
+
+    Attributes:
+        image_size: (height, width), upright; None if the image cannot be used.
+        mask_mode: Pillow's name of the mask's mode; "" if it cannot be opened.
+        pixels: (256,) int64, the mask's pixels of each value; None if it cannot be used.
+    """
+
+    image_size: tuple[int, int] | None = None
+    mask_file: str = ""
+    mask_mode: str = ""
+    pixels: np.ndarray | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+
+def check_pair(record: dict) -> PairReport:
+    """Decode the image and the mask of one of Detectron2's records in full."""
+    image_file, mask_file = record["file_name"], record.get("sem_seg_file_name", "")
+    report = PairReport(mask_file=mask_file)
+    image = _read(read_image, image_file, "image", report.findings)
+    if image is not None:
+        report.image_size = image.shape[:2]
+    if not mask_file:
+        message = f"{image_file} has no sem_seg_file_name: its record names no mask"
+        report.findings.append(Finding.error("no mask in record", message, file=image_file))
+        return report
+    mask = _read(read_mask, mask_file, "mask", report.findings)
+    if mask is None:
+        return report
+    report.mask_mode, mask_orientation = _mode_and_orientation(mask_file)
+    report.pixels = np.bincount(mask.ravel(), minlength=256)
+    if image is not None:
+        orientations = _mode_and_orientation(image_file)[1], mask_orientation
+        sizes = image.shape[:2], mask.shape[:2]
+        report.findings += _compare(image_file, mask_file, sizes, orientations)
+    return report
+
+
+def _read(
+    reader: Callable[[str], np.ndarray], path: str, kind: str, findings: list[Finding]
+) -> np.ndarray | None:
+    try:
+        return reader(path)
+    except (OSError, ValueError) as wrong:
+        message = str(wrong)
+    except Exception as wrong:  # A file that no reader foresaw must not end the whole check.
+        message = f"{path} cannot be read ({type(wrong).__name__}: {wrong}); make it again"
+    findings.append(Finding.error(f"unusable {kind}", message, file=path))
+    return None
+
+
+def _mode_and_orientation(path: str) -> tuple[str, int]:
+    """Return Pillow's mode and the EXIF orientation of a file that has been read."""
+    require_regular_file(path)
+    with PathManager.open(path, "rb") as file:
+        image = Image.open(file)
+        # Pillow decodes all of a PNG to look for EXIF behind the pixels.
+        if image.format == "PNG" and "exif" not in image.info:
+            return image.mode, 1
+        try:
+            return image.mode, image.getexif().get(EXIF_ORIENTATION, 1)
+        except Exception:  # EXIF data that cannot be parsed give no orientation.
+            return image.mode, 1
+
+
+def _compare(
+    image_file: str,
+    mask_file: str,
+    sizes: tuple[tuple[int, ...], tuple[int, ...]],
+    orientations: tuple[int, int],
+) -> list[Finding]:
+    """Compare the sizes (height, width) and EXIF orientations of an image and its mask."""
+    is_rotated = orientations[0] != orientations[1]
+    exif = " and ".join(
+        f"{kind} EXIF orientation {orientation}" if orientation != 1 else f"{kind} has none"
+        for kind, orientation in zip(("image", "mask"), orientations, strict=True)
+    )
+    if sizes[0] == sizes[1]:
+        message = (
+            f"{image_file}: {exif} ({mask_file}); the image is rotated upright when it is read: "
+            "look whether the mask fits, then store both upright without EXIF"
+        )
+        return [Finding.warning("EXIF orientation", message, file=image_file)] if is_rotated else []
+    (height, width), (mask_height, mask_width) = sizes
+    if is_rotated:
+        fix = f"{exif}; store both upright, the mask rotated as the image is shown, without EXIF"
+    elif (height, width) == (mask_width, mask_height):
+        fix = "rows and columns are exchanged; transpose the mask"
+    else:
+        fix = "does the mask belong to it, was one of them resized or cropped? Make them one size"
+    message = f"{image_file}: image {width}x{height}, mask {mask_width}x{mask_height}"
+    return [Finding.error("size mismatch", f"{message} ({mask_file}): {fix}", file=image_file)]

@@ -1,0 +1,133 @@
+"""What is to be validated: a registered dataset, or two folders; with what names alone tell."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from vt_seg.data import (
+    CustomDataset,
+    Finding,
+    Names,
+    Pairing,
+    class_findings,
+    find_pairs,
+    left_right_pairs,
+    read_class_names,
+    read_split_list,
+)
+
+from .dataset_check import flip_findings, metadata_findings, record_findings
+from .mask_formats import MaskFormat, mat_format
+
+
+@dataclass
+class Source:
+    """Records to look at, what they should hold, and what is wrong before a file is opened.
+
+    Attributes:
+        mask_format: known from the kind of files already; None leaves it to the pixels.
+    """
+
+    name: str
+    class_names: list[str] = field(default_factory=list)
+    ignore_label: int = 255
+    records: list[dict] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    mask_format: MaskFormat | None = None
+
+
+def from_folders(
+    image_dir: str,
+    mask_dir: str,
+    classes: int | Names,
+    ignore_label: int = 255,
+    split_list: Names | None = None,
+    mask_suffix: str = "",
+) -> Source:
+    """Return a folder of images and a folder of masks as a source.
+
+    ``classes`` is their number, their names, or a text file with one name per line; the other
+    arguments are those of ``register_sem_seg``.
+    """
+    source = Source(f"{image_dir} + {mask_dir}", ignore_label=ignore_label)
+    try:
+        names = map(str, range(classes)) if isinstance(classes, int) else read_class_names(classes)
+        source.class_names = list(names)
+        stems = None if split_list is None else read_split_list(split_list)
+    except (OSError, ValueError) as wrong:
+        source.findings.append(Finding.error("unusable list", str(wrong)))
+        return source
+    source.findings += class_findings(source.class_names, ignore_label)
+    pairs = left_right_pairs(source.class_names)
+    if pairs:
+        message = (
+            "some classes are mirror images of each other and need the label-swapping flip: "
+            f"register them with flip_label_pairs {pairs}"
+        )
+        source.findings.append(Finding.warning("plain flip", message))
+    _take_pairs(source, lambda: find_pairs(image_dir, mask_dir, "", stems, mask_suffix), mask_dir)
+    return source
+
+
+def from_name(name: str) -> Source:
+    """Return a dataset of Detectron2's catalogs as a source.
+
+    Raises:
+        KeyError: if no dataset of this name is registered.
+    """
+    source = Source(name, findings=[*metadata_findings(name), *flip_findings(name)])
+    metadata = MetadataCatalog.get(name)
+    source.class_names = list(metadata.get("stuff_classes", ()))
+    if metadata.get("ignore_label") is not None:
+        source.ignore_label = metadata.ignore_label
+    if metadata.get("evaluator_type") == "classification":  # One of the findings says so.
+        return source
+    loader = DatasetCatalog[name]
+    image_dir, mask_dir = metadata.get("image_root", ""), metadata.get("sem_seg_root", "")
+    if isinstance(loader, CustomDataset):
+        _take_pairs(source, loader.pairing, mask_dir)
+        return source
+    try:
+        source.records = loader()
+        source.findings += record_findings(source.records)
+    except (OSError, ValueError, KeyError, AssertionError) as wrong:
+        if os.path.isdir(image_dir) and os.path.isdir(mask_dir):
+            _take_pairs(source, lambda: find_pairs(image_dir, mask_dir), mask_dir)
+        said = ("image without mask", "mask without image", "no image")
+        if not any(finding.kind in said for finding in source.findings):
+            # Detectron2's own loaders raise bare assertions.
+            message = f"{name} cannot be loaded: {wrong or type(wrong).__name__}"
+            source.findings.append(Finding.error("cannot be loaded", message))
+    return source
+
+
+def overlap_findings(train: Sequence[Source], test: Sequence[Source]) -> list[Finding]:
+    """Return findings on images that a model would be trained and evaluated on."""
+    trained = {os.path.realpath(r["file_name"]): s.name for s in train for r in s.records}
+    findings = []
+    for source in test:
+        files = [r["file_name"] for r in source.records]
+        both = [file for file in files if os.path.realpath(file) in trained]
+        if both:
+            message = (
+                f"{len(both)} of {len(files)} images of {source.name} are trained on in "
+                f"{trained[os.path.realpath(both[0])]}, e.g. {both[0]}; give the splits images "
+                "of their own"
+            )
+            findings.append(Finding.warning("train images in test", message, len(both), both[0]))
+    return findings
+
+
+def _take_pairs(source: Source, find: Callable[[], Pairing], mask_dir: str) -> None:
+    try:
+        source.records, findings = find()
+    except (OSError, ValueError) as wrong:
+        source.findings.append(Finding.error("cannot be paired", str(wrong)))
+        return
+    source.findings += [*findings, *record_findings(source.records)]
+    if not source.records:
+        source.mask_format = mat_format(mask_dir)
+        if not findings:
+            source.findings.append(Finding.error("no image", f"{source.name}: no images there"))
