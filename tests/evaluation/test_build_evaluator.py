@@ -7,7 +7,7 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator, COCOPanopticEvaluator, DatasetEvaluators
 
-from vt_seg.data.datasets.registration import unregister
+from vt_seg.data import unregister
 from vt_seg.engine import Trainer, load_cfg
 from vt_seg.evaluation import SegmentationEvaluator, build_evaluator
 

@@ -12,7 +12,7 @@ from detectron2.evaluation import (
 )
 
 from vt_seg.config import require_vt_seg_keys
-from vt_seg.files.paths_below import path_below
+from vt_seg.files import path_below
 
 from .classification_evaluator import ClassificationEvaluator
 from .segmentation_evaluator import SegmentationEvaluator

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from vt_seg.files.atomic_writer import atomic_file, write_atomically
+from vt_seg.files import atomic_file, write_atomically
 
 _MEANS = ("mIoU", "mIoU-context", "mIoU-local", "fwIoU", "mACC", "pACC", "mBoundaryIoU")
 # Up to this number of classes the shares are written into the cells of the confusion picture.

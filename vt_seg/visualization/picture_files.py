@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from vt_seg.files.atomic_writer import write_atomically
-from vt_seg.files.paths_below import path_below
+from vt_seg.files import path_below, write_atomically
 
 _T = TypeVar("_T")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from detectron2.data import Metadata
 from torch import nn
 
-from vt_seg.files.atomic_writer import write_atomically
+from vt_seg.files import write_atomically
 
 from ..picture_files import Drawn, draw_each, write_picture
 from .analysis import analyze_tokens
