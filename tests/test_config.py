@@ -7,10 +7,10 @@ from torch import nn
 
 import vt_seg
 from vt_seg.config import require_vt_seg_keys
-from vt_seg.config_keys import flat_keys
+from vt_seg.config_file import flat_keys
 from vt_seg.data import ClassificationMapper, SemSegMapper
 from vt_seg.engine import Trainer, build_lr_scheduler, build_optimizer
-from vt_seg.engine.data_loaders import build_mapper
+from vt_seg.engine import task_of
 from vt_seg.evaluation import build_evaluator
 
 
@@ -91,7 +91,7 @@ def test_a_model_without_the_keys_says_what_to_call(names, key):
         Trainer.build_model,
         SemSegMapper,
         ClassificationMapper,
-        lambda cfg: build_mapper(cfg, is_train=False),
+        lambda cfg: task_of(cfg).build_mapper(is_train=False),
         lambda cfg: build_evaluator(cfg, "vt_scenes_val"),
         lambda cfg: build_optimizer(cfg, nn.Linear(1, 1)),
         lambda cfg: build_lr_scheduler(cfg, None),

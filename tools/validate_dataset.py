@@ -32,7 +32,7 @@ from vt_seg.data.validation import (
     print_verdict,
     validate,
 )
-from vt_seg.engine import config_faults, load_cfg, require_segmentation
+from vt_seg.engine import config_faults, load_cfg, task_of
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -117,10 +117,12 @@ def _registered(args: argparse.Namespace) -> tuple[list[Source], list[Finding]]:
     cfg = load_cfg(args.config_file, args.opts)
     if not args.config_file:
         return [_source(name) for name in args.names], []
-    require_segmentation(cfg)
+    task = task_of(cfg)
+    task.require_segmentation()
     train = [_source(name) for name in args.names or cfg.DATASETS.TRAIN]
     test = [] if args.names else [_source(name) for name in cfg.DATASETS.TEST]
-    findings = [Finding(Level.ERROR, "config", fault) for fault in config_faults(cfg)]
+    faults = config_faults(cfg, mapper_name=task.mapper_name)
+    findings = [Finding(Level.ERROR, "config", fault) for fault in faults]
     return [*train, *test], [*findings, *overlap_findings(train, test)]
 
 

@@ -17,7 +17,7 @@ from tabulate import tabulate
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vt_seg.engine.data_loaders import is_classifier
+from vt_seg.engine import task_of
 from vt_seg.modeling.norm_layers import NORM_LAYERS
 
 PARTS = ("backbone", "neck", "head")
@@ -125,7 +125,7 @@ def count_cost(cfg: CfgNode, size: tuple[int, int]) -> ModelCost:
 
 def usual_image_size(cfg: CfgNode) -> tuple[int, int]:
     """(height, width) that a config's model gets in a test: of a square image, if that matters."""
-    if is_classifier(cfg):
+    if task_of(cfg).name == "classification":
         return (cfg.INPUT.CLASSIFICATION.CROP_SIZE,) * 2
     if cfg.INPUT.AFFINE.ENABLED:
         return tuple(cfg.INPUT.AFFINE.SIZE)

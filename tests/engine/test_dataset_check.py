@@ -12,7 +12,7 @@ from vt_seg.data import register_sem_seg
 from vt_seg.data.datasets.registration import unregister
 from vt_seg.engine import check_datasets, load_cfg, require_segmentation, setup_cfg
 from vt_seg.engine.data_loaders import build_test_loader, build_train_loader
-from vt_seg.engine.dataset_check import check_labelled
+from vt_seg.engine.tasks import task_of
 
 from ..data.image_files import gradient, write_png
 
@@ -150,11 +150,11 @@ def test_loaders_refuse_masks_of_other_names(custom, tmp_path, seed):
 @pytest.mark.parametrize("mapper", ["vt_seg", "detectron2"])
 def test_masks_that_are_ignored_in_every_pixel(custom, tmp_path, mapper):
     cfg = custom(["INPUT.SEM_SEG_MAPPER", mapper])
-    check_labelled(cfg)
+    task_of(cfg).check_labelled()
     for name in "abc":
         write_png(tmp_path / f"masks/{name}.png", np.full((32, 32), 255, np.uint8))
     with pytest.raises(ValueError) as error:
-        check_labelled(cfg)
+        task_of(cfg).check_labelled()
     assert str(error.value).startswith(
         f"my_train has nothing to learn from: in all of its 3 masks (the first is {tmp_path}/masks/"
         "a.png) every pixel is 255, MODEL.SEM_SEG_HEAD.IGNORE_VALUE."
@@ -163,7 +163,7 @@ def test_masks_that_are_ignored_in_every_pixel(custom, tmp_path, mapper):
     mask = np.full((32, 32), 255, np.uint8)
     mask[31, 31] = 1
     write_png(tmp_path / "masks/c.png", mask)
-    check_labelled(cfg)
+    task_of(cfg).check_labelled()
 
 
 def test_every_training_set_needs_a_label(custom, tmp_path):
@@ -176,7 +176,7 @@ def test_every_training_set_needs_a_label(custom, tmp_path):
         with pytest.raises(
             ValueError, match="my_ignored has nothing to learn from: .* its 1 masks"
         ):
-            check_labelled(cfg)
+            task_of(cfg).check_labelled()
     finally:
         unregister("my_ignored")
 
@@ -196,10 +196,10 @@ def test_a_training_is_refused_before_it_begins(custom, tmp_path):
 def test_only_masks_up_to_the_first_label_are_read(custom, tmp_path):
     cfg = custom()
     (tmp_path / "masks/b.png").write_bytes(b"broken")
-    check_labelled(cfg)
+    task_of(cfg).check_labelled()
     write_png(tmp_path / "masks/a.png", np.full((32, 32), 255, np.uint8))
     with pytest.raises(ValueError, match="b.png is truncated or not an image"):
-        check_labelled(cfg)
+        task_of(cfg).check_labelled()
 
 
 # Classification
@@ -283,4 +283,4 @@ def test_a_named_pipe_as_mask_is_refused_with_detectron2s_mapper(custom, tmp_pat
     (tmp_path / "masks/a.png").unlink()
     os.mkfifo(tmp_path / "masks/a.png")
     with pytest.raises(ValueError, match=r"masks/a\.png is a named pipe; only regular files"):
-        check_labelled(cfg)
+        task_of(cfg).check_labelled()

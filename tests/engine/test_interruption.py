@@ -19,7 +19,7 @@ from vt_seg.engine.interruption import (
     InterruptionHook,
     TrainingInterrupted,
     signals_for_children,
-    stopped_by_parent_alone,
+    stop_with_parent_only,
 )
 
 
@@ -144,7 +144,7 @@ def is_running(pid):
 def train_on_blocking(folder, data, deadline):
     interruption._DEADLINE = deadline
     trainer = Counting(folder, {})
-    batches = iter(DataLoader(data, num_workers=1, worker_init_fn=stopped_by_parent_alone))
+    batches = iter(DataLoader(data, num_workers=1, worker_init_fn=stop_with_parent_only))
     trainer.run_step = lambda: next(batches)
     trainer.train(0, 10**6)
 
@@ -195,7 +195,7 @@ class Slow(Dataset):
 
 
 def test_workers_outlive_signals_to_all_but_not_their_parent():
-    loader = DataLoader(Slow(), num_workers=2, worker_init_fn=stopped_by_parent_alone)
+    loader = DataLoader(Slow(), num_workers=2, worker_init_fn=stop_with_parent_only)
     batches = iter(loader)
     workers = {int(next(batches)[1]) for _ in range(4)}
     assert len(workers) == 2

@@ -11,52 +11,57 @@ from vt_seg.data.image_folder import class_names, different_classes
 from vt_seg.data.metadata_check import flip_faults, metadata_faults, unregistered
 from vt_seg.files.regular_files import require_regular_file
 
-from .data_loaders import is_classifier, is_semantic_segmentor, mapper_name
 
-
-def check_datasets(cfg: CfgNode, *, is_train: bool) -> None:
-    """Refuse a config whose datasets cannot give what its model expects.
-
-    Models that neither classify images nor segment semantically are Detectron2's business.
+def check_classification_datasets(cfg: CfgNode, *, is_train: bool) -> None:
+    """Raise ValueError if a classifier's datasets cannot give what it expects.
 
     Args:
         is_train: check ``DATASETS.TRAIN`` too, not only ``DATASETS.TEST``.
 
     Raises:
-        FileNotFoundError: the folder of a classification dataset is missing.
-        ValueError: a dataset is not registered, its metadata is not complete, or a key of the
+        FileNotFoundError: if the folder of a dataset is missing.
+        ValueError: if a dataset is not registered, or contradicts the config; says what to set.
+    """
+    faults = classification_faults(cfg, is_train=is_train)
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
+def check_segmentation_datasets(cfg: CfgNode, *, is_train: bool, mapper_name: str) -> None:
+    """Raise ValueError if datasets cannot give what a segmentation model expects.
+
+    Args:
+        is_train: check ``DATASETS.TRAIN`` too, not only ``DATASETS.TEST``.
+        mapper_name: "vt_seg" or "detectron2".
+
+    Raises:
+        ValueError: if a dataset is not registered, its metadata is not complete, or a key of the
             config contradicts it; says what to set.
     """
-    if is_classifier(cfg):
-        faults = classification_faults(cfg, is_train=is_train)
-        if faults:
-            raise ValueError("\n".join(faults))
-        return
-    if not (is_semantic_segmentor(cfg) or cfg.MODEL.META_ARCHITECTURE == "PanopticFPN"):
-        return
-    faults = config_faults(cfg, is_train=is_train)
+    faults = config_faults(cfg, is_train=is_train, mapper_name=mapper_name)
     for name in _registered(cfg, is_train):
         faults += metadata_faults(name)
     if faults:
         raise ValueError("\n".join(faults))
 
 
-def check_labelled(cfg: CfgNode) -> None:
+def check_labelled(cfg: CfgNode, *, mapper_name: str) -> None:
     """Refuse to train on a dataset whose masks are ignored in every pixel: its loss would be 0.
 
     Reads masks of each dataset of ``DATASETS.TRAIN``, as the training does, until one has a
-    labelled pixel; that is the first one nearly always. Only where the model is a semantic
-    segmentor.
+    labelled pixel; that is the first one nearly always.
+
+    Args:
+        cfg: of a semantic segmentor.
+        mapper_name: "vt_seg" or "detectron2".
 
     Raises:
         FileNotFoundError, ValueError: if a mask cannot be read, or has a label out of range.
         ValueError: if no mask of a dataset has a labelled pixel.
     """
-    if not is_semantic_segmentor(cfg):
-        return
     head = cfg.MODEL.SEM_SEG_HEAD
     read = mask_loader(head.NUM_CLASSES, head.IGNORE_VALUE)
-    if mapper_name(cfg) == "detectron2":
+    if mapper_name == "detectron2":
         read = _read_as_detectron2
     for name in cfg.DATASETS.TRAIN:
         records = DatasetCatalog.get(name)
@@ -80,21 +85,9 @@ def _read_as_detectron2(file: str) -> np.ndarray:
     return detection_utils.read_image(file, "L").squeeze(2)
 
 
-def require_segmentation(cfg: CfgNode) -> None:
-    """Refuse an image classifier, for what works on masks.
-
-    Raises:
-        ValueError: the model is one.
-    """
-    if is_classifier(cfg):
-        raise ValueError(
-            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} classifies images; this tool "
-            "is for semantic segmentation, whose datasets have masks (tools/train_net.py trains "
-            "and evaluates both)"
-        )
-
-
-def config_faults(cfg: CfgNode, *, is_train: bool = True) -> list[str]:
+def config_faults(
+    cfg: CfgNode, *, is_train: bool = True, mapper_name: str = "vt_seg"
+) -> list[str]:
     """What in ``cfg`` contradicts the metadata of its datasets, one sentence each."""
     names = _names(cfg, is_train)
     known = _registered(cfg, is_train)
@@ -118,7 +111,7 @@ def config_faults(cfg: CfgNode, *, is_train: bool = True) -> list[str]:
     if is_train and cfg.INPUT.RANDOM_FLIP != "none":  # a vertical mirror swaps sides just as well
         for name in known:
             if name in cfg.DATASETS.TRAIN:
-                faults += _plain_flip_faults(cfg, name)
+                faults += _plain_flip_faults(name, mapper_name)
     if cfg.TEST.AUG.ENABLED and cfg.TEST.AUG.FLIP:
         for name in known:
             if name in cfg.DATASETS.TEST:
@@ -192,8 +185,8 @@ def _order_faults(names: list[str]) -> list[str]:
     return []
 
 
-def _plain_flip_faults(cfg: CfgNode, name: str) -> list[str]:
-    if mapper_name(cfg) == "detectron2" and MetadataCatalog.get(name).get("flip_label_pairs"):
+def _plain_flip_faults(name: str, mapper_name: str) -> list[str]:
+    if mapper_name == "detectron2" and MetadataCatalog.get(name).get("flip_label_pairs"):
         return [
             f"{name} needs the label-swapping flip, which INPUT.SEM_SEG_MAPPER detectron2 does not "
             "have: set INPUT.SEM_SEG_MAPPER vt_seg, or INPUT.RANDOM_FLIP none"

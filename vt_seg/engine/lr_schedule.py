@@ -22,20 +22,23 @@ class PolyParamScheduler(ParamScheduler):
         self.floor = floor
 
     def __call__(self, where: float) -> float:
+        """Return the factor of the base learning rate."""
         return max((1.0 - where) ** self.power, self.floor)
 
 
 def exponential_param_scheduler(
     decay: float, period: int, warmup_iters: int, max_iter: int
 ) -> ParamScheduler:
-    """1 up to the end of the warm-up, then times ``decay`` at the end of each ``period``.
+    """Return 1 up to the end of the warm-up, then multiplied by ``decay`` after each ``period``.
 
     Args:
         decay: factor of each period.
-        period, warmup_iters, max_iter: in iterations.
+        period: of decays, in iterations.
+        warmup_iters: length of the warm-up, in iterations.
+        max_iter: length of training, in iterations.
 
     Raises:
-        ValueError: a period below 1.
+        ValueError: if the period is below 1.
     """
     if period < 1:
         raise ValueError(
@@ -51,29 +54,26 @@ def exponential_param_scheduler(
 def build_lr_scheduler(
     cfg: CfgNode, optimizer: torch.optim.Optimizer
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """The schedule ``SOLVER.LR_SCHEDULER_NAME``: Detectron2's, ``WarmupPolyLR`` or
-    ``WarmupExponentialLR``. Both of ours read Detectron2's warm-up keys.
+    """Return the schedule ``SOLVER.LR_SCHEDULER_NAME``, Detectron2's or one of the two here.
 
-    ``WarmupPolyLR`` reads ``SOLVER.POLY_LR_POWER`` and ``SOLVER.POLY_LR_CONSTANT_ENDING``; the
-    warm-up rises to where the poly curve is at its end.
+    ``WarmupPolyLR`` reads ``SOLVER.POLY_LR_*``; its warm-up rises to where the poly curve is at the
+    warm-up's end.
 
-    ``WarmupExponentialLR`` rises to ``BASE_LR``; from the warm-up's end on, every
-    ``SOLVER.EXPONENTIAL_LR_PERIOD`` iterations the rate is multiplied by
-    ``SOLVER.EXPONENTIAL_LR_DECAY``, in steps, the first of them one period after the warm-up. So
-    the ImageNet recipe of the paper (v1 Sec. 5.1: "initial learning rate of 0.01 and increase it to
-    0.16 in 5 warmup epochs, then reduce the learning rate by a factor of 0.9875 per epoch") is
-    ``BASE_LR 0.16``, ``WARMUP_FACTOR 0.0625``, ``WARMUP_ITERS`` five periods. (The sentence could
-    also mean a decay counted from the start, which would give 0.15 at the end of the warm-up.)
-    ``RESCALE_INTERVAL`` has no effect on it.
+    ``WarmupExponentialLR`` rises to ``BASE_LR`` and is then multiplied by ``EXPONENTIAL_LR_DECAY``
+    every ``EXPONENTIAL_LR_PERIOD`` iterations, first one period after the warm-up. The ImageNet
+    recipe of the paper (v1 Sec. 5.1: "initial learning rate of 0.01 and increase it to 0.16 in 5
+    warmup epochs, then reduce the learning rate by a factor of 0.9875 per epoch") is ``BASE_LR
+    0.16``, ``WARMUP_FACTOR 0.0625``, ``WARMUP_ITERS`` five periods. ``RESCALE_INTERVAL`` has no
+    effect on it.
 
     Raises:
-        ValueError: an unknown name, or no period for the exponential schedule.
+        ValueError: if the name is unknown, or the exponential schedule has no period.
     """
     require_vt_seg_keys(cfg, "SOLVER.POLY_LR_POWER", "SOLVER.EXPONENTIAL_LR_PERIOD")
     solver = cfg.SOLVER
-    rescale_interval = solver.RESCALE_INTERVAL
     if solver.LR_SCHEDULER_NAME == "WarmupPolyLR":
         scheduler = PolyParamScheduler(solver.POLY_LR_POWER, solver.POLY_LR_CONSTANT_ENDING)
+        rescale_interval = solver.RESCALE_INTERVAL
     elif solver.LR_SCHEDULER_NAME == "WarmupExponentialLR":
         scheduler = exponential_param_scheduler(
             solver.EXPONENTIAL_LR_DECAY,

@@ -14,7 +14,7 @@ import torch
 from detectron2.utils.events import EventStorage, EventWriter, JSONWriter, TensorboardXWriter
 
 from vt_seg.engine import SegmentationCheckpointer, Trainer
-from vt_seg.engine.full_disk import DispensableWriter, say_once_what_logs_miss
+from vt_seg.engine.tolerate_full_disk import TolerantWriter, report_log_errors_once
 from vt_seg.engine.run_lock import LOCK_FILE
 
 # TensorBoard writes in a thread, which ends with the error that is looked for.
@@ -35,7 +35,7 @@ def no_file_larger_than(size):
 
 
 def test_metrics_on_a_full_disk_are_one_warning(log):
-    writer = DispensableWriter(JSONWriter("/dev/full"))
+    writer = TolerantWriter(JSONWriter("/dev/full"))
     with EventStorage(0) as storage:
         for iteration in range(3):
             storage.iter = iteration
@@ -51,7 +51,7 @@ def test_metrics_on_a_full_disk_are_one_warning(log):
 
 def test_metrics_go_on_when_there_is_room_again(tmp_path):
     path = tmp_path / "metrics.json"
-    writer = DispensableWriter(JSONWriter(str(path)))
+    writer = TolerantWriter(JSONWriter(str(path)))
     with EventStorage(0) as storage:
         for iteration in range(30):
             storage.iter = iteration
@@ -67,7 +67,7 @@ def test_metrics_go_on_when_there_is_room_again(tmp_path):
 
 
 def test_tensorboard_is_given_up(tmp_path, log):
-    writer = DispensableWriter(TensorboardXWriter(str(tmp_path)))
+    writer = TolerantWriter(TensorboardXWriter(str(tmp_path)))
     with EventStorage(0) as storage:
         for iteration in range(3):
             storage.iter = iteration
@@ -85,7 +85,7 @@ def test_other_errors_of_writers_are_raised():
             raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
-        DispensableWriter(Wrong()).write()
+        TolerantWriter(Wrong()).write()
 
 
 def test_log_on_a_full_disk_is_one_line(capfd):
@@ -94,7 +94,7 @@ def test_log_on_a_full_disk_is_one_line(capfd):
         handlers = [logging.StreamHandler(full), logging.StreamHandler(full)]
         for handler in handlers:
             logger.addHandler(handler)
-        say_once_what_logs_miss()
+        report_log_errors_once()
         for number in range(3):
             logger.warning("record %d", number)
         for handler in handlers:
@@ -187,10 +187,10 @@ def test_full_stderr_does_not_stop_training():
     """The line that says what logs miss goes to stderr, which may be a file on the full disk."""
     code = """
 import logging, os, resource, signal, sys
-from vt_seg.engine.full_disk import say_once_what_logs_miss
+from vt_seg.engine.tolerate_full_disk import report_log_errors_once
 logger = logging.getLogger("vt_seg")
 logger.addHandler(logging.StreamHandler(sys.stdout))
-say_once_what_logs_miss()
+report_log_errors_once()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 for _ in range(3):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vt_seg.engine import adapt_to_machine, load_cfg, processes_per_machine
-from vt_seg.engine.devices import check_launcher
+from vt_seg.engine.adapt_to_machine import check_launcher
 
 
 def norms(cfg):
