@@ -15,7 +15,7 @@ from vt_seg.data.datasets.lip_labels import LIP_FLIP_LABEL_PAIRS
 from vt_seg.data.mapper import model_input
 from vt_seg.modeling import UnwarpingSemanticSegmentor, first_maximum
 from vt_seg.modeling.label_output import label_output
-from vt_seg.modeling.test_time_augmentation import (
+from vt_seg.inference import (
     SemanticSegmentorWithTTA,
     at_original_size,
     describe_tta,
@@ -202,7 +202,7 @@ def test_the_loader_is_told_not_to_resize():
 @pytest.mark.parametrize(
     ("flip", "pairs", "says"),
     [
-        (True, PAIRS, "short sides 24, 48; flip on (channels 1/2 change places); average of"),
+        (True, PAIRS, "short sides 24, 48; flip on (channels 1/2 are swapped); average of"),
         (True, (), "flip on (no channels swapped)"),
         (False, PAIRS, "short sides 24, 48; flip off;"),
     ],

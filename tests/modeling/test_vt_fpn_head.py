@@ -11,8 +11,7 @@ from torch.nn import functional as F
 from tests.modeling.conftest import sem_seg_batch, wake
 from tests.small_configs import PYRAMID, RES, small_cfg
 from vt_seg.modeling import SemSegFPNLossHead, VTFPNHead
-from vt_seg.modeling.average_pooling import average_pool
-from vt_seg.modeling.upsampling import upsample
+from vt_seg.modeling.resampling import average_pool, upsample
 
 SHAPES = {name: ShapeSpec(channels=8 * 2**i, stride=4 * 2**i) for i, name in enumerate(RES)}
 

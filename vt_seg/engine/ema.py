@@ -16,7 +16,7 @@ from vt_seg.checkpoint import CheckpointError, check_tensors
 from vt_seg.checkpoint.layouts import require_named_tensors
 from vt_seg.checkpoint.same_model import describe_other_model
 from vt_seg.files.atomic_writer import atomic_file
-from vt_seg.modeling.data_parallel import unwrapped
+from vt_seg.modeling import unwrapped
 
 logger = logging.getLogger(__name__)
 

@@ -18,9 +18,12 @@ from vt_seg.config import require_vt_seg_keys
 from vt_seg.data.mapper import common_flip_pairs
 from vt_seg.evaluation import build_evaluator
 from vt_seg.files.paths_below import path_below
-from vt_seg.inference import OptimizedSegmentor, optimize
-from vt_seg.modeling.data_parallel import unwrapped
-from vt_seg.modeling.test_time_augmentation import SemanticSegmentorWithTTA, at_original_size
+from vt_seg.inference import (
+    OptimizedSegmentor,
+    SemanticSegmentorWithTTA,
+    at_original_size,
+    optimize,
+)
 
 from .data_loaders import build_test_loader
 from .ema import model_with_ema_weights
@@ -69,10 +72,12 @@ class EvaluatingTrainer(DefaultTrainer):
                 return super().test(cfg, model)
         if isinstance(evaluators, DatasetEvaluator):
             evaluators = [evaluators]
-        labels = all(getattr(evaluator, "reads_labels", False) for evaluator in evaluators)
-        with random_state_kept():
-            fast = optimized(cfg, model) if cfg.DATASETS.TEST else model
-            return super().test(cfg, _label_model(fast) if labels else fast, evaluators)
+        if cfg.DATASETS.TEST and not isinstance(model, SemanticSegmentorWithTTA):
+            model = optimized(cfg, model)
+        if all(getattr(evaluator, "reads_labels", False) for evaluator in evaluators):
+            model = _label_model(model)
+        with random_state_kept():  # training goes on as it would without an evaluation
+            return super().test(cfg, model, evaluators)
 
     @classmethod
     def test_with_TTA(cls, cfg: CfgNode, model: nn.Module) -> OrderedDict:
@@ -82,7 +87,8 @@ class EvaluatingTrainer(DefaultTrainer):
             ValueError: see :func:`tta_model`.
         """
         evaluators = cls._build_evaluators(cfg, "TTA")
-        results = cls.test(at_original_size(cfg), tta_model(cfg, model), evaluators)
+        model = tta_model(cfg, optimized(cfg, model))
+        results = cls.test(at_original_size(cfg), model, evaluators)
         return OrderedDict((f"{key}_TTA", value) for key, value in results.items())
 
     @classmethod
@@ -114,14 +120,16 @@ def optimized(cfg: CfgNode, model: nn.Module) -> nn.Module:
     if not (cfg.TEST.OPTIMIZE and task_of(cfg).is_segmentation):
         return model
     try:
-        return optimize(unwrapped(model))
+        return optimize(model)
     except ValueError as reason:
         logger.info("The model is used as it is, not optimized: %s", reason)
         return model
 
 
-def _label_model(model: nn.Module) -> Callable[[list[dict]], list[dict]]:
-    """Return a function that gives label maps in place of logits, if the model is optimized."""
+def _label_model(model: nn.Module) -> nn.Module | Callable[[list[dict]], list[dict]]:
+    """Return what gives label maps in place of logits, if the model can predict them."""
+    if isinstance(model, SemanticSegmentorWithTTA):
+        model.output = "labels"
     if not isinstance(model, OptimizedSegmentor):
         return model
 

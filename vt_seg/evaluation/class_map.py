@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor
 
-from vt_seg.modeling.first_maximum import first_maximum
-
 
 def class_map(sem_seg: Tensor, num_classes: int) -> Tensor:
     """The class of each pixel, on the device of ``sem_seg``.
@@ -25,7 +23,7 @@ def class_map(sem_seg: Tensor, num_classes: int) -> Tensor:
                 f"the model scores {len(sem_seg)} classes, the dataset has {num_classes}: set "
                 f"MODEL.SEM_SEG_HEAD.NUM_CLASSES {num_classes}"
             )
-        return first_maximum(sem_seg)
+        return sem_seg.argmax(dim=0)
     if sem_seg.ndim != 2 or sem_seg.is_floating_point() or sem_seg.is_complex():
         raise ValueError(
             f"sem_seg is a {tuple(sem_seg.shape)} tensor of {sem_seg.dtype}; need scores "

@@ -1,25 +1,43 @@
 """Detectron2 components made of the layers; importing this registers them."""
 
+from .data_parallel import unwrapped
 from .image_classifier import ImageClassifier
 from .losses import SegmentationLoss
-from .padding_aware_segmentor import PaddingAwareSegmentor
+from .padding_aware_segmentor import (
+    PaddingAwareSegmentor,
+    check_output,
+    map_by_size,
+    normalized_images,
+    padding_mask,
+)
+from .resampling import Size, average_pool, ceil_div, upsample
 from .sem_seg_fpn_loss_head import SemSegFPNLossHead
 from .stochastic_depth import add_stochastic_depth
 from .timm_backbone import TimmBackbone
 from .unwarping_segmentor import UnwarpingSemanticSegmentor
 from .vt_fpn_backbone import VTFPNBackbone
-from .vt_fpn_head import VTFPNHead
+from .vt_fpn_head import ScaleHead, VTFPNHead
 from .vt_resnet import VTResNet
 
 __all__ = [
     "ImageClassifier",
     "PaddingAwareSegmentor",
+    "ScaleHead",
     "SegmentationLoss",
     "SemSegFPNLossHead",
+    "Size",
     "TimmBackbone",
     "UnwarpingSemanticSegmentor",
     "VTFPNBackbone",
     "VTFPNHead",
     "VTResNet",
     "add_stochastic_depth",
+    "average_pool",
+    "ceil_div",
+    "check_output",
+    "map_by_size",
+    "normalized_images",
+    "padding_mask",
+    "unwrapped",
+    "upsample",
 ]

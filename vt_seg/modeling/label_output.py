@@ -1,4 +1,4 @@
-"""Labels from models that can give them, for as long as they are wanted."""
+"""Old names of the label output, for callers that do not use ``vt_seg.inference`` yet."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,30 +6,22 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from .data_parallel import unwrapped
-from .first_maximum import first_maximum
-from .output_choice import OutputChoice
 
 
 @contextmanager
 def label_output(model: nn.Module) -> Iterator[None]:
-    """``model.output`` is "labels" inside, and afterwards, also after an error, what it was.
-
-    Args:
-        model: perhaps in ``DistributedDataParallel``. One that is neither `PaddingAwareSegmentor`
-            nor `SemanticSegmentorWithTTA` stays as it is.
-    """
+    """Set ``model.output``, if there is one, to "labels" for the length of a ``with``."""
     model = unwrapped(model)
-    if not isinstance(model, OutputChoice):
-        yield
-        return
-    before = model.output
-    model.output = "labels"
+    before = getattr(model, "output", None)
+    if before is not None:
+        model.output = "labels"
     try:
         yield
     finally:
-        model.output = before
+        if before is not None:
+            model.output = before
 
 
 def labels_of(sem_seg: Tensor) -> Tensor:
-    """Classes ``(H, W)`` int64, from those or from scores ``(C, H, W)``: the first highest."""
-    return (first_maximum(sem_seg) if sem_seg.ndim == 3 else sem_seg).long()
+    """Return the label map ``(H, W)`` int64 of a label map or of logits ``(C, H, W)``."""
+    return (sem_seg.argmax(dim=0) if sem_seg.ndim == 3 else sem_seg).long()

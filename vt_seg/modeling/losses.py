@@ -1,22 +1,25 @@
 """Cross-entropy for imbalanced classes: class weights, hard examples, smoothed labels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
+from detectron2.config import CfgNode
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from ..config import require_vt_seg_keys
+from .resampling import upsample
 
 
 class SegmentationLoss(nn.Module):
-    """Mean cross-entropy over the labelled pixels, as ``F.cross_entropy``; 0 where there are none.
+    """Mean cross-entropy over the labelled pixels, as ``F.cross_entropy``; 0 if there are none.
 
-    With class weights the mean is a weighted one: the sum divided by the weights of the pixels'
-    true classes, as in torch. With online hard example mining (OHEM, as HRNet's and OCNet's code
-    has it), the mean goes over the pixels whose true class got a probability below ``threshold``,
-    and at least over the ``min_kept`` hardest.
+    With class weights the mean is weighted: the sum divided by the weights of the pixels' true
+    classes, as in torch. With online hard example mining (OHEM, as in HRNet's and OCNet's code) the
+    mean goes over the pixels whose true class got a probability below ``ohem_threshold``, and at
+    least over the ``ohem_min_kept`` hardest.
     """
 
     def __init__(
@@ -30,19 +33,21 @@ class SegmentationLoss(nn.Module):
         ohem_threshold: float = 1.0,
         ohem_min_kept: int = 100_000,
     ) -> None:
-        """
+        """Check and keep the settings.
+
         Args:
             num_classes: C.
             ignore_value: label of the pixels that do not count.
             class_weights: C numbers, not negative; () for none.
             class_weight_rule: how weights are to be computed from the training set, which is not
-                done here: a name without ``class_weights`` is an error, once a loss is asked for.
+                done here. A rule without ``class_weights`` makes :meth:`forward` raise.
             label_smoothing: 0 to 1.
-            ohem_threshold: 0 to 1; 1 is no OHEM.
+            ohem_threshold: 0 to 1; 1 switches OHEM off.
             ohem_min_kept: pixels per image of the batch.
 
         Raises:
-            ValueError: a number out of range, or another number of weights than of classes.
+            ValueError: if a number is out of its range, or there are not as many weights as
+                classes.
         """
         super().__init__()
         if len(class_weights) not in (0, num_classes):
@@ -68,19 +73,22 @@ class SegmentationLoss(nn.Module):
         self.ohem_threshold = ohem_threshold
         self.ohem_min_kept = ohem_min_kept
         # Not persistent: a checkpoint fits any choice of losses.
+        self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """
+    def forward(self, logits: Tensor, targets: Tensor, stride: int = 1) -> Tensor:
+        """Compute the loss of the logits upsampled to the size of the label maps.
+
         Args:
-            logits: ``(N, C, H, W)``.
-            targets: labels ``(N, H, W)``.
+            logits: ``(N, C, h, w)`` at ``stride``.
+            targets: label maps ``(N, H, W)``.
+            stride: pixels per cell of the logits.
 
         Returns:
-            a number, always with a graph back to ``logits``.
+            A scalar, always with a graph back to ``logits``.
 
         Raises:
-            RuntimeError: class weights were to be computed and were not.
+            RuntimeError: if class weights were to be computed and were not.
         """
         if self.missing_rule:
             raise RuntimeError(
@@ -88,41 +96,16 @@ class SegmentationLoss(nn.Module):
                 "weights were not computed: train with vt_seg.engine.Trainer, or build the model "
                 "from vt_seg.engine.with_class_weights(cfg)"
             )
-        counted = targets != self.ignore_value
         if self.ohem_threshold == 1:
-            return self._cross_entropy(logits, targets, "sum") / self._weight(targets, counted)
-        losses = self._cross_entropy(logits, targets, "none")
-        kept = self._hard(logits, losses, targets, counted)
+            total = _SumOverImages.apply(logits, targets, stride, self)
+            return total / self._weight(targets, targets != self.ignore_value)
+        logits = upsample(logits, stride, targets.shape[-2:])  # OHEM compares the whole batch
+        losses = self.cross_entropy(logits, targets, "none")
+        kept = self._hard(logits, losses, targets)
         return (losses * kept).sum() / self._weight(targets, kept)
 
-    def of_enlarged(
-        self, logits: Tensor, targets: Tensor, enlarge: Callable[[Tensor], Tensor]
-    ) -> Tensor:
-        """The loss of ``enlarge(logits)``, which is never held for more than one image.
-
-        Full-size scores, their softmax and gradients are the largest tensors of a training step.
-        The gradient at the size of ``logits`` is computed along with the loss, image by image, and
-        kept instead, so that there is no second derivative. (OHEM compares the pixels of a whole
-        batch and so goes the ordinary way.)
-
-        Args:
-            logits: ``(N, C, h, w)``.
-            targets: labels ``(N, H, W)``.
-            enlarge: from ``(n, C, h, w)`` to ``(n, C, H, W)``, each image by itself.
-
-        Returns, Raises:
-            as :meth:`forward`.
-        """
-        if self.missing_rule or self.ohem_threshold < 1 or not logits.requires_grad:
-            return self(enlarge(logits), targets)
-
-        def of_image(one: Tensor, target: Tensor) -> Tensor:
-            return self._cross_entropy(enlarge(one), target, "sum")
-
-        total = _SumOverImages.apply(logits, targets, of_image)
-        return total / self._weight(targets, targets != self.ignore_value)
-
-    def _cross_entropy(self, logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
+    def cross_entropy(self, logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        """Apply ``F.cross_entropy`` with the weights, smoothing and ignored label."""
         return F.cross_entropy(
             logits,
             targets,
@@ -133,22 +116,21 @@ class SegmentationLoss(nn.Module):
         )
 
     def _weight(self, targets: Tensor, counted: Tensor) -> Tensor:
-        """What to divide a sum over the ``counted`` pixels by."""
+        """Return what a sum over the ``counted`` pixels is divided by."""
         if self.class_weights is None:
             return counted.sum().clamp(min=1)
         total = self.class_weights[targets[counted]].sum()
         return torch.where(total > 0, total, 1)
 
     @torch.no_grad()
-    def _hard(self, logits: Tensor, losses: Tensor, targets: Tensor, labelled: Tensor) -> Tensor:
-        """The pixels that count under OHEM: ``(N, H, W)`` bool."""
-        if self.class_weights is None and self.label_smoothing == 0:
-            log_probability = -losses.detach()
-        else:
-            log_probability = -F.cross_entropy(
+    def _hard(self, logits: Tensor, losses: Tensor, targets: Tensor) -> Tensor:
+        """Return the pixels that count under OHEM, ``(N, H, W)`` bool."""
+        labelled = targets != self.ignore_value
+        if self.class_weights is not None or self.label_smoothing > 0:
+            losses = F.cross_entropy(
                 logits, targets, ignore_index=self.ignore_value, reduction="none"
             )
-        probability = log_probability.exp()
+        probability = (-losses).exp()  # of the true class
         hard = labelled & (probability < self.ohem_threshold)
         of_labelled = probability[labelled]
         least = min(self.ohem_min_kept * len(targets), of_labelled.numel())
@@ -158,33 +140,38 @@ class SegmentationLoss(nn.Module):
 
 
 class _SumOverImages(torch.autograd.Function):
-    """``sum(loss(logits[i], targets[i]))`` whose gradient is computed in the forward pass."""
+    """Summed cross-entropy of upsampled logits, with one image at full size at a time.
+
+    Full-size logits, their softmax and gradients are the largest tensors of a training step. So the
+    gradient at the logits' own size is computed along with the sum, image by image, and kept.
+    """
 
     @staticmethod
     def forward(
-        ctx, logits: Tensor, targets: Tensor, loss: Callable[[Tensor, Tensor], Tensor]
+        ctx: Any, logits: Tensor, targets: Tensor, stride: int, loss: SegmentationLoss
     ) -> Tensor:
-        total, gradients = logits.new_zeros(()), torch.empty_like(logits)
-        for image, target, gradient in zip(
-            logits.split(1), targets.split(1), gradients.split(1), strict=True
-        ):
-            with torch.enable_grad():
-                image = image.detach().requires_grad_()
-                value = loss(image, target)
-            gradient.copy_(torch.autograd.grad(value, image)[0])
+        total, gradients = logits.new_zeros(()), torch.zeros_like(logits)
+        for i in range(len(logits)):
+            image, target = logits[i : i + 1].detach(), targets[i : i + 1]
+            with torch.set_grad_enabled(ctx.needs_input_grad[0]):
+                image.requires_grad_(ctx.needs_input_grad[0])
+                upsampled = upsample(image, stride, target.shape[-2:])
+                value = loss.cross_entropy(upsampled, target, "sum")
+            if ctx.needs_input_grad[0]:
+                gradients[i : i + 1] = torch.autograd.grad(value, image)[0]
             total += value.detach()
         ctx.save_for_backward(gradients)
         return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, by_total: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, by_total: Tensor) -> tuple[Tensor, None, None, None]:
         (gradients,) = ctx.saved_tensors
-        return gradients * by_total, None, None
+        return gradients * by_total, None, None, None
 
 
-def segmentation_loss(cfg) -> SegmentationLoss:
-    """The loss that ``MODEL.SEM_SEG_HEAD`` describes."""
+def segmentation_loss(cfg: CfgNode) -> SegmentationLoss:
+    """Build the loss that ``MODEL.SEM_SEG_HEAD`` describes."""
     require_vt_seg_keys(cfg, "MODEL.SEM_SEG_HEAD.LOSS")
     head = cfg.MODEL.SEM_SEG_HEAD
     return SegmentationLoss(

@@ -1,41 +1,84 @@
 """VT-FPN as a semantic segmentation head on the maps of any backbone."""
 
-import functools
-import itertools
-import operator
 from collections.abc import Callable
 
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import Conv2d, ShapeSpec
+from detectron2.layers import Conv2d, ShapeSpec, get_norm
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
+from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
+from fvcore.nn import weight_init
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import require_vt_seg_keys
 from ..layers import VTFPN
-from ..layers.inference import is_plain_conv
 from ..layers.spatial_attention import resize_mask
-from .average_pooling import average_pool
-from .losses import SegmentationLoss
-from .sem_seg_fpn_loss_head import SemSegFPNLossHead
-from .upsampling import upsample
+from .losses import SegmentationLoss, segmentation_loss
+from .resampling import Size, average_pool, ceil_div, upsample
 from .vt_fpn_neck import build_vt_fpn_neck
 
 
-@SEM_SEG_HEADS_REGISTRY.register()
-class VTFPNHead(SemSegFPNLossHead):
-    """The VT-FPN neck, then the prediction layers of Detectron2's semantic FPN (v1 Sec. 4.2).
+class ScaleHead(nn.Module):
+    """The convolutions that bring one level to the common stride.
 
-    Reads ``res2..res5`` straight from a backbone, at any size: wherever Detectron2's head doubles a
-    map, this one doubles it and crops to the size due there (``ceil(H / stride)``). So 473 x 473
-    needs no padding, a pixel has the same place in the features as in a padded image, and at sizes
-    that the strides divide, the result is Detectron2's.
-
-    A common stride coarser than some maps, as the 16 of DeepLab's configs (Detectron2's head takes
-    none), has these averaged down to it after their convolution.
+    A coarser level is upsampled (2x) after each 3x3 convolution, a finer one is averaged after its
+    only one. The convolutions are named 0, 2, 4, ... as in Detectron2's ``SemSegFPNHead``.
     """
 
-    averages_finer_maps = True
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        common_stride: int,
+        norm: str | Callable | None,
+    ) -> None:
+        """Build the convolutions from the level's ``stride`` to ``common_stride``."""
+        super().__init__()
+        self.num_upsamplings = max(stride // common_stride, 1).bit_length() - 1
+        self.pool_factor = max(common_stride // stride, 1)
+        for i in range(max(self.num_upsamplings, 1)):
+            conv = Conv2d(
+                out_channels if i else in_channels,
+                out_channels,
+                kernel_size=3,
+                padding=1,
+                bias=not norm,
+                norm=get_norm(norm, out_channels),
+                activation=F.relu,
+            )
+            weight_init.c2_msra_fill(conv)
+            self.add_module(str(2 * i), conv)
+
+    def forward(self, x: Tensor, size: Size, mask: Tensor | None = None) -> Tensor:
+        """Predict features ``(N, out_channels, *size)`` from a level ``(N, in_channels, h, w)``.
+
+        Args:
+            x: the level's map.
+            size: of the maps at the common stride. Each upsampled map is cropped to what is due.
+            mask: ``(N, 1, h', w')`` at any resolution, nonzero where a pixel is not padding.
+        """
+        for i, conv in enumerate(self.children()):
+            x = conv(x)
+            if i < self.num_upsamplings:
+                x = upsample(x, 2, ceil_div(size, 2 ** (self.num_upsamplings - 1 - i)))
+        if self.pool_factor > 1:
+            x = average_pool(x, self.pool_factor, resize_mask(mask, x.shape[-2:]))
+        return x if x.shape[-2:] == size else upsample(x, 1, size)
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class VTFPNHead(nn.Module):
+    """The VT-FPN neck, then the prediction layers of Detectron2's semantic FPN (v1 Sec. 4.2).
+
+    It reads ``res2..res5`` straight from a backbone, at any size: wherever Detectron2's head
+    upsamples a map, this one upsamples it and crops it to the size due there
+    (``ceil(H / stride)``). So 473 x 473 needs no padding, a pixel has the same place in the
+    features as in a padded image, and at sizes that the strides divide, the result is Detectron2's.
+
+    At a common stride coarser than some maps, such as the 16 of DeepLab's configs, these are
+    averaged down to it after their convolution. (Detectron2's head does not support that.)
+    """
 
     @configurable
     def __init__(
@@ -51,48 +94,51 @@ class VTFPNHead(SemSegFPNLossHead):
         norm: str | Callable | None = None,
         loss: SegmentationLoss,
     ) -> None:
-        """
+        """Build the prediction layers behind ``neck``.
+
         Args:
             input_shape: channels and stride of each input map.
             neck: built for these maps in the order of :func:`ordered_by_stride`.
             neck_channels: channels of the neck's maps.
-            num_classes, conv_dims, common_stride, loss_weight, norm: see Detectron2's
-                ``SemSegFPNHead``.
-            loss: from logits at the size of the labels; it knows the label to ignore.
+            num_classes: number of classes.
+            conv_dims: channels of the convolutions at all levels.
+            common_stride: stride to which all levels are brought.
+            loss_weight: factor of the loss.
+            norm: of the convolutions, as Detectron2's ``get_norm`` takes it.
+            loss: computes the loss and knows the label to ignore.
 
         Raises:
             ValueError: if ``common_stride`` and a map's stride do not differ by a power of two.
         """
+        super().__init__()
         levels = ordered_by_stride(input_shape)
         _check_common_stride(levels, common_stride)
-        super().__init__(
-            {
-                name: ShapeSpec(channels=neck_channels, stride=shape.stride)
-                for name, shape in levels.items()
-            },
-            num_classes=num_classes,
-            conv_dims=conv_dims,
-            common_stride=common_stride,
-            loss_weight=loss_weight,
-            norm=norm,
-            loss=loss,
-        )
-        for conv in itertools.chain.from_iterable(self.scale_heads):
-            if isinstance(conv, Conv2d):
-                conv.activation = F.relu_  # nobody else needs what comes out of the norm
-        self.pool_factors = [max(1, common_stride // shape.stride) for shape in levels.values()]
-        for head, factor in zip(self.scale_heads, self.pool_factors, strict=True):
-            if factor > 1:
-                del head[1]  # Detectron2 doubles every map of another stride
+        self.in_features = list(levels)
+        self.finest_stride = min(shape.stride for shape in levels.values())
+        self.common_stride = common_stride
+        self.ignore_value = loss.ignore_value
+        self.loss_weight = loss_weight
+        for name, shape in levels.items():
+            self.add_module(
+                name, ScaleHead(neck_channels, conv_dims, shape.stride, common_stride, norm)
+            )
+        self.predictor = Conv2d(conv_dims, num_classes, kernel_size=1)
+        weight_init.c2_msra_fill(self.predictor)
+        self.loss = loss
         self.neck = neck
-        self.finest_stride = next(iter(levels.values())).stride
+
+    @property
+    def scale_heads(self) -> list[ScaleHead]:
+        """The prediction layers of each level, in the order of ``in_features``."""
+        return [self.get_submodule(name) for name in self.in_features]
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
-        """Arguments of ``__init__`` from a config and the backbone's ``output_shape()``.
+        """Return the arguments of ``__init__`` from a config and the backbone's output shapes.
 
         Raises:
-            ValueError: if the backbone lacks one of ``MODEL.SEM_SEG_HEAD.IN_FEATURES``.
+            ValueError: if the backbone lacks one of ``MODEL.SEM_SEG_HEAD.IN_FEATURES``, or one of
+                them names tokens.
         """
         require_vt_seg_keys(cfg, "MODEL.SEM_SEG_HEAD.LOSS", "MODEL.VT_FPN")
         missing = [name for name in cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES if name not in input_shape]
@@ -102,79 +148,73 @@ class VTFPNHead(SemSegFPNLossHead):
                 f"{sorted(input_shape)}. VTFPNHead reads a plain backbone: set IN_FEATURES and "
                 "MODEL.RESNETS.OUT_FEATURES to res2..res5 (on an FPN use SemSegFPNHead)"
             )
-        arguments = super().from_config(cfg, input_shape)
+        check_are_maps(cfg, input_shape)
+        arguments = SemSegFPNHead.from_config(cfg, input_shape)
+        del arguments["ignore_value"]
         levels = ordered_by_stride(arguments["input_shape"])
-        arguments["neck"] = build_vt_fpn_neck(cfg, list(levels.values()))
-        arguments["neck_channels"] = cfg.MODEL.FPN.OUT_CHANNELS
-        return arguments
+        return {
+            **arguments,
+            "neck": build_vt_fpn_neck(cfg, list(levels.values())),
+            "neck_channels": cfg.MODEL.FPN.OUT_CHANNELS,
+            "loss": segmentation_loss(cfg),
+        }
 
     def forward(
         self,
         features: dict[str, Tensor],
         targets: Tensor | None = None,
         *,
-        image_size: tuple[int, int] | None = None,
+        image_size: Size | None = None,
         mask: Tensor | None = None,
     ) -> tuple[Tensor | None, dict[str, Tensor]]:
-        """
+        """Compute the losses in training, logits in inference.
+
         Args:
             features: maps ``(N, C_i, H_i, W_i)`` by name.
-            targets: labels ``(N, H, W)``, for training.
-            image_size: ``(H, W)`` of the images, for inference. None gives the finest map's size
-                times its stride, which covers the image (``SemanticSegmentor`` crops it).
-            mask: ``(N, 1, h, w)`` at any resolution, nonzero where a pixel is not padding; None for
-                all.
+            targets: label maps ``(N, H, W)``, for training.
+            image_size: ``(H, W)`` of the images, for inference. None covers the images in steps of
+                the common stride (``SemanticSegmentor`` crops that).
+            mask: ``(N, 1, h, w)`` at any resolution, nonzero where a pixel is not padding; None if
+                there is no padding.
 
         Returns:
-            In training ``(None, losses)``; in inference logits ``(N, num_classes, H, W)`` and {}.
+            ``(None, losses)`` in training, logits ``(N, num_classes, H, W)`` and ``{}`` in
+            inference.
         """
-        x = self.layers(features, mask)
+        logits = self.layers(features, mask)
         if self.training:
-            return None, self.losses(x, targets)
-        if image_size is None:
-            image_size = tuple(side * self.common_stride for side in x.shape[-2:])
-        # Channels-last maps are enlarged several times slower on CPUs, by a kernel that rounds
-        # otherwise than the one that `LogitMap` follows.
-        return upsample(x.contiguous(), self.common_stride, image_size), {}
+            return None, self.losses(logits, targets)
+        height, width = logits.shape[-2:]
+        size = image_size or (height * self.common_stride, width * self.common_stride)
+        # On a CPU channels-last maps are upsampled several times slower.
+        return upsample(logits.contiguous(), self.common_stride, size), {}
 
-    def layers(
-        self, features: dict[str, Tensor], mask: Tensor | None = None, *, consume: bool = False
-    ) -> Tensor:
-        """
+    def layers(self, features: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
+        """Compute logits ``(N, num_classes, H, W)`` at the common stride, sizes rounded up.
+
         Args:
-            features, mask: as :meth:`forward`.
-            consume: take the maps out of ``features``, so that inference can free them on its way.
-
-        Returns:
-            Logits ``(N, num_classes, H / common_stride, W / common_stride)``, rounded up.
+            features: see :meth:`forward`.
+            mask: see :meth:`forward`.
         """
-        take = features.pop if consume else features.__getitem__
-        maps = self.neck((take(name) for name in self.in_features), mask)
-        size = tuple(
-            -(-side * self.finest_stride // self.common_stride) for side in maps[0].shape[-2:]
+        maps = self.neck([features[name] for name in self.in_features], mask)
+        height, width = maps[0].shape[-2:]
+        size = ceil_div(
+            (height * self.finest_stride, width * self.finest_stride), self.common_stride
         )
-        # Doubling, summing and the predictor are linear: levels that are doubled to `size` are
-        # summed before, and what is doubled are scores, where they have fewer channels.
-        fine, coarse = [], []
-        levels = zip(self.scale_heads, self.pool_factors, strict=True)
-        for head, factor in reversed(list(levels)):  # and each map is freed once it is read
-            x = _until_last_doubling(head, maps.pop(), size)
-            if factor > 1:
-                x = average_pool(x, factor, resize_mask(mask, x.shape[-2:]))
-            if _doublings(head):
-                coarse.append(x)
-            else:  # of another size from a backbone that rounds down
-                fine.append(x if x.shape[-2:] == size else upsample(x, 1, size))
-        del x
-        if len({x.shape[-2:] for x in coarse}) > 1:  # of a backbone that rounds down
-            fine, coarse = fine + [upsample(x, 2, size) for x in coarse], []
-        if coarse and fine and _is_plain_predictor(self.predictor):
-            without_bias = F.conv2d(_sum(coarse), self.predictor.weight)
-            return upsample(without_bias, 2, size).add_(self.predictor(_sum(fine)))
-        if coarse:
-            x = upsample(_sum(coarse), 2, size)
-            fine = [x.add_(_sum(fine)) if fine else x]
-        return self.predictor(_sum(fine))
+        total = 0
+        for scale_head, x in zip(self.scale_heads, maps, strict=True):
+            total = total + scale_head(x, size, mask)
+        return self.predictor(total)
+
+    def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Compute the loss of ``MODEL.SEM_SEG_HEAD.LOSS``: see :class:`SegmentationLoss`.
+
+        Args:
+            predictions: logits at the common stride.
+            targets: label maps ``(N, H, W)``.
+        """
+        loss = self.loss(predictions.float(), targets, self.common_stride)
+        return {"loss_sem_seg": loss * self.loss_weight}
 
 
 def _check_common_stride(levels: dict[str, ShapeSpec], common_stride: int) -> None:
@@ -189,40 +229,20 @@ def _check_common_stride(levels: dict[str, ShapeSpec], common_stride: int) -> No
             )
 
 
-def _sum(maps: list[Tensor]) -> Tensor:
-    """Python's ``sum`` begins with ``0 + x``, a copy."""
-    return functools.reduce(operator.add, maps)
-
-
-def _is_plain_predictor(predictor: nn.Module) -> bool:
-    """Whether it may be applied to parts of its input, and is quicker so: Detectron2's 1x1
-    convolution to fewer channels, and nobody put anything else there, or listens."""
-    return (
-        is_plain_conv(predictor)
-        and predictor.kernel_size == predictor.stride == (1, 1)
-        and predictor.padding == (0, 0)
-        and predictor.groups == 1
-        and predictor.out_channels < predictor.in_channels
-    )
-
-
-def _doublings(head: nn.Sequential) -> int:
-    return sum(isinstance(module, nn.Upsample) for module in head)
-
-
-def _until_last_doubling(head: nn.Sequential, x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Run one of ``scale_heads``, cropping after each doubling; what the last, left out, is to
-    bring to ``size`` has half of it, rounded up."""
-    doublings = _doublings(head)
-    for module in head:
-        if not isinstance(module, nn.Upsample):
-            x = module(x)
-        elif doublings > 1:
-            doublings -= 1
-            x = upsample(x, 2, tuple(-(-side // 2**doublings) for side in size))
-    return x
+def check_are_maps(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> None:
+    """Raise ValueError if ``MODEL.SEM_SEG_HEAD.IN_FEATURES`` names tokens, which have no stride."""
+    names = cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES
+    tokens = [name for name in names if name in input_shape and not input_shape[name].stride]
+    if tokens:
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.IN_FEATURES names {tokens}, which are visual tokens and no "
+            "feature maps: name maps, such as res2..res5"
+        )
 
 
 def ordered_by_stride(input_shape: dict[str, ShapeSpec]) -> dict[str, ShapeSpec]:
-    """The order in which the head and its neck take the maps (equal strides keep theirs)."""
+    """Return the maps in the order in which the head and its neck take them.
+
+    Maps of equal stride keep their order.
+    """
     return dict(sorted(input_shape.items(), key=lambda item: item[1].stride))

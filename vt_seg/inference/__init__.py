@@ -1,0 +1,19 @@
+"""Faster evaluation: :func:`optimize` a segmentor, predict label maps, average augmented views."""
+
+from .label_map import LogitMap
+from .optimize import optimize
+from .segmentor import OptimizedSegmentor
+from .test_time_augmentation import (
+    SemanticSegmentorWithTTA,
+    at_original_size,
+    describe_tta,
+)
+
+__all__ = [
+    "LogitMap",
+    "OptimizedSegmentor",
+    "SemanticSegmentorWithTTA",
+    "at_original_size",
+    "describe_tta",
+    "optimize",
+]

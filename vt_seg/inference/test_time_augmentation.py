@@ -1,0 +1,180 @@
+"""Test-time augmentation for semantic segmentation: several scales, flips, one average."""
+
+import copy
+from collections.abc import Iterator
+from itertools import chain
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import transforms as T
+from detectron2.modeling import SemanticSegmentor
+from torch import Tensor, nn
+
+from vt_seg.data import build_augmentations, model_input
+from vt_seg.data.augmentations import LabelPairs, height_and_width, swapped_order
+from vt_seg.modeling import unwrapped
+
+from .label_map import LogitMap
+from .segmentor import OptimizedSegmentor
+
+
+class SemanticSegmentorWithTTA(nn.Module):
+    """A semantic segmentor that sees every image several times and averages.
+
+    The interface is that of ``SemanticSegmentor`` in inference, as Detectron2's
+    ``GeneralizedRCNNWithTTA`` has its model's. Every image is resized as in a test, but to each of
+    ``TEST.AUG.MIN_SIZES``, and with ``TEST.AUG.FLIP`` flipped, too. The logits of a flipped image
+    are flipped back, and the channels of left and right classes are swapped. The average is taken
+    of the softmax over the classes, at the image's own size.
+
+    Views of an :class:`OptimizedSegmentor` are kept at its head's stride, interpolated once, and
+    averaged in strips of rows.
+
+    Images should come at their own size, which :func:`at_original_size` has a test loader do: those
+    that were resized before are resized twice.
+
+    Attributes:
+        output: "logits", for which :meth:`forward` gives probabilities, or "labels" for label maps;
+            at first that of the model.
+    """
+
+    def __init__(self, cfg: CfgNode, model: nn.Module, flip_label_pairs: LabelPairs = ()) -> None:
+        """Prepare the augmentations.
+
+        Args:
+            cfg: ``TEST.AUG.{MIN_SIZES,MAX_SIZE,FLIP}``, with Detectron2's meaning; with
+                ``INPUT.FIXED_SIZE`` or ``INPUT.AFFINE``, MIN_SIZES are the short sides of the
+                image or canvas that replaces the fixed one.
+            model: a ``SemanticSegmentor``, perhaps in ``DistributedDataParallel``, or what
+                ``optimize`` made of it.
+            flip_label_pairs: classes that a flip exchanges (the metadata name them).
+
+        Raises:
+            TypeError: if the model is no semantic segmentor.
+            ValueError: if there are no sizes, or a pair names no class.
+        """
+        super().__init__()
+        model = unwrapped(model)
+        if not isinstance(model, SemanticSegmentor | OptimizedSegmentor):
+            raise TypeError(f"TTA is for SemanticSegmentor, not for {type(model).__name__}")
+        if not len(cfg.TEST.AUG.MIN_SIZES):
+            raise ValueError("TEST.AUG.MIN_SIZES is empty: give one size or more")
+        self.training = model.training  # Detectron2 restores the mode that it found a model in
+        self.output = getattr(model, "output", "logits")
+        self.model = copy.copy(model)  # the same layers
+        if self.output == "labels" and isinstance(model, SemanticSegmentor):
+            self.model.output = "logits"
+        self.augmentations = [
+            T.AugmentationList(build_augmentations(_at_size(cfg, size), is_train=False))
+            for size in cfg.TEST.AUG.MIN_SIZES
+        ]
+        self.flip = cfg.TEST.AUG.FLIP
+        num_classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+        self.swapped = swapped_order(flip_label_pairs, num_classes)
+        self.description = describe_tta(cfg, flip_label_pairs)
+
+    def forward(self, batched_inputs: list[dict]) -> list[dict]:
+        """Predict ``{"sem_seg": probabilities (num_classes, height, width)}`` for each record.
+
+        With :attr:`output` "labels" it gives label maps ``(height, width)``.
+
+        Args:
+            batched_inputs: records with ``image`` (C, H, W) uint8; ``height`` and ``width`` where
+                predictions are to have another size.
+        """
+        if self.output == "labels":
+            return [{"sem_seg": labels} for labels in self.predict_labels(batched_inputs)]
+        return [{"sem_seg": self._probabilities(record)} for record in batched_inputs]
+
+    @torch.no_grad()
+    def predict_labels(self, batched_inputs: list[dict]) -> list[Tensor]:
+        """Predict a label map ``(height, width)`` int64 for each record."""
+        return [self._labels(record) for record in batched_inputs]
+
+    def _labels(self, record: dict) -> Tensor:
+        views = self._views(record)
+        first = next(views)
+        if first[0].stride == 1:  # views at full size are better averaged one by one
+            return self._average(chain([first], views)).argmax(dim=0)
+        views = [first, *views]
+        strips = [
+            sum(self._view_probabilities(*view, *strip) for view in views).argmax(dim=0)
+            for strip in first[0].strips()
+        ]
+        return torch.cat(strips)
+
+    def _probabilities(self, record: dict) -> Tensor:
+        return self._average(self._views(record))
+
+    def _average(self, views: Iterator[tuple[LogitMap, bool]]) -> Tensor:
+        """Average the probabilities ``(K, H, W)`` of views, of which one is held at a time."""
+        total, count = None, 0
+        for view in views:
+            for top, bottom in view[0].strips():
+                strip = self._view_probabilities(*view, top, bottom)
+                if total is None:
+                    total = strip.new_zeros(len(strip), *view[0].size)
+                total[:, top:bottom] += strip
+            count += 1
+        return total.div_(count)
+
+    def _views(self, record: dict) -> Iterator[tuple[LogitMap, bool]]:
+        """Yield the logits of each view and whether it is flipped."""
+        image = record["image"].permute(1, 2, 0).cpu().numpy()
+        height = record.get("height", image.shape[0])
+        width = record.get("width", image.shape[1])
+        for augmentations in self.augmentations:
+            for flipped in (False, True) if self.flip else (False,):
+                view = np.ascontiguousarray(image[:, ::-1]) if flipped else image
+                inputs = [model_input(view, augmentations) | {"height": height, "width": width}]
+                if isinstance(self.model, OptimizedSegmentor):
+                    (logits,) = self.model.logit_maps(inputs)
+                else:
+                    logits = LogitMap(self.model(inputs)[0]["sem_seg"], 1, (height, width))
+                yield logits, flipped
+
+    def _view_probabilities(self, logits: LogitMap, flipped: bool, top: int, bottom: int) -> Tensor:
+        """Return rows of one view, ``(K, bottom - top, width)``, flipped back."""
+        probabilities = logits.rows(top, bottom).float().softmax(dim=0)
+        return probabilities.flip(-1)[self.swapped] if flipped else probabilities
+
+
+def at_original_size(cfg: CfgNode) -> CfgNode:
+    """Return a copy of ``cfg`` whose test loader does not resize."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.INPUT.MIN_SIZE_TEST = 0  # Detectron2's "no resize"
+    cfg.INPUT.FIXED_SIZE = ()
+    cfg.INPUT.AFFINE.ENABLED = False
+    return cfg
+
+
+def describe_tta(cfg: CfgNode, flip_label_pairs: LabelPairs = ()) -> str:
+    """Describe in a line what `SemanticSegmentorWithTTA` does under this config."""
+    sizes = ", ".join(map(str, cfg.TEST.AUG.MIN_SIZES))
+    flip = "flip off"
+    if cfg.TEST.AUG.FLIP:
+        pairs = ", ".join(f"{first}/{second}" for first, second in flip_label_pairs)
+        flip = f"flip on ({f'channels {pairs} are swapped' if pairs else 'no channels swapped'})"
+    return f"Test-time augmentation: short sides {sizes}; {flip}; average of the softmax."
+
+
+def _at_size(cfg: CfgNode, short_side: int) -> CfgNode:
+    """Return a copy of ``cfg`` with another size of its test images."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.INPUT.MIN_SIZE_TEST = short_side
+    cfg.INPUT.MAX_SIZE_TEST = cfg.TEST.AUG.MAX_SIZE
+    cfg.INPUT.FIXED_SIZE = _scaled("INPUT.FIXED_SIZE", cfg.INPUT.FIXED_SIZE, short_side)
+    cfg.INPUT.AFFINE.SIZE = _scaled("INPUT.AFFINE.SIZE", cfg.INPUT.AFFINE.SIZE, short_side)
+    return cfg
+
+
+def _scaled(key: str, size: tuple[int, ...], short_side: int) -> tuple[int, ...]:
+    """Scale (height, width) to a shorter side of ``short_side``; () stays ()."""
+    if not len(size):
+        return ()
+    height, width = height_and_width(key, size)
+    factor = short_side / min(height, width)
+    return round(height * factor), round(width * factor)
