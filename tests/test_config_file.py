@@ -148,7 +148,7 @@ def run_script(monkeypatch, script, arguments, says):
     [
         ("SOLVER: {MAX_ITERS: 3}", "no config key SOLVER.MAX_ITERS (near: SOLVER.MAX_ITER"),
         ("SOLVER: {BASE_LR: 1}", "SOLVER.BASE_LR is given a whole number and needs a decimal numb"),
-        ("SOLVER: 3", "SOLVER is given a whole number and needs a CfgNode"),
+        ("SOLVER: 3", "SOLVER is given a whole number and needs a node of keys"),
         (
             "SOLVER: {STEPS: 3}",
             "SOLVER.STEPS is given a whole number and needs a tuple such as (30",
@@ -158,7 +158,7 @@ def run_script(monkeypatch, script, arguments, says):
         ("", "it is no mapping of keys to values"),
         ("SOLVER: {", "config.yaml, line 1 is not YAML"),
         ("SOLVER:\n\tX: 1", "config.yaml, line 2 is not YAML: found character '\\t' that cannot"),
-        ("_BASE_: gone.yaml", "gone.yaml, which does not exist: mend its _BASE_"),
+        ("_BASE_: gone.yaml", "gone.yaml, which does not exist: correct its _BASE_"),
         ("_BASE_: 3", ": _BASE_ is 3: name a file, or a list of files"),
         ("_BASE_: [a.yaml, {b: c}]", ": _BASE_ is ['a.yaml', {'b': 'c'}]: name a file, or a"),
         ("MODEL: &m {x: *m}", ": a value contains itself by an alias (*) of its own anchor (&)"),

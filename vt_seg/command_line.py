@@ -22,6 +22,18 @@ def errors_as_messages() -> Iterator[None]:
         sys.exit(f"error: {error}")
 
 
+def config_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with ``--config-file`` and ``--opts`` whose help shows the description."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", required=True, metavar="FILE")
+    parser.add_argument(
+        "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
+    )
+    return parser
+
+
 def positive_int(text: str) -> int:
     """Return the whole number in an argument, for argparse's ``type``.
 

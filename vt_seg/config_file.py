@@ -23,7 +23,12 @@ _OTHER_TYPE = re.compile(
 )
 _UNKNOWN_TAG = re.compile(r"could not determine a constructor for the tag '(.+)'")
 _YAML_TAGS = "tag:yaml.org,2002:"
-_TYPE_NAMES = {"str": "a text", "float": "a decimal number", "int": "a whole number"}
+_TYPE_NAMES = {
+    "str": "a text",
+    "float": "a decimal number",
+    "int": "a whole number",
+    "vt_seg.config_file._SafeCfgNode": "a node of keys",
+}
 
 
 def merge_config_file(cfg: CfgNode, path: str) -> None:

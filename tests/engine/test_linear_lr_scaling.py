@@ -5,13 +5,8 @@ import math
 import pytest
 
 from vt_seg.engine import Trainer, load_cfg
-from vt_seg.engine.recipe import (
-    check_same_recipe,
-    describe_recipe,
-    log_recipe_changes,
-    recipe_state,
-    scale_recipe,
-)
+from vt_seg.engine.linear_lr_scaling import describe_recipe, scale_recipe
+from vt_seg.engine.resume_check import check_same_recipe, log_recipe_changes, recipe_state
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from vt_seg.engine import (
     find_weights,
     load_cfg,
 )
-from vt_seg.engine.trainer import headline, tta_model, with_tta
+from vt_seg.engine.evaluation import tta_model, wants_tta
 from vt_seg.evaluation import SegmentationEvaluator
 from vt_seg.modeling.label_output import label_output, labels_of
 
@@ -122,7 +122,7 @@ def test_test_time_augmentation_that_cannot_be_is_refused_before_training(scenes
 
 def test_models_without_test_time_augmentation(log):
     cfg = load_cfg("configs/panoptic_vtfpn_R50.yaml", ["TEST.AUG.ENABLED", "True"])
-    assert not with_tta(cfg)
+    assert not wants_tta(cfg)
     assert "TEST.AUG.ENABLED has no effect on MODEL.META_ARCHITECTURE PanopticFPN" in log.text
 
 
@@ -168,15 +168,6 @@ def test_another_solver(slim_cfg, log):
     assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0.01 * 0.9875**2)
     gradients = [p.grad for p in trainer.model.parameters() if p.grad is not None]
     assert torch.stack([g.norm() for g in gradients]).norm() <= 1 + 1e-5
-
-
-def test_the_headline_of_either_task():
-    assert headline({"sem_seg": {"mIoU": 41.304, "fwIoU": 50.0}}) == "mIoU 41.30 %"
-    classification = {"classification": {"top1": 93.2, "top5": 99.5}}
-    assert headline(classification) == "top-1 93.20 %"
-    classification["classification_EMA"] = {"top1": 93.5, "top5": 99.5}
-    assert headline(classification) == "top-1 93.20 % (EMA 93.50 %)"
-    assert headline({"vt_lip_val": {}, "vt_scenes_val": {}}) == headline({}) == ""
 
 
 @pytest.fixture

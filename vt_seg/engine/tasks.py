@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetMapper
+from detectron2.data import DatasetMapper, Metadata, MetadataCatalog
 from detectron2.modeling import META_ARCH_REGISTRY, PanopticFPN, SemanticSegmentor
 from torch import nn
 
@@ -57,6 +57,10 @@ class Task:
     def groups_by_aspect_ratio(self) -> bool:
         """Whether training batches are all landscape or all portrait."""
         return self.cfg.DATALOADER.ASPECT_RATIO_GROUPING
+
+    def metadata(self, split: str) -> Metadata:
+        """Return the metadata, with the classes, of the first dataset of ``DATASETS[split]``."""
+        return MetadataCatalog.get(self.cfg.DATASETS[split][0])
 
     def build_mapper(self, *, is_train: bool) -> Mapper:
         """Return the mapper that ``INPUT.SEM_SEG_MAPPER`` names.

@@ -34,6 +34,8 @@ class SegmentationEvaluator(SemSegEvaluator):
     over those) and ``mIoU-local`` (mean over the others).
     """
 
+    reads_labels = True
+
     def __init__(
         self,
         dataset_name: str,
