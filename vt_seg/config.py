@@ -47,7 +47,7 @@ def _add_missing(node: CN, defaults: CN) -> None:
 
 def _defaults() -> CN:
     """Return vt_seg's keys alone."""
-    nodes_of_detectron2 = {
+    nodes_of_detectron2: dict[str, dict] = {
         "MODEL": {"BACKBONE": {}, "SEM_SEG_HEAD": {}},
         "INPUT": {"CROP": {}},
         **{"DATASETS": {}, "TEST": {}, "SOLVER": {}},
@@ -144,7 +144,7 @@ def _defaults() -> CN:
 
 
 def _add_solver_keys(solver: CN) -> None:
-    """Add the keys that `vt_seg.engine.Trainer` reads and Detectron2's `DefaultTrainer` ignores."""
+    """Add the keys that `vt_seg.engine.Trainer` reads; Detectron2's `DefaultTrainer` does not."""
     # "SGD" as Detectron2 builds it, "AdamW" or "RMSProp"; weight decay and bias keys hold for all,
     # MOMENTUM for SGD and RMSProp.
     solver.VT_OPTIMIZER = "SGD"

@@ -1,4 +1,4 @@
-"""Config files and ``KEY VALUE`` overrides, read safely; errors are sentences that name the place."""
+"""Config files and ``KEY VALUE`` overrides, read safely, with errors that name the place."""
 
 import difflib
 import logging

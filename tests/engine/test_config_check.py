@@ -188,9 +188,7 @@ def test_every_shipped_config_passes(file):
 
 
 def run_args(*opts, eval_only):
-    return argparse.Namespace(
-        config_file=SCENES, opts=list(opts), num_gpus=0, eval_only=eval_only
-    )
+    return argparse.Namespace(config_file=SCENES, opts=list(opts), num_gpus=0, eval_only=eval_only)
 
 
 @pytest.mark.parametrize(

@@ -214,7 +214,8 @@ def _backbone_problems(cfg: CfgNode) -> Iterator[str]:
         )
     if name not in (*_RESNETS, _VT_RESNET):
         return
-    depths, stages = (18, 34, 50, 101, 152), _STAGES
+    depths: tuple[int, ...] = (18, 34, 50, 101, 152)
+    stages: tuple[str, ...] = _STAGES
     if name == _VT_RESNET:
         depths, stages = tuple(LAYERS_PER_DEPTH), (*_STAGES, "tokens")
     if resnets.DEPTH not in depths:

@@ -85,9 +85,7 @@ def _read_as_detectron2(file: str) -> np.ndarray:
     return detection_utils.read_image(file, "L").squeeze(2)
 
 
-def config_faults(
-    cfg: CfgNode, *, is_train: bool = True, mapper_name: str = "vt_seg"
-) -> list[str]:
+def config_faults(cfg: CfgNode, *, is_train: bool = True, mapper_name: str = "vt_seg") -> list[str]:
     """What in ``cfg`` contradicts the metadata of its datasets, one sentence each."""
     names = _names(cfg, is_train)
     known = _registered(cfg, is_train)

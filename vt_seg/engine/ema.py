@@ -19,6 +19,7 @@ from vt_seg.files.atomic_writer import atomic_file
 from vt_seg.modeling import unwrapped
 
 logger = logging.getLogger(__name__)
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 CHECKPOINT_KEY = "ema"
 FINAL_FILE = "model_final_ema.pth"
@@ -76,7 +77,7 @@ class WeightEMA(AveragedModel):
         # The counts of batches may be absent, see `describe_other_model`.
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
-    def _average(self, averages: list[Tensor], weights: list[Tensor], count: Tensor) -> None:
+    def _average(self, averages: Tensors, weights: Tensors, count: Tensor | int) -> None:
         if averages[0].is_floating_point():
             n = int(self.n_averaged)
             decay = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay

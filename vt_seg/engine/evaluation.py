@@ -5,7 +5,6 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable
 
-import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import DatasetEvaluator, verify_results
@@ -42,6 +41,7 @@ class EvaluatingTrainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """Return the model, with stochastic depth if the config asks for it."""
         require_vt_seg_keys(cfg, "MODEL.BACKBONE.STOCHASTIC_DEPTH")
         model = super().build_model(cfg)
         task_of(cfg).prepare_model(model)
@@ -74,10 +74,9 @@ class EvaluatingTrainer(DefaultTrainer):
             evaluators = [evaluators]
         if cfg.DATASETS.TEST and not isinstance(model, SemanticSegmentorWithTTA):
             model = optimized(cfg, model)
-        if all(getattr(evaluator, "reads_labels", False) for evaluator in evaluators):
-            model = _label_model(model)
+        labels = all(getattr(evaluator, "reads_labels", False) for evaluator in evaluators)
         with random_state_kept():  # training goes on as it would without an evaluation
-            return super().test(cfg, model, evaluators)
+            return super().test(cfg, _label_model(model) if labels else model, evaluators)
 
     @classmethod
     def test_with_TTA(cls, cfg: CfgNode, model: nn.Module) -> OrderedDict:
@@ -104,7 +103,7 @@ class EvaluatingTrainer(DefaultTrainer):
 
     @classmethod
     def _build_evaluators(cls, cfg: CfgNode, suffix: str) -> list[DatasetEvaluator]:
-        """Return one for each of ``DATASETS.TEST``, writing into ``OUTPUT_DIR/inference_<suffix>``."""
+        """Return one for each of ``DATASETS.TEST``, writing to ``inference_<suffix>``."""
         folder = os.path.join(cfg.OUTPUT_DIR, f"inference_{suffix}")
         names = cfg.DATASETS.TEST
         folders = [path_below(folder, n, "DATASETS.TEST") if names[1:] else folder for n in names]

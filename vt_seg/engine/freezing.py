@@ -61,8 +61,8 @@ def _parts(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """Return the parameters to train by part; each that is not frozen is in one part at most."""
     attention = [p for module in _attention_modules(model) for p in module.parameters()]
     norms = [p for m in model.modules() if isinstance(m, NORM_LAYERS) for p in m.parameters()]
-    trunk = [m for m in model.modules() if isinstance(m, VTFPN)]
-    trunk += [model.backbone] if hasattr(model, "backbone") else []
+    trunk: list[nn.Module] = [m for m in model.modules() if isinstance(m, VTFPN)]
+    trunk += [module for name, module in model.named_children() if name == "backbone"]
     in_trunk = {id(p) for module in trunk for p in module.parameters()}
     head = [p for p in model.parameters() if id(p) not in in_trunk]
 
@@ -88,8 +88,8 @@ def _attention_modules(model: nn.Module) -> list[nn.Module]:
         if isinstance(module, Projector | TokenAttention | GraphConv):
             found.append(module)
         elif isinstance(module, Tokenizer):
-            found += [getattr(module, name, None) for name in _TOKENIZER_ATTENTION]
-    return [module for module in found if module is not None]
+            found += [m for name, m in module.named_children() if name in _TOKENIZER_ATTENTION]
+    return found
 
 
 def _count(parameters: list[nn.Parameter]) -> str:

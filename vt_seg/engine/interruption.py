@@ -188,7 +188,8 @@ def signals_for_children(num_processes: int) -> Iterator[None]:
 
     def pass_on(signum: int, frame: FrameType | None) -> None:
         for child in multiprocessing.active_children():
-            os.kill(child.pid, signum)
+            if child.pid is not None:
+                os.kill(child.pid, signum)
 
     handlers = {signum: signal.signal(signum, pass_on) for signum in SIGNALS}
     try:

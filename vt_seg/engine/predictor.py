@@ -31,11 +31,7 @@ class SemSegPredictor(DefaultPredictor):
     """
 
     def __init__(self, cfg: CfgNode) -> None:
-        """Build the model, optimized where ``TEST.OPTIMIZE`` is True, and load its weights.
-
-        Raises:
-            CheckpointError: see :func:`trained_model`.
-        """
+        """Build the model, optimized where ``TEST.OPTIMIZE`` is True, and load its weights."""
         # Not `super().__init__`: its checkpointer runs the code of pickles and takes any weights.
         self.cfg = cfg.clone()
         self.model = optimized(self.cfg, trained_model(self.cfg))
@@ -92,25 +88,13 @@ def trained_model(cfg: CfgNode) -> nn.Module:
 
 
 def use_trained_weights(cfg: CfgNode, overrides: Sequence[str] = ()) -> None:
-    """Set ``MODEL.WEIGHTS`` to what training left in ``OUTPUT_DIR``, unless the user named a file.
-
-    Args:
-        cfg: its ``MODEL.WEIGHTS`` are those that training starts from.
-        overrides: ``KEY VALUE ...`` of the command line, merged into it already.
-
-    Raises:
-        FileNotFoundError: if there are no checkpoints.
-        CheckpointError: if there are checkpoints but none is whole.
-    """
+    """Set ``MODEL.WEIGHTS`` to those of :func:`find_weights`, unless ``overrides`` name a file."""
     if "MODEL.WEIGHTS" not in overrides[::2]:
         cfg.MODEL.WEIGHTS = find_weights(cfg.OUTPUT_DIR)
 
 
 def find_weights(output_dir: str) -> str:
-    """Return the newest whole checkpoint of a training run, as ``--eval-only --resume`` takes it.
-
-    Args:
-        output_dir: the run's ``OUTPUT_DIR``.
+    """Return the newest whole checkpoint of a run, as ``--eval-only --resume`` takes it.
 
     Raises:
         FileNotFoundError: if there are no checkpoints.

@@ -14,10 +14,14 @@ def random_state() -> dict[str, Any]:
 
     They are tensors, numbers and tuples, so that ``torch.load(weights_only=True)`` reads them.
     """
-    name, keys, position, has_gauss, gauss = np.random.get_state()
+    numpy = np.random.get_state(legacy=False)
+    keys = torch.from_numpy(numpy["state"]["key"].astype(np.int64))
     state = {
         "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        "numpy": (
+            *(numpy["bit_generator"], keys, numpy["state"]["pos"]),
+            *(numpy["has_gauss"], numpy["gauss"]),
+        ),
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_initialized():

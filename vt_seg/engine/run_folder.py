@@ -137,9 +137,7 @@ def _newest_first(
         yield name, read.get(name)
 
 
-def _whole(
-    path: str, model_state: Mapping[str, Tensor] | None
-) -> dict[str, Any] | CheckpointError:
+def _whole(path: str, model_state: Mapping[str, Tensor] | None) -> dict[str, Any] | CheckpointError:
     """Return a checkpoint's content, or why it is not a whole one of training."""
     try:
         content = read_checkpoint(path)

@@ -8,7 +8,7 @@ from detectron2.utils import comm
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 LOCK_FILE = ".training.lock"
 _held: dict[str, int] = {}  # open file descriptors by the folder's real path

@@ -45,7 +45,7 @@ class Task:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes that the model tells apart."""
+        """Number of classes that the model distinguishes."""
         return self.cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
 
     @property
@@ -82,11 +82,12 @@ class Task:
 
     def prepare_model(self, model: nn.Module) -> None:
         """Add stochastic depth to the backbone, in place, if the config asks for it."""
-        if self.cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH > 0:
-            add_stochastic_depth(model.backbone, self.cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH)
+        probability = self.cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH
+        if probability > 0:
+            add_stochastic_depth(model.get_submodule("backbone"), probability)
 
     def check_datasets(self, *, is_train: bool) -> None:
-        """Raise an error, with what to set, if the datasets cannot give what the model expects.
+        """Raise ValueError, with what to set, if the datasets do not give what the model expects.
 
         Args:
             is_train: check ``DATASETS.TRAIN`` too, not only ``DATASETS.TEST``.
@@ -104,11 +105,7 @@ class Task:
         """Raise ValueError if the model's datasets have no masks."""
 
     def headline(self, results: dict[str, Any]) -> str:
-        """Return the main score, "mIoU 41.30 %", with the EMA weights' if there is one.
-
-        Args:
-            results: of an evaluation on one dataset; other results give "".
-        """
+        """Return the main score of an evaluation on one dataset, as "mIoU 41.30 %", or ""."""
         key, name = self.score
         if key not in results.get(self.name, {}):
             return ""
@@ -121,40 +118,42 @@ class PanopticTask(Task):
     """Panoptic segmentation with Detectron2's ``PanopticFPN``, whose stuff classes are checked."""
 
     def check_datasets(self, *, is_train: bool) -> None:
+        """Check the metadata, and the config against them."""
         dataset_check.check_segmentation_datasets(
             self.cfg, is_train=is_train, mapper_name=self.mapper_name
         )
 
 
 class SegmentationTask(PanopticTask):
-    """Semantic segmentation alone: `SemanticSegmentor` and what is derived from it."""
+    """Semantic segmentation alone: `SemanticSegmentor` and its subclasses."""
 
     auto_mapper = "vt_seg"
     is_segmentation = True
 
     def check_labelled(self) -> None:
+        """Check the masks of each dataset until one has a labelled pixel."""
         dataset_check.check_labelled(self.cfg, mapper_name=self.mapper_name)
 
 
 class ClassificationTask(Task):
-    """Image classification: `ImageClassifier` and what is derived from it."""
+    """Image classification: `ImageClassifier` and its subclasses."""
 
     name = "classification"
     score = ("top1", "top-1")
+    groups_by_aspect_ratio = False  # images are of one size when they are batched
 
     @property
     def num_classes(self) -> int:
+        """``MODEL.CLASSIFIER.NUM_CLASSES``."""
         return self.cfg.MODEL.CLASSIFIER.NUM_CLASSES
 
     @property
     def test_batch_size(self) -> int:
+        """``TEST.CLASSIFICATION.BATCH_SIZE``."""
         return self.cfg.TEST.CLASSIFICATION.BATCH_SIZE
 
-    @property
-    def groups_by_aspect_ratio(self) -> bool:
-        return False  # images are of one size when they are batched
-
     def build_mapper(self, *, is_train: bool) -> Mapper:
+        """Return the classification mapper."""
         mapper = "the classification mapper (its keys are INPUT.CLASSIFICATION)"
         _refuse_unread_keys(self.cfg, mapper, crop=True)
         return ClassificationMapper(self.cfg, is_train=is_train)
@@ -163,9 +162,11 @@ class ClassificationTask(Task):
         """Do nothing: `ImageClassifier` adds stochastic depth itself."""
 
     def check_datasets(self, *, is_train: bool) -> None:
+        """Check the folders of classes, and the config against them."""
         dataset_check.check_classification_datasets(self.cfg, is_train=is_train)
 
     def require_segmentation(self) -> None:
+        """Raise ValueError, which names the architecture."""
         raise ValueError(
             f"MODEL.META_ARCHITECTURE {self.cfg.MODEL.META_ARCHITECTURE} classifies images; this "
             "tool is for semantic segmentation, whose datasets have masks (tools/train_net.py "
@@ -206,7 +207,7 @@ def require_segmentation(cfg: CfgNode) -> None:
 
 
 class RegularFileMapper(DatasetMapper):
-    """Detectron2's mapper, which would wait for ever on a named pipe, for regular files alone."""
+    """Detectron2's mapper, for regular files alone: it would wait for ever on a named pipe."""
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
         """Return the mapped record.

@@ -55,7 +55,8 @@ def report_log_errors_once() -> None:
     for name in _LOGGERS:
         for handler in logging.getLogger(name).handlers:
             if isinstance(handler, logging.StreamHandler):
-                handler.handleError = _ReportedOnce(handler, reported)
+                # Replaces the method of this handler alone.
+                handler.handleError = _ReportedOnce(handler, reported)  # type: ignore[method-assign]
 
 
 class _ReportedOnce:

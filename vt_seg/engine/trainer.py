@@ -37,7 +37,9 @@ logger = logging.getLogger(__name__)
 
 
 class Trainer(EvaluatingTrainer):
-    """Trains, evaluates every ``TEST.EVAL_PERIOD`` iterations and at the end, and can be resumed."""
+    """Trains, evaluates every ``TEST.EVAL_PERIOD`` iterations and at the end; can be resumed."""
+
+    _hooks: list[HookBase]
 
     build_train_loader = staticmethod(build_train_loader)
     build_lr_scheduler = staticmethod(build_lr_scheduler)
@@ -58,11 +60,13 @@ class Trainer(EvaluatingTrainer):
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
+        """Freeze what ``SOLVER.TRAINABLE`` leaves out and return the optimizer of the rest."""
         # DefaultTrainer asks for it before it wraps the model for parallel training.
         freeze_all_but(cfg.SOLVER.TRAINABLE, model)
         return build_optimizer(cfg, model)
 
     def build_hooks(self) -> list[HookBase | None]:
+        """Return Detectron2's hooks with ours for checkpoints, signals, EMA weights and TTA."""
         cfg = self.cfg
         # DefaultTrainer makes its checkpointer by name, right before it asks for the hooks.
         self.checkpointer = SegmentationCheckpointer(
@@ -99,6 +103,7 @@ class Trainer(EvaluatingTrainer):
         return [*first, *before, hooks[i], *evaluations, *after, *last]
 
     def build_writers(self) -> list[EventWriter]:
+        """Return Detectron2's writers, which a full disk does not stop."""
         return [TolerantWriter(writer) for writer in super().build_writers()]
 
     def resume_or_load(self, resume: bool = True) -> None:

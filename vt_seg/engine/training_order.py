@@ -73,12 +73,14 @@ class AspectRatioBatches:
         """
         self.loader = loader
         self.batch_size = batch_size
+        assert isinstance(loader.sampler, SeededOrder)
+        self._order = loader.sampler
         self._waiting: list[Key] | None = None  # until it is iterated
         self._next = 0
 
     def __iter__(self) -> Iterator[list[dict]]:
         """Yield batches."""
-        order = self.loader.sampler
+        order = self._order
         self._waiting, self._next = [], order.start
         buckets: dict[bool, list[tuple[Key, dict]]] = {True: [], False: []}
         # A loader keeps the order of its sampler, with any number of workers.
@@ -95,8 +97,7 @@ class AspectRatioBatches:
     def order_state(self) -> dict[str, Any]:
         """Return "waiting", the keys that wait for their batch, and "next", the next position."""
         if self._waiting is None:
-            order = self.loader.sampler
-            return {"waiting": order.waiting, "next": order.start}
+            return {"waiting": self._order.waiting, "next": self._order.start}
         return {"waiting": self._waiting, "next": self._next}
 
 
