@@ -144,7 +144,7 @@ def _defaults() -> CN:
 
 
 def _add_solver_keys(solver: CN) -> None:
-    """Add the keys that `vt_seg.engine.Trainer` reads; Detectron2's `DefaultTrainer` does not."""
+    """Add the keys that `vt_seg.engine.Trainer` reads and `DefaultTrainer` does not."""
     # "SGD" as Detectron2 builds it, "AdamW" or "RMSProp"; weight decay and bias keys hold for all,
     # MOMENTUM for SGD and RMSProp.
     solver.VT_OPTIMIZER = "SGD"

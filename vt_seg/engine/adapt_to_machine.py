@@ -9,20 +9,23 @@ from detectron2.utils import comm
 
 # Detectron2's names of the normalisations that exchange statistics between processes.
 _SYNCHRONISED_NORMS = ("SyncBN", "nnSyncBN", "naiveSyncBN")
+# Variables of launchers: the number of all processes, and this process's number on its machine.
+_LAUNCHED = {
+    "torchrun": ("WORLD_SIZE", "LOCAL_RANK"),
+    "srun": ("SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
+    "mpirun": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+}
 
 
 def processes_per_machine(
     num_gpus: int, num_machines: int = 1, machine_rank: int = 0
 ) -> tuple[int, str]:
-    """Return how many processes to launch for ``--num-gpus``.
+    """Return how many processes to launch, and a sentence to print ("" if nothing changed).
 
     Args:
-        num_gpus: what the user asked for; 0 means "on the CPU".
+        num_gpus: ``--num-gpus``; 0 means "on the CPU".
         num_machines: ``--num-machines``.
         machine_rank: ``--machine-rank``.
-
-    Returns:
-        the number of processes (at least 1), and a sentence to print ("" if nothing changed).
 
     Raises:
         ValueError: if more GPUs are asked for than the machine has, a number is out of range,
@@ -46,8 +49,7 @@ def processes_per_machine(
             "train on one machine"
         )
     if available == 0:
-        note = "No GPU here: one process on the CPU instead." if num_gpus > 1 else ""
-        return 1, note
+        return 1, "No GPU here: one process on the CPU instead." if num_gpus > 1 else ""
     if num_gpus > available:
         raise ValueError(
             f"--num-gpus {num_gpus}, but this machine has {available}: pass --num-gpus {available}"
@@ -55,23 +57,11 @@ def processes_per_machine(
     return max(num_gpus, 1), ""
 
 
-# Variables of launchers: the number of all processes, and this process's number on its machine.
-_LAUNCHED = {
-    "torchrun": ("WORLD_SIZE", "LOCAL_RANK"),
-    "srun": ("SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
-    "mpirun": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
-}
-
-
 def check_launcher(num_machines: int, environment: Mapping[str, str] = os.environ) -> None:
     """Raise ValueError if another launcher than Detectron2's started more processes than machines.
 
     Each of them would train on its own, into the same folder. Processes that formed a group of
     their own are fine.
-
-    Args:
-        num_machines: ``--num-machines``.
-        environment: variables of this process.
     """
     for launcher, (count, local_rank) in _LAUNCHED.items():
         processes = _number(environment.get(count), 1)

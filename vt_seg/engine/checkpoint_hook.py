@@ -60,10 +60,10 @@ class CheckpointHook(PeriodicCheckpointer):
             self._save_or_raise(f"{self.file_prefix}_final")
 
     def save_now(self) -> None:
-        """Save the state after the last finished iteration, unless that was done; in all processes.
+        """Save the state after the last finished iteration, unless that was done.
 
         Raises:
-            OSError: if the file cannot be written, in all processes.
+            OSError: if the file cannot be written; raised in all processes.
         """
         if self._saved != self.trainer.iter:
             self._save_or_raise(f"{self.file_prefix}_{self.trainer.iter:07d}")
@@ -108,12 +108,7 @@ class CheckpointHook(PeriodicCheckpointer):
         self._loaded = state_dict
 
     def resume(self, start_iter: int, images_per_batch: int) -> None:
-        """Continue the training order of the loaded checkpoint; warn if the run will end otherwise.
-
-        Args:
-            start_iter: the first iteration to come.
-            images_per_batch: over all processes.
-        """
+        """Continue the loaded order of images; warn if the run will end otherwise than unstopped."""
         order, own = seeded_order(self.trainer.data_loader), self._loaded_of_this_process()
         missing = []
         if own is None:

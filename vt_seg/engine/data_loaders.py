@@ -27,9 +27,8 @@ from .training_order import AspectRatioBatches, SeededOrder, SeededSamples
 def build_train_loader(cfg: CfgNode) -> Any:
     """Return the training loader: an endless iterable of batches (lists of mapped records).
 
-    The order of the images and the random numbers of their augmentations depend only on ``SEED``
-    (on a random seed if it is negative), not on the number of workers or on other code that draws
-    random numbers. Samplers other than the default are Detectron2's, unchanged.
+    The order of the images and their augmentations depend only on ``SEED`` (on a random seed if it
+    is negative), not on the number of workers. Samplers other than the default are Detectron2's.
 
     Raises:
         ValueError: if images are paired with masks of other names (see ``check_records``).

@@ -16,6 +16,7 @@ def check_classification_datasets(cfg: CfgNode, *, is_train: bool) -> None:
     """Raise ValueError if a classifier's datasets cannot give what it expects.
 
     Args:
+        cfg: of a classifier.
         is_train: check ``DATASETS.TRAIN`` too, not only ``DATASETS.TEST``.
 
     Raises:
@@ -31,6 +32,7 @@ def check_segmentation_datasets(cfg: CfgNode, *, is_train: bool, mapper_name: st
     """Raise ValueError if datasets cannot give what a segmentation model expects.
 
     Args:
+        cfg: of a segmentation model.
         is_train: check ``DATASETS.TRAIN`` too, not only ``DATASETS.TEST``.
         mapper_name: "vt_seg" or "detectron2".
 

@@ -34,15 +34,10 @@ class WeightEMA(AveragedModel):
     """
 
     def __init__(self, model: nn.Module, decay: float, warmup: bool = True) -> None:
-        """Copy a model.
-
-        Args:
-            model: the model in training, perhaps in ``DistributedDataParallel``.
-            decay: in [0, 1).
-            warmup: whether d rises to ``decay`` from 0.1.
+        """Copy a model, perhaps in ``DistributedDataParallel``.
 
         Raises:
-            ValueError: if the decay is out of range.
+            ValueError: if the decay is not in [0, 1).
         """
         if not 0 <= decay < 1:
             raise ValueError(f"SOLVER.EMA.DECAY is {decay}: it must be at least 0 and below 1")
@@ -131,12 +126,7 @@ class EMAFileHook(HookBase):
 def model_with_ema_weights(
     cfg: CfgNode, model: nn.Module, checkpoint: dict[str, Any]
 ) -> nn.Module | None:
-    """Return a copy of ``model`` with the averaged weights of a checkpoint.
-
-    Args:
-        cfg: ``SOLVER.EMA`` is read.
-        model: built like the one that the checkpoint is of.
-        checkpoint: what a checkpointer's ``load`` returns.
+    """Return a copy of ``model`` with the averaged weights of a loaded checkpoint.
 
     Returns:
         None if ``SOLVER.EMA.ENABLED`` is False or the checkpoint has no average; the log says so if

@@ -80,11 +80,7 @@ class EvaluatingTrainer(DefaultTrainer):
 
     @classmethod
     def test_with_TTA(cls, cfg: CfgNode, model: nn.Module) -> OrderedDict:
-        """Evaluate with ``TEST.AUG``; the results are those of ``test`` with ``_TTA`` in each key.
-
-        Raises:
-            ValueError: see :func:`tta_model`.
-        """
+        """Evaluate with ``TEST.AUG``; results have ``_TTA`` after each key of ``test``."""
         evaluators = cls._build_evaluators(cfg, "TTA")
         model = tta_model(cfg, optimized(cfg, model))
         results = cls.test(at_original_size(cfg), model, evaluators)
@@ -92,10 +88,7 @@ class EvaluatingTrainer(DefaultTrainer):
 
     @classmethod
     def test_with_EMA(cls, cfg: CfgNode, ema_model: nn.Module) -> OrderedDict:
-        """Evaluate averaged weights, without TTA; the results have ``_EMA`` in each key.
-
-        To evaluate them with ``TEST.AUG``, evaluate ``model_final_ema.pth``.
-        """
+        """Evaluate averaged weights, without TTA; results have ``_EMA`` after each key."""
         if cfg.DATASETS.TEST:
             logger.info("Evaluation of the EMA weights:")
         results = cls.test(cfg, ema_model, cls._build_evaluators(cfg, "EMA"))
@@ -111,9 +104,9 @@ class EvaluatingTrainer(DefaultTrainer):
 
 
 def optimized(cfg: CfgNode, model: nn.Module) -> nn.Module:
-    """Return the optimized model where ``TEST.OPTIMIZE`` is True and the task is segmentation.
+    """Return the optimized model if ``TEST.OPTIMIZE`` is True and ``optimize`` takes the model.
 
-    Otherwise, and where ``optimize`` refuses the model, which the log says, return it as it is.
+    Otherwise return it as it is; the log says if and why ``optimize`` refuses it.
     """
     require_vt_seg_keys(cfg, "TEST.OPTIMIZE")
     if not (cfg.TEST.OPTIMIZE and task_of(cfg).is_segmentation):

@@ -26,13 +26,8 @@ def freeze_all_but(trainable: str, model: nn.Module) -> None:
     * head: what is neither backbone nor VT-FPN neck;
     * norms: scale and shift of every norm layer, in the backbone too.
 
-    What was frozen before (``MODEL.BACKBONE.FREEZE_AT``) stays so. Running statistics of batch
-    norms are no parameters: they follow the new data. Call it before the optimizer is built and the
-    model is wrapped for parallel training, so that neither knows of the frozen parameters.
-
-    Args:
-        trainable: "all" or "attention".
-        model: any of Detectron2's, with a ``backbone``.
+    What was frozen before (``MODEL.BACKBONE.FREEZE_AT``) stays so; running statistics of batch
+    norms follow the new data. Call it before the optimizer is built and DDP wraps the model.
 
     Raises:
         ValueError: if ``trainable`` is neither, or the model has no attention weights to train.

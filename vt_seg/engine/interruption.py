@@ -155,9 +155,7 @@ def stop_with_parent_only(worker_id: int) -> None:
 
     Ctrl-C, ``timeout`` and job schedulers signal the workers, too, which the iteration needs. Their
     parent can terminate them, and they end when it is gone; on Linux at once, whatever they do.
-
-    Args:
-        worker_id: not used; PyTorch's ``worker_init_fn`` has it.
+    This is PyTorch's ``worker_init_fn``.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
@@ -178,9 +176,7 @@ def stop_with_parent_only(worker_id: int) -> None:
 def signals_for_children(num_processes: int) -> Iterator[None]:
     """Pass SIGTERM and SIGINT on to the processes of a training, and end with their code.
 
-    Args:
-        num_processes: that Detectron2's ``launch`` starts; with 1, training runs in this process,
-            and nothing is done.
+    With one process, Detectron2's ``launch`` trains in this one, and nothing is done.
     """
     if num_processes == 1:
         yield

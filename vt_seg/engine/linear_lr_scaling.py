@@ -9,18 +9,15 @@ from .optimizer import optimizer_name
 
 
 def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
-    """Scale batch, learning rate and schedule from ``SOLVER.REFERENCE_WORLD_SIZE`` processes.
+    """Return ``cfg``, or a copy whose batch, learning rate and schedule are scaled.
 
-    Detectron2's ``auto_scale_workers`` does so for its keys. Of vt_seg's keys,
-    ``EXPONENTIAL_LR_PERIOD`` remains an epoch, and ``EMA.DECAY`` becomes
-    ``DECAY ** (world_size / reference)``, so that the average forgets as much per image.
+    Detectron2's ``auto_scale_workers`` scales its keys. Of vt_seg's, ``EXPONENTIAL_LR_PERIOD``
+    remains an epoch, and ``EMA.DECAY`` becomes ``DECAY ** (world_size / reference)``, so that the
+    average forgets as much per image.
 
     Args:
         cfg: a config written for ``SOLVER.REFERENCE_WORLD_SIZE`` processes (0: never scaled).
         world_size: number of processes in use.
-
-    Returns:
-        ``cfg`` itself if nothing is to be scaled, else a scaled copy.
 
     Raises:
         ValueError: if the batch cannot be divided among the processes.

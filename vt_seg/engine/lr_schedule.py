@@ -31,14 +31,8 @@ def exponential_param_scheduler(
 ) -> ParamScheduler:
     """Return 1 up to the end of the warm-up, then multiplied by ``decay`` after each ``period``.
 
-    Args:
-        decay: factor of each period.
-        period: of decays, in iterations.
-        warmup_iters: length of the warm-up, in iterations.
-        max_iter: length of training, in iterations.
-
     Raises:
-        ValueError: if the period is below 1.
+        ValueError: if the period, in iterations, is below 1.
     """
     if period < 1:
         raise ValueError(

@@ -32,9 +32,7 @@ def recipe_state(cfg: CfgNode) -> dict[str, Any]:
 
 
 def log_recipe_changes(saved: dict[str, Any], cfg: CfgNode) -> None:
-    """Log what a resumed run changes of the checkpoint's recipe, with both values.
-
-    Each change is a warning, except that of ``SOLVER.MAX_ITER``, since runs are often prolonged.
+    """Log what a resumed run changes of the recipe, with a warning unless it is ``MAX_ITER``.
 
     Args:
         saved: of :func:`recipe_state`; keys that older checkpoints lack are skipped.

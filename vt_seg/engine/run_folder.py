@@ -22,11 +22,7 @@ _DEEPEST = 16
 
 
 def refuse_earlier_run(folder: str) -> None:
-    """Raise FileExistsError if a folder has checkpoints, which a new run would overwrite.
-
-    Args:
-        folder: ``OUTPUT_DIR`` of a run that starts at iteration 0; need not exist.
-    """
+    """Raise FileExistsError if a folder has checkpoints, which a new run would overwrite."""
     names = [name for name in _names(folder) if name.startswith("model_")]
     if names:
         raise FileExistsError(
@@ -37,14 +33,10 @@ def refuse_earlier_run(folder: str) -> None:
 
 
 def keep_earlier_config(folder: str, config: str) -> str:
-    """Rename a ``config.yaml`` that is about to be replaced by another one to ``config.N.yaml``.
-
-    Args:
-        folder: ``OUTPUT_DIR``; need not exist.
-        config: what the file will hold.
+    """Rename a ``config.yaml`` that ``config`` is about to replace to ``config.N.yaml``.
 
     Returns:
-        the path of the renamed file; "" if none was renamed.
+        the path of the renamed file; "" if there is none or it holds the same.
     """
     path = os.path.join(folder, "config.yaml")
     if not os.path.isfile(path):
@@ -68,7 +60,7 @@ def checkpoint_to_resume(folder: str, model_state: Mapping[str, Tensor] | None =
     names. The log says what is wrong with each newer checkpoint. The main process decides for all.
 
     Args:
-        folder: ``OUTPUT_DIR``; need not exist.
+        folder: ``OUTPUT_DIR``, which may be missing.
         model_state: ``state_dict`` of the model that goes on; None if any model will do.
 
     Raises:

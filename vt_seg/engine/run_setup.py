@@ -25,16 +25,13 @@ logger = logging.getLogger(__name__)
 
 
 def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
-    """Merge Detectron2's defaults, vt_seg's, the file and the overrides, in this order.
+    """Return Detectron2's defaults, vt_seg's, the file and the overrides, merged in this order.
 
-    Registers the datasets of ``DATASETS.CUSTOM``.
+    Registers ``DATASETS.CUSTOM``. The config is not frozen and not yet adapted to the machine.
 
     Args:
         config_file: a YAML file; "" for the defaults alone.
         overrides: ``["KEY", "VALUE", ...]``.
-
-    Returns:
-        the config, not frozen and not yet adapted to the machine.
 
     Raises:
         FileNotFoundError: if there is no such file, or a folder of ``DATASETS.CUSTOM`` is missing.
@@ -56,14 +53,10 @@ def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
 
 
 def setup_cfg(args: argparse.Namespace) -> CfgNode:
-    """Return the config of a training or evaluation; set up logging, seed and output folder.
+    """Return the frozen config of a run; set up logging, seed and output folder.
 
     Args:
-        args: of Detectron2's ``default_argument_parser``: ``config_file``, ``opts``, ``num_gpus``,
-            ``eval_only``, ``resume``.
-
-    Returns:
-        the frozen config, adapted to the machine (see :func:`adapt_to_machine`).
+        args: of Detectron2's ``default_argument_parser``.
 
     Raises:
         FileNotFoundError: if a config file or a dataset's folder is missing.

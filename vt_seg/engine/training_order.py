@@ -65,12 +65,7 @@ class AspectRatioBatches:
     """
 
     def __init__(self, loader: DataLoader, batch_size: int) -> None:
-        """Group the samples of a loader.
-
-        Args:
-            loader: of single samples, in the order of its sampler, a :class:`SeededOrder`.
-            batch_size: of this process.
-        """
+        """Group the samples of a loader, whose sampler is a :class:`SeededOrder`."""
         self.loader = loader
         self.batch_size = batch_size
         assert isinstance(loader.sampler, SeededOrder)
@@ -109,9 +104,7 @@ def seeded_order(loader: Any) -> SeededOrder | None:
 
 
 def continue_order(loader: Any, num_images: int, state: dict[str, Any] | None = None) -> None:
-    """Let a training loader that is not yet iterated continue where a stopped run was.
-
-    This has no effect on loaders without a :class:`SeededOrder`.
+    """Let a training loader that is not yet iterated, and has a seeded order, continue a run.
 
     Args:
         loader: of :func:`vt_seg.engine.data_loaders.build_train_loader`.
