@@ -41,7 +41,7 @@ def test_tags_that_make_python_objects_are_refused(tmp_path, ran, tag, where):
     base = {"base": "evil.yaml", "list of bases": "[harmless.yaml, evil.yaml]"}.get(where)
     (tmp_path / "harmless.yaml").write_text("SEED: 1\n")
     config.write_text(f"_BASE_: {base}\n" if base else evil.read_text())
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match="the tag") as error:
         load_cfg(str(config))
     refused = config if where == "itself" else evil
     name = re.search(r"!!\S+", TAGS[tag])[0]
@@ -134,7 +134,8 @@ def test_sweep_runs_no_code_of_a_config(monkeypatch, tmp_path, ran):
     arguments = ["--configs", tmp_path / "row.yaml", "--output", tmp_path / "out"]
     arguments += ["--table", tmp_path / "table.md"]
     run_script(monkeypatch, "research/run_ablations.py", "^error: .*row.yaml, line 1: ", *arguments)
-    assert not ran.exists() and not (tmp_path / "out").exists()
+    assert not ran.exists()
+    assert not (tmp_path / "out").exists()
 
 
 def run_script(monkeypatch, script, says, *arguments):
@@ -170,7 +171,8 @@ def test_error_in_a_file_is_a_sentence(tmp_path, text, says):
     config.write_text(text)
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         load_cfg(str(config))
-    assert str(error.value).startswith(str(config)) and says in str(error.value)
+    assert str(error.value).startswith(str(config))
+    assert says in str(error.value)
 
 
 def test_missing_and_unreadable_files_are_refused(tmp_path):

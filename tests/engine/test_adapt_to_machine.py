@@ -28,7 +28,8 @@ def test_one_process_does_not_synchronise_norms(cfg):
     notes = adapt_to_machine(cfg, world_size=1, has_gpu=True)
     assert norms(cfg) == ("BN", "BN", "GN", "BN")
     assert cfg.MODEL.VT_FPN.NORM == "BN"
-    assert cfg.MODEL.DEVICE == "cuda" and cfg.SOLVER.AMP.ENABLED
+    assert cfg.MODEL.DEVICE == "cuda"
+    assert cfg.SOLVER.AMP.ENABLED
     # One sentence per norm, naming every key.
     assert len(notes) == 3
     assert any("SyncBN -> BN" in n and "MODEL.RESNETS.NORM, " in n for n in notes)
@@ -53,7 +54,8 @@ def test_several_cpu_processes_get_the_norm_that_runs_there(cfg):
 )
 def test_without_a_gpu_device_and_mixed_precision_change(cfg, has_gpu, wants_gpu, reason):
     notes = adapt_to_machine(cfg, world_size=1, has_gpu=has_gpu, wants_gpu=wants_gpu)
-    assert cfg.MODEL.DEVICE == "cpu" and not cfg.SOLVER.AMP.ENABLED
+    assert cfg.MODEL.DEVICE == "cpu"
+    assert not cfg.SOLVER.AMP.ENABLED
     assert f"MODEL.DEVICE cuda -> cpu: {reason}." in notes
     assert any(n.startswith("SOLVER.AMP.ENABLED True -> False") for n in notes)
 

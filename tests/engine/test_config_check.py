@@ -174,7 +174,7 @@ def test_all_problems_are_reported_at_once():
     cfg = load_cfg(SCENES)
     cfg.SOLVER.MAX_ITER, cfg.SOLVER.BASE_LR, cfg.INPUT.RANDOM_FLIP = -5, None, "diagonal"
     before = cfg.clone()
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match="SOLVER") as error:
         check_config(cfg)
     lines = str(error.value).splitlines()
     keys = ["SOLVER.BASE_LR", "SOLVER.MAX_ITER", "INPUT.RANDOM_FLIP"]
@@ -219,7 +219,7 @@ def test_run_is_checked_before_its_folder_is_made(tmp_path, eval_only, opts, say
 def test_output_folder_that_cannot_be_made_is_refused(tmp_path, folder, says, eval_only):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "dangling").symlink_to(tmp_path / "gone")
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match="OUTPUT_DIR") as error:
         setup_cfg(run_args("OUTPUT_DIR", folder.format(tmp_path), eval_only=eval_only))
     assert str(error.value).startswith(says.format(tmp_path))
     assert (tmp_path / "file").read_text() == "mine"

@@ -43,14 +43,17 @@ def test_label_evaluators_get_label_maps_of_the_optimized_model(slim_cfg, calls,
     model = Trainer.build_model(slim_cfg).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     scores = Trainer.test(slim_cfg, model)["sem_seg"]
-    assert set(calls) == {"predict_labels"} and len(calls) == 4
-    assert model.training and model.output == output
+    assert set(calls) == {"predict_labels"}
+    assert len(calls) == 4
+    assert model.training
+    assert model.output == output
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
     calls.clear()
     slim_cfg.TEST.OPTIMIZE = False
     plain = Trainer.test(slim_cfg, model)["sem_seg"]
-    assert not calls and model.training
+    assert not calls
+    assert model.training
     assert scores == pytest.approx(plain, nan_ok=True, abs=0.01)  # a pixel of 16384
 
 
@@ -60,7 +63,8 @@ def test_optimized_weights_are_those_of_the_moment(slim_cfg, calls):
     with torch.no_grad():
         model.sem_seg_head.predictor.bias[3] += 100
     second = Trainer.test(slim_cfg, model)["sem_seg"]
-    assert set(calls) == {"predict_labels"} and second["pACC"] != first["pACC"]
+    assert set(calls) == {"predict_labels"}
+    assert second["pACC"] != first["pACC"]
 
 
 def test_model_that_cannot_be_optimized_is_evaluated_as_it_is(slim_cfg, calls, log):
@@ -68,7 +72,8 @@ def test_model_that_cannot_be_optimized_is_evaluated_as_it_is(slim_cfg, calls, l
     seen = []
     model.register_forward_hook(lambda *_: seen.append(1))
     assert Trainer.test(slim_cfg, model)["sem_seg"]
-    assert len(seen) == 4 and not calls
+    assert len(seen) == 4
+    assert not calls
     assert "The model is used as it is, not optimized: the model has hooks" in log.text
 
 
@@ -89,7 +94,8 @@ def test_other_evaluators_get_logits(slim_cfg, calls):
 
     calls.clear()
     again = Trainer.test(slim_cfg, model, [ArgmaxOfLogits("vt_scenes_val", False)])
-    assert set(calls) == {"forward"} and again["sem_seg"]["mIoU"] == ours
+    assert set(calls) == {"forward"}
+    assert again["sem_seg"]["mIoU"] == ours
 
 
 @pytest.mark.parametrize("optimize", [True, False])
@@ -102,7 +108,8 @@ def test_ema_and_tta_evaluators_get_label_maps_too(slim_cfg, calls, optimize):
     calls.clear()
     assert Trainer.test_with_TTA(slim_cfg, model)["sem_seg_TTA"]
     assert calls == ["forward", "predict_labels"] * 4
-    assert model.training and model.sem_seg_head.training
+    assert model.training
+    assert model.sem_seg_head.training
 
 
 def test_evaluations_leave_the_random_states_alone(slim_cfg):

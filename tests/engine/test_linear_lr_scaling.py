@@ -55,12 +55,13 @@ def test_epochs_and_averages_are_scaled_with_the_batch(cfg):
     solver.EXPONENTIAL_LR_PERIOD, solver.EMA.DECAY = 626, 0.99985
     cfg.freeze()
     scaled = scale_recipe(cfg, 1)
-    assert scaled.is_frozen() and solver.EXPONENTIAL_LR_PERIOD == 626
+    assert scaled.is_frozen()
+    assert solver.EXPONENTIAL_LR_PERIOD == 626
     assert scaled.SOLVER.EXPONENTIAL_LR_PERIOD == 5008
     assert math.prod([scaled.SOLVER.EMA.DECAY] * 8) == pytest.approx(0.99985, rel=1e-12)
     scaled = scale_recipe(cfg, 16)
     assert scaled.SOLVER.EXPONENTIAL_LR_PERIOD == 313
-    assert scaled.SOLVER.EMA.DECAY == pytest.approx(0.99985**2, rel=1e-12)
+    assert pytest.approx(0.99985**2, rel=1e-12) == scaled.SOLVER.EMA.DECAY
 
 
 def test_unusual_settings_are_described(cfg):

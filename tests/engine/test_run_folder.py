@@ -156,7 +156,8 @@ def test_damaged_checkpoint_is_passed_over_and_reported(run, log, damage, name):
     damaging(run / name)
     assert chosen(run) == "model_0000003.pth"
     (warning,) = {r.getMessage() for r in log.records if "Passed over" in r.getMessage()}
-    assert f"{run}/{name}" in warning and says in warning
+    assert f"{run}/{name}" in warning
+    assert says in warning
 
 
 def contents(folder):

@@ -64,7 +64,8 @@ def test_cocostuff_with_resnet_50(tools, out, tmp_path):
     weights = ["MODEL.WEIGHTS", out / "model_final.pth"]
     log = tools.run("train_net.py", *config, "--eval-only", *common, *weights)
     assert f"Evaluating {out}/model_final.pth" in log
-    assert scores(log) == trained and len(trained) == 1
+    assert scores(log) == trained
+    assert len(trained) == 1
 
 
 @pytest.fixture
@@ -103,7 +104,8 @@ def test_the_other_datasets(here, out, tmp_path, name):
 
     again = here(*config, "--eval-only", "--resume", *common)
     assert again["sem_seg"]["mIoU"] == second
-    assert 0 <= first <= 100 and 0 <= second <= 100
+    assert 0 <= first <= 100
+    assert 0 <= second <= 100
 
 
 def test_kill_and_resume(tools, out, tmp_path):
@@ -116,7 +118,8 @@ def test_kill_and_resume(tools, out, tmp_path):
     process = tools.start("train_net.py", *config, *common, "SOLVER.MAX_ITER", 100_000)
     deadline = time.monotonic() + 120
     while not (out / "model_0000009.pth").exists():
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -146,7 +149,8 @@ def test_stop_by_ctrl_c_refusal_and_resume(tools, out, tmp_path):
     process = tools.start("train_net.py", *config, *common, "SOLVER.MAX_ITER", 100_000)
     log, deadline = "", time.monotonic() + 120
     while "  iter: " not in log:
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.poll() is None
+        assert time.monotonic() < deadline
         log += process.stdout.readline()
     workers = children(process.pid)
     assert len(workers) >= 2
