@@ -30,9 +30,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vt_seg.checkpoint.input_convention import input_convention
-from vt_seg.engine import SegmentationCheckpointer, adapt_to_machine, load_cfg, use_trained_weights
-from vt_seg.engine import task_of
-from vt_seg.layers.spatial_attention import resize_mask
+from vt_seg.engine import (
+    SegmentationCheckpointer,
+    adapt_to_machine,
+    load_cfg,
+    task_of,
+    use_trained_weights,
+)
+from vt_seg.layers import resize_mask
 from vt_seg.modeling import VTFPNHead, vt_fpn_head
 from vt_seg.inference import LogitMap
 from vt_seg.modeling.padding_aware_segmentor import padding_mask
@@ -82,7 +87,9 @@ def repaired(model: nn.Module, mask: Tensor, sources: set[str]) -> Iterator[None
     head, zero = model.sem_seg_head, partial(zero_padding, mask)
     convs = {
         "backbone": [m for m in model.backbone.modules() if isinstance(m, nn.Conv2d)],
-        "head": [m for scale in head.scale_heads for m in scale.children() if isinstance(m, nn.Conv2d)],
+        "head": [
+            m for scale in head.scale_heads for m in scale.children() if isinstance(m, nn.Conv2d)
+        ],
     }
     with ExitStack() as stack:
         for source in sources & convs.keys():

@@ -20,7 +20,7 @@ from detectron2.layers import ShapeSpec  # noqa: E402
 from detectron2.modeling.backbone import FPN, Backbone  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from vt_seg.layers import VTFPN  # noqa: E402
+from vt_seg.layers import VTFPN, VTConfig  # noqa: E402
 
 CHANNELS = {"res2": 256, "res3": 512, "res4": 1024, "res5": 2048}
 STRIDES = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
@@ -42,7 +42,7 @@ class GivenMaps(Backbone):
 
 
 def vt_fpn(num_layers: int) -> nn.Module:
-    return VTFPN(list(CHANNELS.values()), 256, num_layers=num_layers, norm=nn.BatchNorm2d)
+    return VTFPN(list(CHANNELS.values()), 256, VTConfig(num_layers=num_layers), nn.BatchNorm2d)
 
 
 NECKS: dict[str, Callable[[], nn.Module]] = {

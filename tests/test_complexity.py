@@ -87,7 +87,7 @@ def test_fpn_by_hand():
 
 
 def test_both_roads_to_vt_fpn():
-    """They cost the same, but that `VTFPNHead` scores levels once more before the last doubling."""
+    """`VTFPNHead` on a backbone costs what Detectron2's head on a VT-FPN backbone costs."""
     head = count_cost(load_cfg("configs/vtfpn_R50_cocostuff.yaml"), COCO)
     backbone = count_cost(
         load_cfg(
@@ -96,8 +96,7 @@ def test_both_roads_to_vt_fpn():
         ),
         COCO,
     )
-    scores = 100 * 152 * 128 * 54
-    assert head.macs == {**backbone.macs, "head": backbone.macs["head"] + scores}
+    assert head.macs == backbone.macs
     assert head.parameters == backbone.parameters
 
 

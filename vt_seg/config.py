@@ -1,8 +1,19 @@
-"""Every configuration key that vt_seg adds to Detectron2's, with its one default."""
+"""Every configuration key that vt_seg adds to Detectron2's, with its default.
+
+The defaults of Visual Transformers are those of :class:`vt_seg.layers.VTConfig`.
+"""
+
+import functools
+import logging
 
 from detectron2.config import CfgNode as CN
+from detectron2.utils.logger import log_first_n
+
+from .layers import VTConfig
 
 RENAMED_KEYS = {
+    "MODEL.VT_FPN.POSITION_CODE": "MODEL.VT_FPN.POSITIONAL_ENCODING",
+    "MODEL.VT_RESNET.POSITION_CODE": "MODEL.VT_RESNET.POSITIONAL_ENCODING",
     "SOLVER.OPTIMIZER": "SOLVER.VT_OPTIMIZER",
 }
 """New names of old keys, which config files and overrides may still use (see `config_file`)."""
@@ -37,6 +48,31 @@ def require_vt_seg_keys(cfg: CN, *names: str) -> None:
             node = node[key]
 
 
+def adopt_renamed_keys(cfg: CN) -> None:
+    """Move, in place, what Detectron2's own code merged by an old key; a warning says so.
+
+    Other projects have a SOLVER.OPTIMIZER, too: `vt_seg.engine.optimizer` decides about that.
+
+    Args:
+        cfg: an unfrozen config, which may lack vt_seg's keys.
+    """
+    for old, new in RENAMED_KEYS.items():
+        if old == "SOLVER.OPTIMIZER":
+            continue
+        *path, name = old.split(".")
+        node = functools.reduce(lambda inner, key: inner.get(key, {}), path, cfg)
+        value = node.get(name)
+        if value is not None:
+            cfg.merge_from_list([new, value])  # which checks its type
+            node[name] = None
+            log_first_n(
+                logging.WARNING,
+                f"{old} {value} is taken, and is an old key: write {new} {value}",
+                name=__name__,
+                key="message",
+            )
+
+
 def _add_missing(node: CN, defaults: CN) -> None:
     for key, default in defaults.items():
         if key not in node:
@@ -58,11 +94,11 @@ def _defaults() -> CN:
     # Its output channels are MODEL.FPN.OUT_CHANNELS, as it stands in the FPN's place.
     cfg.MODEL.VT_FPN = _visual_transformer_keys()
     # VT layers. Paper: 1. 0 leaves the laterals alone, a neck without tokens to compare with.
-    cfg.MODEL.VT_FPN.NUM_LAYERS = 1
+    cfg.MODEL.VT_FPN.NUM_LAYERS = VTConfig().num_layers
     # A number of tokens for each level; () is NUM_TOKENS for all.
     cfg.MODEL.VT_FPN.TOKENS_PER_LEVEL = ()
     # Each level's projector reads its "own" tokens (which the paper's MACs need) or "all" levels'.
-    cfg.MODEL.VT_FPN.PROJECTOR_READS = "own"
+    cfg.MODEL.VT_FPN.PROJECTOR_READS = VTConfig().projector_reads
 
     # VT-ResNet: MODEL.RESNETS describes stages 1-4, this node the VT modules in place of stage 5.
     cfg.MODEL.VT_RESNET = _visual_transformer_keys()
@@ -280,39 +316,44 @@ def _loss_keys() -> CN:
 
 
 def _visual_transformer_keys() -> CN:
-    """Keys that any stack of Visual Transformers has; ours where the paper is silent is marked."""
-    node = CN()
+    """Return the keys of any stack of Visual Transformers, with the defaults of `VTConfig`.
+
+    Comments mark our choices where the paper is silent.
+    """
+    node, defaults = CN(), VTConfig()
     # L, visual tokens per feature map. Paper: 8 (v1; VT-FPN in both), 16 (VT-ResNet in v4).
     # Training one image at a time with a single token fails in batch norm, which needs two values.
-    node.NUM_TOKENS = 8
+    node.NUM_TOKENS = defaults.num_tokens
     # C_T, channels of a token. Paper: 1024 everywhere.
-    node.TOKEN_CHANNELS = 1024
+    node.TOKEN_CHANNELS = defaults.token_channels
     # Heads of every attention (v1 App. A: 16).
-    node.NUM_HEADS = 16
+    node.NUM_HEADS = defaults.num_heads
     # Groups of the 1x1 convolutions on pixels: values, keys, projector queries (v1 App. A: 16).
-    node.PIXEL_GROUPS = 16
+    node.PIXEL_GROUPS = defaults.pixel_groups
     # Groups of the token transformer's key, query and value convolutions (v1 App. A: 8).
-    node.TOKEN_GROUPS = 8
+    node.TOKEN_GROUPS = defaults.token_groups
     # Where the first layer's tokens come from: "filter" (the paper), or v4's alternatives "pooling"
     # and "clustering" (v4 Sec. 5.1, App. C), with so many steps of k-means (ours).
-    node.TOKENIZER = "filter"
-    node.CLUSTERING_STEPS = 5
+    node.TOKENIZER = defaults.tokenizer
+    node.CLUSTERING_STEPS = defaults.clustering_steps
     # Later layers take theirs from the tokens before; False makes them like the first (v4 Table 4).
-    node.RECURRENT = True
+    node.RECURRENT = defaults.recurrent
     # How tokens meet: "transformer", "graph_conv" or "none" (v4 Table 5); and branches of it that
     # are summed in each step (arXiv 2203.09795, Sec. 3).
-    node.MIXER = "transformer"
-    node.PARALLEL_MIXERS = 1
+    node.MIXER = defaults.mixer
+    node.PARALLEL_MIXERS = defaults.parallel_mixers
     # False: no layer but the last writes its tokens back to the map (v4 Table 7).
-    node.PROJECTOR = True
+    node.PROJECTOR = defaults.projector
     # Positional encoding (v1 Eq. 2): on or off, side of the square that the attention is resized
     # to, and number of stride-2 convolutions. Side and number are ours and fit the paper's counts.
-    node.POSITION_CODE = True
-    node.POSITION_SIZE = 12
-    node.POSITION_DOWNSAMPLES = 1
-    # Formulas of paper revision "v1" (June 2020, App. A) or "v4" (Nov 2020, Eqs. 1-5). v4 has no
-    # convolution from C to C_T in a tokenizer where they are equal and POSITION_CODE is False.
-    node.REVISION = "v1"
+    node.POSITIONAL_ENCODING = defaults.positional_encoding
+    node.POSITION_CODE = None  # the old name, see RENAMED_KEYS
+    node.POSITION_SIZE = defaults.position_size
+    node.POSITION_DOWNSAMPLES = defaults.position_downsamples
+    # Formulas of paper revision "v1" (June 2020, App. A) or "v4" (Nov 2020, Eqs. 1-5). v4 has
+    # no convolution from C to C_T in a tokenizer where they are equal and POSITIONAL_ENCODING is
+    # False.
+    node.REVISION = defaults.revision
     # Normalisation, any of Detectron2's names. The paper says SyncBN for VT-FPN.
     node.NORM = "SyncBN"
     return node

@@ -8,7 +8,7 @@ from detectron2.modeling import FPN, Backbone, build_sem_seg_head
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from torch import Tensor, nn
 
-from vt_seg.modeling.vt_fpn_neck import build_vt_fpn_neck
+from vt_seg.modeling.vt_config import build_vt_fpn_neck
 
 from .segmentors import DETECTRON2, VT_SEG, in_layout, model_cfg
 from .settings import FLOAT32, Precision, Settings

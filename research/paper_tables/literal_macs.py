@@ -18,6 +18,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from vt_seg.layers import VTConfig
+
 # L tokens of C_T channels; HW pixels of C channels.
 
 
@@ -50,7 +52,7 @@ class LiteralCost:
 
 
 def vt_resnet_stage(
-    in_channels: int, channels: int, pixels: int, num_layers: int, **sizes: object
+    in_channels: int, channels: int, pixels: int, config: VTConfig, **more: bool
 ) -> LiteralCost:
     """Stage 5 of a VT-ResNet: the channel adjustment, where there is one, and the VT modules.
 
@@ -58,18 +60,22 @@ def vt_resnet_stage(
         in_channels: channels of stage 4.
         channels: C of the VT modules.
         pixels: H * W of stage 4.
-        num_layers: VT modules.
-        sizes: of :func:`vt_stack`.
+        config: of the VT modules.
+        more: of :func:`vt_stack`.
     """
     cost = LiteralCost()
     if in_channels != channels:
         cost.conv("channel adjustment", (in_channels, channels), pixels)
-    vt_stack(cost, channels, [pixels], num_layers, **sizes)
+    vt_stack(cost, channels, [pixels], config, **more)
     return cost
 
 
 def vt_fpn_neck(
-    in_channels: Sequence[int], channels: int, pixels: Sequence[int], **sizes: object
+    in_channels: Sequence[int],
+    channels: int,
+    pixels: Sequence[int],
+    config: VTConfig,
+    **more: bool,
 ) -> LiteralCost:
     """The VT-FPN neck: laterals and one VT over all levels (v1 Sec. 4.2, v4 Sec. 4).
 
@@ -77,12 +83,13 @@ def vt_fpn_neck(
         in_channels: channels of each map.
         channels: C, after the laterals.
         pixels: H * W of each map.
-        sizes: of :func:`vt_stack`.
+        config: of the VT layers.
+        more: of :func:`vt_stack`.
     """
     cost = LiteralCost()
     for level_channels, level_pixels in zip(in_channels, pixels, strict=True):
         cost.conv("laterals", (level_channels, channels), level_pixels)
-    vt_stack(cost, channels, pixels, **sizes)
+    vt_stack(cost, channels, pixels, config, **more)
     return cost
 
 
@@ -90,36 +97,21 @@ def vt_stack(
     cost: LiteralCost,
     channels: int,
     pixels: Sequence[int],
-    num_layers: int = 1,
+    config: VTConfig,
     *,
-    num_tokens: int,
-    token_channels: int,
-    revision: str,
-    tokenizer: str,
-    clustering_steps: int,
-    recurrent: bool,
-    mixer: str,
-    parallel_mixers: int,
-    projector: bool,
-    projector_reads: str = "own",
     tokens_only: bool = False,
-    num_heads: int,
-    pixel_groups: int,
-    token_groups: int,
-    position_code: bool,
-    position_size: int,
-    position_downsamples: int,
     values_on_tokens: bool = False,
 ) -> None:
     """Add VT layers on maps of ``channels`` channels and ``pixels[i]`` pixels to ``cost``.
 
-    The arguments are those of :class:`vt_seg.layers.VisualTransformerStack`, and
-    ``values_on_tokens``: the reading of v1's Eq. 1, for static tokenizers. Recurrent ones (App. A)
-    have heads and ``W_V`` on pixels in both.
+    ``config`` and ``tokens_only`` are those of :class:`vt_seg.layers.VisualTransformerStack`.
+    ``values_on_tokens`` is the reading of v1's Eq. 1, for static tokenizers. Recurrent ones
+    (App. A) have heads and ``W_V`` on pixels in both.
     """
+    num_tokens, token_channels, revision = config.num_tokens, config.token_channels, config.revision
     all_tokens = num_tokens * len(pixels)
-    for layer in range(num_layers):
-        kind = "recurrent" if layer and recurrent else tokenizer
+    for layer in range(config.num_layers):
+        kind = "recurrent" if layer and config.recurrent else config.tokenizer
         for level_pixels in pixels:
             heads, new = _attention(
                 cost,
@@ -127,31 +119,28 @@ def vt_stack(
                 (channels, token_channels),
                 num_tokens,
                 level_pixels,
-                revision=revision,
-                clustering_steps=clustering_steps,
-                num_heads=num_heads,
-                groups=pixel_groups,
+                config,
             )
             if revision == "v1":
                 places = new if values_on_tokens and kind != "recurrent" else level_pixels
-                cost.conv("tokenizer W_V", (channels, channels), places, groups=pixel_groups)
+                cost.conv("tokenizer W_V", (channels, channels), places, groups=config.pixel_groups)
             if kind != "pooling":
                 cost.product("tokenizer A^T V", level_pixels * channels * new)
             width = channels
-            if position_code:
-                width += _position_code(cost, heads, new, position_size, position_downsamples)
-            # v4's T = X A has no layer where C = C_T and nothing is concatenated.
-            if revision == "v1" or position_code or channels != token_channels:
-                cost.conv("tokenizer to C_T", (width, token_channels), new)
-        for _ in range(parallel_mixers):
-            _mixer(cost, mixer, token_channels, all_tokens, revision, token_groups)
-        is_last = layer == num_layers - 1
-        if not tokens_only if is_last else projector:
-            read = num_tokens if projector_reads == "own" else all_tokens
-            for level_pixels in pixels:
-                _projector(
-                    cost, channels, token_channels, read, level_pixels, revision, pixel_groups
+            if config.positional_encoding:
+                width += _positional_encoding(
+                    cost, heads, new, config.position_size, config.position_downsamples
                 )
+            # v4's T = X A has no layer where C = C_T and nothing is concatenated.
+            if revision == "v1" or config.positional_encoding or channels != token_channels:
+                cost.conv("tokenizer to C_T", (width, token_channels), new)
+        for _ in range(config.parallel_mixers):
+            _mixer(cost, config, all_tokens)
+        is_last = layer == config.num_layers - 1
+        if not tokens_only if is_last else config.projector:
+            read = num_tokens if config.projector_reads == "own" else all_tokens
+            for level_pixels in pixels:
+                _projector(cost, channels, read, level_pixels, config)
 
 
 def _attention(
@@ -160,11 +149,7 @@ def _attention(
     channels: tuple[int, int],
     num_tokens: int,
     pixels: int,
-    *,
-    revision: str,
-    clustering_steps: int,
-    num_heads: int,
-    groups: int,
+    config: VTConfig,
 ) -> tuple[int, int]:
     """A, of which tokens weigh which pixels; returns its heads and how many tokens are new."""
     c, c_t = channels
@@ -172,29 +157,32 @@ def _attention(
     if kind == "filter":  # softmax(X W_A)
         cost.conv("tokenizer W_A", (c, num_tokens), pixels)
     elif kind == "recurrent":  # softmax(X (T W)^T); in v1 half the tokens ask, in several heads
-        if revision == "v1":
-            heads, new = num_heads, num_tokens // 2
-            cost.conv("tokenizer key", (c, c), pixels, groups=groups)
+        if config.revision == "v1":
+            heads, new = config.num_heads, num_tokens // 2
+            cost.conv("tokenizer key", (c, c), pixels, groups=config.pixel_groups)
         cost.conv("tokenizer query", (c_t, c), new)
         cost.product("tokenizer logits", pixels * c * new)
     elif kind == "clustering":  # k-means, then softmax(X U)
-        cost.product("tokenizer k-means", clustering_steps * pixels * c * num_tokens)
+        cost.product("tokenizer k-means", config.clustering_steps * pixels * c * num_tokens)
         cost.product("tokenizer logits", pixels * c * num_tokens)
     return heads, new
 
 
-def _position_code(cost: LiteralCost, heads: int, tokens: int, size: int, downsamples: int) -> int:
+def _positional_encoding(
+    cost: LiteralCost, heads: int, tokens: int, size: int, downsamples: int
+) -> int:
     """Eq. 2 of v1 as App. A Listing 2 has it; returns its channels."""
     for _ in range(downsamples):
         size //= 2
-        cost.conv("position code", (heads, heads), size * size * tokens, kernel=3)
-    cost.conv("position code", (heads, 1), size * size * tokens)
-    cost.conv("position code", (size * size, size * size), tokens)
+        cost.conv("positional encoding", (heads, heads), size * size * tokens, kernel=3)
+    cost.conv("positional encoding", (heads, 1), size * size * tokens)
+    cost.conv("positional encoding", (size * size, size * size), tokens)
     return size * size
 
 
-def _mixer(cost: LiteralCost, kind: str, c_t: int, tokens: int, revision: str, groups: int) -> None:
+def _mixer(cost: LiteralCost, config: VTConfig, tokens: int) -> None:
     """What relates the tokens: v1 Eq. 3 (App. A Listing 3), v4 Eqs. 3-4, or an alternative."""
+    kind, c_t = config.mixer, config.token_channels
     if kind == "graph_conv":  # A T W, W as large as "none" has
         cost.conv("graph convolution", (c_t, c_t), tokens)
         cost.product("graph convolution", tokens * tokens * c_t)
@@ -202,8 +190,8 @@ def _mixer(cost: LiteralCost, kind: str, c_t: int, tokens: int, revision: str, g
     elif kind == "none":
         cost.conv("point-wise convolution", (c_t, c_t), tokens)
     else:
-        v1 = revision == "v1"
-        groups = groups if v1 else 1
+        v1 = config.revision == "v1"
+        groups = config.token_groups if v1 else 1
         cost.conv("transformer K, Q", (c_t, c_t), tokens, groups=groups)  # twice C_T x C_T / 2
         if v1:
             cost.conv("transformer V", (c_t, c_t), tokens, groups=groups)
@@ -212,12 +200,11 @@ def _mixer(cost: LiteralCost, kind: str, c_t: int, tokens: int, revision: str, g
             cost.conv("transformer F", (c_t, c_t), tokens)
 
 
-def _projector(
-    cost: LiteralCost, c: int, c_t: int, tokens: int, pixels: int, revision: str, groups: int
-) -> None:
+def _projector(cost: LiteralCost, c: int, tokens: int, pixels: int, config: VTConfig) -> None:
     """Eq. 4 of v1, Eq. 5 of v4: K and V from C_T to C; where C_T = C, v4's V is T itself."""
-    cost.conv("projector Q", (c, c), pixels, groups=groups)
+    c_t = config.token_channels
+    cost.conv("projector Q", (c, c), pixels, groups=config.pixel_groups)
     cost.conv("projector K", (c_t, c), tokens)
-    if revision == "v1" or c != c_t:
+    if config.revision == "v1" or c != c_t:
         cost.conv("projector V", (c_t, c), tokens)
     cost.product("projector products", 2 * pixels * c * tokens)

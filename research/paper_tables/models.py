@@ -16,7 +16,7 @@ from vt_seg.complexity import (
     num_parameters,
 )
 from vt_seg.engine import load_cfg
-from vt_seg.modeling.layer_arguments import visual_transformer_arguments
+from vt_seg.modeling.vt_config import vt_config
 from vt_seg.modeling.vt_resnet import VTResNet
 
 from ..ablations.ablation_rows import read_row
@@ -91,15 +91,13 @@ class PaperModels:
     ) -> LiteralCost:
         """The VT-FPN neck of a config, by the paper's formulas (see ``literal_macs``)."""
         cfg = self.config(name)
-        sizes = visual_transformer_arguments(cfg, "VT_FPN")
-        del sizes["norm"]
         channels = [cfg.MODEL.RESNETS.RES2_OUT_CHANNELS * 2**level for level in range(4)]
         pixels = [-(-size[0] // stride) * -(-size[1] // stride) for stride in (4, 8, 16, 32)]
         return vt_fpn_neck(
             channels,
             cfg.MODEL.FPN.OUT_CHANNELS,
             pixels,
-            **sizes,
+            vt_config(cfg, "VT_FPN"),
             values_on_tokens=values_on_tokens,
         )
 
@@ -139,15 +137,13 @@ def count_classifier(cfg: CfgNode) -> ClassifierCost:
 
 
 def _printed_stage5(cfg: CfgNode, backbone: VTResNet, values_on_tokens: bool) -> LiteralCost:
-    sizes = visual_transformer_arguments(cfg, "VT_RESNET")
-    del sizes["norm"]
+    config = vt_config(cfg, "VT_RESNET", num_layers=len(backbone.res5.stack.blocks))
     pixels = IMAGE_SIZE[0] // 16 * (IMAGE_SIZE[1] // 16)
     return vt_resnet_stage(
         4 * cfg.MODEL.RESNETS.RES2_OUT_CHANNELS,
         cfg.MODEL.VT_RESNET.OUT_CHANNELS,
         pixels,
-        len(backbone.res5.stack.blocks),
+        config,
         tokens_only="res5" not in cfg.MODEL.RESNETS.OUT_FEATURES,
-        **sizes,
         values_on_tokens=values_on_tokens,
     )

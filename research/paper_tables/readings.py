@@ -45,7 +45,7 @@ V4_READINGS: Mapping[str, Keys] = {
 
 ABLATIONS: Mapping[str, str] = {
     "-TF": "v1_table3_no_transformer",
-    "-PE": "v1_table3_no_position_code",
+    "-PE": "v1_table3_no_positional_encoding",
     "-DT": "v1_table3_no_dynamic",
     "pooling": "v4_table3_pooling",
     "clustering": "v4_table3_clustering",

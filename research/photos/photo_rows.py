@@ -24,7 +24,7 @@ ROWS = {
     "laterals": Row("laterals alone, no tokens", overrides=("MODEL.VT_FPN.NUM_LAYERS", "0")),
     "no_mixer": Row("VT-FPN, no mixer", overrides=("MODEL.VT_FPN.MIXER", "none")),
     "no_position": Row(
-        "VT-FPN, no positional encoding", overrides=("MODEL.VT_FPN.POSITION_CODE", "False")
+        "VT-FPN, no positional encoding", overrides=("MODEL.VT_FPN.POSITIONAL_ENCODING", "False")
     ),
     "tokens16": Row("VT-FPN, 16 tokens", overrides=("MODEL.VT_FPN.NUM_TOKENS", "16")),
     "tokens32": Row("VT-FPN, 32 tokens", overrides=("MODEL.VT_FPN.NUM_TOKENS", "32")),

@@ -92,7 +92,7 @@ def test_the_model_has_the_layers_of_its_family_and_depth(model, depth, recipe):
     assert [block.projectors is None for block in blocks] == [False] * (len(blocks) - 1) + [True]
     revision, position_code = {"vtresnet_v1": ("v1", True), "vtresnet_v4": ("v4", False)}[model]
     assert revision == cfg.MODEL.VT_RESNET.REVISION
-    assert position_code == cfg.MODEL.VT_RESNET.POSITION_CODE
+    assert position_code == cfg.MODEL.VT_RESNET.POSITIONAL_ENCODING
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.endswith("default")])

@@ -39,7 +39,7 @@ def is_sem_seg_head(name):
         {},
         {"NUM_LAYERS": 2, "REVISION": "v4", "TOKEN_CHANNELS": 32},  # recurrent; projectors' gains
         {"NUM_LAYERS": 2, "MIXER": "graph_conv", "TOKENIZER": "clustering", "PARALLEL_MIXERS": 2},
-        {"MIXER": "none", "TOKENIZER": "pooling", "POSITION_CODE": False},
+        {"MIXER": "none", "TOKENIZER": "pooling", "POSITIONAL_ENCODING": False},
     ],
 )
 def test_vt_fpn_keeps_attention_head_and_norms(keys):

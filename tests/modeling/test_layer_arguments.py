@@ -73,7 +73,7 @@ KEYS = {
         [False, True],
         lambda stack: [block.projectors is not None for block in stack.blocks],
     ),
-    "POSITION_CODE": (False, "NoneType", lambda stack: kind(tokenizer(stack).position_encoder)),
+    "POSITIONAL_ENCODING": (False, "NoneType", lambda stack: kind(tokenizer(stack).position_encoder)),
     "POSITION_SIZE": (8, 8, lambda stack: tokenizer(stack).position_encoder.size),
     "POSITION_DOWNSAMPLES": (
         2,

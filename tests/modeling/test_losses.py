@@ -127,7 +127,8 @@ def test_fully_ignored_is_zero_with_a_graph(options):
     value = loss(logits, torch.full((2, 6, 7), IGNORED))
     assert value.item() == 0
     value.backward()
-    assert logits.grad is not None and not logits.grad.any()
+    assert logits.grad is not None
+    assert not logits.grad.any()
 
 
 @pytest.mark.parametrize("options", [{}, {"ohem_threshold": 0.7, "class_weights": WEIGHTS}])
@@ -149,7 +150,7 @@ def test_nan_is_not_hidden(options):
         ({"ohem_min_kept": -1}, "LOSS.OHEM_MIN_KEPT is -1"),
     ],
 )
-def test_refused(options, message):
+def test_numbers_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         SegmentationLoss(CLASSES, IGNORED, **options)
 
@@ -224,7 +225,7 @@ def test_both_heads_apply_the_loss_to_upsampled_logits(head):
     torch.testing.assert_close(module.losses(logits, targets)["loss_sem_seg"], expected)
 
 
-ENLARGED = [
+UPSAMPLED = [
     {},
     {"class_weights": WEIGHTS},
     {"label_smoothing": 0.1},
@@ -233,50 +234,47 @@ ENLARGED = [
 ]
 
 
-@pytest.mark.parametrize("options", ENLARGED)
+@pytest.mark.parametrize("options", UPSAMPLED)
 @pytest.mark.parametrize("ignored_share", [0.3, 1.0])
-def test_image_by_image_is_the_loss_of_the_whole(options, ignored_share):
+def test_loss_at_a_stride_is_the_loss_of_upsampled_logits(options, ignored_share):
     """Value and gradient, in double precision, also where another factor follows."""
     logits, _ = batch()
     targets = torch.randint(CLASSES, (2, 23, 27))
     targets[torch.rand(targets.shape) < ignored_share] = IGNORED
     targets[1, :20] = IGNORED  # images count by their labelled pixels
     loss = SegmentationLoss(CLASSES, IGNORED, **options).double()
-
-    def enlarge(x):
-        return F.interpolate(x, scale_factor=4, mode="bilinear")[..., :23, :27]
-
-    expected = loss(enlarge(logits), targets)
-    got = loss.of_enlarged(logits, targets, enlarge)
-    assert got.shape == () and got.requires_grad
-    torch.testing.assert_close(got, expected, rtol=1e-12, atol=0)
+    upsampled = F.interpolate(logits, scale_factor=4, mode="bilinear")[..., :23, :27]
+    if "ohem_threshold" in options:
+        expected = loss(upsampled, targets)
+    else:
+        total = loss.cross_entropy(upsampled, targets, "sum")
+        labelled = targets != IGNORED
+        weights = torch.tensor(options.get("class_weights", [1.0] * CLASSES))
+        expected = total / weights[targets[labelled]].sum().clamp(min=1e-9)
+    got = loss(logits, targets, stride=4)
+    assert got.shape == ()
+    assert got.requires_grad
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=0, check_dtype=False)
     (expected_gradient,) = torch.autograd.grad(expected * 1024.5, logits)
     (gradient,) = torch.autograd.grad(got * 1024.5, logits)
     torch.testing.assert_close(gradient, expected_gradient, rtol=1e-10, atol=1e-13)
-    if ignored_share == 1:
-        assert got == 0 and not gradient.any()
-    else:
-        assert gradient.any()
-
-
-def test_image_by_image_holds_one_image():
-    sizes = []
-
-    def enlarge(x):
-        sizes.append(len(x))
-        return F.interpolate(x, scale_factor=4, mode="bilinear")
-
-    loss, targets = SegmentationLoss(CLASSES, IGNORED), torch.randint(CLASSES, (2, 24, 28))
-    logits = batch()[0].float()
-    loss.of_enlarged(logits, targets, enlarge)
-    assert sizes == [1, 1]
-    # Without a gradient there is nothing to save; a value all the same.
-    value = loss.of_enlarged(logits.detach(), targets, enlarge)
-    torch.testing.assert_close(value, loss.of_enlarged(logits, targets, enlarge).detach())
+    assert bool(gradient.any()) == (ignored_share < 1)
+    # Without a gradient it is the same number, and nothing is kept for a backward pass.
+    value = loss(logits.detach(), targets, stride=4)
+    torch.testing.assert_close(value, got.detach(), rtol=1e-12, atol=0)
     assert not value.requires_grad
 
 
-def test_image_by_image_refuses_weights_that_were_not_computed():
-    loss = SegmentationLoss(CLASSES, IGNORED, class_weight_rule="median_frequency")
-    with pytest.raises(RuntimeError, match="weights were not computed"):
-        loss.of_enlarged(*batch(), lambda x: x)
+@pytest.mark.parametrize("grad", [True, False])
+def test_one_image_at_a_time_is_upsampled(grad, monkeypatch):
+    sizes, interpolate = [], F.interpolate
+
+    def noted(logits, *args, **kwargs):
+        sizes.append(logits.shape)
+        return interpolate(logits, *args, **kwargs)
+
+    monkeypatch.setattr("vt_seg.modeling.resampling.F.interpolate", noted)
+    targets = torch.randint(CLASSES, (2, 24, 28))
+    with torch.set_grad_enabled(grad):
+        SegmentationLoss(CLASSES, IGNORED)(batch()[0].float(), targets, stride=4)
+    assert sizes == [(1, CLASSES, 6, 7)] * 2

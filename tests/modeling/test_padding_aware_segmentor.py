@@ -5,7 +5,8 @@ from torch import nn
 
 from tests.modeling.conftest import sem_seg_batch, wake
 from tests.small_configs import PYRAMID, small_cfg
-from vt_seg.modeling.padding_aware_segmentor import padding_mask
+from vt_seg.engine import load_cfg
+from vt_seg.modeling import padding_mask
 
 
 def models(tokenizer="filter"):
@@ -28,7 +29,7 @@ def test_mask_marks_each_image_in_its_corner():
     assert padding_mask([(2, 3)]) is None
 
 
-def test_images_of_one_size_take_detectron2s_way():
+def test_images_of_one_size_give_detectron2s_logits():
     aware, stock = models()
     batch = sem_seg_batch((50, 70), (50, 70))
     with torch.no_grad():
@@ -97,7 +98,7 @@ def test_predictions_do_not_depend_on_batch_mates(kind, output, head):
         torch.testing.assert_close(got, expected, rtol=0, atol=0 if output == "labels" else 1e-9)
 
 
-def test_other_heads_take_detectron2s_way():
+def test_other_heads_train_on_different_sizes():
     cfg = small_cfg()
     cfg.MODEL.META_ARCHITECTURE = "PaddingAwareSegmentor"
     cfg.MODEL.BACKBONE.NAME = "build_resnet_fpn_backbone"
@@ -107,10 +108,51 @@ def test_other_heads_take_detectron2s_way():
     assert loss.isfinite()
 
 
-def test_trains_on_different_sizes_and_leaves_no_hook_behind():
-    aware, _ = models()
-    aware.train()(sem_seg_batch((65, 97), (50, 64)))["loss_sem_seg"].backward()
-    assert not aware.sem_seg_head._forward_pre_hooks
-    with pytest.raises(RuntimeError):
-        aware([{"image": torch.rand(4, 20, 20)}, {"image": torch.rand(4, 30, 20)}])
-    assert not aware.sem_seg_head._forward_pre_hooks
+@pytest.mark.parametrize("kind", ["PaddingAwareSegmentor", "UnwarpingSemanticSegmentor"])
+def test_label_output_is_the_argmax_and_has_no_effect_on_training(kind):
+    model = wake(build_model(small_cfg("MODEL.META_ARCHITECTURE", kind)))
+    batch = sem_seg_batch((40, 56), (30, 33))
+    batch[1].update(height=50, width=20)
+    with torch.no_grad():
+        logits = model.eval()(batch)
+    labelled = build_model(
+        small_cfg("MODEL.META_ARCHITECTURE", kind, "MODEL.SEM_SEG_HEAD.OUTPUT", "labels")
+    )
+    labelled.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        for one, labels in zip(logits, labelled.eval()(batch), strict=True):
+            assert torch.equal(labels["sem_seg"], one["sem_seg"].argmax(0))
+    assert labelled.train()(sem_seg_batch((64, 96), (50, 70)))["loss_sem_seg"].isfinite()
+
+
+def test_keys_without_effect_or_meaning_are_refused_early():
+    key, architecture = "MODEL.SEM_SEG_HEAD.OUTPUT", "MODEL.META_ARCHITECTURE"
+    with pytest.raises(ValueError, match='OUTPUT is "classes": use "logits" or "labels"'):
+        load_cfg("", [key, "classes"])
+    with pytest.raises(ValueError, match=r"OUTPUT labels .* SemanticSegmentor passes over it"):
+        load_cfg("", [key, "labels", architecture, "SemanticSegmentor"])
+    with pytest.raises(ValueError, match=r"CHANNELS_LAST True .* GeneralizedRCNN passes over it"):
+        load_cfg("", ["MODEL.CHANNELS_LAST", "True"])
+    with pytest.raises(ValueError, match='OUTPUT is "classes"'):
+        build_model(small_cfg(architecture, "PaddingAwareSegmentor", key, "classes"))
+
+
+@pytest.mark.parametrize("head", ["VTFPNHead", "SemSegFPNLossHead"])
+def test_channels_last_changes_memory_and_not_results(head):
+    keys = ["MODEL.META_ARCHITECTURE", "PaddingAwareSegmentor", "MODEL.SEM_SEG_HEAD.NAME", head]
+    if head != "VTFPNHead":
+        keys += ["MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"]
+        keys += ["MODEL.SEM_SEG_HEAD.IN_FEATURES", PYRAMID]
+    plain = wake(build_model(small_cfg(*keys)))
+    model = build_model(small_cfg(*keys, "MODEL.CHANNELS_LAST", True))
+    model.load_state_dict(plain.state_dict())
+    weights = [p for p in model.parameters() if p.ndim == 4 and min(p.shape[1:3]) > 1]
+    assert weights
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
+    batch = sem_seg_batch((64, 96), (50, 70))
+    with torch.no_grad():
+        for expected, got in zip(plain.eval()(batch), model.eval()(batch), strict=True):
+            bound = 1e-5 * float(expected["sem_seg"].abs().max())
+            torch.testing.assert_close(got["sem_seg"], expected["sem_seg"], rtol=1e-5, atol=bound)
+    losses = [m.train()(batch)["loss_sem_seg"] for m in (plain, model)]
+    torch.testing.assert_close(*losses, rtol=1e-5, atol=1e-6)

@@ -286,7 +286,7 @@ def test_a_v4_checkpoint_with_the_left_out_convolution_is_refused(tmp_path):
     """In v4 with C = C_T a tokenizer has no last convolution; older checkpoints have one."""
     cfg = vt_resnet_cfg()
     node = cfg.MODEL.VT_RESNET
-    node.REVISION, node.POSITION_CODE = "v4", False
+    node.REVISION, node.POSITIONAL_ENCODING = "v4", False
     node.TOKEN_CHANNELS = node.OUT_CHANNELS = 32
     backbone = build_backbone(cfg)
     weights = backbone.state_dict()

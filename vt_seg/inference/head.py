@@ -62,14 +62,15 @@ class OptimizedHead(nn.Module):
             maps = self.neck(maps)
         size = self._size(maps[0])
         fine, coarse = None, None  # sums at the common stride and at twice that
-        for i in reversed(range(len(maps))):
-            x, num_upsamplings = maps.pop(), self.num_upsamplings[i]
-            for step, conv in enumerate(self.scale_heads[i], start=1):
+        levels = zip(self.scale_heads, self.num_upsamplings, self.pool_factors, strict=True)
+        for convs, num_upsamplings, pool_factor in reversed(list(levels)):
+            x = maps.pop()
+            for step, conv in enumerate(convs.children(), start=1):
                 x = conv(x)
                 if step < num_upsamplings:
                     x = upsample(x, 2, ceil_div(size, 2 ** (num_upsamplings - step)))
-            if self.pool_factors[i] > 1:
-                x = average_pool(x, self.pool_factors[i])
+            if pool_factor > 1:
+                x = average_pool(x, pool_factor)
             if num_upsamplings and x.shape[-2:] == ceil_div(size, 2):
                 coarse = x if coarse is None else coarse.add_(x)
             else:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vt_seg.modeling import Size
+from vt_seg.layers import Size
 
 # Logits interpolated at a time: as many as a CPU's caches hold. A GPU needs more to be busy.
 STRIP_LOGITS = {"cpu": 2**20}
@@ -87,15 +87,16 @@ class LogitMap:
         only the other pixels, along the boundaries, are interpolated.
         """
         labels = torch.empty(self.size, dtype=torch.long, device=self._cells.device)
-        of_cells = self._cells.argmax(1).view(self._height, self._width)
-        padded = F.pad(of_cells[None].float(), (0, 1, 0, 1), mode="replicate")[0]
-        agree = (padded[1:] == padded[:-1])[:, :-1] & (padded[1:] == padded[:-1])[:, 1:]
-        agree &= (padded[:, 1:] == padded[:, :-1])[:-1]
+        of_cells = self._cells.max(dim=1).indices.view(self._height, self._width)
+        right, below = of_cells.roll(-1, 1), of_cells.roll(-1, 0)
+        right[:, -1], below[-1] = of_cells[:, -1], of_cells[-1]  # edges are held
+        agree = (right == of_cells) & (below == of_cells)
+        agree[:-1] &= right[1:] == of_cells[1:]
+        unanimous = of_cells.where(agree, -1)
         for top, bottom in self.strips():
             y, x = self._positions(top, bottom)
-            row, column = y.long(), x.long()
-            strip = of_cells[row, column]
-            mixed = ~agree[row, column]
+            strip = unanimous[y.long(), x.long()]
+            mixed = (strip < 0).nonzero(as_tuple=True)
             y, x = torch.broadcast_tensors(y, x)
             strip[mixed] = self._interpolate(y[mixed], x[mixed]).max(dim=1).indices
             labels[top:bottom] = strip
@@ -103,9 +104,8 @@ class LogitMap:
 
     def _positions(self, top: int, bottom: int) -> tuple[Tensor, Tensor]:
         """Return the row and column in cells of each pixel centre, of broadcastable shapes."""
-        like = {"dtype": torch.float64, "device": self._cells.device}
-        x = torch.arange(self.size[1], **like)[None] + 0.5
-        y = torch.arange(top, bottom, **like)[:, None] + 0.5
+        x = torch.arange(self.size[1]).to(self._cells)[None] + 0.5
+        y = torch.arange(top, bottom).to(self._cells)[:, None] + 0.5
         points = []
         for (by_x, by_y, shift), side in zip(self._matrix, self._image_size[::-1], strict=True):
             point = by_x * x + shift if by_x else torch.full_like(x[:, :1], shift)
@@ -116,19 +116,12 @@ class LogitMap:
 
     def _interpolate(self, y: Tensor, x: Tensor) -> Tensor:
         """Return the logits ``(n, C)`` at the positions ``y`` and ``x`` ``(n,)`` in cells."""
-        # Counted from the last cell but one, so that the next is there; of weight 0, if need be.
-        top, left = y.long(), x.long()
-        down, right = (y - top).unsqueeze(1), (x - left).unsqueeze(1)
+        top, left = y.int(), x.int()
+        down, right = y - top, x - left
         bottom = (top + 1).clamp(max=self._height - 1)
         next_ = (left + 1).clamp(max=self._width - 1)
-        index = torch.stack(
-            [top * self._width + left, top * self._width + next_]
-            + [bottom * self._width + left, bottom * self._width + next_],
-            dim=1,
-        )
-        weights = torch.cat(
-            [(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], dim=1
-        )
-        return F.embedding_bag(
-            index, self._cells, per_sample_weights=weights.to(self._cells.dtype), mode="sum"
-        )
+        index = torch.stack([top, top, bottom, bottom], dim=1) * self._width
+        index += torch.stack([left, next_, left, next_], dim=1)
+        both = down * right
+        weights = torch.stack([1 - down - right + both, right - both, down - both, both], dim=1)
+        return F.embedding_bag(index, self._cells, per_sample_weights=weights, mode="sum")

@@ -59,10 +59,10 @@ class OptimizedSegmentor(nn.Module):
     def predict_labels(self, batched_inputs: list[dict]) -> list[Tensor]:
         """Predict a label map ``(height, width)`` int64 for each record.
 
-        Logits are interpolated once, from the head's stride to the output. The plain model upsamples
-        them to the image and then resizes that. If image and output have one size, the label map
-        is the argmax of the plain model's logits; else it differs at some pixels, mostly at
-        boundaries.
+        Logits are interpolated once, from the head's stride to the output. The plain model
+        upsamples them to the image and then resizes that. If image and output have one size, the
+        label map is the argmax of the plain model's logits; else it differs at some pixels, mostly
+        at boundaries.
         """
         return [logits.label_map() for logits in self.logit_maps(batched_inputs)]
 

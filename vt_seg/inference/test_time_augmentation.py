@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterator
-from itertools import chain
 
 import numpy as np
 import torch
@@ -93,15 +92,13 @@ class SemanticSegmentorWithTTA(nn.Module):
         return [self._labels(record) for record in batched_inputs]
 
     def _labels(self, record: dict) -> Tensor:
-        views = self._views(record)
-        first = next(views)
-        if first[0].stride == 1:  # views at full size are better averaged one by one
-            return self._average(chain([first], views)).argmax(dim=0)
-        views = [first, *views]
-        strips = [
-            sum(self._view_probabilities(*view, *strip) for view in views).argmax(dim=0)
-            for strip in first[0].strips()
-        ]
+        if not isinstance(self.model, OptimizedSegmentor):
+            return self._average(self._views(record)).argmax(dim=0)
+        views = list(self._views(record))  # together about as large as one at full size
+        strips = []
+        for top, bottom in views[0][0].strips():
+            parts = [self._view_probabilities(*view, top, bottom) for view in views]
+            strips.append(torch.stack(parts).sum(dim=0).argmax(dim=0))
         return torch.cat(strips)
 
     def _probabilities(self, record: dict) -> Tensor:
@@ -109,12 +106,12 @@ class SemanticSegmentorWithTTA(nn.Module):
 
     def _average(self, views: Iterator[tuple[LogitMap, bool]]) -> Tensor:
         """Average the probabilities ``(K, H, W)`` of views, of which one is held at a time."""
-        total, count = None, 0
-        for view in views:
-            for top, bottom in view[0].strips():
-                strip = self._view_probabilities(*view, top, bottom)
-                if total is None:
-                    total = strip.new_zeros(len(strip), *view[0].size)
+        total, count = torch.zeros(()), 0
+        for logits, flipped in views:
+            for top, bottom in logits.strips():
+                strip = self._view_probabilities(logits, flipped, top, bottom)
+                if total.ndim == 0:
+                    total = strip.new_zeros(len(strip), *logits.size)
                 total[:, top:bottom] += strip
             count += 1
         return total.div_(count)

@@ -1,9 +1,10 @@
-"""Position code of visual tokens: where in the image a token looks (v1 Sec. 3.1.2, Eq. 2)."""
+"""Positional encoding of visual tokens: where in the image a token looks (v1 Sec. 3.1.2, Eq. 2)."""
 
+import torch
 from torch import Tensor, nn
 
-from .grid_cells import map_to_cells
-from .pointwise import TokenConv
+from .config import Size
+from .token_conv import TokenConv
 
 
 class PositionEncoder(nn.Module):
@@ -17,9 +18,9 @@ class PositionEncoder(nn.Module):
       sampling would see 144 pixels of 60 800;
     * the cells, which hold the attention that falls into them and so sum to 1, are multiplied by
       the square's side, so that uniform attention is a vector of length 1 at any resolution. The
-      linear layers could absorb any factor, but learning feels it: raw weights (about 1e-5) code
-      nothing, and with a mean of 1 the code drowned the features of fresh tokens, which vary less.
-
+      linear layers could absorb any factor, but learning depends on it: raw weights (about 1e-5)
+      encode nothing, and with a mean of 1 the encoding drowned the features of fresh tokens, which
+      vary less;
     * the 1x1 convolution to one channel runs once, at the end: inside the listing's loop it would
       leave nothing for a second strided convolution to mix.
 
@@ -27,8 +28,9 @@ class PositionEncoder(nn.Module):
     the convolution and norm after the concatenation add or remove anyway.
     """
 
-    def __init__(self, num_heads: int = 1, size: int = 12, num_downsamples: int = 1) -> None:
-        """
+    def __init__(self, num_heads: int, size: int, num_downsamples: int) -> None:
+        """Create the convolutions.
+
         Args:
             num_heads: heads of the attention (1 for the filter-based tokenizer).
             size: side of the square. The paper does not give it; 12 with one stride-2 step (36
@@ -44,41 +46,68 @@ class PositionEncoder(nn.Module):
                 f"position size {size} must be a multiple of 2 ** {num_downsamples} downsamples"
             )
         self.size = size
-        self.downsample = nn.Sequential(
-            *(
-                nn.Conv2d(num_heads, num_heads, 3, stride=2, padding=1, bias=False)
-                for _ in range(num_downsamples)
-            ),
-            nn.Conv2d(num_heads, 1, 1, bias=False),
-        )
+        strided = [
+            nn.Conv2d(num_heads, num_heads, 3, stride=2, padding=1, bias=False)
+            for _ in range(num_downsamples)
+        ]
+        self.downsample = nn.Sequential(*strided, nn.Conv2d(num_heads, 1, 1, bias=False))
         self.out_channels = (size // 2**num_downsamples) ** 2
         self.linear = TokenConv(self.out_channels, self.out_channels, bias=False)
 
-    def forward(self, attention: Tensor, size: tuple[int, int], mask: Tensor | None) -> Tensor:
-        """
+    def forward(self, attention: Tensor, size: Size, mask: Tensor | None) -> Tensor:
+        """Encode where each token looks.
+
         Args:
             attention: ``(N, heads, L, H * W)``, summing to 1 over the last axis.
             size: ``(H, W)``.
             mask: ``(N, 1, H, W)`` or None; the square then covers the box around its pixels.
 
         Returns:
-            Position codes ``(N, out_channels, L)``.
+            Positional encodings ``(N, out_channels, L)``.
         """
         n, heads, num_tokens, _ = attention.shape
-        maps = self.resize(attention.unflatten(-1, size), mask)
-        maps = maps.transpose(1, 2).reshape(n * num_tokens, heads, self.size, self.size)
-        codes = self.downsample(maps).reshape(n, num_tokens, self.out_channels)
-        return self.linear(codes.transpose(1, 2))
-
-    def resize(self, maps: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Attention on the square: ``(N, heads, L, H, W)`` to ``(N, heads, L, size, size)``.
-
-        A cell holds the attention that falls into it, times ``size``: uniform attention is
-        ``1 / size`` everywhere, a vector of length 1.
-        """
-        to_rows, to_columns = map_to_cells(
-            tuple(maps.shape[-2:]), (self.size, self.size), mask, maps
-        )
+        to_rows, to_columns = map_to_cells(size, (self.size, self.size), mask, attention)
         if mask is not None:
             to_rows, to_columns = to_rows[:, None, None], to_columns[:, None, None]
-        return to_rows @ maps @ to_columns.transpose(-2, -1) * self.size
+        maps = attention.unflatten(-1, size)
+        squares = to_rows @ maps @ to_columns.transpose(-2, -1) * self.size
+        squares = squares.transpose(1, 2).reshape(n * num_tokens, heads, self.size, self.size)
+        vectors = self.downsample(squares).reshape(n, num_tokens, self.out_channels)
+        return self.linear(vectors.transpose(1, 2))
+
+
+def map_to_cells(size: Size, cells: Size, mask: Tensor | None, like: Tensor) -> tuple[Tensor, ...]:
+    """Return the share of each row and column of pixels that lies in each row and column of cells.
+
+    The share of a pixel in a cell is the product of the two, so that two small matrix products do
+    what a pooling operator would: exact areas at any size, deterministic gradients, exportable, and
+    per image where masks differ.
+
+    Args:
+        size: ``(H, W)`` of the map.
+        cells: rows and columns of equal cells.
+        mask: ``(N, 1, H, W)`` or None; the cells then tile the box around its pixels, or the map
+            if it has none.
+        like: gives device and dtype.
+
+    Returns:
+        ``(rows, H)`` and ``(columns, W)``; with a mask ``(N, rows, H)`` and ``(N, columns, W)``.
+    """
+    # bfloat16 cannot represent pixel 257: half precision only holds the result.
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    shares = []
+    for axis in range(2):
+        pixel = torch.arange(size[axis], device=like.device, dtype=dtype)
+        edges = torch.arange(cells[axis] + 1, device=like.device, dtype=dtype) / cells[axis]
+        if mask is None:
+            edges = edges * size[axis]
+        else:
+            inside = (mask[:, 0] != 0).any(2 - axis)
+            empty = ~inside.any(-1, keepdim=True)
+            first = torch.where(inside | empty, pixel, size[axis]).amin(-1, keepdim=True)
+            last = torch.where(inside | empty, pixel + 1, 0).amax(-1, keepdim=True)
+            edges = torch.lerp(first, last, edges)
+        edges = edges.unsqueeze(-1)
+        low, high = edges[..., :-1, :].maximum(pixel), edges[..., 1:, :].minimum(pixel + 1)
+        shares.append((high - low).clamp(min=0).to(like.dtype))
+    return tuple(shares)

@@ -1,20 +1,20 @@
-"""Token mixer: relates the visual tokens to one another."""
+"""Token mixer: relates the visual tokens to one another (v1 Sec. 3.2, Eq. 3; v4 Eqs. 3, 4)."""
 
+import math
+
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from .graph_conv import GraphConv
-from .pointwise import NormFactory, TokenConv
-from .revisions import check_revision
-from .token_attention import TokenAttention
-
-MIXERS = ("transformer", "graph_conv", "none")
+from .config import NormFactory, VTConfig
+from .token_conv import TokenConv, normalise_tokens
 
 
 class TokenMixer(nn.Module):
     """Residual steps on the tokens; the paper's transformer, or what it is compared with.
 
     "transformer", v1 as App. A Listing 3 runs it: ``T' = T + attention(T)``, ``T'' = T' + T' F``.
-    Eq. 3 as printed, ``T + (softmax(..) V) F``, uses the same four weights, and the parameter
+    Eq. 3 as reported, ``T + (softmax(..) V) F``, uses the same four weights, and the parameter
     counts of v1 Table 3 allow one ``F`` only, so the listing is taken. v4 (Eqs. 3-4):
     ``T'' = T' + relu(T' F1) F2``.
 
@@ -22,7 +22,7 @@ class TokenMixer(nn.Module):
 
     "none" (v1 Table 3 "-TF", v4 Table 5): ``T + T W``, a point-wise convolution: tokens never meet.
 
-    With ``num_parallel`` above 1, each step adds that many branches of their own weights to its
+    With ``parallel_mixers`` above 1, each step adds that many branches of their own weights to its
     input (Touvron et al., "Three things everyone should know about Vision Transformers", Sec. 3).
 
     All branches start at zero, so that a fresh mixer returns its tokens unchanged (v4's transformer
@@ -30,70 +30,121 @@ class TokenMixer(nn.Module):
 
     Attributes:
         relate: the branches in which tokens meet; none for "none".
-        feed_forward: the branches that work on each token for itself; none for "graph_conv".
+        feed_forward: the branches that work on each token by itself; none for "graph_conv".
         drop_path: applied to what a step adds; the identity, or stochastic depth.
     """
 
-    def __init__(
-        self,
-        token_channels: int,
-        num_tokens: int,
-        *,
-        kind: str = "transformer",
-        num_parallel: int = 1,
-        num_heads: int = 16,
-        token_groups: int = 8,
-        revision: str = "v1",
-        norm: NormFactory | None = None,
-    ) -> None:
-        """
-        Args:
-            token_channels: C_T.
-            num_tokens: L, of all levels together ("graph_conv" alone depends on it).
-            kind: "transformer", "graph_conv" or "none".
-            num_parallel: branches per step.
-            num_heads, token_groups: of the transformer, see :class:`TokenAttention`.
-            revision: "v1" or "v4".
-            norm: makes the norms; None for none.
+    def __init__(self, num_tokens: int, config: VTConfig, norm: NormFactory = None) -> None:
+        """Create the branches.
 
-        Raises:
-            ValueError: an unknown name, no branch, or channels that heads or groups do not divide.
+        Args:
+            num_tokens: L, of all levels together ("graph_conv" alone depends on it).
+            config: of the Visual Transformers.
+            norm: makes the norms; None for none.
         """
         super().__init__()
-        check_revision(revision)
-        if kind not in MIXERS:
-            raise ValueError(f"mixer {kind!r} is none of {MIXERS}")
-        if num_parallel < 1:
-            raise ValueError(f"{num_parallel} parallel mixers: at least 1 is needed")
-
-        def relate() -> nn.Module:
-            if kind == "graph_conv":
-                return GraphConv(token_channels, num_tokens, norm=norm)
-            return TokenAttention(
-                token_channels,
-                num_heads=num_heads,
-                token_groups=token_groups,
-                revision=revision,
-                norm=norm,
-            )
-
-        def feed_forward() -> nn.Module:
-            last = TokenConv(token_channels, token_channels, norm=norm)
+        channels = config.token_channels
+        self.relate, self.feed_forward = nn.ModuleList(), nn.ModuleList()
+        for _ in range(config.parallel_mixers):
+            if config.mixer == "graph_conv":
+                self.relate.append(GraphConv(channels, num_tokens, norm))
+                continue
+            last = TokenConv(channels, channels, norm)
             last.zero_init()
-            if kind == "none" or revision == "v1":
-                return last
-            return nn.Sequential(
-                TokenConv(token_channels, token_channels, norm=norm), nn.ReLU(), last
-            )
-
-        branches = range(num_parallel)
-        self.relate = nn.ModuleList(relate() for _ in branches if kind != "none")
-        self.feed_forward = nn.ModuleList(feed_forward() for _ in branches if kind != "graph_conv")
+            if config.mixer == "transformer":
+                self.relate.append(TokenAttention(config, norm))
+                if config.revision == "v4":
+                    last = nn.Sequential(TokenConv(channels, channels, norm), nn.ReLU(), last)
+            self.feed_forward.append(last)
         self.drop_path = nn.Identity()
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """``(N, C_T, L)`` to ``(N, C_T, L)``."""
+        """Map ``(N, C_T, L)`` to ``(N, C_T, L)``."""
         for branches in (self.relate, self.feed_forward):
             if len(branches):
-                tokens = tokens + self.drop_path(sum(branch(tokens) for branch in branches))
+                added = 0
+                for branch in branches:
+                    added = added + branch(tokens)
+                tokens = tokens + self.drop_path(added)
         return tokens
+
+
+class TokenAttention(nn.Module):
+    """Self-attention among visual tokens, a branch of :class:`TokenMixer`.
+
+    v1: ``softmax(Q K^T / sqrt(d)) V`` with grouped keys, queries (C_T / 2) and values. The listing
+    (App. A Listing 3) divides the logits by ``sqrt(L)``; d, the channels of a head, is meant in all
+    likelihood and is used here.
+
+    v4: ``softmax((TK)(TQ)^T) T``: the value is T itself, and so keys and queries are not grouped.
+    (The paper gives no scale for v4; ``1 / sqrt(d)``.)
+
+    Keys have no bias: what it adds to all of them alike, the softmax takes away.
+
+    Both are multi-head here; v4's text names no heads. The equations write the query as ``TK`` and
+    the keys as ``TQ``; here the names are the usual ones, and the function is the same.
+
+    With a norm it stands after each convolution and, in v4, after the attention. The last one of
+    the branch starts at zero (in v4 without a norm nothing can: no weight follows the attention).
+
+    Attributes:
+        value: None in v4.
+        attention_norm: None in v1.
+    """
+
+    def __init__(self, config: VTConfig, norm: NormFactory = None) -> None:
+        """Create the convolutions; see :class:`TokenMixer` for the arguments."""
+        super().__init__()
+        channels, inner = config.token_channels, config.token_channels // 2
+        groups = config.token_groups if config.revision == "v1" else 1
+        self.num_heads = config.num_heads
+        self.query = TokenConv(channels, inner, norm, groups=groups)
+        self.key = TokenConv(channels, inner, norm, groups=groups, bias=False)
+        self.value = self.attention_norm = None
+        if config.revision == "v1":
+            self.value = TokenConv(channels, channels, norm, groups=groups)
+            self.value.zero_init()
+        elif norm is not None:
+            self.attention_norm = norm(channels)
+            if isinstance(getattr(self.attention_norm, "weight", None), nn.Parameter):
+                nn.init.zeros_(self.attention_norm.weight)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map ``(N, C_T, L)`` to ``(N, C_T, L)``; permuting the tokens permutes the result."""
+        heads = (self.num_heads, -1)
+        query = self.query(tokens).unflatten(1, heads)
+        key = self.key(tokens).unflatten(1, heads)
+        value = (tokens if self.value is None else self.value(tokens)).unflatten(1, heads)
+        logits = query.transpose(2, 3) @ key / math.sqrt(query.shape[2])
+        attention = F.softmax(logits, dim=-1)  # (N, heads, L queries, L keys)
+        mixed = (value @ attention.transpose(2, 3).to(value.dtype)).flatten(1, 2)
+        if self.attention_norm is not None:
+            mixed = normalise_tokens(self.attention_norm, mixed)
+        return mixed
+
+
+class GraphConv(nn.Module):
+    """Graph convolution ``A T W`` among visual tokens, a branch of :class:`TokenMixer`.
+
+    A learned adjacency (L x L), the same for every image, passes tokens on; a 1x1 convolution
+    projects them. The paper (v4 Table 5) names the alternative and no formula; this one has as many
+    parameters as no mixer at all, up to L x L, as in v4 Table 5 (whose digits are second-hand).
+    Each token has a fixed place in the graph, so that here permuting the tokens does matter.
+    """
+
+    def __init__(self, token_channels: int, num_tokens: int, norm: NormFactory = None) -> None:
+        """Create adjacency and projection.
+
+        Args:
+            token_channels: C_T.
+            num_tokens: L, of all levels together.
+            norm: makes the norm after the projection, which starts at zero; None for none.
+        """
+        super().__init__()
+        self.adjacency = nn.Parameter(torch.randn(num_tokens, num_tokens) / num_tokens**0.5)
+        self.projection = TokenConv(token_channels, token_channels, norm)
+        self.projection.zero_init()
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map ``(N, C_T, L)`` to ``(N, C_T, L)``: token i takes ``sum_j adjacency[i, j] T_j``."""
+        return self.projection(tokens @ self.adjacency.t().to(tokens.dtype))

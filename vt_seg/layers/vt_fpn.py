@@ -1,13 +1,11 @@
 """The VT-FPN neck: feature maps exchange information through visual tokens (v1 Sec. 4.2)."""
 
-from collections.abc import Iterable, Sequence, Sized
-from typing import Any
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from .inference import conv_and_norm, has_hooks, is_plain_conv
-from .pointwise import NormFactory
-from .stack import VisualTransformerStack
+from .block import VisualTransformerStack
+from .config import NormFactory, VTConfig
 
 
 class VTFPN(nn.Module):
@@ -16,7 +14,7 @@ class VTFPN(nn.Module):
     A 1x1 lateral convolution takes each map to ``out_channels``; a filter-based tokenizer takes L
     tokens from each; the tokens of all levels go, concatenated, through one transformer; each
     level's projector writes tokens back to its map. With the defaults, res2..res5 of a ResNet-50 at
-    800 x 1216 cost 8.21 G MACs, 7.47 G of which are the laterals; see :mod:`.pixel_products`. The
+    800 x 1216 cost 8.21 G MACs, 7.47 G of which are the laterals; see :mod:`.pixel_attention`. The
     paper reports 8.5 G (v1 Table 4). Its formulas give 8.53 G if each projector reads its level's
     own tokens and the tokenizer's W_V is applied to tokens, which is the same function; with W_V on
     pixels, as v1 Eq. 1 has it, they give 8.86 G.
@@ -30,22 +28,19 @@ class VTFPN(nn.Module):
         self,
         in_channels: Sequence[int],
         out_channels: int = 256,
-        *,
-        num_layers: int = 1,
-        norm: NormFactory | None = None,
-        **stack: Any,
+        config: VTConfig | None = None,
+        norm: NormFactory = None,
     ) -> None:
-        """
+        """Create laterals and blocks.
+
         Args:
             in_channels: channels of each input map, in the order in which they will come.
             out_channels: channels of every output map.
-            num_layers: VT layers; the paper has one. Later ones are recurrent.
+            config: of the Visual Transformers; None for the defaults. The paper has one layer.
             norm: makes a norm over ``(N, channels, H, W)``; None for none.
-            stack: further arguments of :class:`VisualTransformerStack` and
-                :class:`VisualTransformer`.
 
         Raises:
-            ValueError: see there.
+            ValueError: if the config does not fit the channels or the number of levels.
         """
         super().__init__()
         self.laterals = nn.ModuleList(
@@ -56,14 +51,14 @@ class VTFPN(nn.Module):
             for channels in in_channels
         )
         self.stack = VisualTransformerStack(
-            out_channels, num_layers, num_levels=len(in_channels), norm=norm, **stack
+            out_channels, len(in_channels), config or VTConfig(), norm
         )
 
-    def forward(self, features: Iterable[Tensor], mask: Tensor | None = None) -> list[Tensor]:
-        """
+    def forward(self, features: Sequence[Tensor], mask: Tensor | None = None) -> list[Tensor]:
+        """Let feature maps exchange information.
+
         Args:
-            features: one map ``(N, C_i, H_i, W_i)`` per level, of any sizes. An iterator that gives
-                them away lets inference free each one after its lateral.
+            features: one map ``(N, C_i, H_i, W_i)`` per level, of any sizes.
             mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
                 where a pixel is real; None if all are.
 
@@ -74,20 +69,14 @@ class VTFPN(nn.Module):
             ValueError: if the number of maps is not that of ``in_channels``, or the mask has
                 another shape.
         """
-        if isinstance(features, Sized) and len(features) != len(self.laterals):
+        if len(features) != len(self.laterals):
             raise ValueError(f"{len(features)} feature maps for {len(self.laterals)} levels")
-        maps = [
-            conv_and_norm(conv, norm, x)
-            for (conv, norm), x in zip(self.laterals, features, strict=True)
-        ]
-        # Of anything else than convolutions, maps may be kept or be the caller's.
-        own_maps = all(is_plain_conv(conv) for conv, _ in self.laterals)
-        in_place = own_maps and not has_hooks(*self.laterals.modules())
-        return self.stack(maps, mask, in_place=in_place)[0]
+        maps = [lateral(x) for lateral, x in zip(self.laterals, features, strict=True)]
+        return self.stack(maps, mask)[0]
 
 
 def _lateral_conv(in_channels: int, out_channels: int, bias: bool) -> nn.Conv2d:
-    """1x1 convolution with the FPN's initialisation (Caffe2's "XavierFill")."""
+    """Return a 1x1 convolution with the FPN's initialisation (Caffe2's "XavierFill")."""
     conv = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
     nn.init.kaiming_uniform_(conv.weight, a=1)
     if bias:

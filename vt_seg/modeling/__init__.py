@@ -10,7 +10,7 @@ from .padding_aware_segmentor import (
     normalized_images,
     padding_mask,
 )
-from .resampling import Size, average_pool, ceil_div, upsample
+from .resampling import average_pool, ceil_div, upsample
 from .sem_seg_fpn_loss_head import SemSegFPNLossHead
 from .stochastic_depth import add_stochastic_depth
 from .timm_backbone import TimmBackbone
@@ -25,7 +25,6 @@ __all__ = [
     "ScaleHead",
     "SegmentationLoss",
     "SemSegFPNLossHead",
-    "Size",
     "TimmBackbone",
     "UnwarpingSemanticSegmentor",
     "VTFPNBackbone",

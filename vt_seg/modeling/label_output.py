@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -11,15 +12,15 @@ from .data_parallel import unwrapped
 @contextmanager
 def label_output(model: nn.Module) -> Iterator[None]:
     """Set ``model.output``, if there is one, to "labels" for the length of a ``with``."""
-    model = unwrapped(model)
-    before = getattr(model, "output", None)
+    segmentor: Any = unwrapped(model)
+    before = getattr(segmentor, "output", None)
     if before is not None:
-        model.output = "labels"
+        segmentor.output = "labels"
     try:
         yield
     finally:
         if before is not None:
-            model.output = before
+            segmentor.output = before
 
 
 def labels_of(sem_seg: Tensor) -> Tensor:

@@ -99,7 +99,8 @@ class SegmentationLoss(nn.Module):
         if self.ohem_threshold == 1:
             total = _SumOverImages.apply(logits, targets, stride, self)
             return total / self._weight(targets, targets != self.ignore_value)
-        logits = upsample(logits, stride, targets.shape[-2:])  # OHEM compares the whole batch
+        height, width = targets.shape[-2:]
+        logits = upsample(logits, stride, (height, width))  # OHEM compares the whole batch
         losses = self.cross_entropy(logits, targets, "none")
         kept = self._hard(logits, losses, targets)
         return (losses * kept).sum() / self._weight(targets, kept)
@@ -150,12 +151,13 @@ class _SumOverImages(torch.autograd.Function):
     def forward(
         ctx: Any, logits: Tensor, targets: Tensor, stride: int, loss: SegmentationLoss
     ) -> Tensor:
+        height, width = targets.shape[-2:]
         total, gradients = logits.new_zeros(()), torch.zeros_like(logits)
         for i in range(len(logits)):
             image, target = logits[i : i + 1].detach(), targets[i : i + 1]
             with torch.set_grad_enabled(ctx.needs_input_grad[0]):
                 image.requires_grad_(ctx.needs_input_grad[0])
-                upsampled = upsample(image, stride, target.shape[-2:])
+                upsampled = upsample(image, stride, (height, width))
                 value = loss.cross_entropy(upsampled, target, "sum")
             if ctx.needs_input_grad[0]:
                 gradients[i : i + 1] = torch.autograd.grad(value, image)[0]

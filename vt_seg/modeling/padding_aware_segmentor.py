@@ -11,7 +11,7 @@ from detectron2.structures import ImageList
 from torch import Tensor
 
 from ..config import require_vt_seg_keys
-from .resampling import Size
+from ..layers import Size
 from .vt_fpn_head import VTFPNHead
 
 OUTPUTS = ("logits", "labels")

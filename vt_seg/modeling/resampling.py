@@ -3,8 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-Size = tuple[int, int]
-"""(height, width)."""
+from ..layers import Size
 
 
 def upsample(x: Tensor, factor: int, size: Size) -> Tensor:

@@ -6,8 +6,8 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..layers import Size
 from .padding_aware_segmentor import PaddingAwareSegmentor
-from .resampling import Size
 
 
 @META_ARCH_REGISTRY.register()

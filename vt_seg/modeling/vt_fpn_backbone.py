@@ -7,7 +7,7 @@ from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 from torch import Tensor, nn
 
 from ..layers import VTFPN
-from .vt_fpn_neck import build_vt_fpn_neck
+from .vt_config import build_vt_fpn_neck
 
 
 class VTFPNBackbone(Backbone):

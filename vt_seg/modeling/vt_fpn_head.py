@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import require_vt_seg_keys
-from ..layers import VTFPN
-from ..layers.spatial_attention import resize_mask
+from ..layers import VTFPN, Size, resize_mask
 from .losses import SegmentationLoss, segmentation_loss
-from .resampling import Size, average_pool, ceil_div, upsample
-from .vt_fpn_neck import build_vt_fpn_neck
+from .resampling import average_pool, ceil_div, upsample
+from .vt_config import build_vt_fpn_neck
 
 
 class ScaleHead(nn.Module):
@@ -63,7 +62,8 @@ class ScaleHead(nn.Module):
             if i < self.num_upsamplings:
                 x = upsample(x, 2, ceil_div(size, 2 ** (self.num_upsamplings - 1 - i)))
         if self.pool_factor > 1:
-            x = average_pool(x, self.pool_factor, resize_mask(mask, x.shape[-2:]))
+            height, width = x.shape[-2:]
+            x = average_pool(x, self.pool_factor, resize_mask(mask, (height, width)))
         return x if x.shape[-2:] == size else upsample(x, 1, size)
 
 
@@ -130,7 +130,7 @@ class VTFPNHead(nn.Module):
     @property
     def scale_heads(self) -> list[ScaleHead]:
         """The prediction layers of each level, in the order of ``in_features``."""
-        return [self.get_submodule(name) for name in self.in_features]
+        return [getattr(self, name) for name in self.in_features]
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict:
@@ -183,6 +183,7 @@ class VTFPNHead(nn.Module):
         """
         logits = self.layers(features, mask)
         if self.training:
+            assert targets is not None
             return None, self.losses(logits, targets)
         height, width = logits.shape[-2:]
         size = image_size or (height * self.common_stride, width * self.common_stride)
@@ -202,8 +203,8 @@ class VTFPNHead(nn.Module):
             (height * self.finest_stride, width * self.finest_stride), self.common_stride
         )
         total = 0
-        for scale_head, x in zip(self.scale_heads, maps, strict=True):
-            total = total + scale_head(x, size, mask)
+        for name, x in zip(self.in_features, maps, strict=True):
+            total = total + getattr(self, name)(x, size, mask)
         return self.predictor(total)
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:

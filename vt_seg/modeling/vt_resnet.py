@@ -1,7 +1,5 @@
 """VT-ResNet as a Detectron2 backbone: a ResNet whose stage 5 is made of Visual Transformers."""
 
-from typing import Any
-
 from detectron2.config import CfgNode
 from detectron2.layers import Conv2d, FrozenBatchNorm2d, ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, ResNet, build_resnet_backbone
@@ -10,9 +8,8 @@ from fvcore.nn import weight_init
 from torch import Tensor, nn
 
 from ..config import require_vt_seg_keys
-from ..layers import VisualTransformerStack
-from ..layers.pointwise import NormFactory
-from .layer_arguments import errors_naming, visual_transformer_arguments
+from ..layers import NormFactory, VisualTransformerStack, VTConfig
+from .vt_config import errors_naming, norm_factory, vt_config
 
 LAYERS_PER_DEPTH = {18: 2, 34: 3, 50: 3, 101: 3}
 """VT modules in stage 5 (v1 App. B Table 5): as many as the residual blocks they replace."""
@@ -28,18 +25,19 @@ class VisualTransformerStage(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        num_layers: int,
+        config: VTConfig,
+        norm: NormFactory = None,
         *,
-        norm: NormFactory | None = None,
-        **stack: Any,
+        tokens_only: bool = False,
     ) -> None:
-        """
+        """Create the channel adjustment and the VT modules.
+
         Args:
             in_channels: channels of stage 4.
             out_channels: C of the VT modules.
-            num_layers: number of VT modules.
+            config: of the VT modules.
             norm: makes the norms; None for none.
-            stack: further arguments of :class:`VisualTransformerStack`.
+            tokens_only: the map is not wanted, so the last module has no projector.
         """
         super().__init__()
         self.adjust = None
@@ -52,11 +50,14 @@ class VisualTransformerStage(nn.Module):
                 norm=norm(out_channels) if norm is not None else None,
             )
             weight_init.c2_msra_fill(self.adjust)
-        self.stack = VisualTransformerStack(out_channels, num_layers, norm=norm, **stack)
+        self.stack = VisualTransformerStack(out_channels, 1, config, norm, tokens_only=tokens_only)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """``(N, in_channels, H, W)`` to the map ``(N, out_channels, H, W)`` and the last module's
-        tokens ``(N, C_T, L)``."""
+        """Run the stage on a map ``(N, in_channels, H, W)``.
+
+        Returns:
+            The map ``(N, out_channels, H, W)`` and the last module's tokens ``(N, C_T, L)``.
+        """
         if self.adjust is not None:
             x = self.adjust(x)
         (x,), (tokens,) = self.stack([x])
@@ -66,7 +67,7 @@ class VisualTransformerStage(nn.Module):
 class VTResNet(ResNet):
     """Detectron2's ResNet with ``res5`` made of Visual Transformers, at stride 16 like ``res4``.
 
-    Stages 1-4 have the names, and so take the weights, of an ordinary ResNet. Beside the maps it
+    Stages 1-4 have the names, and so take the weights, of an ordinary ResNet. Besides the maps it
     gives ``tokens`` ``(N, C_T, L)``, those of the last VT module, which a classifier averages.
     """
 
@@ -80,7 +81,8 @@ class VTResNet(ResNet):
         out_features: list[str],
         freeze_at: int = 0,
     ) -> None:
-        """
+        """Put the VT stage behind the first stages of a ResNet.
+
         Args:
             stem: see Detectron2's ``ResNet``.
             stages: the blocks of res2, res3 and res4.
@@ -91,7 +93,7 @@ class VTResNet(ResNet):
             freeze_at: stages to freeze; 5 freezes the VT modules too.
 
         Raises:
-            ValueError: an output that there is not.
+            ValueError: if ``out_features`` names an output that does not exist.
         """
         super().__init__(stem, stages, out_features=["res4"])
         self.res5 = res5
@@ -111,10 +113,10 @@ class VTResNet(ResNet):
         self.freeze(freeze_at)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Images ``(N, C, H, W)`` to the outputs asked for, by name.
+        """Return the ``out_features`` of images ``(N, C, H, W)`` by name.
 
         Raises:
-            ValueError: not a batch of images.
+            ValueError: if ``x`` has another number of dimensions.
         """
         if x.dim() != 4:
             raise ValueError(f"a VT-ResNet takes images (N, C, H, W), not {tuple(x.shape)}")
@@ -145,13 +147,13 @@ class VTResNet(ResNet):
 
 @BACKBONE_REGISTRY.register()
 def build_vt_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VTResNet:
-    """VT-ResNet-{18, 34, 50, 101} from ``MODEL.RESNETS`` (stages 1-4) and ``MODEL.VT_RESNET``.
+    """Build VT-ResNet-{18, 34, 50, 101} from ``MODEL.RESNETS`` (stages 1-4), ``MODEL.VT_RESNET``.
 
     Where the outputs lack "res5", as for classification, the last VT module has no projector.
 
     Raises:
-        ValueError: a depth that the paper does not have, outputs without any of stage 5, or a
-            combination of keys that cannot be, with the reason.
+        ValueError: if the paper lacks the depth, no output is of stage 5, or the values of
+            ``MODEL.VT_RESNET`` do not fit each other.
     """
     require_vt_seg_keys(cfg, "MODEL.VT_RESNET")
     depth = cfg.MODEL.RESNETS.DEPTH
@@ -169,14 +171,14 @@ def build_vt_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VTResNet:
     first_four.MODEL.BACKBONE.FREEZE_AT = 0
     resnet = build_resnet_backbone(first_four, input_shape)
     node = cfg.MODEL.VT_RESNET
-    arguments = visual_transformer_arguments(cfg, "VT_RESNET")
+    config = vt_config(cfg, "VT_RESNET", num_layers=node.NUM_LAYERS or LAYERS_PER_DEPTH[depth])
     with errors_naming("VT_RESNET"):
         res5 = VisualTransformerStage(
             resnet.output_shape()["res4"].channels,
             node.OUT_CHANNELS,
-            node.NUM_LAYERS or LAYERS_PER_DEPTH[depth],
+            config,
+            norm_factory(cfg, "VT_RESNET"),
             tokens_only="res5" not in out_features,
-            **arguments,
         )
     return VTResNet(
         resnet.stem,

@@ -21,7 +21,7 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 VT_RESNET_ROWS = {
     "v1_table3_no_transformer": ("v1_base", "MIXER", "none"),
-    "v1_table3_no_position_code": ("v1_base", "POSITION_CODE", False),
+    "v1_table3_no_positional_encoding": ("v1_base", "POSITIONAL_ENCODING", False),
     "v1_table3_no_dynamic": ("v1_base", "RECURRENT", False),
     "v4_table3_pooling": ("v4_base", "TOKENIZER", "pooling"),
     "v4_table3_clustering": ("v4_base", "TOKENIZER", "clustering"),
@@ -34,7 +34,7 @@ VT_RESNET_ROWS = {
 }
 VT_FPN_ROWS = {
     "vtfpn_no_mixer": ("MIXER", "none"),
-    "vtfpn_no_position_code": ("POSITION_CODE", False),
+    "vtfpn_no_positional_encoding": ("POSITIONAL_ENCODING", False),
     "vtfpn_no_tokens": ("NUM_LAYERS", 0),
     "vtfpn_reads_all_tokens": ("PROJECTOR_READS", "all"),
     "vtfpn_two_layers": ("NUM_LAYERS", 2),
@@ -102,7 +102,7 @@ def test_the_bases_are_the_papers_models():
         cfg = load(name)
         node = cfg.MODEL.VT_RESNET
         keys = ("REVISION", "NUM_TOKENS", "OUT_CHANNELS", "TOKEN_CHANNELS", "TOKEN_GROUPS")
-        found = (cfg.MODEL.RESNETS.DEPTH, *(node[key] for key in keys), node.POSITION_CODE)
+        found = (cfg.MODEL.RESNETS.DEPTH, *(node[key] for key in keys), node.POSITIONAL_ENCODING)
         assert found == expected
         assert (
             *("filter", True),

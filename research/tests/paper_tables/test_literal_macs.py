@@ -9,12 +9,12 @@ from detectron2.layers import ShapeSpec
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from vt_seg.modeling.vt_fpn_neck import build_vt_fpn_neck
 
 from research.paper_tables import PaperModels
 from research.paper_tables.literal_macs import LiteralCost, vt_fpn_neck, vt_resnet_stage, vt_stack
 from vt_seg.complexity import count_macs, num_parameters
 from vt_seg.layers import VTFPN, VisualTransformerStack
-from vt_seg.modeling.vt_fpn_neck import build_vt_fpn_neck
 
 C, C_T, H, W, HEADS, GROUPS, TOKEN_GROUPS = 32, 64, 14, 18, 4, 4, 2
 HW = H * W

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torchvision
 from torch.utils.flop_counter import FlopCounterMode
+from vt_seg.modeling.layer_arguments import visual_transformer_arguments
 
 from research.marked_section import read_section
 from research.paper_tables import TABLES, section_name
@@ -21,7 +22,6 @@ from research.paper_tables.numbers import (
     V4_SAVED_MACS,
     V4_TABLE_2,
 )
-from vt_seg.modeling.layer_arguments import visual_transformer_arguments
 
 DEPTHS = (18, 34, 50, 101)
 DOCUMENT = Path(__file__).parents[3] / "docs" / "paper_tables.md"

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vt_seg.layers.stack import VisualTransformerStack
-from vt_seg.layers.visual_transformer import VisualTransformer
+from vt_seg.layers import VisualTransformer, VisualTransformerStack
 from vt_seg.modeling.vt_resnet import VisualTransformerStage
 
 

@@ -11,7 +11,7 @@ from detectron2.data import Metadata
 from detectron2.data.detection_utils import convert_image_to_rgb
 from torch import nn
 
-from vt_seg.layers.spatial_attention import map_stride
+from vt_seg.layers import map_stride
 from vt_seg.modeling.label_output import label_output
 
 from .maps import TokenMaps, capture_tokens

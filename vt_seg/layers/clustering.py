@@ -1,16 +1,14 @@
 """Clustering-based tokenizer: k-means finds each image's own groups of pixels."""
 
-from typing import Any
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..autocast import without_autocast
-from ..pixel_products import pixel_logits
-from ..spatial_attention import SpatialSoftmax
-from .pooling import CellAttention
-from .tokenizer import Tokenizer
+from .config import NormFactory, VTConfig
+from .pixel_attention import SpatialSoftmax, pixel_logits
+from .tokenizers import CellAttention, Tokenizer
 
 
 class ClusteringTokenizer(Tokenizer):
@@ -18,7 +16,7 @@ class ClusteringTokenizer(Tokenizer):
 
     Pixels are normalised to unit vectors; the centroids start as the map downsampled to L cells,
     normalised alike, and Lloyd's algorithm improves them. The logits are not scaled: a centroid has
-    length 1, which is what ``1 / sqrt(C)`` makes of a filter.
+    length 1, which is what ``1 / sqrt(C)`` makes of a filter. The paper gives no number of steps.
 
     No gradient passes through the clusters. The map still gets gradients from the logits and from
     the average; the paper does not say.
@@ -28,44 +26,27 @@ class ClusteringTokenizer(Tokenizer):
         self,
         in_channels: int,
         num_tokens: int,
-        token_channels: int,
-        *,
-        steps: int = 5,
-        **shared: Any,
+        config: VTConfig,
+        norm: NormFactory = None,
     ) -> None:
-        """
-        Args:
-            in_channels: C.
-            num_tokens: L, the number of clusters.
-            token_channels: C_T.
-            steps: of Lloyd's algorithm; the paper gives no number.
-            shared: arguments of :class:`Tokenizer`; the position encoder has one head.
-
-        Raises:
-            ValueError: if ``steps`` is negative.
-        """
-        super().__init__(in_channels, token_channels, **shared)
-        if steps < 0:
-            raise ValueError(f"clustering steps {steps} cannot be negative")
-        self.steps = steps
+        """Create what gives the initial centroids; see :class:`Tokenizer` for the arguments."""
+        super().__init__(in_channels, num_tokens, config, norm)
+        self.steps = config.clustering_steps
         self.initial_cells = CellAttention(num_tokens)
         self.attention = SpatialSoftmax()
 
-    def forward(
-        self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None
-    ) -> Tensor:
-        """Return tokens ``(N, C_T, L)`` of a map ``(N, C, H, W)``; ``tokens`` are not used."""
-        centroids = self.centroids(x, mask)
-        logits = pixel_logits(centroids.transpose(1, 2).unsqueeze(1).to(x.dtype), x)
-        attention = self.attention(logits, mask)
-        return self.finish(self.average(x, attention), attention, x, mask)
+    def attend(self, x: Tensor, tokens: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Return the attention ``(N, 1, L, H * W)`` of the centroids."""
+        filters = self.centroids(x, mask).transpose(1, 2).unsqueeze(1).to(x.dtype)
+        return self.attention(pixel_logits(filters, x), mask)
 
     @torch.no_grad()
     def centroids(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the centroids of each image, unit vectors ``(N, C, L)``, of ``(N, C, H, W)``."""
         # With half precision, sums over a large map would lose pixels.
         x = x if x.dtype == torch.float64 else x.float()
-        with without_autocast(x):
+        # The meta device, on which costs are counted, has no autocast.
+        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
             cells = self.initial_cells(x, mask)[:, 0]
             initial = F.normalize(x.flatten(2) @ cells.transpose(1, 2), dim=1)
             inside = None if mask is None else mask.flatten(1) != 0

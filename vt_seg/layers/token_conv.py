@@ -1,13 +1,10 @@
-"""1x1 convolutions on tokens with an optional norm, and heads: what all VT parts are made of."""
-
-from collections.abc import Callable
+"""1x1 convolutions on visual tokens, with an optional norm."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-NormFactory = Callable[[int], nn.Module]
-"""Makes a norm over ``(N, channels, H, W)`` from a number of channels."""
+from .config import NormFactory
 
 
 class TokenConv(nn.Module):
@@ -20,16 +17,18 @@ class TokenConv(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
+        norm: NormFactory = None,
         *,
         groups: int = 1,
-        norm: NormFactory | None = None,
         bias: bool = True,
     ) -> None:
-        """
+        """Create the convolution and its norm.
+
         Args:
-            in_channels, out_channels: channels of the tokens before and after.
-            groups: groups of the convolution.
+            in_channels: channels of the tokens before.
+            out_channels: channels of the tokens after.
             norm: makes the norm; None for none.
+            groups: groups of the convolution.
             bias: whether to add a bias where no norm follows.
         """
         super().__init__()
@@ -39,7 +38,7 @@ class TokenConv(nn.Module):
         self.norm = norm(out_channels) if norm is not None else None
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """``(N, in_channels, L)`` to ``(N, out_channels, L)``."""
+        """Map ``(N, in_channels, L)`` to ``(N, out_channels, L)``."""
         weight, bias, groups = self.conv.weight.squeeze(-1), self.conv.bias, self.conv.groups
         if groups == 1:  # a linear layer on few rows is quicker than a convolution
             tokens = F.linear(tokens.transpose(1, 2), weight, bias).transpose(1, 2)
@@ -64,12 +63,12 @@ class TokenConv(nn.Module):
 def normalise_tokens(norm: nn.Module, tokens: Tensor) -> Tensor:
     """Apply a norm made for feature maps to tokens; batch norm takes statistics over N and L.
 
-    The norm sees the tokens as a map of height 1, ``(N, C, 1, L)``, never of width 1: the layers
-    around it may hand over, or send back gradients of, tokens whose channels lie together in
-    memory. ``unsqueeze(-1)`` would give these the strides ``(L * C, 1, C, 1)``, for which the CPU
-    kernel of batch norm computes wrong gradients (found in PyTorch 2.14.1: it takes the memory
-    formats of input and gradient for the same where they are not). With ``unsqueeze(2)`` the
-    strides are those of an ordinary channels-last map, which it handles.
+    The norm sees the tokens as a map of height 1, ``(N, C, 1, L)``, never of width 1. Tokens and
+    their gradients may have their channels side by side in memory. ``unsqueeze(-1)`` would give
+    these the strides ``(L * C, 1, C, 1)``, for which the CPU kernel of batch norm computes wrong
+    gradients (found in PyTorch 2.14.1: it takes the memory formats of input and gradient for the
+    same where they are not). With ``unsqueeze(2)`` the strides are those of an ordinary
+    channels-last map, which it handles.
 
     Args:
         norm: takes ``(N, C, H, W)``.
@@ -79,17 +78,3 @@ def normalise_tokens(norm: nn.Module, tokens: Tensor) -> Tensor:
         ``(N, C, L)``.
     """
     return norm(tokens.unsqueeze(2)).squeeze(2)
-
-
-def split_heads(x: Tensor, num_heads: int) -> Tensor:
-    """``(N, C, K)`` to ``(N, num_heads, C / num_heads, K)``: a head is a run of channels."""
-    return x.unflatten(1, (num_heads, -1))
-
-
-def check_divisible(**pairs: tuple[int, int]) -> None:
-    """Raise ValueError naming the argument unless each ``(value, divisor)`` divides evenly."""
-    for name, (value, divisor) in pairs.items():
-        if divisor < 1 or value % divisor:
-            raise ValueError(
-                f"{name} {divisor} does not divide {value} channels: use a divisor of {value}"
-            )

@@ -1,0 +1,179 @@
+"""The VT-FPN neck for inference: the same formulas in few passes over channels-last maps.
+
+Next to the lateral convolutions, which are bound by arithmetic, what costs time is how often a map
+is read and written, and how well a matrix library copes with a handful of tokens. So tokens are
+averaged in products of the shape that is fastest, and the projector works in place on strips of
+pixels that stay in a CPU's caches.
+"""
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vt_seg.layers import VTFPN, FilterTokenizer, Projector
+from vt_seg.layers.pixel_attention import weight_into_filters
+
+STRIP_PIXELS = 4096
+"""Pixels that a projector works on at a time; 4 MB of a map with 256 channels."""
+
+MAX_EXPONENT = 80.0
+"""Logits within +-80 need no shift before ``exp``, which overflows in float32 above 88."""
+
+
+class OptimizedVTFPN(nn.Module):
+    """A :class:`VTFPN` for evaluation only, fastest on channels-last maps on a CPU.
+
+    Filter tokenizers and projectors are replaced by faster twins; all other parts are those of the
+    given neck, with the same weights. Norms behind the laterals cost a pass over each map unless
+    they were folded into the convolutions before (:func:`vt_seg.inference.optimize` does that).
+
+    Attributes:
+        laterals: as in :class:`VTFPN`.
+        stack: a copy of the neck's stack that shares its weights.
+    """
+
+    def __init__(self, neck: VTFPN) -> None:
+        """Take over the parts of a neck, which itself stays as it is."""
+        super().__init__()
+        self.laterals = neck.laterals
+        shared = {id(x): x for x in (*neck.stack.parameters(), *neck.stack.buffers())}
+        self.stack = copy.deepcopy(neck.stack, shared)
+        for block in self.stack.blocks:
+            for parts in filter(None, (block.tokenizers, block.projectors)):
+                for i, part in enumerate(parts):
+                    if type(part) in TWINS:
+                        parts[i] = TWINS[type(part)](part)
+        self.eval()
+
+    def forward(self, features: list[Tensor], mask: Tensor | None = None) -> list[Tensor]:
+        """Let feature maps exchange information.
+
+        Args:
+            features: one map ``(N, C_i, H_i, W_i)`` per level, of any sizes. The list is emptied,
+                so that each map can be freed once it was read.
+            mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
+                where a pixel is real; None if all are.
+
+        Returns:
+            One map ``(N, out_channels, H_i, W_i)`` per level.
+
+        Raises:
+            ValueError: if the number of maps is not that of the neck's levels, or the mask has
+                another shape.
+        """
+        if len(features) != len(self.laterals):
+            raise ValueError(f"{len(features)} feature maps for {len(self.laterals)} levels")
+        maps = [lateral(features.pop(0)) for lateral in self.laterals]
+        return self.stack(maps, mask)[0]
+
+
+class OptimizedFilterTokenizer(nn.Module):
+    """A :class:`FilterTokenizer` whose products with pixels have the fastest shapes for a CPU."""
+
+    def __init__(self, tokenizer: FilterTokenizer) -> None:
+        """Take over the parts of a tokenizer."""
+        super().__init__()
+        self.tokenizer = tokenizer
+
+    def forward(
+        self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """Return tokens ``(N, C_T, L)`` of a map ``(N, C, H, W)``; ``tokens`` are not used."""
+        plain = self.tokenizer
+        pixels = channels_last_pixels(x).flatten(1, 2)
+        filters = plain.attention_filter.weight.flatten(1) / math.sqrt(x.shape[1])
+        logits = F.linear(pixels, filters).transpose(1, 2)  # (N, L, H * W)
+        attention = plain.attention(logits.unsqueeze(1), mask)
+        new = plain.values(_averages(pixels, attention[:, 0]).unsqueeze(1))
+        if plain.position_encoder is not None:
+            position = plain.position_encoder(attention, x.shape[-2:], mask)
+            new = torch.cat((new, position.to(new.dtype)), dim=1)
+        return new if plain.to_token_channels is None else plain.to_token_channels(new)
+
+
+def _averages(pixels: Tensor, attention: Tensor) -> Tensor:
+    """Average pixels ``(N, P, C)`` under an attention ``(N, L, P)``; returns ``(N, L, C)``.
+
+    One sum over all pixels leaves threads of matrix libraries idle; up to 16 sums keep them busy.
+    """
+    parts = math.gcd(pixels.shape[1], 16)
+    shares = attention.to(pixels.dtype).unflatten(2, (parts, -1)).transpose(1, 2)
+    return (shares @ pixels.unflatten(1, (parts, -1))).sum(1)
+
+
+class InPlaceProjector(nn.Module):
+    """A :class:`Projector` that writes into the map that it is given, a strip at a time."""
+
+    def __init__(self, projector: Projector) -> None:
+        """Take over the parts of a projector."""
+        super().__init__()
+        self.projector = projector
+
+    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """Write tokens ``(N, C_T, L)`` to a map ``(N, C, H, W)``.
+
+        Returns:
+            the new map, channels-last. On a CPU this is ``x`` itself, if it is channels-last.
+        """
+        plain = self.projector
+        if not x.is_cpu:  # strips would only start more kernels
+            return plain(x, tokens)
+        key = plain.key(tokens).unflatten(1, (plain.num_heads, -1))
+        value = tokens * plain.gain if plain.value is None else plain.value(tokens)
+        value = value.unflatten(1, (plain.num_heads, -1)).transpose(2, 3)
+        filters = weight_into_filters(
+            plain.query.weight, key / math.sqrt(key.shape[2]), plain.query.groups
+        )
+        # Strips are computed in single precision or better: no map is held in it.
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        pixels = channels_last_pixels(x)
+        with torch.autocast("cpu", enabled=False):
+            for image, *of_tokens in zip(
+                pixels.flatten(1, 2), filters.to(dtype), value.to(dtype), strict=True
+            ):
+                for strip in image.split(STRIP_PIXELS):
+                    exact = strip.to(dtype)
+                    _write(exact, *of_tokens)
+                    if exact is not strip:
+                        strip.copy_(exact)
+        return pixels.permute(0, 3, 1, 2)
+
+
+def _write(pixels: Tensor, filters: Tensor, value: Tensor) -> None:
+    """Add to pixels, in place, the values of the tokens that they attend to.
+
+    Args:
+        pixels: ``(P, C)``, contiguous.
+        filters: ``(heads, L, C / blocks)``, see :func:`vt_seg.layers.pixel_attention.pixel_logits`.
+        value: ``(heads, L, C / heads)``.
+    """
+    heads, num_tokens, width = filters.shape
+    weight = filters.reshape(heads * num_tokens, width, 1, 1)
+    # Grouped 1x1 convolutions of channels-last maps beat batched products of small matrices.
+    logits = F.conv2d(pixels.T[None, :, None], weight, groups=pixels.shape[1] // width)
+    low, high = logits.aminmax()
+    if -MAX_EXPONENT < low and high < MAX_EXPONENT:
+        share = logits.exp_()
+        # Sums over the tokens, each as often as there are tokens: a softmax over a last dimension
+        # of 8 is ten times slower.
+        ones = share.new_ones(heads * num_tokens, num_tokens, 1, 1)
+        share.div_(F.conv2d(share, ones, groups=heads))
+        attention = share[0, :, 0].T.unflatten(1, (heads, num_tokens))
+    else:
+        attention = logits[0, :, 0].T.unflatten(1, (heads, num_tokens)).softmax(2)
+    pixels.unflatten(1, (heads, -1)).transpose(0, 1).baddbmm_(attention.transpose(0, 1), value)
+
+
+def channels_last_pixels(x: Tensor) -> Tensor:
+    """Return a map ``(N, C, H, W)`` as contiguous ``(N, H, W, C)``: a view if it is channels-last."""
+    return x.permute(0, 2, 3, 1).contiguous()
+
+
+TWINS: dict[type[nn.Module], type[nn.Module]] = {
+    FilterTokenizer: OptimizedFilterTokenizer,
+    Projector: InPlaceProjector,
+}
+"""The fast twin of each part that has one, by exact type: a subclass may compute anything."""

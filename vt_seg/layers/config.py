@@ -1,0 +1,152 @@
+"""Hyper-parameters of the Visual Transformers: each has its one default here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+Size = tuple[int, int]
+"""Height and width."""
+
+NormFactory = Callable[[int], nn.Module] | None
+"""Makes a norm over ``(N, channels, H, W)`` from a number of channels; None for no norm."""
+
+TOKENIZERS = ("filter", "pooling", "clustering")
+"""Tokenizers of the first layer. Later layers are recurrent, or like the first."""
+
+MIXERS = ("transformer", "graph_conv", "none")
+
+PROJECTOR_READS = ("own", "all")
+
+REVISIONS = ("v1", "v4")
+"""v1: June 2020, with pseudo-code in App. A. v4: November 2020, Eqs. 1-5.
+
+v4's equations, and the digits of its tables, are taken from notes on it; nobody has compared these
+with the paper. Sections of its text are cited from the text itself.
+"""
+
+
+@dataclass(frozen=True)
+class VTConfig:
+    """Hyper-parameters of a stack of Visual Transformers; use ``dataclasses.replace`` to vary them.
+
+    Attributes:
+        num_layers: VT layers; 0 passes the maps on, a neck without tokens to compare with.
+        num_tokens: L, the visual tokens of a feature map: one number, or one per level.
+        token_channels: C_T, channels of a token.
+        num_heads: heads of every attention.
+        pixel_groups: groups of the 1x1 convolutions on pixels: values, keys, projector queries.
+        token_groups: groups of the transformer's query, key and value convolutions (v1 only).
+        tokenizer: of the first layer: "filter", "pooling" or "clustering".
+        clustering_steps: steps of k-means for "clustering".
+        recurrent: whether later layers take their tokens from those of the layer before; False
+            makes them like the first (v1 Table 3 "-DT", v4 Table 4).
+        mixer: how tokens are related: "transformer", "graph_conv" or "none" (v4 Table 5).
+        parallel_mixers: branches that are summed in each step of the mixer.
+        projector: False leaves the maps as they are between layers (v4 Table 7). Where maps are
+            wanted, the last layer still writes its tokens back.
+        projector_reads: "own" (a level's projector reads its own L tokens, which the 8.5 G of v1
+            Table 4 need; the paper does not say) or "all" (the tokens of all levels).
+        positional_encoding: whether tokens get a positional encoding (v1 Eq. 2).
+        position_size: side of the square to which attention is resized for it.
+        position_downsamples: stride-2 convolutions on that square.
+        revision: "v1" or "v4" of the formulas.
+
+    Raises:
+        ValueError: if a name is unknown, a number is out of range, the mixer's heads or groups do
+            not divide its channels, or the combination of switches leaves tokens without effect.
+    """
+
+    num_layers: int = 1
+    num_tokens: int | Sequence[int] = 8
+    token_channels: int = 1024
+    num_heads: int = 16
+    pixel_groups: int = 16
+    token_groups: int = 8
+    tokenizer: str = "filter"
+    clustering_steps: int = 5
+    recurrent: bool = True
+    mixer: str = "transformer"
+    parallel_mixers: int = 1
+    projector: bool = True
+    projector_reads: str = "own"
+    positional_encoding: bool = True
+    position_size: int = 12
+    position_downsamples: int = 1
+    revision: str = "v1"
+
+    def __post_init__(self) -> None:
+        if self.tokenizer == "recurrent":
+            raise ValueError(
+                "tokenizer 'recurrent' cannot be the first: its queries are the tokens of a layer "
+                "before. Name the tokenizer of the first layer (filter, pooling or clustering); "
+                "later layers are recurrent by default"
+            )
+        self._check_choice("tokenizer", TOKENIZERS)
+        self._check_choice("mixer", MIXERS)
+        self._check_choice("projector_reads", PROJECTOR_READS)
+        self._check_choice("revision", REVISIONS)
+        if not isinstance(self.num_tokens, int):
+            object.__setattr__(self, "num_tokens", tuple(self.num_tokens))  # hashable
+        fewest_tokens = min(self.tokens_of_levels())
+        if fewest_tokens < 1:
+            raise ValueError(f"num_tokens {self.num_tokens}: a level needs at least 1")
+        if self.num_layers < 0:
+            raise ValueError(f"{self.num_layers} VT layers: at least 0 are needed")
+        if self.clustering_steps < 0:
+            raise ValueError(f"clustering steps {self.clustering_steps} cannot be negative")
+        if self.parallel_mixers < 1:
+            raise ValueError(f"{self.parallel_mixers} parallel mixers: at least 1 is needed")
+        if self.mixer == "transformer":
+            if self.token_channels % 2:
+                raise ValueError(
+                    f"token_channels {self.token_channels} must be even: keys have half of it"
+                )
+            check_divisible(self.token_channels // 2, num_heads=self.num_heads)
+            if self.revision == "v1":
+                check_divisible(self.token_channels // 2, token_groups=self.token_groups)
+        if self.num_layers > 1:
+            self._check_cascade(fewest_tokens)
+
+    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
+        if getattr(self, name) not in choices:
+            raise ValueError(f"{name} {getattr(self, name)!r} is none of {choices}")
+
+    def _check_cascade(self, fewest_tokens: int) -> None:
+        if self.recurrent and self.revision == "v1" and fewest_tokens < 2:
+            raise ValueError(
+                "a recurrent tokenizer of v1 replaces half of its tokens, of 1 token none: use at "
+                "least 2 tokens, revision 'v4' or recurrent=False"
+            )
+        if not self.projector and not self.recurrent:
+            raise ValueError(
+                "projector=False and recurrent=False: the tokens of all layers but the last would "
+                "reach nothing. Switch one of them on, or use one layer"
+            )
+
+    def tokens_of_levels(self, num_levels: int | None = None) -> list[int]:
+        """Return the number of tokens of each level.
+
+        Args:
+            num_levels: how many levels there are; None where ``num_tokens`` tells.
+
+        Raises:
+            ValueError: if ``num_tokens`` gives numbers for another number of levels.
+        """
+        if isinstance(self.num_tokens, int):
+            return [self.num_tokens] * (num_levels or 1)
+        numbers = list(self.num_tokens)
+        if num_levels not in (None, len(numbers)):
+            raise ValueError(
+                f"numbers of tokens {numbers} for {num_levels} levels: give one, or one per level"
+            )
+        return numbers
+
+
+def check_divisible(channels: int, **divisors: int) -> None:
+    """Raise ValueError, naming the argument, unless each divisor divides the channels."""
+    for name, divisor in divisors.items():
+        if divisor < 1 or channels % divisor:
+            raise ValueError(
+                f"{name} {divisor} does not divide {channels} channels: use a divisor of {channels}"
+            )
