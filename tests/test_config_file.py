@@ -12,6 +12,7 @@ from detectron2.utils.logger import _LOG_COUNTER
 
 from research.ablations.ablation_rows import read_row
 from vt_seg.engine import load_cfg
+from vt_seg.modeling.vt_config import vt_config
 
 ROOT = Path(__file__).parents[1]
 
@@ -249,3 +250,16 @@ def test_both_names_in_one_file_must_agree(tmp_path):
     for unset_or_same in ("AdamW", '""'):  # an earlier run's config.yaml has "" for an old key
         config.write_text(f"SOLVER: {{VT_OPTIMIZER: AdamW, OPTIMIZER: {unset_or_same}}}\n")
         assert load_cfg(str(config)).SOLVER.VT_OPTIMIZER == "AdamW"
+
+
+@pytest.mark.parametrize("node", ["VT_FPN", "VT_RESNET"])
+def test_old_name_of_positional_encoding_works(tmp_path, node):
+    config = tmp_path / "old.yaml"
+    config.write_text(f"MODEL: {{{node}: {{POSITION_CODE: False}}}}\n")
+    old = f"MODEL.{node}.POSITION_CODE"
+    for cfg in (load_cfg(str(config)), load_cfg("", [old, "False"])):
+        assert cfg.MODEL[node].POSITIONAL_ENCODING is False
+        assert cfg.MODEL[node].POSITION_CODE is None
+    stock = load_cfg("")
+    stock.merge_from_list([old, False])  # in Detectron2's own code
+    assert not vt_config(stock, node).positional_encoding
