@@ -204,7 +204,7 @@ def _add_solver_keys(solver: CN) -> None:
     solver.EXPONENTIAL_LR_PERIOD = 0
 
     # Exponential moving average of weights and batch norm statistics, evaluated next to the raw
-    # ones and written as model_final_ema.pth. Paper (ImageNet): 0.99985 per iteration of 2048 images.
+    # ones and written as model_final_ema.pth. Paper (ImageNet): 0.99985 per iteration of 2048.
     solver.EMA = CN({"ENABLED": False, "DECAY": 0.99985})
     # Update n decays by (1 + n) / (10 + n) while that is smaller, as in TensorFlow: else a short
     # run's average is that of its first weights (with 0.99985, 37 % of them after 6667 iterations).

@@ -108,7 +108,7 @@ class CheckpointHook(PeriodicCheckpointer):
         self._loaded = state_dict
 
     def resume(self, start_iter: int, images_per_batch: int) -> None:
-        """Continue the loaded order of images; warn if the run will end otherwise than unstopped."""
+        """Continue the loaded order of images; warn if the run cannot end as an unstopped one."""
         order, own = seeded_order(self.trainer.data_loader), self._loaded_of_this_process()
         missing = []
         if own is None:

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from detectron2.config import CfgNode, get_cfg
@@ -19,17 +19,17 @@ from detectron2.modeling import (
 
 from vt_seg.config import add_vt_seg_config
 from vt_seg.config_file import flat_keys
-from vt_seg.modeling import ImageClassifier, PaddingAwareSegmentor
-from vt_seg.modeling.vt_resnet import LAYERS_PER_DEPTH
+from vt_seg.modeling import PaddingAwareSegmentor
+from vt_seg.modeling.vt_resnet import LAYERS_PER_DEPTH as VT_LAYERS_PER_DEPTH
 
 from .adapt_to_machine import nodes_with_norm
-from .tasks import is_architecture
+from .lr_schedule import PERIOD_HINT
+from .tasks import is_architecture, task_of
 from .value_ranges import (
-    BELOW_1,
+    ANY,
     COUNT,
     POSITIVE,
     POSITIVE_SHARE,
-    Range,
     not_among,
     range_problems,
     unusable_values,
@@ -46,11 +46,7 @@ _STAGES = ("stem", "res2", "res3", "res4", "res5")
 
 
 def check_config(cfg: CfgNode) -> None:
-    """Raise ValueError if values of a config cannot work: a line for each, with what to set.
-
-    Args:
-        cfg: a config with vt_seg's keys.
-    """
+    """Raise ValueError if values of a config cannot work: a line for each, with what to set."""
     problems = list(config_problems(cfg))
     if problems:
         raise ValueError("\n".join(problems))
@@ -101,23 +97,17 @@ def config_problems(cfg: CfgNode) -> Iterator[str]:
 
 
 def _schedule_problems(cfg: CfgNode) -> Iterator[str]:
-    solver = cfg.SOLVER
-    steps = solver.STEPS
+    solver, steps = cfg.SOLVER, cfg.SOLVER.STEPS
     if not COUNT.holds_all(steps) or list(steps) != sorted(set(steps)):
-        yield (
-            f"SOLVER.STEPS is {steps}: set iterations of at least 1 that rise, such as "
-            "(60000, 80000), or () for none"
-        )
+        hint = "set iterations of at least 1 that rise, such as (60000, 80000), or () for none"
+        yield f"SOLVER.STEPS is {steps}: {hint}"
     if solver.LR_SCHEDULER_NAME == "WarmupCosineLR" and solver.BASE_LR_END > solver.BASE_LR > 0:
         yield (
             f"SOLVER.BASE_LR_END is {solver.BASE_LR_END}, above SOLVER.BASE_LR {solver.BASE_LR}: "
             "WarmupCosineLR falls, so set it to BASE_LR or below"
         )
     if solver.LR_SCHEDULER_NAME == "WarmupExponentialLR" and solver.EXPONENTIAL_LR_PERIOD == 0:
-        yield (
-            "SOLVER.EXPONENTIAL_LR_PERIOD is 0: set it to the iterations of an epoch (training "
-            "images / SOLVER.IMS_PER_BATCH), after which WarmupExponentialLR decays"
-        )
+        yield f"SOLVER.EXPONENTIAL_LR_PERIOD is 0: {PERIOD_HINT}"
 
 
 def _size_problems(cfg: CfgNode) -> Iterator[str]:
@@ -141,43 +131,33 @@ def _size_problems(cfg: CfgNode) -> Iterator[str]:
 
 
 def _crop_problems(cfg: CfgNode) -> Iterator[str]:
-    crop, size = cfg.INPUT.CROP, cfg.INPUT.CROP.SIZE
+    crop, size, area = cfg.INPUT.CROP, cfg.INPUT.CROP.SIZE, cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA
+    where = f"INPUT.CROP.SIZE is {size} where INPUT.CROP.TYPE is {crop.TYPE}"
+    off = "where INPUT.CROP.ENABLED is False, so nothing is cropped: set INPUT.CROP.ENABLED True"
     if not crop.ENABLED:
-        off = "where INPUT.CROP.ENABLED is False, so nothing is cropped: set INPUT.CROP.ENABLED"
         if crop.AFTER_RESIZE:
-            yield f"INPUT.CROP.AFTER_RESIZE is True {off} True, or AFTER_RESIZE False"
-        area = crop.SINGLE_CATEGORY_MAX_AREA
-        if POSITIVE_SHARE.holds(area) and area <= BELOW_1:
-            yield (
-                f"INPUT.CROP.SINGLE_CATEGORY_MAX_AREA is {area} {off} True, or "
-                "SINGLE_CATEGORY_MAX_AREA 1.0"
-            )
+            yield f"INPUT.CROP.AFTER_RESIZE is True {off}, or AFTER_RESIZE False"
+        if 0 < area < 1:
+            key = "SINGLE_CATEGORY_MAX_AREA"
+            yield f"INPUT.CROP.{key} is {area} {off}, or {key} 1.0"
     elif crop.TYPE.startswith("relative"):
         if not (len(size) == 2 and POSITIVE_SHARE.holds_all(size)):
-            yield (
-                f"INPUT.CROP.SIZE is {size} where INPUT.CROP.TYPE is {crop.TYPE}: set shares of "
-                "(height, width), above 0 and at most 1, such as [0.9, 0.9]"
-            )
+            hint = "set shares of (height, width), above 0 and at most 1, such as [0.9, 0.9]"
+            yield f"{where}: {hint}"
     elif not (len(size) == 2 and COUNT.holds_all(size)):
-        yield (
-            f"INPUT.CROP.SIZE is {size} where INPUT.CROP.TYPE is {crop.TYPE}: set two lengths in "
-            "pixels, whole numbers of at least 1, such as [512, 512]"
-        )
+        yield f"{where}: set two lengths in pixels, whole numbers of at least 1, such as [512, 512]"
     elif crop.TYPE == "absolute_range" and size[0] > size[1]:
         yield f"INPUT.CROP.SIZE is {size}: absolute_range needs (smallest, largest)"
 
 
 def _pixel_problems(cfg: CfgNode) -> Iterator[str]:
-    channels = 1 if cfg.INPUT.FORMAT == "L" else 3
-    for key in ("PIXEL_MEAN", "PIXEL_STD"):
-        values = cfg.MODEL[key]
-        if len(values) != channels or not Range().holds_all(values):
-            yield (
-                f"MODEL.{key} is {values}: set a number for each channel of INPUT.FORMAT "
-                f"{cfg.INPUT.FORMAT}, which has {channels}"
-            )
-    std = cfg.MODEL.PIXEL_STD
-    if Range().holds_all(std) and not POSITIVE.holds_all(std):
+    image_format, std = cfg.INPUT.FORMAT, cfg.MODEL.PIXEL_STD
+    channels = 1 if image_format == "L" else 3
+    for key, values in (("PIXEL_MEAN", cfg.MODEL.PIXEL_MEAN), ("PIXEL_STD", std)):
+        if len(values) != channels or not ANY.holds_all(values):
+            hint = f"a number for each channel of INPUT.FORMAT {image_format}, which has {channels}"
+            yield f"MODEL.{key} is {values}: set {hint}"
+    if ANY.holds_all(std) and not POSITIVE.holds_all(std):
         yield f"MODEL.PIXEL_STD is {std}, and images are divided by it: set numbers above 0"
 
 
@@ -205,19 +185,16 @@ def _name_problems(cfg: CfgNode) -> Iterator[str]:
 
 def _backbone_problems(cfg: CfgNode) -> Iterator[str]:
     """Check ResNets, VT-ResNets and timm's; backbones of others read these keys as they like."""
-    name, resnets = cfg.MODEL.BACKBONE.NAME, cfg.MODEL.RESNETS
-    freeze_at, last = cfg.MODEL.BACKBONE.FREEZE_AT, len(_STAGES)
-    if name in (*_RESNETS, _VT_RESNET, *_TIMM) and freeze_at not in range(last + 1):
-        yield (
-            f"MODEL.BACKBONE.FREEZE_AT is {freeze_at}: set 0 to freeze nothing, 1 for the stem, to "
-            f"{last} for all stages"
-        )
+    backbone, resnets = cfg.MODEL.BACKBONE, cfg.MODEL.RESNETS
+    name, freeze_at = backbone.NAME, backbone.FREEZE_AT
+    if name in (*_RESNETS, _VT_RESNET, *_TIMM) and freeze_at not in range(len(_STAGES) + 1):
+        hint = f"set 0 to freeze nothing, 1 for the stem, to {len(_STAGES)} for all stages"
+        yield f"MODEL.BACKBONE.FREEZE_AT is {freeze_at}: {hint}"
     if name not in (*_RESNETS, _VT_RESNET):
         return
-    depths: tuple[int, ...] = (18, 34, 50, 101, 152)
-    stages: tuple[str, ...] = _STAGES
-    if name == _VT_RESNET:
-        depths, stages = tuple(LAYERS_PER_DEPTH), (*_STAGES, "tokens")
+    is_vt = name == _VT_RESNET
+    depths = tuple(VT_LAYERS_PER_DEPTH) if is_vt else (18, 34, 50, 101, 152)
+    stages = (*_STAGES, "tokens") if is_vt else _STAGES
     if resnets.DEPTH not in depths:
         yield f"MODEL.RESNETS.DEPTH is {resnets.DEPTH}: {name} has {', '.join(map(str, depths))}"
     if not resnets.OUT_FEATURES or not set(resnets.OUT_FEATURES) <= set(stages):
@@ -229,11 +206,8 @@ def _backbone_problems(cfg: CfgNode) -> Iterator[str]:
 
 def _segmentor_problems(cfg: CfgNode) -> Iterator[str]:
     head, name = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.META_ARCHITECTURE
-    if (
-        not is_architecture(cfg, ImageClassifier)
-        and Range().holds_all((head.NUM_CLASSES, head.IGNORE_VALUE))
-        and 0 <= head.IGNORE_VALUE < head.NUM_CLASSES
-    ):
+    numbers = ANY.holds_all((head.NUM_CLASSES, head.IGNORE_VALUE))
+    if numbers and 0 <= head.IGNORE_VALUE < head.NUM_CLASSES and task_of(cfg).has_masks:
         yield (
             f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE is {head.IGNORE_VALUE}, which is one of the "
             f"{head.NUM_CLASSES} classes (MODEL.SEM_SEG_HEAD.NUM_CLASSES): set a label that is "
@@ -241,15 +215,11 @@ def _segmentor_problems(cfg: CfgNode) -> Iterator[str]:
         )
     asked = ["MODEL.SEM_SEG_HEAD.OUTPUT labels"] if head.OUTPUT == "labels" else []
     asked += ["MODEL.CHANNELS_LAST True"] if cfg.MODEL.CHANNELS_LAST else []
-    reads_them = name not in META_ARCH_REGISTRY or is_architecture(cfg, PaddingAwareSegmentor)
-    if asked and not reads_them:
+    if asked and name in META_ARCH_REGISTRY and not is_architecture(cfg, PaddingAwareSegmentor):
         yield (
             f"{' and '.join(asked)} is for MODEL.META_ARCHITECTURE PaddingAwareSegmentor or "
             f"UnwarpingSemanticSegmentor; {name} passes over it: use one of these, or unset it"
         )
-
-
-def _proposal_problems(cfg: CfgNode) -> Iterator[str]:
     if cfg.MODEL.LOAD_PROPOSALS:
         yield (
             "MODEL.LOAD_PROPOSALS is True: Detectron2 unpickles the files of "
@@ -258,7 +228,7 @@ def _proposal_problems(cfg: CfgNode) -> Iterator[str]:
         )
 
 
-_CHECKS: tuple[Callable[[CfgNode], Iterator[str]], ...] = (
+_CHECKS = (
     *(_schedule_problems, _size_problems, _crop_problems, _pixel_problems, _name_problems),
-    *(_backbone_problems, _segmentor_problems, _proposal_problems),
+    *(_backbone_problems, _segmentor_problems),
 )

@@ -12,6 +12,10 @@ SCHEDULERS = (
     *("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR"),  # Detectron2's
     *("WarmupPolyLR", "WarmupExponentialLR"),
 )
+PERIOD_HINT = (
+    "set it to the iterations of an epoch (training images / SOLVER.IMS_PER_BATCH), after which "
+    "WarmupExponentialLR decays"
+)
 
 
 class PolyParamScheduler(ParamScheduler):
@@ -35,10 +39,7 @@ def exponential_param_scheduler(
         ValueError: if the period, in iterations, is below 1.
     """
     if period < 1:
-        raise ValueError(
-            f"SOLVER.EXPONENTIAL_LR_PERIOD is {period}: set it to the iterations of an epoch "
-            "(training images / SOLVER.IMS_PER_BATCH), after which WarmupExponentialLR decays"
-        )
+        raise ValueError(f"SOLVER.EXPONENTIAL_LR_PERIOD is {period}: {PERIOD_HINT}")
     ends = range(warmup_iters + period, max_iter, period)
     return MultiStepParamScheduler(
         values=[decay**k for k in range(len(ends) + 1)], milestones=ends, num_updates=max_iter
@@ -50,15 +51,12 @@ def build_lr_scheduler(
 ) -> torch.optim.lr_scheduler.LRScheduler:
     """Return the schedule ``SOLVER.LR_SCHEDULER_NAME``, Detectron2's or one of the two here.
 
-    ``WarmupPolyLR`` reads ``SOLVER.POLY_LR_*``; its warm-up rises to where the poly curve is at the
-    warm-up's end.
-
-    ``WarmupExponentialLR`` rises to ``BASE_LR`` and is then multiplied by ``EXPONENTIAL_LR_DECAY``
-    every ``EXPONENTIAL_LR_PERIOD`` iterations, first one period after the warm-up. The ImageNet
-    recipe of the paper (v1 Sec. 5.1: "initial learning rate of 0.01 and increase it to 0.16 in 5
-    warmup epochs, then reduce the learning rate by a factor of 0.9875 per epoch") is ``BASE_LR
-    0.16``, ``WARMUP_FACTOR 0.0625``, ``WARMUP_ITERS`` five periods. ``RESCALE_INTERVAL`` has no
-    effect on it.
+    ``WarmupPolyLR``'s warm-up rises to where the poly curve then is. ``WarmupExponentialLR`` rises
+    to ``BASE_LR`` and is then multiplied by ``EXPONENTIAL_LR_DECAY`` every
+    ``EXPONENTIAL_LR_PERIOD`` iterations, whatever ``RESCALE_INTERVAL``. The paper's ImageNet recipe
+    (v1 Sec. 5.1: "initial learning rate of 0.01 and increase it to 0.16 in 5 warmup epochs, then
+    reduce the learning rate by a factor of 0.9875 per epoch") is ``BASE_LR 0.16``, ``WARMUP_FACTOR
+    0.0625``, ``WARMUP_ITERS`` five periods.
 
     Raises:
         ValueError: if the name is unknown, or the exponential schedule has no period.

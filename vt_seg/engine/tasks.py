@@ -26,12 +26,14 @@ class Task:
         score: (key in the results, name for people) of the score that matters most.
         auto_mapper: what ``INPUT.SEM_SEG_MAPPER`` "auto" stands for.
         is_segmentation: True if the model predicts semantic segmentation and nothing else.
+        has_masks: False if the datasets have no masks.
     """
 
     name = "sem_seg"  # the part of a panoptic model's results that has a main score here
     score = ("mIoU", "mIoU")
     auto_mapper = "detectron2"
     is_segmentation = False
+    has_masks = True
 
     def __init__(self, cfg: CfgNode) -> None:
         self.cfg = cfg
@@ -103,6 +105,12 @@ class Task:
 
     def require_segmentation(self) -> None:
         """Raise ValueError if the model's datasets have no masks."""
+        if not self.has_masks:
+            raise ValueError(
+                f"MODEL.META_ARCHITECTURE {self.cfg.MODEL.META_ARCHITECTURE} classifies images; "
+                "this tool is for semantic segmentation, whose datasets have masks "
+                "(tools/train_net.py trains and evaluates both)"
+            )
 
     def headline(self, results: dict[str, Any]) -> str:
         """Return the main score of an evaluation on one dataset, as "mIoU 41.30 %", or ""."""
@@ -140,6 +148,7 @@ class ClassificationTask(Task):
 
     name = "classification"
     score = ("top1", "top-1")
+    has_masks = False
     groups_by_aspect_ratio = False  # images are of one size when they are batched
 
     @property
@@ -164,14 +173,6 @@ class ClassificationTask(Task):
     def check_datasets(self, *, is_train: bool) -> None:
         """Check the folders of classes, and the config against them."""
         dataset_check.check_classification_datasets(self.cfg, is_train=is_train)
-
-    def require_segmentation(self) -> None:
-        """Raise ValueError, which names the architecture."""
-        raise ValueError(
-            f"MODEL.META_ARCHITECTURE {self.cfg.MODEL.META_ARCHITECTURE} classifies images; this "
-            "tool is for semantic segmentation, whose datasets have masks (tools/train_net.py "
-            "trains and evaluates both)"
-        )
 
 
 _TASKS: dict[type, type[Task]] = {

@@ -40,6 +40,7 @@ class Range(NamedTuple):
         return words if self.high == math.inf else f"{words} and at most {self.high:.10g}"
 
 
+ANY = Range()
 COUNT = Range(1, whole=True)
 COUNT_OR_0 = Range(0, whole=True)
 POSITIVE = Range(ABOVE_0)
@@ -84,11 +85,7 @@ _MAY_BE_INFINITE = ("SOLVER.CLIP_GRADIENTS.NORM_TYPE",)
 
 
 def range_problems(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each value that is out of its range or not one of its choices.
-
-    Args:
-        values: of all keys, by their dotted names.
-    """
+    """Yield a sentence for each value, by dotted name, that is out of its range or choices."""
     for allowed, keys in _RANGES.items():
         for key in keys.split():
             if not allowed.holds(values[key]):
