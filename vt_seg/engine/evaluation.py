@@ -161,7 +161,7 @@ def evaluate(
     Args:
         cfg: a config of :func:`vt_seg.engine.setup_cfg`.
         resume: take the newest whole checkpoint of ``OUTPUT_DIR`` if there is one.
-        allow_random_weights: whether to go on, with a warning, where there are no weights.
+        allow_random_weights: evaluate random weights, with a warning, if there are no others.
 
     Returns:
         Detectron2's results: ``{"sem_seg": {"mIoU": ..., ...}}`` for one dataset, one such

@@ -24,11 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class SemSegPredictor(DefaultPredictor):
-    """Detectron2's predictor, which resizes or warps as ``SemSegMapper`` does in tests.
-
-    ``DefaultPredictor`` knows ``INPUT.MIN_SIZE_TEST`` only, so that a model trained at
-    ``INPUT.FIXED_SIZE`` would see images of another size.
-    """
+    """Detectron2's predictor, which resizes or warps images as ``SemSegMapper`` does in tests."""
 
     def __init__(self, cfg: CfgNode) -> None:
         """Build the model, optimized where ``TEST.OPTIMIZE`` is True, and load its weights."""

@@ -58,9 +58,6 @@ def check_same_recipe(saved: dict[str, Any], cfg: CfgNode) -> None:
         saved: of :func:`recipe_state`. Older checkpoints call VT_OPTIMIZER OPTIMIZER; the oldest
             lack it and TRAINABLE.
         cfg: the scaled config of the run that resumes.
-
-    Raises:
-        ValueError: if they differ; names both values and what can be done.
     """
     now = recipe_state(cfg)
     optimizer = saved.get("OPTIMIZER", "SGD")

@@ -15,14 +15,10 @@ _held: dict[str, int] = {}  # open file descriptors by the folder's real path
 
 
 def lock_run_folder(folder: str) -> None:
-    """Lock a folder, which is made if needed, against other trainings until this process ends.
+    """Lock ``OUTPUT_DIR``, which is made if needed, until this process ends; in all processes.
 
-    The main process holds the lock, and the operating system releases it however that process
-    ends; the file that stays has no meaning. Locking again is harmless. Where the platform or the
-    file system lacks such locks, nothing is locked. All processes call it.
-
-    Args:
-        folder: ``OUTPUT_DIR``.
+    The operating system releases the main process's lock however that ends; the file that stays
+    has no meaning. Where the platform or the file system lacks such locks, nothing is locked.
 
     Raises:
         FileExistsError: if another process trains in the folder; raised in all processes.
