@@ -30,13 +30,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vt_seg.checkpoint import input_convention
-from vt_seg.engine import SegmentationCheckpointer, adapt_to_machine, load_cfg, use_trained_weights
-from vt_seg.engine.data_loaders import build_mapper
-from vt_seg.layers import resize_mask
-from vt_seg.modeling import VTFPNHead, vt_fpn_head
+from vt_seg.engine import (
+    SegmentationCheckpointer,
+    adapt_to_machine,
+    load_cfg,
+    task_of,
+    use_trained_weights,
+)
 from vt_seg.inference import LogitMap
+from vt_seg.layers import resize_mask
+from vt_seg.modeling import VTFPNHead, upsample, vt_fpn_head
 from vt_seg.modeling.padding_aware_segmentor import padding_mask
-from vt_seg.modeling import upsample
 from vt_seg.visualization import spread_evenly
 
 SOURCES = {
@@ -169,7 +173,7 @@ def main(args: argparse.Namespace) -> list[tuple[str, float, float]]:
         raise ValueError(f"MODEL.SEM_SEG_HEAD.NAME {cfg.MODEL.SEM_SEG_HEAD.NAME}: need VTFPNHead")
     checkpointer = SegmentationCheckpointer(model, input_convention=input_convention(cfg))
     checkpointer.load(cfg.MODEL.WEIGHTS)
-    mapper = build_mapper(cfg, is_train=False)
+    mapper = task_of(cfg).build_mapper(is_train=False)
     records = spread_evenly(DatasetCatalog.get(cfg.DATASETS.TEST[0]), args.num)
     images = [mapper(record)["image"].to(model.device) for record in records]
     images = [((image - model.pixel_mean) / model.pixel_std)[None] for image in images]

@@ -14,9 +14,8 @@ import yaml
 from detectron2.config import CfgNode
 from tqdm import tqdm
 
-from vt_seg.config_keys import flat_keys
-from vt_seg.engine import load_cfg
-from vt_seg.engine.data_loaders import is_classifier
+from vt_seg.config_file import flat_keys
+from vt_seg.engine import load_cfg, tasks
 from vt_seg.files.atomic_writer import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,7 +49,7 @@ class Run:
 
 def task_of(cfg: CfgNode) -> str:
     """What ``metrics.json`` calls the evaluation: with several test datasets, that on the first."""
-    task = "classification" if is_classifier(cfg) else "sem_seg"
+    task = tasks.task_of(cfg).name
     return task if len(cfg.DATASETS.TEST) == 1 else f"{cfg.DATASETS.TEST[0]}/{task}"
 
 

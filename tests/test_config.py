@@ -7,10 +7,9 @@ from torch import nn
 
 import vt_seg
 from vt_seg.config import require_vt_seg_keys
-from vt_seg.config_keys import flat_keys
+from vt_seg.config_file import flat_keys
 from vt_seg.data import ClassificationMapper, SemSegMapper
-from vt_seg.engine import Trainer, build_lr_scheduler, build_optimizer
-from vt_seg.engine.data_loaders import build_mapper
+from vt_seg.engine import Trainer, build_lr_scheduler, build_optimizer, task_of
 from vt_seg.evaluation import build_evaluator
 
 
@@ -46,10 +45,12 @@ def test_keys_shared_with_other_projects_keep_their_value(theirs_first):
     cfg.SOLVER.POLY_LR_CONSTANT_ENDING = 0.1
     cfg.SOLVER.OPTIMIZER = "ADAMW"
     vt_seg.add_vt_seg_config(cfg)
-    assert cfg.INPUT.COLOR_AUG_SSD and cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA == 0.75
+    assert cfg.INPUT.COLOR_AUG_SSD
+    assert cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA == 0.75
     assert (cfg.SOLVER.POLY_LR_POWER, cfg.SOLVER.POLY_LR_CONSTANT_ENDING) == (1.0, 0.1)
     assert (cfg.SOLVER.OPTIMIZER, cfg.SOLVER.VT_OPTIMIZER) == ("ADAMW", "SGD")
-    assert cfg.SOLVER.EMA.DECAY == 0.99985 and cfg.MODEL.VT_FPN.NUM_TOKENS == 8
+    assert cfg.SOLVER.EMA.DECAY == 0.99985
+    assert cfg.MODEL.VT_FPN.NUM_TOKENS == 8
 
 
 def stock(**names: str) -> CfgNode:
@@ -91,7 +92,7 @@ def test_a_model_without_the_keys_says_what_to_call(names, key):
         Trainer.build_model,
         SemSegMapper,
         ClassificationMapper,
-        lambda cfg: build_mapper(cfg, is_train=False),
+        lambda cfg: task_of(cfg).build_mapper(is_train=False),
         lambda cfg: build_evaluator(cfg, "vt_scenes_val"),
         lambda cfg: build_optimizer(cfg, nn.Linear(1, 1)),
         lambda cfg: build_lr_scheduler(cfg, None),

@@ -1,4 +1,4 @@
-"""Configs never run code, and what is wrong with one is told in a sentence."""
+"""Configs never run code, old keys keep working, and an error is a sentence."""
 
 import os
 import pickle
@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from detectron2.utils.logger import _LOG_COUNTER
 
 from research.ablations.ablation_rows import read_row
 from vt_seg.engine import load_cfg
+from vt_seg.modeling.vt_config import vt_config
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,7 +42,7 @@ def test_tags_that_make_python_objects_are_refused(tmp_path, ran, tag, where):
     base = {"base": "evil.yaml", "list of bases": "[harmless.yaml, evil.yaml]"}.get(where)
     (tmp_path / "harmless.yaml").write_text("SEED: 1\n")
     config.write_text(f"_BASE_: {base}\n" if base else evil.read_text())
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match="the tag") as error:
         load_cfg(str(config))
     refused = config if where == "itself" else evil
     name = re.search(r"!!\S+", TAGS[tag])[0]
@@ -52,17 +54,21 @@ def test_tags_that_make_python_objects_are_refused(tmp_path, ran, tag, where):
 
 
 @pytest.mark.parametrize("key", ["OUTPUT_DIR", "DATASETS.CUSTOM", "SEED"])
-def test_overrides_are_literals(tmp_path, ran, key):
-    for value in (
-        f"__import__('os').mkdir({str(ran)!r})",
-        f"!!python/object/apply:os.mkdir [{str(ran)!r}]",
-        f"[__import__('os').mkdir({str(ran)!r})]",
-    ):
-        if key == "OUTPUT_DIR":
-            assert value == load_cfg("", [key, value]).OUTPUT_DIR
-        else:
-            with pytest.raises(ValueError, match=f"{key} is given a text and needs"):
-                load_cfg("", [key, value])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "__import__('os').mkdir('{0}')",
+        "!!python/object/apply:os.mkdir ['{0}']",
+        "[__import__('os').mkdir('{0}')]",
+    ],
+)
+def test_overrides_are_literals(ran, key, value):
+    value = value.format(ran)
+    if key == "OUTPUT_DIR":
+        assert value == load_cfg("", [key, value]).OUTPUT_DIR
+    else:
+        with pytest.raises(ValueError, match=f"{key} is given a text and needs"):
+            load_cfg("", [key, value])
     assert not ran.exists()
 
 
@@ -90,55 +96,51 @@ def test_proposal_files_are_not_unpickled(monkeypatch, tmp_path, ran, split, in_
         overrides = ["MODEL.LOAD_PROPOSALS", "True", f"DATASETS.PROPOSAL_FILES_{split}", files]
     config.write_text(base)
     flags = [] if split == "TRAIN" else ["--eval-only"]
-    arguments = ["--config-file", str(config), *flags, *overrides]
     says = "error: MODEL.LOAD_PROPOSALS is True: Detectron2 unpickles"
-    run_script(monkeypatch, "tools/train_net.py", arguments, says)
+    run_script(monkeypatch, "tools/train_net.py", says, "--config-file", config, *flags, *overrides)
     assert not ran.exists()
 
 
 def test_rows_of_ablations_are_read_safely(tmp_path, ran):
     (tmp_path / "row.yaml").write_text(TAGS["apply"].format(ran))
-    with pytest.raises(ValueError, match="row.yaml, line 1: the tag !!python/.* is refused"):
+    with pytest.raises(ValueError, match=r"row.yaml, line 1: the tag !!python/.* is refused"):
         read_row(str(tmp_path / "row.yaml"))
     assert not ran.exists()
 
 
-TOOLS = {
-    "train_net.py": (),
-    "train_net.py --eval-only": (),
-    "demo.py": ("--input", "a.jpg"),
-    "analyze_model.py": (),
-    "visualize_data.py": (),
-    "visualize_tokens.py": ("--input", "a.jpg"),
-    "validate_dataset.py": (),
-}
-
-
-@pytest.mark.parametrize("tool", TOOLS)
-def test_no_tool_runs_code_of_a_config(monkeypatch, tmp_path, ran, tool):
+@pytest.mark.parametrize(
+    ("script", "flags"),
+    [
+        ("tools/train_net.py", ()),
+        ("tools/train_net.py", ("--eval-only",)),
+        ("tools/demo.py", ("--input", "a.jpg")),
+        ("tools/analyze_model.py", ()),
+        ("tools/visualize_data.py", ()),
+        ("tools/visualize_tokens.py", ("--input", "a.jpg")),
+        ("tools/validate_dataset.py", ()),
+    ],
+)
+def test_no_tool_runs_code_of_a_config(monkeypatch, tmp_path, ran, script, flags):
     """Nor ends in a traceback: of a `SystemExit`, Python prints the message alone."""
-    (tmp_path / "evil.yaml").write_text(TAGS["apply"].format(ran))
-    (tmp_path / "config.yaml").write_text("_BASE_: evil.yaml\n")
-    script, *flags = tool.split()
-    arguments = ["--config-file", str(tmp_path / "config.yaml"), *flags, *TOOLS[tool]]
-    says = (
-        f"^error: {tmp_path}/evil.yaml, line 1: the tag !!python/object/apply:os.mkdir is refused"
-    )
-    run_script(monkeypatch, f"tools/{script}", arguments, says)
+    evil, config = tmp_path / "evil.yaml", tmp_path / "config.yaml"
+    evil.write_text(TAGS["apply"].format(ran))
+    config.write_text("_BASE_: evil.yaml\n")
+    says = f"^error: {evil}, line 1: the tag !!python/object/apply:os.mkdir is refused"
+    run_script(monkeypatch, script, says, "--config-file", config, *flags)
     assert not ran.exists()
 
 
-def test_a_sweep_runs_no_code_of_a_config(monkeypatch, tmp_path, ran):
+def test_sweep_runs_no_code_of_a_config(monkeypatch, tmp_path, ran):
     (tmp_path / "row.yaml").write_text(TAGS["apply"].format(ran))
     arguments = ["--configs", tmp_path / "row.yaml", "--output", tmp_path / "out"]
     arguments += ["--table", tmp_path / "table.md"]
-    says = "^error: .*row.yaml, line 1: "
-    run_script(monkeypatch, "research/run_ablations.py", map(str, arguments), says)
-    assert not ran.exists() and not (tmp_path / "out").exists()
+    run_script(monkeypatch, "research/run_ablations.py", "^error: .*row.yaml, line 1: ", *arguments)
+    assert not ran.exists()
+    assert not (tmp_path / "out").exists()
 
 
-def run_script(monkeypatch, script, arguments, says):
-    monkeypatch.setattr(sys, "argv", [script, *arguments])
+def run_script(monkeypatch, script, says, *arguments):
+    monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
     with pytest.raises(SystemExit, match=says):
         runpy.run_path(str(ROOT / script), run_name="__main__")
 
@@ -148,17 +150,14 @@ def run_script(monkeypatch, script, arguments, says):
     [
         ("SOLVER: {MAX_ITERS: 3}", "no config key SOLVER.MAX_ITERS (near: SOLVER.MAX_ITER"),
         ("SOLVER: {BASE_LR: 1}", "SOLVER.BASE_LR is given a whole number and needs a decimal numb"),
-        ("SOLVER: 3", "SOLVER is given a whole number and needs a CfgNode"),
-        (
-            "SOLVER: {STEPS: 3}",
-            "SOLVER.STEPS is given a whole number and needs a tuple such as (30",
-        ),
+        ("SOLVER: 3", "SOLVER is given a whole number and needs a node of keys"),
+        ("SOLVER: {STEPS: 3}", "STEPS is given a whole number and needs a tuple such as (30"),
         ("OUTPUT_DIR: 2026-11-26", "Key OUTPUT_DIR with value <class 'datetime.date'> is not"),
         ("- SOLVER", "it is no mapping of keys to values"),
         ("", "it is no mapping of keys to values"),
         ("SOLVER: {", "config.yaml, line 1 is not YAML"),
         ("SOLVER:\n\tX: 1", "config.yaml, line 2 is not YAML: found character '\\t' that cannot"),
-        ("_BASE_: gone.yaml", "gone.yaml, which does not exist: mend its _BASE_"),
+        ("_BASE_: gone.yaml", "gone.yaml, which does not exist: correct its _BASE_"),
         ("_BASE_: 3", ": _BASE_ is 3: name a file, or a list of files"),
         ("_BASE_: [a.yaml, {b: c}]", ": _BASE_ is ['a.yaml', {'b': 'c'}]: name a file, or a"),
         ("MODEL: &m {x: *m}", ": a value contains itself by an alias (*) of its own anchor (&)"),
@@ -168,47 +167,44 @@ def run_script(monkeypatch, script, arguments, says):
         ("_BASE_: config.yaml", "its _BASE_ files inherit each other in a circle"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_a_sentence(tmp_path, text, says):
+def test_error_in_a_file_is_a_sentence(tmp_path, text, says):
     config = tmp_path / "config.yaml"
     config.write_text(text)
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         load_cfg(str(config))
-    assert str(error.value).startswith(str(config)) and says in str(error.value)
+    assert str(error.value).startswith(str(config))
+    assert says in str(error.value)
 
 
-def test_a_config_that_is_not_there_or_is_no_text(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no config file .*no.yaml"):
+def test_missing_and_unreadable_files_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no config file .*no.yaml"):
         load_cfg(str(tmp_path / "no.yaml"))
     os.mkfifo(tmp_path / "fifo.yaml")
-    with pytest.raises(ValueError, match="fifo.yaml is a named pipe; only regular files"):
+    with pytest.raises(ValueError, match=r"fifo.yaml is a named pipe; only regular files"):
         load_cfg(str(tmp_path / "fifo.yaml"))
     (tmp_path / "image.yaml").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
-    with pytest.raises(ValueError, match="image.yaml is not YAML"):
+    with pytest.raises(ValueError, match=r"image.yaml is not YAML"):
         load_cfg(str(tmp_path / "image.yaml"))
+
+
+CUSTOM = "[{'NAME': 'x', 'IMAGES': 5, 'MASKS': 5, 'CLASSES': 3}]"
 
 
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
         (["SOLVER.MAX_ITER"], "overrides are pairs KEY VALUE, and 'SOLVER.MAX_ITER' is left over"),
-        (
-            ["SOLVER.MAX_ITR", "1"],
-            "SOLVER.MAX_ITR 1: there is no config key SOLVER.MAX_ITR (near: S",
-        ),
+        (["SOLVER.MAX_ITR", "1"], "_ITR 1: there is no config key SOLVER.MAX_ITR (near: SOLVER.M"),
         (["SOLVERS.MAX_ITER", "1"], "there is no config key SOLVERS.MAX_ITER (near: SOLVER.MAX_I"),
         (["SOLVER.MAX_ITER.X", "1"], "there is no config key SOLVER.MAX_ITER.X"),
         (["SOLVER.MAX_ITER", "1.5"], "SOLVER.MAX_ITER is given a decimal number and needs a whole"),
-        (
-            ["DATASETS.CUSTOM", "[{'NAME': 'x', 'IMAGES': 5, 'MASKS': 5, 'CLASSES': 3}]"],
-            "DATASETS.CUSTOM[0]: ",
-        ),
+        (["DATASETS.CUSTOM", CUSTOM], "DATASETS.CUSTOM[0]: "),
         (["_BASE_", "a.yaml"], "The reserved key '_BASE_' can only be used in files"),
     ],
 )
-def test_what_is_wrong_with_overrides_is_a_sentence(overrides, says):
-    with pytest.raises(ValueError) as error:
+def test_error_in_overrides_is_a_sentence(overrides, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
         load_cfg("", overrides)
-    assert says in str(error.value)
 
 
 def test_anchors_that_do_not_contain_themselves_pass(tmp_path):
@@ -223,3 +219,47 @@ def test_bases_are_inherited_in_their_order(tmp_path):
     (tmp_path / "c.yaml").write_text("_BASE_: [a.yaml, b.yaml]\nSOLVER:\n  STEPS: (7, 9)\n")
     cfg = load_cfg(str(tmp_path / "c.yaml"), ["SEED", "2"])
     assert (cfg.SEED, cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS) == (2, 20, (7, 9))
+
+
+def test_renamed_key_works_with_a_warning(tmp_path, log):
+    _LOG_COUNTER.clear()
+    old = tmp_path / "old.yaml"
+    old.write_text("SOLVER: {OPTIMIZER: RMSProp}\n")
+    solver = load_cfg(str(old)).SOLVER
+    assert (solver.VT_OPTIMIZER, solver.OPTIMIZER) == ("RMSProp", "")
+    assert "SOLVER.OPTIMIZER RMSProp is taken, and is an old key: write SOLVER.VT_OPT" in log.text
+    for key in ("SOLVER.OPTIMIZER", "SOLVER.VT_OPTIMIZER"):  # overrides come after the file
+        assert load_cfg(str(old), [key, "SGD"]).SOLVER.VT_OPTIMIZER == "SGD"
+    with pytest.raises(ValueError, match=r'SOLVER.VT_OPTIMIZER is "ADAMW" .*: use one of SGD'):
+        load_cfg("", ["SOLVER.OPTIMIZER", "ADAMW"])
+
+
+@pytest.mark.parametrize("old_first", [True, False])
+def test_file_overrides_its_base_by_either_name(tmp_path, old_first):
+    base, own = ("OPTIMIZER", "VT_OPTIMIZER")[:: 1 if old_first else -1]
+    (tmp_path / "base.yaml").write_text(f"SOLVER: {{{base}: AdamW}}\n")
+    (tmp_path / "own.yaml").write_text(f"_BASE_: base.yaml\nSOLVER: {{{own}: RMSProp}}\n")
+    assert load_cfg(str(tmp_path / "own.yaml")).SOLVER.VT_OPTIMIZER == "RMSProp"
+
+
+def test_both_names_in_one_file_must_agree(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("SOLVER: {VT_OPTIMIZER: AdamW, OPTIMIZER: RMSProp}\n")
+    with pytest.raises(ValueError, match=r"VT_OPTIMIZER AdamW and, by its old name, SOLVER.OPTIM"):
+        load_cfg(str(config))
+    for unset_or_same in ("AdamW", '""'):  # an earlier run's config.yaml has "" for an old key
+        config.write_text(f"SOLVER: {{VT_OPTIMIZER: AdamW, OPTIMIZER: {unset_or_same}}}\n")
+        assert load_cfg(str(config)).SOLVER.VT_OPTIMIZER == "AdamW"
+
+
+@pytest.mark.parametrize("node", ["VT_FPN", "VT_RESNET"])
+def test_old_name_of_positional_encoding_works(tmp_path, node):
+    config = tmp_path / "old.yaml"
+    config.write_text(f"MODEL: {{{node}: {{POSITION_CODE: False}}}}\n")
+    old = f"MODEL.{node}.POSITION_CODE"
+    for cfg in (load_cfg(str(config)), load_cfg("", [old, "False"])):
+        assert cfg.MODEL[node].POSITIONAL_ENCODING is False
+        assert cfg.MODEL[node].POSITION_CODE is None
+    stock = load_cfg("")
+    stock.merge_from_list([old, False])  # in Detectron2's own code
+    assert not vt_config(stock, node).positional_encoding

@@ -3,15 +3,13 @@
 import cv2
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.engine import DefaultPredictor, DefaultTrainer
 from detectron2.evaluation import SemSegEvaluator
 from detectron2.modeling import SemanticSegmentor
 
 import vt_seg
+from tests.small_configs import PYRAMID, RES, small_cfg
 from tests.tiny_datasets import write_tiny_scenes
-
-RES, PYRAMID = ["res2", "res3", "res4", "res5"], ["p2", "p3", "p4", "p5"]
 
 
 @pytest.fixture(scope="module")
@@ -25,25 +23,15 @@ def scenes(tmp_path_factory):
 
 
 def stock_cfg(output_dir, backbone, head, in_features):
-    """Detectron2's defaults with our parts named in them, for two iterations on the CPU."""
-    cfg = get_cfg()
-    vt_seg.add_vt_seg_config(cfg)
-    cfg.merge_from_list(
-        [
-            *("OUTPUT_DIR", str(output_dir), "MODEL.DEVICE", "cpu", "SEED", 1),
-            *("MODEL.META_ARCHITECTURE", "SemanticSegmentor", "MODEL.BACKBONE.NAME", backbone),
-            *("MODEL.SEM_SEG_HEAD.NAME", head, "MODEL.SEM_SEG_HEAD.IN_FEATURES", in_features),
-            *("MODEL.SEM_SEG_HEAD.NUM_CLASSES", 14, "MODEL.BACKBONE.FREEZE_AT", 0),
-            *("MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64),
-            *("MODEL.RESNETS.NORM", "BN", "MODEL.RESNETS.OUT_FEATURES", RES),
-            *("MODEL.FPN.IN_FEATURES", RES, "MODEL.FPN.OUT_CHANNELS", 32),
-            *("MODEL.VT_FPN.TOKEN_CHANNELS", 64, "DATALOADER.NUM_WORKERS", 0),
-            *("DATASETS.TRAIN", ("vt_scenes_train",), "DATASETS.TEST", ()),
-            *("INPUT.MIN_SIZE_TRAIN", (64,), "INPUT.MIN_SIZE_TEST", 64),
-            *("SOLVER.IMS_PER_BATCH", 4, "SOLVER.MAX_ITER", 2),
-        ]
+    """Return a small config of our parts for two iterations in Detectron2's trainer."""
+    return small_cfg(
+        *("OUTPUT_DIR", str(output_dir), "SEED", 1, "MODEL.BACKBONE.NAME", backbone),
+        *("MODEL.SEM_SEG_HEAD.NAME", head, "MODEL.SEM_SEG_HEAD.IN_FEATURES", in_features),
+        *("MODEL.SEM_SEG_HEAD.NUM_CLASSES", 14, "DATALOADER.NUM_WORKERS", 0),
+        *("DATASETS.TRAIN", ("vt_scenes_train",), "DATASETS.TEST", ()),
+        *("INPUT.MIN_SIZE_TRAIN", (64,), "INPUT.MIN_SIZE_TEST", 64),
+        *("SOLVER.IMS_PER_BATCH", 4, "SOLVER.MAX_ITER", 2),
     )
-    return cfg
 
 
 @pytest.mark.parametrize(

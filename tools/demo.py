@@ -12,29 +12,21 @@ import argparse
 import os
 import sys
 
-import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
-
-# isort: split
-from detectron2.data import MetadataCatalog
-
-from vt_seg.command_line import errors_as_messages, positive_int
+from vt_seg.command_line import config_parser, errors_as_messages, positive_int
 from vt_seg.engine import (
     SemSegPredictor,
     adapt_to_machine,
-    check_datasets,
     check_has_datasets,
     load_cfg,
-    require_segmentation,
+    task_of,
     use_trained_weights,
 )
 from vt_seg.visualization import draw_dataset, draw_files, find_images, require_all_drawn
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config-file", required=True, metavar="FILE")
+    """Parse the command line."""
+    parser = config_parser(__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--input", nargs="+", metavar="IMAGE", help="files, folders, patterns")
     source.add_argument("--dataset", metavar="NAME", help="a registered dataset with masks")
@@ -42,19 +34,17 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         "--num", type=positive_int, default=12, help="images of the dataset (default 12)"
     )
     parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/predictions")
-    parser.add_argument(
-        "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
-    )
     return parser.parse_args(arguments)
 
 
 def main(args: argparse.Namespace) -> None:
+    """Load the model and draw."""
     cfg = load_cfg(args.config_file, args.opts)
-    require_segmentation(cfg)
+    task_of(cfg).require_segmentation()
     if args.dataset:
         cfg.DATASETS.TEST = (args.dataset,)
     check_has_datasets(cfg, is_train=False)
-    check_datasets(cfg, is_train=False)
+    task_of(cfg).check_datasets(is_train=False)
     for note in adapt_to_machine(cfg, world_size=1):
         print(note)
     use_trained_weights(cfg, args.opts)
@@ -65,8 +55,8 @@ def main(args: argparse.Namespace) -> None:
         paths, skipped = find_images(args.input)
         for sentence in skipped:
             print(f"skipped: {sentence}", file=sys.stderr)
-        predict = SemSegPredictor(cfg).predict_labels
-        drawn = draw_files(paths, predict, MetadataCatalog.get(cfg.DATASETS.TEST[0]), output)
+        predictor = SemSegPredictor(cfg)
+        drawn = draw_files(paths, predictor.predict_labels, predictor.metadata, output)
         print(f"{len(drawn.written)} pictures in {output}")
         require_all_drawn(drawn, len(paths))
     else:

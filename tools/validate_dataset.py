@@ -33,8 +33,7 @@ from vt_seg.data_checks import (
     print_verdict,
     validate,
 )
-from vt_seg.engine import load_cfg, require_segmentation
-from vt_seg.engine.data_loaders import mapper_name
+from vt_seg.engine import load_cfg, task_of
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -106,10 +105,11 @@ def _registered(args: argparse.Namespace) -> tuple[list[Source], list[Finding]]:
     cfg = load_cfg(args.config_file, args.opts)
     if not args.config_file:
         return [_source(name) for name in args.names], []
-    require_segmentation(cfg)
+    task = task_of(cfg)
+    task.require_segmentation()
     train = [_source(name) for name in args.names or cfg.DATASETS.TRAIN]
     test = [] if args.names else [_source(name) for name in cfg.DATASETS.TEST]
-    findings = config_findings(cfg, mapper_name=mapper_name(cfg))
+    findings = config_findings(cfg, mapper_name=task.mapper_name)
     return [*train, *test], [*findings, *overlap_findings(train, test)]
 
 

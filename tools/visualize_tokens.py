@@ -12,49 +12,38 @@ import argparse
 import os
 import sys
 
-import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
-
-# isort: split
-from detectron2.data import MetadataCatalog
-
-from vt_seg.command_line import errors_as_messages
+from vt_seg.command_line import config_parser, errors_as_messages
 from vt_seg.engine import (
     adapt_to_machine,
-    check_datasets,
     check_has_datasets,
     load_cfg,
+    task_of,
     trained_model,
     use_trained_weights,
 )
-from vt_seg.engine.data_loaders import build_mapper
 from vt_seg.visualization import draw_tokens, find_images, require_all_drawn
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config-file", required=True, metavar="FILE")
+    """Parse the command line."""
+    parser = config_parser(__doc__)
     parser.add_argument(
-        "--weights",
-        metavar="FILE",
-        help="default: the newest whole checkpoint in OUTPUT_DIR",
+        "--weights", metavar="FILE", help="default: the newest whole checkpoint in OUTPUT_DIR"
     )
     parser.add_argument(
         "--input", nargs="+", required=True, metavar="IMAGE", help="files, folders, patterns"
     )
     parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/tokens")
-    parser.add_argument(
-        "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
-    )
     return parser.parse_args(arguments)
 
 
 def main(args: argparse.Namespace) -> None:
+    """Load the model and draw its tokens."""
     cfg = load_cfg(args.config_file, args.opts)
     check_has_datasets(cfg, is_train=False)
+    task = task_of(cfg)
     try:
-        check_datasets(cfg, is_train=False)
+        task.check_datasets(is_train=False)
     except FileNotFoundError as error:
         # A classifier's classes are named by its dataset's folders, which need not be here.
         print(f"{error}\nSo classes have numbers in place of names.")
@@ -72,13 +61,13 @@ def main(args: argparse.Namespace) -> None:
     paths, skipped = find_images(args.input)
     for sentence in skipped:
         print(f"skipped: {sentence}", file=sys.stderr)
-    mapper = build_mapper(cfg, is_train=False)
+    mapper = task.build_mapper(is_train=False)
     drawn = draw_tokens(
         paths,
         trained_model(cfg),
         # A classifier's mapper wants a label, which is not used.
         lambda path: mapper({"file_name": path, "label": 0}),
-        MetadataCatalog.get(cfg.DATASETS.TEST[0]),
+        task.metadata("TEST"),
         output,
         image_format=cfg.INPUT.FORMAT,
         config=os.path.basename(args.config_file),

@@ -1,4 +1,4 @@
-"""What the tools do alike at their command line."""
+"""Errors and arguments of the tools' command lines."""
 
 import argparse
 import sys
@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def errors_as_messages() -> Iterator[None]:
-    """End the process with a message in place of a traceback where what the user gave is wrong.
+    """End the process with a message in place of a traceback if the user's input is wrong.
 
     Files, configs and datasets are refused with `OSError` and `ValueError` whose messages say what
     to do. A training stays outside, since its errors may be bugs.
 
     Raises:
-        SystemExit: with the message, which Python prints on standard error, and so with status 1.
+        SystemExit: with the message, which Python prints on standard error; the status is 1.
     """
     try:
         yield
@@ -22,8 +22,20 @@ def errors_as_messages() -> Iterator[None]:
         sys.exit(f"error: {error}")
 
 
+def config_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with ``--config-file`` and ``--opts`` whose help shows the description."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", required=True, metavar="FILE")
+    parser.add_argument(
+        "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
+    )
+    return parser
+
+
 def positive_int(text: str) -> int:
-    """Return an argument that counts something, for argparse's ``type``.
+    """Return the whole number in an argument, for argparse's ``type``.
 
     Raises:
         argparse.ArgumentTypeError: if it is no whole number of at least 1.

@@ -18,7 +18,7 @@ from tabulate import tabulate
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vt_seg.engine.data_loaders import is_classifier
+from vt_seg.engine import task_of
 from vt_seg.layers import Size
 from vt_seg.modeling import NORM_LAYERS
 
@@ -146,7 +146,7 @@ def count_cost(cfg: CfgNode, size: Size) -> ModelCost:
 
 def usual_image_size(cfg: CfgNode) -> Size:
     """Return (height, width) of what a config's model is given in a test for a square image."""
-    if is_classifier(cfg):
+    if task_of(cfg).name == "classification":
         return (cfg.INPUT.CLASSIFICATION.CROP_SIZE,) * 2
     if cfg.INPUT.AFFINE.ENABLED:
         return tuple(cfg.INPUT.AFFINE.SIZE)

@@ -14,15 +14,16 @@ from .layers import VTConfig
 RENAMED_KEYS = {
     "MODEL.VT_FPN.POSITION_CODE": "MODEL.VT_FPN.POSITIONAL_ENCODING",
     "MODEL.VT_RESNET.POSITION_CODE": "MODEL.VT_RESNET.POSITIONAL_ENCODING",
+    "SOLVER.OPTIMIZER": "SOLVER.VT_OPTIMIZER",
 }
-"""New names of old keys, which are None unless a config sets them."""
+"""New names of old keys, which config files and overrides may still use (see `config_file`)."""
 
 
 def add_vt_seg_config(cfg: CN) -> None:
     """Add vt_seg's keys to a Detectron2 config, in place.
 
-    A key that is there already keeps its value: what a user set before a second call, and what
-    other projects share with this one (PointRend's ``INPUT.COLOR_AUG_SSD``, for example).
+    A key that exists keeps its value: one that a user set before a second call, or that other
+    projects have too (PointRend's ``INPUT.COLOR_AUG_SSD``, for example).
 
     Args:
         cfg: what ``detectron2.config.get_cfg()`` returns.
@@ -31,14 +32,11 @@ def add_vt_seg_config(cfg: CN) -> None:
 
 
 def require_vt_seg_keys(cfg: CN, *names: str) -> None:
-    """Raise ValueError if ``cfg`` lacks one of vt_seg's keys.
+    """Raise ValueError if ``cfg`` lacks one of vt_seg's keys, with what to call.
 
     Args:
         cfg: a config.
         names: dotted names of keys or nodes, as ``"MODEL.SEM_SEG_HEAD.LOSS"``.
-
-    Raises:
-        ValueError: if a key is missing, since ``add_vt_seg_config`` was not called.
     """
     for name in names:
         node = cfg
@@ -51,12 +49,16 @@ def require_vt_seg_keys(cfg: CN, *names: str) -> None:
 
 
 def adopt_renamed_keys(cfg: CN) -> None:
-    """Move, in place, what a config sets by an old key to the new one; a warning says so.
+    """Move, in place, what Detectron2's own code merged by an old key; a warning says so.
+
+    Other projects have a SOLVER.OPTIMIZER, too: `vt_seg.engine.optimizer` decides about that.
 
     Args:
         cfg: an unfrozen config, which may lack vt_seg's keys.
     """
     for old, new in RENAMED_KEYS.items():
+        if old == "SOLVER.OPTIMIZER":
+            continue
         *path, name = old.split(".")
         node = functools.reduce(lambda inner, key: inner.get(key, {}), path, cfg)
         value = node.get(name)
@@ -144,17 +146,21 @@ def _defaults() -> CN:
     # all), or of {NAME, IMAGE_FOLDER} with a subfolder per class. Paths start where you do.
     cfg.DATASETS.CUSTOM = []
 
-    # Keep weights and maps of `PaddingAwareSegmentor` in the channels-last memory format: the
-    # same results up to rounding, in other time and memory (docs/benchmarks.md).
+    # Keep weights and maps of `PaddingAwareSegmentor` in the channels-last memory format: the same
+    # results up to rounding, in different time and memory (docs/benchmarks.md).
     cfg.MODEL.CHANNELS_LAST = False
 
     # The loss of `VTFPNHead` and `SemSegFPNLossHead`. The defaults are plain cross-entropy.
     cfg.MODEL.SEM_SEG_HEAD.LOSS = _loss_keys()
 
-    # What `PaddingAwareSegmentor` and `UnwarpingSemanticSegmentor` predict as "sem_seg": "logits",
-    # (C, H, W) as Detectron2's evaluators need, or "labels", (H, W), in a fraction of time and
-    # memory (docs/light_inference.md).
+    # What `PaddingAwareSegmentor` and `UnwarpingSemanticSegmentor` predict as "sem_seg" in
+    # Detectron2's own code: "logits", (C, H, W), as its evaluators need, or "labels", (H, W).
     cfg.MODEL.SEM_SEG_HEAD.OUTPUT = "logits"
+
+    # Evaluation, prediction and demo use `vt_seg.inference.optimize(model)`: batch norms folded,
+    # label maps in little memory, the same predictions up to rounding (docs/light_inference.md).
+    # False evaluates the plain model and takes the argmax of its logits.
+    cfg.TEST.OPTIMIZE = True
 
     # What `vt_seg.evaluation` computes. mIoU and mACC average over the classes "present" in the
     # ground truth, as Detectron2 does, or over "all", absent ones as 0, as LIP's scripts do.
@@ -174,15 +180,12 @@ def _defaults() -> CN:
 
 
 def _add_solver_keys(solver: CN) -> None:
-    """Keys of the optimizer, its schedules and what is averaged or frozen beside it.
-
-    `vt_seg.engine.Trainer` reads them; Detectron2's `DefaultTrainer` does not.
-    """
+    """Add the keys that `vt_seg.engine.Trainer` reads and `DefaultTrainer` does not."""
     # "SGD" as Detectron2 builds it, "AdamW" or "RMSProp"; weight decay and bias keys hold for all,
     # MOMENTUM for SGD and RMSProp.
     solver.VT_OPTIMIZER = "SGD"
-    # What VT_OPTIMIZER was called before. Mask2Former and Panoptic-DeepLab have a key of this name
-    # and other values; see `vt_seg.engine.optimizer.optimizer_name`. "" is unset.
+    # The old name of VT_OPTIMIZER; "" is unset. Mask2Former and Panoptic-DeepLab have a key of
+    # this name with other values, see `vt_seg.engine.optimizer.optimizer_name`.
     solver.OPTIMIZER = ""
     solver.ADAMW = CN({"BETAS": (0.9, 0.999), "EPS": 1e-8})
     # The paper names neither. These are those of the MobileNet and EfficientNet recipes: TensorFlow
@@ -200,8 +203,8 @@ def _add_solver_keys(solver: CN) -> None:
     solver.EXPONENTIAL_LR_DECAY = 0.9875
     solver.EXPONENTIAL_LR_PERIOD = 0
 
-    # Exponential moving average of weights and batch norm statistics, evaluated beside the raw ones
-    # and written as model_final_ema.pth. Paper (ImageNet): 0.99985 per iteration of 2048 images.
+    # Exponential moving average of weights and batch norm statistics, evaluated next to the raw
+    # ones and written as model_final_ema.pth. Paper (ImageNet): 0.99985 per iteration of 2048.
     solver.EMA = CN({"ENABLED": False, "DECAY": 0.99985})
     # Update n decays by (1 + n) / (10 + n) while that is smaller, as in TensorFlow: else a short
     # run's average is that of its first weights (with 0.99985, 37 % of them after 6667 iterations).
@@ -213,7 +216,7 @@ def _add_solver_keys(solver: CN) -> None:
 
 
 def _affine_keys() -> CN:
-    """Keys of the affine warp; the defaults are those of the LIP literature (CE2P, SCHP)."""
+    """Return the keys of the affine warp, with the defaults of the LIP literature (CE2P, SCHP)."""
     node = CN()
     # Instead of a resize. Needs MODEL.META_ARCHITECTURE UnwarpingSemanticSegmentor, which brings
     # predictions back to the image's size.
@@ -223,17 +226,17 @@ def _affine_keys() -> CN:
     # In training, the window that is cut out of the image is 1 + N(0, SCALE) times as large,
     # clipped to 1 +- SCALE ...
     node.SCALE = 0.25
-    # ... and with probability ROTATION_PROB turned by N(0, ROTATION) degrees, clipped to twice it.
+    # ... and with probability ROTATION_PROB rotated by N(0, ROTATION) degrees, clipped to twice it.
     node.ROTATION = 30.0
     node.ROTATION_PROB = 0.6
-    # Colour of the canvas beside the image, in INPUT.FORMAT and before PIXEL_MEAN is subtracted:
+    # Colour of the canvas around the image, in INPUT.FORMAT and before PIXEL_MEAN is subtracted:
     # black, which the model sees as -PIXEL_MEAN / PIXEL_STD. Labels are IGNORE_VALUE there.
     node.BORDER = (0, 0, 0)
     return node
 
 
 def _classification_input_keys() -> CN:
-    """Keys of the classification mapper; the defaults are those usual on ImageNet."""
+    """Return the keys of the classification mapper, with the usual defaults on ImageNet."""
     node = CN()
     # Side of the square that the model sees, in pixels: training resizes a random part of the image
     # to it, a test cuts it out of the middle ...
@@ -250,7 +253,7 @@ def _classification_input_keys() -> CN:
 
 
 def _classifier_keys() -> CN:
-    """Keys of `ImageClassifier`; label smoothing, dropout and distillation are training's alone."""
+    """Return the keys of `ImageClassifier`; only training reads those below IN_FEATURE."""
     node = CN()
     node.NUM_CLASSES = 1000
     # The output of the backbone that is averaged: "res5", or a VT-ResNet's "tokens". It must be
@@ -274,7 +277,7 @@ def _classifier_keys() -> CN:
 
 
 def _timm_keys() -> CN:
-    """Keys of the backbones from timm; FREEZE_AT of MODEL.BACKBONE counts there as for a ResNet."""
+    """Return the keys of timm's backbones; MODEL.BACKBONE.FREEZE_AT counts as for a ResNet."""
     node = CN()
     # The model's name in timm, with the tag of its weights if wanted: "convnext_tiny.fb_in22k".
     node.NAME = "resnet50d"
@@ -294,7 +297,7 @@ def _timm_keys() -> CN:
 
 
 def _loss_keys() -> CN:
-    """Keys against imbalanced classes; MODEL.SEM_SEG_HEAD has LOSS_WEIGHT and IGNORE_VALUE."""
+    """Return the keys of the loss; MODEL.SEM_SEG_HEAD has LOSS_WEIGHT and IGNORE_VALUE."""
     node = CN()
     # Weight of each class, NUM_CLASSES numbers; () weighs all alike.
     node.CLASS_WEIGHTS = ()

@@ -1,20 +1,21 @@
-"""Config files and ``KEY VALUE`` overrides, read safely; what is wrong with them is a sentence."""
+"""Config files and ``KEY VALUE`` overrides, read safely, with errors that name the place."""
 
 import difflib
+import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
 import yaml
 from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
+from detectron2.utils.logger import log_first_n
 from fvcore.common.config import BASE_KEY
 
 from vt_seg.files import require_regular_file
 
-from .config import adopt_renamed_keys
-from .config_keys import flat_keys
+from .config import RENAMED_KEYS
 
 _UNKNOWN_KEY = re.compile(r"Non-existent config key: (.+)")
 _OTHER_TYPE = re.compile(
@@ -22,14 +23,19 @@ _OTHER_TYPE = re.compile(
 )
 _UNKNOWN_TAG = re.compile(r"could not determine a constructor for the tag '(.+)'")
 _YAML_TAGS = "tag:yaml.org,2002:"
-_TYPE_NAMES = {"str": "a text", "float": "a decimal number", "int": "a whole number"}
+_TYPE_NAMES = {
+    "str": "a text",
+    "float": "a decimal number",
+    "int": "a whole number",
+    "vt_seg.config_file._SafeCfgNode": "a node of keys",
+}
 
 
 def merge_config_file(cfg: CfgNode, path: str) -> None:
     """Merge a YAML file, and the ``_BASE_`` files that it inherits, into ``cfg``.
 
-    Detectron2's ``merge_from_file`` runs Python that a file's tags ask for, unless it is told not
-    to; here it is.
+    Unlike Detectron2's ``merge_from_file`` it never runs Python that a file's tags ask for, and it
+    takes keys that were renamed, with a warning.
 
     Args:
         cfg: an unfrozen config, changed in place.
@@ -44,9 +50,9 @@ def merge_config_file(cfg: CfgNode, path: str) -> None:
     if not PathManager.isfile(path):
         raise FileNotFoundError(f"there is no config file {path}")
     with _errors_in_sentences(cfg, path):
-        _CheckedFiles.load_yaml_with_base(path)
-        cfg.merge_from_file(path, allow_unsafe=False)
-        adopt_renamed_keys(cfg)
+        merged = _SafeCfgNode(cfg)
+        merged.merge_from_file(path, allow_unsafe=False)
+        cfg.merge_from_other_cfg(merged)
 
 
 def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
@@ -62,11 +68,13 @@ def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
         )
     known = _nodes_and_keys(cfg)
     for key, value in zip(overrides[::2], overrides[1::2], strict=True):
+        if key in RENAMED_KEYS:
+            _warn_of_renamed_key(key, value)
+            key = RENAMED_KEYS[key]
         if key not in known and key != BASE_KEY:
             raise ValueError(f"{key} {value}: {_no_such_key(known, key)}")
         with _errors_in_sentences(cfg, f"{key} {value}"):
             cfg.merge_from_list([key, value])
-            adopt_renamed_keys(cfg)
 
 
 def read_yaml(path: str) -> Any:
@@ -76,16 +84,30 @@ def read_yaml(path: str) -> Any:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no regular file, has tags that make Python objects, or is not YAML.
     """
-    with _yaml_errors_in_sentences(path), _CheckedFiles._open_cfg(path) as file:
+    with _yaml_errors_in_sentences(path), _SafeCfgNode._open_cfg(path) as file:
         return yaml.safe_load(file)
 
 
+def flat_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted names and values: ``{"MODEL": {"DEVICE": "cpu"}}`` has ``"MODEL.DEVICE"``.
+
+    Args:
+        node: a config, or a YAML file's content; an empty node in it is a value.
+        prefix: of every name.
+    """
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat_keys(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 class _FileError(ValueError):
-    """What is wrong with a config file, in a sentence that names it."""
+    """Says in a sentence, which names the file, what is wrong with it."""
 
 
-class _CheckedFiles(CfgNode):
-    """Reads a config file and those that it inherits, as ``CfgNode`` does, and looks at each."""
+class _SafeCfgNode(CfgNode):
+    """A config that checks each file that it reads, and renames old keys."""
 
     @classmethod
     def _open_cfg(cls, filename: str) -> IO[str]:
@@ -109,17 +131,53 @@ class _CheckedFiles(CfgNode):
                 f"{filename}: a value contains itself by an alias (*) of its own anchor (&): write "
                 "the value out"
             )
-        return super().load_yaml_with_base(filename, allow_unsafe=allow_unsafe)
+        merged = super().load_yaml_with_base(filename, allow_unsafe=allow_unsafe)
+        _rename_keys(merged, dict(flat_keys(content)), filename)
+        return merged
+
+
+def _rename_keys(merged: dict[str, Any], own: Mapping[str, Any], filename: str) -> None:
+    """Rename the keys of a file, already merged over its bases (whose keys are renamed), in place.
+
+    Raises:
+        ValueError: if the file itself sets a key by both names to different values.
+    """
+    for old, new in RENAMED_KEYS.items():
+        *path, name = old.split(".")
+        node: Any = merged
+        for part in path:
+            node = node.get(part) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or name not in node:
+            continue
+        value = node.pop(name)
+        if value in ("", None):  # unset, as in the config.yaml of an earlier run
+            continue
+        if own.get(new, value) != value:
+            raise _FileError(
+                f"{filename} sets {new} {own[new]} and, by its old name, {old} {value}: keep {new}"
+            )
+        _warn_of_renamed_key(old, value)
+        *path, name = new.split(".")
+        node = merged
+        for part in path:
+            node = node.setdefault(part, {})
+        node[name] = value
+
+
+def _warn_of_renamed_key(old: str, value: Any) -> None:
+    message = f"{old} {value} is taken, and is an old key: write {RENAMED_KEYS[old]} {value}"
+    log_first_n(logging.WARNING, message, name=__name__, key="message")
 
 
 def _contains_itself(value: Any, around: set[int], done: set[int]) -> bool:
     """Return True if a YAML value is, or contains, a collection that is an element of itself.
 
     Args:
+        value: any value.
         around: ``id`` of the collections that ``value`` is in.
-        done: ``id`` of those looked through.
+        done: ``id`` of those that were searched.
     """
-    if not isinstance(value, (dict, list)) or id(value) in done:
+    if not isinstance(value, dict | list) or id(value) in done:
         return False
     if id(value) in around:
         return True
@@ -155,11 +213,11 @@ def _errors_in_sentences(cfg: CfgNode, source: str) -> Iterator[None]:
     with _yaml_errors_in_sentences(source):
         try:
             yield
-        except (_FileError, UnicodeDecodeError):  # said, or YAML's business
+        except (_FileError, UnicodeDecodeError):  # complete, or handled as YAML's
             raise
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{source} inherits {error.filename}, which does not exist: mend its _BASE_"
+                f"{source} inherits {error.filename}, which does not exist: correct its _BASE_"
             ) from error
         except RecursionError as error:
             raise ValueError(

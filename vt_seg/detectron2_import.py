@@ -3,7 +3,7 @@
 import importlib
 import warnings
 
-# What vt_seg uses, and what has the decorators that warn when they are first imported.
+# What vt_seg uses, with the decorators that warn when they are first imported.
 _MODULES = (
     "detectron2.config",
     "detectron2.structures",
@@ -21,11 +21,11 @@ _MODULES = (
 def import_detectron2() -> None:
     """Import the parts of Detectron2 that vt_seg uses, without their deprecation warnings.
 
-    These warnings (nine about ``torch.jit.script``) come once, at the first import, and the user
-    can do nothing about them. The user's warning filters are left as they were.
+    The warnings (nine about ``torch.jit.script``) come once, at the first import, and a user can do
+    nothing about them. The user's warning filters stay as they were.
 
     Raises:
-        ImportError: Detectron2, or something that it needs, is missing; names the remedy.
+        ImportError: if Detectron2, or something that it needs, is missing; names the fix.
     """
     _import("detectron2")
     # Before the block, which would undo the warning filters that PyTorch sets for itself.

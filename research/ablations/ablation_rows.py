@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vt_seg.config_file import read_yaml
-from vt_seg.config_keys import flat_keys
+from vt_seg.config_file import flat_keys, read_yaml
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from torch import Tensor, nn
 
-from vt_seg.engine import load_cfg
-from vt_seg.engine.devices import adapt_to_machine
-from vt_seg.engine.optimizer import build_optimizer
+from vt_seg.engine import adapt_to_machine, build_optimizer, load_cfg
 
 from .settings import FLOAT32, Precision, Settings
 from .timing import Work

@@ -18,7 +18,7 @@ from research.sweep import (
     train_all,
 )
 from vt_seg import add_vt_seg_config
-from vt_seg.config_keys import flat_keys
+from vt_seg.config_file import flat_keys
 from vt_seg.engine import load_cfg
 
 

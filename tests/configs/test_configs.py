@@ -7,8 +7,7 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 
-from vt_seg.engine import load_cfg
-from vt_seg.engine.data_loaders import is_semantic_segmentor
+from vt_seg.engine import load_cfg, task_of
 from vt_seg.modeling import VTFPNBackbone, VTFPNHead, VTResNet
 
 FOLDER = Path(__file__).parents[2] / "configs"
@@ -45,7 +44,7 @@ def test_config(name):
     assert f"output/{name}" == cfg.OUTPUT_DIR
     for dataset in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
         assert dataset in DatasetCatalog.list()
-        if is_semantic_segmentor(cfg):
+        if task_of(cfg).is_segmentation:
             metadata = MetadataCatalog.get(dataset)
             assert len(metadata.stuff_classes) == cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
             assert metadata.ignore_label == cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE

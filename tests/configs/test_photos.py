@@ -8,7 +8,7 @@ import torch
 from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
 
-from vt_seg.config_keys import flat_keys
+from vt_seg.config_file import flat_keys
 from vt_seg.engine import load_cfg
 from vt_seg.modeling import TimmBackbone, VTFPNHead
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_sem_seg
+from vt_seg.engine.dataset_check import check_labelled
 
 from vt_seg.data import register_image_folder, register_sem_seg, unregister
 from vt_seg.engine import check_datasets, load_cfg, require_segmentation, setup_cfg
 from vt_seg.engine.data_loaders import build_test_loader, build_train_loader
-from vt_seg.engine.dataset_check import check_labelled
 
 from ..data.image_files import gradient, write_png
 

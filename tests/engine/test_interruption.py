@@ -19,7 +19,7 @@ from vt_seg.engine.interruption import (
     InterruptionHook,
     TrainingInterrupted,
     signals_for_children,
-    stopped_by_parent_alone,
+    stop_with_parent_only,
 )
 
 
@@ -49,11 +49,8 @@ class Counting(TrainerBase):
 
 
 def saved(folder):
-    return {
-        name: torch.load(os.path.join(folder, name), weights_only=True)
-        for name in sorted(os.listdir(folder))
-        if name.endswith(".pth")
-    }
+    names = sorted(name for name in os.listdir(folder) if name.endswith(".pth"))
+    return {name: torch.load(os.path.join(folder, name), weights_only=True) for name in names}
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -84,56 +81,51 @@ def test_failed_checkpoint_is_the_error(tmp_path):
         trainer.train(0, 100)
 
 
-def run_and_be_killed(folder, signals):
-    Counting(folder, signals).train(0, 10**6)
+def fork(target, *args):
+    process = multiprocessing.get_context("fork").Process(target=target, args=args)
+    process.start()
+    return process
 
 
 def test_second_signal_ends_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("vt_seg.engine.interruption._SAME_SIGNAL", 0)
-    process = multiprocessing.get_context("fork").Process(
-        target=run_and_be_killed, args=(str(tmp_path), {10: (signal.SIGTERM, signal.SIGTERM)})
-    )
-    process.start()
+    monkeypatch.setattr(interruption, "_SAME_SIGNAL", 0)
+    signals = {10: (signal.SIGTERM, signal.SIGTERM)}
+    process = fork(lambda: Counting(str(tmp_path), signals).train(0, 10**6))
     process.join(30)
     assert process.exitcode == -signal.SIGTERM
     assert saved(tmp_path) == {}
 
 
 class Blocking(Dataset):
-    """Says which process reads it, then waits for a named pipe that nobody writes into."""
+    """Records which process reads it, then waits for a named pipe that nobody writes to."""
 
     def __init__(self, folder):
-        self.folder = str(folder)
-        os.mkfifo(f"{self.folder}/pipe")
+        self.folder = folder
+        os.mkfifo(folder / "pipe")
 
     def __len__(self):
         return 10
 
     def __getitem__(self, index):
-        path = f"{self.folder}/worker"
-        with open(f"{path}.part", "w") as file:
-            file.write(str(os.getpid()))
-        os.rename(f"{path}.part", path)
-        with open(f"{self.folder}/pipe") as pipe:
-            return pipe.read()
+        (self.folder / "part").write_text(str(os.getpid()))
+        (self.folder / "part").rename(self.folder / "worker")
+        return (self.folder / "pipe").read_text()
 
     def worker(self):
         """Return the worker's number, once it is waiting."""
-        path = f"{self.folder}/worker"
-        assert becomes_true(lambda: os.path.exists(path))
-        with open(path) as file:
-            return int(file.read())
+        assert becomes_true((self.folder / "worker").exists)
+        return int((self.folder / "worker").read_text())
 
 
-def becomes_true(condition):
-    deadline = time.monotonic() + 30
+def becomes_true(condition, seconds=30):
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not condition():
         time.sleep(0.02)
     return condition()
 
 
 def is_running(pid):
-    """Whether a process is there and no zombie (Linux)."""
+    """Whether a process exists and is no zombie (Linux)."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] != "Z"
@@ -144,7 +136,7 @@ def is_running(pid):
 def train_on_blocking(folder, data, deadline):
     interruption._DEADLINE = deadline
     trainer = Counting(folder, {})
-    batches = iter(DataLoader(data, num_workers=1, worker_init_fn=stopped_by_parent_alone))
+    batches = iter(DataLoader(data, num_workers=1, worker_init_fn=stop_with_parent_only))
     trainer.run_step = lambda: next(batches)
     trainer.train(0, 10**6)
 
@@ -154,10 +146,7 @@ def train_on_blocking(folder, data, deadline):
 def test_iteration_that_never_ends_is_ended_with_its_workers(tmp_path, signum):
     """SIGTERM takes effect after a deadline; SIGKILL at once, and leaves no blocked worker."""
     data = Blocking(tmp_path)
-    process = multiprocessing.get_context("fork").Process(
-        target=train_on_blocking, args=(str(tmp_path), data, 0.3)
-    )
-    process.start()
+    process = fork(train_on_blocking, str(tmp_path), data, 0.3)
     worker = data.worker()
     os.kill(process.pid, signum)
     process.join(30)
@@ -195,7 +184,7 @@ class Slow(Dataset):
 
 
 def test_workers_outlive_signals_to_all_but_not_their_parent():
-    loader = DataLoader(Slow(), num_workers=2, worker_init_fn=stopped_by_parent_alone)
+    loader = DataLoader(Slow(), num_workers=2, worker_init_fn=stop_with_parent_only)
     batches = iter(loader)
     workers = {int(next(batches)[1]) for _ in range(4)}
     assert len(workers) == 2
@@ -239,17 +228,15 @@ def run_for_long(folder):
     trainer.train(0, 10**6)
 
 
-def test_launcher_hands_the_signal_on(tmp_path):
+def test_launcher_passes_the_signal_on(tmp_path):
     """The parent of two processes alone is signalled, and ends with the code of their stop."""
 
+    def are_training():
+        children = multiprocessing.active_children()
+        return len(children) == 2 and all(catches_sigterm(child.pid) for child in children)
+
     def signal_when_training():
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and len(multiprocessing.active_children()) < 2:
-            time.sleep(0.05)
-        while time.monotonic() < deadline and not all(
-            catches_sigterm(child.pid) for child in multiprocessing.active_children()
-        ):
-            time.sleep(0.05)
+        becomes_true(are_training, 60)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=signal_when_training).start()
@@ -260,7 +247,7 @@ def test_launcher_hands_the_signal_on(tmp_path):
 
 
 def catches_sigterm(pid):
-    """Whether a process has a handler of its own (Linux)."""
+    """Whether a process has a SIGTERM handler of its own (Linux)."""
     try:
         with open(f"/proc/{pid}/status") as file:
             (caught,) = [line.split()[1] for line in file if line.startswith("SigCgt")]
@@ -284,9 +271,11 @@ def test_signal_during_an_evaluation_does_not_wait_for_it(slim_cfg):
     trainer.model.register_forward_pre_hook(listen)
     with pytest.raises(SystemExit) as ended:
         trainer.train()
-    assert ended.value.code == 143 and len(seen) == 1
+    assert ended.value.code == 143
+    assert len(seen) == 1
     (name,) = saved(cfg.OUTPUT_DIR)
     assert name == "model_0000001.pth"
     resumed = Trainer(cfg)
     resumed.resume_or_load(resume=True)
-    assert resumed.start_iter == 2 and resumed.model.training
+    assert resumed.start_iter == 2
+    assert resumed.model.training

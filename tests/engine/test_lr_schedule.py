@@ -72,5 +72,5 @@ def test_exponential_with_other_keys():
 
 
 def test_exponential_needs_a_period():
-    with pytest.raises(ValueError, match="EXPONENTIAL_LR_PERIOD is 0.* iterations of an epoch"):
+    with pytest.raises(ValueError, match=r"EXPONENTIAL_LR_PERIOD is 0.* iterations of an epoch"):
         exponential(MAX_ITER=8)

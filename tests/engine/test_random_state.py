@@ -1,4 +1,4 @@
-"""Random states: saved through a file, restored, kept, and seeded for one sample."""
+"""Random states are saved to a file, restored, kept, and seeded for one sample."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""A run goes on from its newest whole checkpoint, and no run overwrites another."""
+"""A run continues from its newest whole checkpoint, and no run overwrites another."""
 
 import os
 import shutil
@@ -15,23 +15,27 @@ from vt_seg.engine.run_folder import (
     refuse_earlier_run,
 )
 
-
-def state(size=2):
-    return torch.nn.Linear(3, size).state_dict()
+NAN = torch.tensor([torch.nan])
 
 
-def write(folder, name, iteration, model=None, **more):
-    content = {"model": model or state(), "trainer": {"iteration": iteration}, **more}
-    torch.save(content, folder / name)
-    return content
+def state(size=2, **replaced):
+    return {**torch.nn.Linear(3, size).state_dict(), **replaced}
+
+
+def write(path, iteration, model=None, **more):
+    torch.save({"model": model or state(), "trainer": {"iteration": iteration}, **more}, path)
+
+
+def truncate(path):
+    os.truncate(path, os.path.getsize(path) - 100)
 
 
 @pytest.fixture
 def run(tmp_path):
     """Checkpoints after 2, 4 and 6 iterations, and no last_checkpoint."""
     for iteration in (1, 3, 5):
-        write(tmp_path, f"model_{iteration:07d}.pth", iteration)
-    write(tmp_path, "model_final_ema.pth", 9)  # not one of training, whatever it says
+        write(tmp_path / f"model_{iteration:07d}.pth", iteration)
+    write(tmp_path / "model_final_ema.pth", 9)  # not one of training, whatever it says
     return tmp_path
 
 
@@ -46,21 +50,6 @@ def test_newest_checkpoint_is_taken_whatever_the_hint(run, hint):
     if hint is not None:
         (run / "last_checkpoint").write_bytes(hint.encode("utf8", "surrogateescape"))
     assert chosen(run) == "model_0000005.pth"
-
-
-def test_final_checkpoint_is_as_new_as_its_iteration(run):
-    """A run that was finished, and gone on with for longer."""
-    write(run, "model_final.pth", 3)
-    assert chosen(run) == "model_0000005.pth"
-    write(run, "model_final.pth", 5)
-    assert chosen(run) == "model_final.pth"
-
-
-def test_hint_names_a_file_without_a_number(run, log):
-    write(run, "before_the_move.pth", 6)
-    assert chosen(run) == "model_0000005.pth"
-    (run / "last_checkpoint").write_text("before_the_move.pth")
-    assert chosen(run) == "before_the_move.pth"
 
 
 @pytest.mark.parametrize("absolute", [False, True])
@@ -81,20 +70,21 @@ def test_hint_that_is_no_regular_file_is_ignored(run, log, make):
     assert f"last_checkpoint is ignored: {hint} is a" in log.text
 
 
-def test_tools_find_the_checkpoint_that_resume_goes_on_from(run):
+def test_tools_find_the_checkpoint_that_resume_continues_from(run):
     """Whatever its name: `find_weights` serves the demo and the token tool."""
 
     def agree(name):
         assert find_weights(str(run)) == checkpoint_to_resume(str(run), state())
         assert find_weights(str(run)) == str(run / name)
 
-    write(run, "model_final.pth", 3)  # of a run that was gone on with for longer
+    write(run / "model_final.pth", 3)  # of a run that was finished and continued for longer
     agree("model_0000005.pth")
-    write(run, "model_final.pth", 5)
+    write(run / "model_final.pth", 5)
     agree("model_final.pth")
     truncate(run / "model_final.pth")
     agree("model_0000005.pth")
-    write(run, "before_the_move.pth", 6)
+    write(run / "before_the_move.pth", 6)  # a file without a number needs a hint
+    agree("model_0000005.pth")
     (run / "last_checkpoint").write_text("before_the_move.pth")
     agree("before_the_move.pth")
     (run / "last_checkpoint").write_text("../model_0000009.pth")
@@ -102,33 +92,25 @@ def test_tools_find_the_checkpoint_that_resume_goes_on_from(run):
 
 
 def test_folders_without_whole_checkpoints_have_no_weights(tmp_path):
-    with pytest.raises(FileNotFoundError, match="train first, or name a file with MODEL.WEIGHTS"):
+    with pytest.raises(FileNotFoundError, match=r"train first, or name a file with MODEL.WEIGHTS"):
         find_weights(str(tmp_path))
     (tmp_path / "model_final.pth").write_bytes(b"")
-    with pytest.raises(CheckpointError, match="none that is whole .model_final.pth.*WEIGHTS FILE"):
+    with pytest.raises(CheckpointError, match=r"none that is whole .model_final.pth.*WEIGHTS FILE"):
         find_weights(str(tmp_path))
 
 
 def nested(depth):
-    return [nested(depth - 1)] if depth else [torch.tensor([torch.nan])]
-
-
-def holding_itself():
-    options = {"lr": 0.1}
-    options["self"] = options
-    return options
+    return [nested(depth - 1)] if depth else [NAN]
 
 
 def test_containers_that_hold_themselves_are_walked_once(run):
+    options = {"lr": 0.1}
+    options["self"] = options
     many = [torch.ones(1)]
     for _ in range(12):
         many = [many] * 12  # 12 ** 12 ways lead to the tensor
-    write(run, "model_0000007.pth", 7, extra=holding_itself(), many=many)
+    write(run / "model_0000007.pth", 7, extra=options, many=many)
     assert chosen(run) == "model_0000007.pth"
-
-
-def truncate(path):
-    os.truncate(path, os.path.getsize(path) - 100)
 
 
 def flip_a_bit(path):
@@ -137,74 +119,58 @@ def flip_a_bit(path):
     path.write_bytes(content)
 
 
-def make_momentum_nan(path):
-    write(path.parent, path.name, 5, optimizer={"state": [{"momentum": torch.tensor([torch.nan])}]})
+def written(*args, **kwargs):
+    return lambda path: write(path, *args, **kwargs)
 
 
-def make_weights_infinite(path):
-    model = state()
-    model["bias"][0] = torch.inf
-    write(path.parent, path.name, 5, model)
+DAMAGES = {
+    "nested too deep": (written(5, extra=nested(100)), "is nested in more than 16 containers"),
+    "iteration is text": (written("5"), "is no checkpoint of a training"),
+    "no trainer": (
+        lambda path: torch.save({"model": state()}, path),
+        "is no checkpoint of a training",
+    ),
+    "list of weights": (written(5, [1]), "has a list in the place of weights by name"),
+    "text among weights": (written(5, state(extra="text")), "extra among its weights is a str"),
+    "beyond float32": (
+        written(5, state(bias=torch.full((2,), 1e300, dtype=torch.float64))),
+        "not finite, first bias",
+    ),
+    "infinite": (written(5, state(bias=torch.tensor([torch.inf, 0.0]))), "first bias"),
+    "momentum is nan": (
+        written(5, optimizer={"state": [{"momentum": NAN}]}),
+        "first optimizer.state.0.momentum",
+    ),
+    "truncated": (truncate, "is truncated or damaged: copy or download"),
+    "flipped bit": (flip_a_bit, "is truncated or damaged: copy or download"),
+    "empty": (lambda path: path.write_bytes(b""), "is empty"),
+}
 
 
-def drop_the_trainer(path):
-    torch.save({"model": state()}, path)
-
-
-def nest_too_deep(path):
-    write(path.parent, path.name, 5, extra=nested(100))
-
-
-def write_iteration_as_text(path):
-    write(path.parent, path.name, "5")
-
-
-def write_a_list_of_weights(path):
-    torch.save({"model": [1], "trainer": {"iteration": 5}}, path)
-
-
-def write_other_things_among_the_weights(path):
-    write(path.parent, path.name, 5, {**state(), "extra": "text"})
-
-
-def write_values_beyond_float32(path):
-    model = {**state(), "bias": torch.full((2,), 1e300, dtype=torch.float64)}
-    write(path.parent, path.name, 5, model)
-
-
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        (nest_too_deep, "is nested in more than 16 containers"),
-        (write_iteration_as_text, "is no checkpoint of a training"),
-        (write_a_list_of_weights, "has a list in the place of weights by name"),
-        (write_other_things_among_the_weights, "extra among its weights is a str"),
-        (write_values_beyond_float32, "not finite, first bias"),
-        (truncate, "is truncated or damaged: copy or download"),
-        (flip_a_bit, "is truncated or damaged: copy or download"),
-        (lambda path: path.write_bytes(b""), "is empty"),
-        (make_momentum_nan, "first optimizer.state.0.momentum"),
-        (make_weights_infinite, "first bias"),
-        (drop_the_trainer, "is no checkpoint of a training"),
-    ],
-)
+@pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ["model_0000005.pth", "model_final.pth"])
-def test_damaged_checkpoint_is_passed_over_and_said(run, log, damage, said, name):
+def test_damaged_checkpoint_is_passed_over_and_reported(run, log, damage, name):
+    damaging, says = DAMAGES[damage]
     os.rename(run / "model_0000005.pth", run / name)
     (run / "last_checkpoint").write_text(name)
-    damage(run / name)
+    damaging(run / name)
     assert chosen(run) == "model_0000003.pth"
     (warning,) = {r.getMessage() for r in log.records if "Passed over" in r.getMessage()}
-    assert f"{run}/{name}" in warning and said in warning
+    assert f"{run}/{name}" in warning
+    assert says in warning
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_no_whole_checkpoint_is_an_error(run):
     for iteration in (1, 3, 5):
         truncate(run / f"model_{iteration:07d}.pth")
-    before = {name: (run / name).read_bytes() for name in os.listdir(run)}
+    before = contents(run)
     with pytest.raises(CheckpointError, match=r"none that is whole \(model_0000005.pth, .*0003"):
         chosen(run)
-    assert {name: (run / name).read_bytes() for name in os.listdir(run)} == before
+    assert contents(run) == before
 
 
 def test_checkpoint_of_another_model_is_an_error(run):
@@ -213,7 +179,7 @@ def test_checkpoint_of_another_model_is_an_error(run):
         checkpoint_to_resume(str(run), state(size=4))
     assert "model_0000005.pth is of another model: 2 tensors have other shapes" in str(error.value)
     assert "(weight is (2, 3) in it and (4, 3) here)" in str(error.value)
-    with pytest.raises(CheckpointError, match="1 have no counterpart .bias is in it alone"):
+    with pytest.raises(CheckpointError, match=r"1 have no counterpart .bias is in it alone"):
         checkpoint_to_resume(str(run), torch.nn.Linear(3, 2, bias=False).state_dict())
 
 
@@ -225,16 +191,12 @@ def test_empty_and_missing_folders_have_nothing_to_resume(tmp_path, log):
 
 
 @pytest.mark.parametrize("name", ["model_0000005.pth", "model_final.pth", "model_final_ema.pth"])
-def test_new_run_beside_checkpoints_is_refused(tmp_path, name):
+def test_new_run_next_to_checkpoints_is_refused(tmp_path, name):
     refuse_earlier_run(str(tmp_path))
     refuse_earlier_run(str(tmp_path / "missing"))
     (tmp_path / name).write_bytes(b"")
     with pytest.raises(FileExistsError, match=f"{name}.*--resume.*OUTPUT_DIR FOLDER.*remove"):
         refuse_earlier_run(str(tmp_path))
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def arguments(cfg, **given):
@@ -243,22 +205,22 @@ def arguments(cfg, **given):
     return Namespace(config_file="configs/fpn_R18_scenes.yaml", opts=opts, **{**fields, **given})
 
 
-def test_refused_run_writes_nothing(scenes_cfg, tmp_path):
+def test_refused_run_writes_nothing(slim_cfg, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
     for name in ("model_0000005.pth", "config.yaml", "log.txt", "metrics.json"):
         (folder / name).write_text("of the earlier run")
     before = contents(folder)
-    with pytest.raises(FileExistsError, match="has checkpoints of an earlier run"):
-        setup_cfg(arguments(scenes_cfg))
-    assert contents(folder) == before
-
-    # Neither does a trainer that is asked in Python, with resume_or_load or without.
-    trainer = Trainer(scenes_cfg)
-    for start in (lambda: trainer.resume_or_load(resume=False), trainer.train):
+    trainer = Trainer(slim_cfg)  # in Python, with resume_or_load or without
+    starts = (
+        lambda: setup_cfg(arguments(slim_cfg)),
+        lambda: trainer.resume_or_load(resume=False),
+        trainer.train,
+    )
+    for start in starts:
         with pytest.raises(FileExistsError, match="has checkpoints of an earlier run"):
             start()
-    assert contents(folder) == before
+        assert contents(folder) == before
 
 
 def test_config_of_the_earlier_run_is_kept(tmp_path):
@@ -294,7 +256,7 @@ def test_evaluation_in_a_new_folder_leaves_its_config(scenes_cfg, tmp_path):
 
 
 def test_resume_and_evaluation_pass_over_a_damaged_checkpoint(slim_cfg, log):
-    """The life of a run whose disk was full: last_checkpoint names what is cut off."""
+    """The life of a run whose disk was full: last_checkpoint names what is truncated."""
     cfg = slim_cfg
     cfg.DATASETS.TEST = ()
     cfg.SOLVER.CHECKPOINT_PERIOD = 1
@@ -306,21 +268,21 @@ def test_resume_and_evaluation_pass_over_a_damaged_checkpoint(slim_cfg, log):
     for name in ("model_final", "model_0000001"):
         os.truncate(f"{folder}/{name}.pth", 100_000)
 
-    log.clear()
-    trainer = Trainer(cfg)
-    trainer.resume_or_load(resume=True)
+    def resumed():
+        log.clear()
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=True)
+        return trainer
+
+    trainer = resumed()
     assert f"Resuming from {folder}/model_0000000.pth at iteration 1 of 2." in log.text
     for name in ("model_final", "model_0000001"):
         assert f"Passed over a checkpoint: {folder}/{name}.pth is truncated" in log.text
     trainer.train()
     assert trainer.iter == 2
-
-    log.clear()
-    trainer = Trainer(cfg)
-    trainer.resume_or_load(resume=True)
+    resumed()
     assert f"Resuming from {folder}/model_final.pth at iteration 2 of 2." in log.text
     assert "This run is finished: nothing is left to train" in log.text
-
     os.truncate(f"{folder}/model_final.pth", 100_000)
     evaluate(cfg, resume=True)
     assert f"Evaluating {folder}/model_0000001.pth" in log.text

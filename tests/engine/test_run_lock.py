@@ -42,7 +42,8 @@ def test_second_training_is_refused_until_the_first_is_gone(scenes_cfg, tmp_path
     for resume in (False, True):
         with pytest.raises(FileExistsError, match=f"{folder} is in use by another training"):
             setup_cfg(arguments(scenes_cfg, resume=resume))
-    assert contents(folder) == before and list(before) == [LOCK_FILE]
+    assert contents(folder) == before
+    assert list(before) == [LOCK_FILE]
     setup_cfg(arguments(scenes_cfg, eval_only=True))  # only reads the run
 
     other_training.kill()  # with SIGKILL; its child lives

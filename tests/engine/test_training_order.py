@@ -50,7 +50,8 @@ def test_augmentations_differ_between_epochs(cfg):
     for batch in batches(build_train_loader(cfg), 24):
         for name, total in batch:
             seen[name].add(total)
-    assert len(seen) == 8 and min(len(totals) for totals in seen.values()) > 1
+    assert len(seen) == 8
+    assert min(len(totals) for totals in seen.values()) > 1
 
 
 @pytest.mark.parametrize("grouping", [False, True])
@@ -101,7 +102,7 @@ def grouped_loader(sizes, num_workers=0, seed=0):
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_grouped_order_continues_anywhere(num_workers):
-    """Landscapes are rare, so that some wait for mates while many batches go by."""
+    """Landscapes are rare, so that some wait while many batches go by."""
     sizes = [(3, 2) if i % 5 == 0 else (2, 3) for i in range(16)]
     loader = grouped_loader(sizes, num_workers)
     whole, states = [], []
@@ -119,7 +120,7 @@ def test_grouped_order_continues_anywhere(num_workers):
 
 
 def test_processes_share_one_order(monkeypatch):
-    """Of positions as of images; and each of them can be continued, mates that wait included."""
+    """Each process has its share of positions and images, and can be continued."""
     keys = list(islice(SeededOrder(10, seed=3), 20))
     assert [position for position, _ in keys] == list(range(20))
     images = [index for _, index in keys]
@@ -150,7 +151,7 @@ def test_unseeded_runs_have_a_random_seed(cfg):
     assert batches(second, 5) == whole
 
 
-def test_other_samplers_are_those_of_detectron2(cfg):
+def test_other_samplers_are_detectron2s(cfg):
     cfg.DATALOADER.SAMPLER_TRAIN = "RandomSubsetTrainingSampler"
     cfg.DATALOADER.RANDOM_SUBSET_RATIO = 0.5
     loader = build_train_loader(cfg)

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from tests.modeling.conftest import wake
 from tests.modeling.pixelwise import pixelwise_segmentor
 from tests.small_configs import small_cfg
-from vt_seg.data.augmentations import swapped_order
 from vt_seg.data import model_input
+from vt_seg.data.augmentations import swapped_order
 from vt_seg.inference import (
     SemanticSegmentorWithTTA,
     at_original_size,

@@ -52,12 +52,14 @@ def test_train_resume_and_evaluate(here, out):
     assert "vt_shapes_val, 10 images, accuracy in percent:" in log
     top1, top5, ema_top1, _ = last_scores(out)
     # Ten images: shares in steps of ten, and a first choice is one of five.
-    assert top1 % 10 == top5 % 10 == 0 and 0 <= top1 <= top5 <= 100
+    assert top1 % 10 == top5 % 10 == 0
+    assert 0 <= top1 <= top5 <= 100
     assert (
         f"Done: top-1 {top1:.2f} % (EMA {ema_top1:.2f} %), weights in {out}/model_final.pth" in log
     )
     table = (out / "inference" / "classification_per_class.csv").read_text().splitlines()
-    assert len(table) == 12 and table[-1].startswith(f"all images,10,{top1:.2f}")
+    assert len(table) == 12
+    assert table[-1].startswith(f"all images,10,{top1:.2f}")
 
     here(*config, "--resume", *common, "SOLVER.MAX_ITER", 3)
     log = (out / "log.txt").read_text()

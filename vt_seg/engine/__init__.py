@@ -1,38 +1,28 @@
-"""Training, evaluation and prediction as Detectron2 does them, with what a user has to be told."""
+"""Training, evaluation and prediction as Detectron2 does them, with checks and clear messages."""
 
 from vt_seg.checkpoint import SegmentationCheckpointer
 
+from .adapt_to_machine import adapt_to_machine, processes_per_machine
 from .class_weights import with_class_weights
 from .config_check import check_config, check_has_datasets
-from .config_setup import load_cfg, setup_cfg
-from .dataset_check import check_datasets, require_segmentation
-from .devices import adapt_to_machine, processes_per_machine
+from .data_loaders import build_test_loader, build_train_loader
 from .ema import WeightEMA
+from .evaluation import evaluate
+from .freezing import freeze_all_but
+from .launch import launch
+from .linear_lr_scaling import scale_recipe
 from .lr_schedule import build_lr_scheduler
 from .optimizer import build_optimizer
 from .predictor import SemSegPredictor, find_weights, trained_model, use_trained_weights
-from .trainable import freeze_all_but
-from .trainer import Trainer, evaluate
+from .run_setup import load_cfg, setup_cfg
+from .tasks import Task, check_datasets, require_segmentation, task_of
+from .trainer import Trainer
 
 __all__ = [
-    "SegmentationCheckpointer",
-    "SemSegPredictor",
-    "Trainer",
-    "WeightEMA",
-    "adapt_to_machine",
-    "build_lr_scheduler",
-    "build_optimizer",
-    "check_config",
-    "check_datasets",
-    "check_has_datasets",
-    "evaluate",
-    "find_weights",
-    "freeze_all_but",
-    "load_cfg",
-    "processes_per_machine",
-    "require_segmentation",
-    "setup_cfg",
-    "trained_model",
-    "use_trained_weights",
-    "with_class_weights",
-]
+    "SegmentationCheckpointer", "SemSegPredictor", "Task", "Trainer", "WeightEMA",
+    "adapt_to_machine", "build_lr_scheduler", "build_optimizer", "build_test_loader",
+    "build_train_loader", "check_config", "check_datasets", "check_has_datasets",
+    "evaluate", "find_weights", "freeze_all_but", "launch", "load_cfg", "processes_per_machine",
+    "require_segmentation", "scale_recipe", "setup_cfg", "task_of", "trained_model",
+    "use_trained_weights", "with_class_weights",
+]  # fmt: skip

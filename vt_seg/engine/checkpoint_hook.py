@@ -6,7 +6,6 @@ from typing import Any
 
 from detectron2.engine.hooks import PeriodicCheckpointer
 from detectron2.utils import comm
-from fvcore.common.checkpoint import Checkpointer
 
 from .random_state import random_state, set_random_state
 from .training_order import AspectRatioBatches, continue_order, seeded_order
@@ -15,71 +14,64 @@ logger = logging.getLogger(__name__)
 
 
 class CheckpointHook(PeriodicCheckpointer):
-    """Detectron2's hook, for all processes, with what a resumed run needs to end the same.
-
-    A checkpoint that cannot be written (a full disk) is an error in the log while training goes
-    on, since stopping would lose more; the last one is an error that ends the run. Earlier
-    checkpoints stay.
+    """Detectron2's hook, for all processes, with what makes a resumed run end the same.
 
     Its state, which Detectron2 saves with the trainer's, is the seed of the training order and, for
-    each process, the random states and the images that wait for mates.
+    each process, the random states and the images that wait for their batch.
+
+    A periodic checkpoint that cannot be written (a full disk) is an error in the log, and training
+    goes on; the final one ends the run with an error. Earlier checkpoints stay.
     """
 
-    def __init__(self, checkpointer: Checkpointer, period: int) -> None:
-        """
-        Args:
-            checkpointer: writes the files, in the main process.
-            period: iterations from one checkpoint to the next.
-        """
+    def __init__(self, checkpointer: Any, period: int) -> None:
         super().__init__(checkpointer, period)
         self._gathered: list[dict[str, Any]] = []
         self._loaded: dict[str, Any] | None = None
         self._saved = -1
 
     def before_train(self) -> None:
+        """Restore the random states; write ``model_final`` if a finished run lacks it."""
         super().before_train()
-        self._saved = self.trainer.start_iter - 1
-        mine = self._loaded_of_this_process()
-        if mine is not None:
-            set_random_state(mine["random"])
-        self._loaded = None
-        self._complete_finished_run()
-
-    def _complete_finished_run(self) -> None:
-        """Write the last file of a run that was stopped when it had trained all iterations."""
         trainer, name = self.trainer, f"{self.file_prefix}_final"
+        self._saved = trainer.start_iter - 1
+        own = self._loaded_of_this_process()
+        if own is not None:
+            set_random_state(own["random"])
+        self._loaded = None
         path = os.path.join(self.checkpointer.save_dir, f"{name}.pth")
         missing = comm.all_gather(not os.path.exists(path))[0]
         if trainer.start_iter >= self.max_iter and missing:
             trainer.iter = self._saved  # the last one that was trained
-            error = self._save(name)
+            self._save_or_raise(name)
             trainer.iter = trainer.start_iter
-            if error:
-                raise OSError(error)
 
     def after_step(self) -> None:
+        """Save at the period and at the end.
+
+        Raises:
+            OSError: if the final checkpoint cannot be written.
+        """
         iteration = self.trainer.iter
         if (iteration + 1) % self.period == 0:
             error = self._save(f"{self.file_prefix}_{iteration:07d}")
             if error and comm.is_main_process():
                 logger.error("%s Training goes on without it.", error)
         if iteration + 1 >= self.max_iter:
-            error = self._save(f"{self.file_prefix}_final")
-            if error:
-                raise OSError(error)
+            self._save_or_raise(f"{self.file_prefix}_final")
 
     def save_now(self) -> None:
         """Save the state after the last finished iteration, unless that was done.
 
-        All processes call it.
-
         Raises:
-            OSError: if the file cannot be written, in all processes.
+            OSError: if the file cannot be written; raised in all processes.
         """
         if self._saved != self.trainer.iter:
-            error = self._save(f"{self.file_prefix}_{self.trainer.iter:07d}")
-            if error:
-                raise OSError(error)
+            self._save_or_raise(f"{self.file_prefix}_{self.trainer.iter:07d}")
+
+    def _save_or_raise(self, name: str) -> None:
+        error = self._save(name)
+        if error:
+            raise OSError(error)
 
     def _save(self, name: str) -> str:
         """Return what went wrong in a sentence, in all processes; "" if nothing did."""
@@ -106,27 +98,20 @@ class CheckpointHook(PeriodicCheckpointer):
         return {"random": random_state(), "order": waiting}
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the seed, and the states of all processes while a checkpoint is written."""
         order = seeded_order(self.trainer.data_loader)
-        # Elsewhere than in `_save` it is asked by one process, which cannot ask the others.
         processes = self._gathered or [self._state_of_process()]
         return {"seed": None if order is None else order.seed, "processes": processes}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep a state for ``resume`` and ``before_train``."""
         self._loaded = state_dict
 
     def resume(self, start_iter: int, images_per_batch: int) -> None:
-        """Let the training loader go on where the loaded checkpoint's run was.
-
-        What cannot be taken up again, so that the run will end otherwise than one that was never
-        stopped, is a warning.
-
-        Args:
-            start_iter: the first iteration to come.
-            images_per_batch: over all processes.
-        """
-        order, mine = seeded_order(self.trainer.data_loader), self._loaded_of_this_process()
+        """Continue the loaded order of images; warn if the run cannot end as an unstopped one."""
+        order, own = seeded_order(self.trainer.data_loader), self._loaded_of_this_process()
         missing = []
-        if mine is None:
+        if own is None:
             has = "none" if self._loaded is None else f"those of {len(self._loaded['processes'])}"
             missing.append(
                 f"the random states of {comm.get_world_size()} process(es) (it has {has})"
@@ -143,7 +128,7 @@ class CheckpointHook(PeriodicCheckpointer):
                 "stopped.",
                 " and ".join(missing),
             )
-        state = None if mine is None else mine["order"]
+        state = None if own is None else own["order"]
         continue_order(self.trainer.data_loader, start_iter * images_per_batch, state)
 
     def _loaded_of_this_process(self) -> dict[str, Any] | None:

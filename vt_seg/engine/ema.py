@@ -1,4 +1,4 @@
-"""An exponential moving average of a model's weights, kept beside training and saved with it."""
+"""An exponential moving average of a model's weights, updated in training and saved with it."""
 
 import logging
 import os
@@ -10,7 +10,6 @@ from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vt_seg.checkpoint import (
@@ -20,60 +19,45 @@ from vt_seg.checkpoint import (
     require_named_tensors,
 )
 from vt_seg.files.atomic_writer import atomic_file
+from vt_seg.modeling import unwrapped
 
 logger = logging.getLogger(__name__)
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 CHECKPOINT_KEY = "ema"
 FINAL_FILE = "model_final_ema.pth"
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model inside ``DistributedDataParallel``."""
-    return model.module if isinstance(model, DistributedDataParallel) else model
-
 
 class WeightEMA(AveragedModel):
     """PyTorch's averaged model as an exponential moving average, with a warm-up of its decay.
 
-    Update n (the first is 0) takes ``average = d * average + (1 - d) * weights``, d being ``decay``
-    or, with ``warmup``, ``min(decay, (1 + n) / (10 + n))`` as in TensorFlow's
-    ``ExponentialMovingAverage``. Update 0 copies. The running statistics of batch norms are
-    averaged like weights; integer buffers (its count of batches) are copied.
-
-    Its ``state_dict`` has the average as ``module.*`` and the number of updates as ``n_averaged``.
-    The copy of the model is on the model's device and takes its memory once more.
+    Update n (the first is 0) takes ``average = d * average + (1 - d) * weights``, where d is
+    ``decay`` or, with ``warmup``, ``min(decay, (1 + n) / (10 + n))`` as in TensorFlow. Update 0
+    copies. Running statistics of batch norms are averaged, too; integer buffers are copied.
     """
 
     def __init__(self, model: nn.Module, decay: float, warmup: bool = True) -> None:
-        """
-        Args:
-            model: the model in training, perhaps in ``DistributedDataParallel``. It is copied.
-            decay: in [0, 1).
-            warmup: whether d rises to ``decay`` from 0.1.
+        """Copy a model, perhaps in ``DistributedDataParallel``.
 
         Raises:
-            ValueError: another decay.
+            ValueError: if the decay is not in [0, 1).
         """
         if not 0 <= decay < 1:
             raise ValueError(f"SOLVER.EMA.DECAY is {decay}: it must be at least 0 and below 1")
-        super().__init__(_unwrapped(model), multi_avg_fn=self._average, use_buffers=True)
+        super().__init__(unwrapped(model), multi_avg_fn=self._average, use_buffers=True)
         self.decay = decay
         self.warmup = warmup
         self.requires_grad_(False)
 
     def update_parameters(self, model: nn.Module) -> None:
-        """Take the weights of ``model``, perhaps in ``DistributedDataParallel``, into account."""
-        super().update_parameters(_unwrapped(model))
-
-    def decay_now(self) -> float:
-        """The d of the next update."""
-        n = int(self.n_averaged)
-        return min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
+        """Update the average with the weights of a model, perhaps a parallel one."""
+        super().update_parameters(unwrapped(model))
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        """Load as ``nn.Module`` does, after a look at what is loaded.
+        """Load as ``nn.Module`` does, after a check.
 
         Raises:
             CheckpointError: if it is no state dict, has values that no model can use or is, with
@@ -92,28 +76,24 @@ class WeightEMA(AveragedModel):
         # The counts of batches may be absent, see `describe_other_model`.
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
-    def _average(self, averages: list[Tensor], weights: list[Tensor], count: Tensor) -> None:
+    def _average(self, averages: Tensors, weights: Tensors, count: Tensor | int) -> None:
         if averages[0].is_floating_point():
-            get_ema_multi_avg_fn(self.decay_now())(averages, weights, count)
+            n = int(self.n_averaged)
+            decay = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
+            get_ema_multi_avg_fn(decay)(averages, weights, count)
         else:
             for average, weight in zip(averages, weights, strict=True):
                 average.copy_(weight)
 
 
 class EMAHook(HookBase):
-    """Updates the average after each step.
-
-    The trainer's model is read only: training goes as it would without.
-    """
+    """Updates the average after each step; the trainer's model is only read."""
 
     def __init__(self, ema: WeightEMA) -> None:
-        """
-        Args:
-            ema: of the trainer's model.
-        """
         self.ema = ema
 
     def before_train(self) -> None:
+        """Warn if the average starts in the middle of a run."""
         if self.trainer.start_iter > 0 and not self.ema.n_averaged:
             logger.warning(
                 "The checkpoint that training resumes from has no EMA weights: the average starts "
@@ -122,29 +102,23 @@ class EMAHook(HookBase):
             )
 
     def after_step(self) -> None:
+        """Update the average."""
         self.ema.update_parameters(self.trainer.model)
 
 
 class EMAFileHook(HookBase):
-    """Writes the average as ``model_final_ema.pth`` when training has reached its end.
+    """Writes ``model_final_ema.pth``, which can be ``MODEL.WEIGHTS``, at the end of training.
 
-    The file has the names of an ordinary checkpoint's model, so that it serves as
-    ``MODEL.WEIGHTS``. Belongs behind all other hooks: what goes wrong with this file then keeps
-    none of them from its work.
+    It belongs behind all other hooks, so that an error with this file stops none of them.
     """
 
     def __init__(self, ema: WeightEMA, output_dir: str, input_convention: dict[str, Any]) -> None:
-        """
-        Args:
-            ema: of the trainer's model.
-            output_dir: where the file goes.
-            input_convention: what the file says of the input, as other checkpoints do.
-        """
         self.ema = ema
         self.path = os.path.join(output_dir, FINAL_FILE)
         self.input_convention = input_convention
 
     def after_train(self) -> None:
+        """Write the file if training has reached its end."""
         # Larger where a finished run is resumed, which may have been killed before this.
         if self.trainer.iter >= self.trainer.max_iter and comm.is_main_process():
             weights = self.ema.module.state_dict()
@@ -156,16 +130,11 @@ class EMAFileHook(HookBase):
 def model_with_ema_weights(
     cfg: CfgNode, model: nn.Module, checkpoint: dict[str, Any]
 ) -> nn.Module | None:
-    """A copy of ``model`` with the averaged weights of a checkpoint.
-
-    Args:
-        cfg: ``SOLVER.EMA``.
-        model: built like the one that the checkpoint is of.
-        checkpoint: what a checkpointer's ``load`` returns, which is what it has not loaded itself.
+    """Return a copy of ``model`` with the averaged weights of a loaded checkpoint.
 
     Returns:
-        None where ``SOLVER.EMA.ENABLED`` is False or the checkpoint has no average; the log says
-        so where one of them has it.
+        None if ``SOLVER.EMA.ENABLED`` is False or the checkpoint has no average; the log says so if
+        only one of these is the case.
 
     Raises:
         CheckpointError: if the average is of another model or no state dict.
@@ -176,7 +145,7 @@ def model_with_ema_weights(
             logger.info("The checkpoint has EMA weights, too: SOLVER.EMA.ENABLED True for these.")
         return None
     if state is None:
-        logger.warning("SOLVER.EMA.ENABLED, but what was loaded has no EMA beside its weights.")
+        logger.warning("SOLVER.EMA.ENABLED is True, but the checkpoint has no EMA weights.")
         return None
     ema = WeightEMA(model, cfg.SOLVER.EMA.DECAY)
     ema.load_state_dict(state)

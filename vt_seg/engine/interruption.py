@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import torch
 from detectron2.engine import HookBase
@@ -38,11 +39,11 @@ class TrainingInterrupted(SystemExit):
 class InterruptionHook(HookBase):
     """Ends training on SIGTERM and SIGINT, with a checkpoint, in all processes alike.
 
-    A signal in one of several processes stops all of them after the same iteration. In a single
-    process it is not kept waiting by an evaluation. A second signal ends the process at once, and
-    so does the first one if its iteration has not ended after a minute.
+    A signal in one of several processes stops all of them after the same iteration. A single
+    process does not wait for an evaluation. A second signal ends the process at once, and so does
+    the first one if its iteration has not ended after a minute.
 
-    Belongs behind the hooks that change the model or save it, and before those that evaluate.
+    It belongs behind the hooks that change the model or save it, and before those that evaluate.
     """
 
     def __init__(self, checkpoints: CheckpointHook) -> None:
@@ -53,16 +54,19 @@ class InterruptionHook(HookBase):
         self._at_once = False
         self._in_iteration = False
         self._pid = os.getpid()
-        self._handlers: dict[int, object] = {}
+        self._handlers: dict[int, Any] = {}
 
     def before_train(self) -> None:
+        """Set the signal handlers."""
         if threading.current_thread() is threading.main_thread():  # no other may set handlers
             self._handlers = {signum: signal.signal(signum, self._receive) for signum in SIGNALS}
 
     def before_step(self) -> None:
+        """Note that an iteration runs."""
         self._in_iteration = True
 
     def after_step(self) -> None:
+        """Stop if a process has received a signal."""
         self._in_iteration = False
         # One number of a few bytes; Detectron2 gathers the losses of every iteration likewise.
         stopped_by = max(comm.all_gather(self._signum))
@@ -74,13 +78,11 @@ class InterruptionHook(HookBase):
                 self._stop(self._signum)
 
     def wait_for_the_iteration(self) -> None:
-        """Let a signal that comes from now on take effect after the next iteration.
-
-        The trainer calls it when all hooks have had their ``after_step``.
-        """
+        """Let later signals take effect after the next iteration; the trainer's hooks are done."""
         self._at_once = False
 
     def after_train(self) -> None:
+        """Restore the handlers; if training was stopped, save a checkpoint."""
         self._stop_timer()
         for signum, handler in self._handlers.items():
             signal.signal(signum, handler)
@@ -118,20 +120,16 @@ class InterruptionHook(HookBase):
         if _HAS_TIMER:
             self._handlers[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._expire)
             signal.setitimer(signal.ITIMER_REAL, _DEADLINE)
-        name = signal.Signals(signum).name
-        _say(f"{name}: stopping after this iteration, with a checkpoint; again to end at once")
+        _write(signum, "stopping after this iteration, with a checkpoint; again to end at once")
 
     def _expire(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:
             return
-        if not self._in_iteration:  # what evaluates or saves in several processes is not hung
+        if not self._in_iteration:  # what evaluates or saves in several processes does not hang
             signal.setitimer(signal.ITIMER_REAL, _DEADLINE)
             return
-        name = signal.Signals(self._signum).name
-        _say(
-            f"{name}: the iteration has not ended for {_DEADLINE:g} seconds; ending at once, "
-            "without a checkpoint of it"
-        )
+        reason = f"the iteration has not ended for {_DEADLINE:g} seconds; ending at once"
+        _write(self._signum, f"{reason}, without a checkpoint of it")
         _end_at_once(self._signum)
 
     def _stop_timer(self) -> None:
@@ -139,10 +137,10 @@ class InterruptionHook(HookBase):
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _say(text: str) -> None:
-    # Not by the logger, which may be writing at this very moment.
-    with contextlib.suppress(OSError):  # stderr may be a closed pipe or a full disk
-        os.write(2, f"{text}\n".encode())
+def _write(signum: int, text: str) -> None:
+    # The logger may be writing at this very moment; stderr may be a closed pipe or a full disk.
+    with contextlib.suppress(OSError):
+        os.write(2, f"{signal.Signals(signum).name}: {text}\n".encode())
 
 
 def _end_at_once(signum: int) -> None:
@@ -152,15 +150,12 @@ def _end_at_once(signum: int) -> None:
     os.kill(os.getpid(), signum)
 
 
-def stopped_by_parent_alone(worker_id: int) -> None:
+def stop_with_parent_only(worker_id: int) -> None:
     """Keep a data loader's worker alive when a signal goes to all processes of a training.
 
-    Ctrl-C, ``timeout`` and job schedulers signal the workers, too, without which the iteration
-    could not be finished. Their parent can terminate them as ever, and they end when it is gone; on
-    Linux at once, whatever they wait for and however it ended.
-
-    Args:
-        worker_id: not used; PyTorch's ``worker_init_fn`` has it.
+    Ctrl-C, ``timeout`` and job schedulers signal the workers, too, which the iteration needs. Their
+    parent can terminate them, and they end when it is gone; on Linux at once, whatever they do.
+    This is PyTorch's ``worker_init_fn``.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
@@ -179,21 +174,20 @@ def stopped_by_parent_alone(worker_id: int) -> None:
 
 @contextlib.contextmanager
 def signals_for_children(num_processes: int) -> Iterator[None]:
-    """Hand SIGTERM and SIGINT on to the processes of a training, and end with their code.
+    """Pass SIGTERM and SIGINT on to the processes of a training, and end with their code.
 
-    Args:
-        num_processes: that Detectron2's ``launch`` starts; with 1, training runs in this process,
-            and nothing is done.
+    With one process, Detectron2's ``launch`` trains in this one, and nothing is done.
     """
     if num_processes == 1:
         yield
         return
 
-    def hand_on(signum: int, frame: FrameType | None) -> None:
+    def pass_on(signum: int, frame: FrameType | None) -> None:
         for child in multiprocessing.active_children():
-            os.kill(child.pid, signum)
+            if child.pid is not None:
+                os.kill(child.pid, signum)
 
-    handlers = {signum: signal.signal(signum, hand_on) for signum in SIGNALS}
+    handlers = {signum: signal.signal(signum, pass_on) for signum in SIGNALS}
     try:
         yield
     except ProcessExitedException as error:

@@ -12,6 +12,10 @@ SCHEDULERS = (
     *("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR"),  # Detectron2's
     *("WarmupPolyLR", "WarmupExponentialLR"),
 )
+PERIOD_HINT = (
+    "set it to the iterations of an epoch (training images / SOLVER.IMS_PER_BATCH), after which "
+    "WarmupExponentialLR decays"
+)
 
 
 class PolyParamScheduler(ParamScheduler):
@@ -22,26 +26,20 @@ class PolyParamScheduler(ParamScheduler):
         self.floor = floor
 
     def __call__(self, where: float) -> float:
+        """Return the factor of the base learning rate."""
         return max((1.0 - where) ** self.power, self.floor)
 
 
 def exponential_param_scheduler(
     decay: float, period: int, warmup_iters: int, max_iter: int
 ) -> ParamScheduler:
-    """1 up to the end of the warm-up, then times ``decay`` at the end of each ``period``.
-
-    Args:
-        decay: factor of each period.
-        period, warmup_iters, max_iter: in iterations.
+    """Return 1 up to the end of the warm-up, then multiplied by ``decay`` after each ``period``.
 
     Raises:
-        ValueError: a period below 1.
+        ValueError: if the period, in iterations, is below 1.
     """
     if period < 1:
-        raise ValueError(
-            f"SOLVER.EXPONENTIAL_LR_PERIOD is {period}: set it to the iterations of an epoch "
-            "(training images / SOLVER.IMS_PER_BATCH), after which WarmupExponentialLR decays"
-        )
+        raise ValueError(f"SOLVER.EXPONENTIAL_LR_PERIOD is {period}: {PERIOD_HINT}")
     ends = range(warmup_iters + period, max_iter, period)
     return MultiStepParamScheduler(
         values=[decay**k for k in range(len(ends) + 1)], milestones=ends, num_updates=max_iter
@@ -51,29 +49,23 @@ def exponential_param_scheduler(
 def build_lr_scheduler(
     cfg: CfgNode, optimizer: torch.optim.Optimizer
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """The schedule ``SOLVER.LR_SCHEDULER_NAME``: Detectron2's, ``WarmupPolyLR`` or
-    ``WarmupExponentialLR``. Both of ours read Detectron2's warm-up keys.
+    """Return the schedule ``SOLVER.LR_SCHEDULER_NAME``, Detectron2's or one of the two here.
 
-    ``WarmupPolyLR`` reads ``SOLVER.POLY_LR_POWER`` and ``SOLVER.POLY_LR_CONSTANT_ENDING``; the
-    warm-up rises to where the poly curve is at its end.
-
-    ``WarmupExponentialLR`` rises to ``BASE_LR``; from the warm-up's end on, every
-    ``SOLVER.EXPONENTIAL_LR_PERIOD`` iterations the rate is multiplied by
-    ``SOLVER.EXPONENTIAL_LR_DECAY``, in steps, the first of them one period after the warm-up. So
-    the ImageNet recipe of the paper (v1 Sec. 5.1: "initial learning rate of 0.01 and increase it to
-    0.16 in 5 warmup epochs, then reduce the learning rate by a factor of 0.9875 per epoch") is
-    ``BASE_LR 0.16``, ``WARMUP_FACTOR 0.0625``, ``WARMUP_ITERS`` five periods. (The sentence could
-    also mean a decay counted from the start, which would give 0.15 at the end of the warm-up.)
-    ``RESCALE_INTERVAL`` has no effect on it.
+    ``WarmupPolyLR``'s warm-up rises to where the poly curve then is. ``WarmupExponentialLR`` rises
+    to ``BASE_LR`` and is then multiplied by ``EXPONENTIAL_LR_DECAY`` every
+    ``EXPONENTIAL_LR_PERIOD`` iterations, whatever ``RESCALE_INTERVAL``. The paper's ImageNet recipe
+    (v1 Sec. 5.1: "initial learning rate of 0.01 and increase it to 0.16 in 5 warmup epochs, then
+    reduce the learning rate by a factor of 0.9875 per epoch") is ``BASE_LR 0.16``, ``WARMUP_FACTOR
+    0.0625``, ``WARMUP_ITERS`` five periods.
 
     Raises:
-        ValueError: an unknown name, or no period for the exponential schedule.
+        ValueError: if the name is unknown, or the exponential schedule has no period.
     """
     require_vt_seg_keys(cfg, "SOLVER.POLY_LR_POWER", "SOLVER.EXPONENTIAL_LR_PERIOD")
     solver = cfg.SOLVER
-    rescale_interval = solver.RESCALE_INTERVAL
     if solver.LR_SCHEDULER_NAME == "WarmupPolyLR":
         scheduler = PolyParamScheduler(solver.POLY_LR_POWER, solver.POLY_LR_CONSTANT_ENDING)
+        rescale_interval = solver.RESCALE_INTERVAL
     elif solver.LR_SCHEDULER_NAME == "WarmupExponentialLR":
         scheduler = exponential_param_scheduler(
             solver.EXPONENTIAL_LR_DECAY,

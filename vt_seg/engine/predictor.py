@@ -14,62 +14,60 @@ from torch import nn
 
 from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
 from vt_seg.data import build_augmentations, model_input
-from vt_seg.modeling.label_output import label_output, labels_of
+from vt_seg.inference import OptimizedSegmentor
 
+from .evaluation import optimized
 from .run_folder import checkpoint_to_resume
 
 logger = logging.getLogger(__name__)
 
 
 class SemSegPredictor(DefaultPredictor):
-    """Detectron2's predictor, resizing or warping as ``SemSegMapper`` does in tests.
-
-    ``DefaultPredictor`` knows ``INPUT.MIN_SIZE_TEST`` only, so that a model trained at
-    ``INPUT.FIXED_SIZE`` would see images of a size it never met.
-    """
+    """Detectron2's predictor, which resizes or warps images as ``SemSegMapper`` does in tests."""
 
     def __init__(self, cfg: CfgNode) -> None:
-        """
-        Raises:
-            CheckpointError: see :func:`trained_model`.
-        """
+        """Build the model, optimized where ``TEST.OPTIMIZE`` is True, and load its weights."""
         # Not `super().__init__`: its checkpointer runs the code of pickles and takes any weights.
         self.cfg = cfg.clone()
-        self.model = trained_model(self.cfg)
+        self.model = optimized(self.cfg, trained_model(self.cfg))
         if cfg.DATASETS.TEST:
             self.metadata = MetadataCatalog.get(cfg.DATASETS.TEST[0])
         self.input_format = cfg.INPUT.FORMAT
         self.aug = T.AugmentationList(build_augmentations(cfg, is_train=False))
 
     def __call__(self, original_image: np.ndarray) -> dict:
-        """The model's output for an image ``(H, W, 3)``, uint8 and BGR, at the image's size."""
-        if self.input_format == "RGB":
-            original_image = original_image[:, :, ::-1]
-        height, width = original_image.shape[:2]
-        record = model_input(original_image, self.aug) | {"height": height, "width": width}
+        """Return the model's output for an image ``(H, W, 3)``, uint8 and BGR, at its size."""
         with torch.no_grad():
-            return self.model([record])[0]
+            return self.model([self._record(original_image)])[0]
 
     def predict_labels(self, image_bgr: np.ndarray) -> np.ndarray:
-        """Class indices ``(H, W)`` of an image ``(H, W, 3)``, uint8 and BGR.
+        """Return the label map ``(H, W)`` of an image ``(H, W, 3)``, uint8 and BGR.
 
         Raises:
-            ValueError: the model does not segment semantically.
+            ValueError: if the model does not segment semantically.
         """
-        with label_output(self.model):
-            outputs = self(image_bgr)
+        if isinstance(self.model, OptimizedSegmentor):
+            with torch.no_grad():
+                return self.model.predict_labels([self._record(image_bgr)])[0].cpu().numpy()
+        outputs = self(image_bgr)
         if "sem_seg" not in outputs:
             raise ValueError(
                 f"MODEL.META_ARCHITECTURE {self.cfg.MODEL.META_ARCHITECTURE} predicts "
                 f"{sorted(outputs)}, no semantic segmentation"
             )
-        return labels_of(outputs["sem_seg"]).cpu().numpy()
+        sem_seg = outputs["sem_seg"]  # MODEL.SEM_SEG_HEAD.OUTPUT may be labels
+        return (sem_seg.argmax(dim=0) if sem_seg.ndim == 3 else sem_seg).cpu().numpy()
+
+    def _record(self, image_bgr: np.ndarray) -> dict:
+        image = image_bgr[:, :, ::-1] if self.input_format == "RGB" else image_bgr
+        height, width = image.shape[:2]
+        return model_input(image, self.aug) | {"height": height, "width": width}
 
 
 def trained_model(cfg: CfgNode) -> nn.Module:
     """Return the model of a config in evaluation mode, with all of ``MODEL.WEIGHTS``.
 
-    With ``MODEL.WEIGHTS ""`` its weights are random numbers, and the log warns of it.
+    With ``MODEL.WEIGHTS ""`` its weights are random, and the log warns of it.
 
     Raises:
         CheckpointError: if the weights cannot be read, or leave a part of the model random.
@@ -85,26 +83,13 @@ def trained_model(cfg: CfgNode) -> nn.Module:
 
 
 def use_trained_weights(cfg: CfgNode, overrides: Sequence[str] = ()) -> None:
-    """Set ``MODEL.WEIGHTS`` to what training left in ``OUTPUT_DIR``, unless the user named a file.
-
-    Args:
-        cfg: its ``MODEL.WEIGHTS`` are those that training starts from.
-        overrides: ``KEY VALUE ...`` of the command line, merged into it already.
-
-    Raises:
-        FileNotFoundError, CheckpointError: see :func:`find_weights`.
-    """
+    """Set ``MODEL.WEIGHTS`` to those of :func:`find_weights`, unless ``overrides`` name a file."""
     if "MODEL.WEIGHTS" not in overrides[::2]:
         cfg.MODEL.WEIGHTS = find_weights(cfg.OUTPUT_DIR)
 
 
 def find_weights(output_dir: str) -> str:
-    """Return the weights that a training run left: its newest whole checkpoint.
-
-    It is the one that ``--resume`` goes on from and ``--eval-only --resume`` evaluates.
-
-    Args:
-        output_dir: the run's ``OUTPUT_DIR``.
+    """Return the newest whole checkpoint of a run, as ``--eval-only --resume`` takes it.
 
     Raises:
         FileNotFoundError: if there are no checkpoints.

@@ -10,16 +10,18 @@ import torch
 
 
 def random_state() -> dict[str, Any]:
-    """Return the states of Python's, NumPy's and PyTorch's global generators.
+    """Return the states of Python's, NumPy's, PyTorch's and, if in use, CUDA's generators.
 
-    Returns:
-        Tensors, numbers and tuples only, so that ``torch.load(weights_only=True)`` reads them.
-        "cuda" is there where a GPU is in use, and is the state of the current device.
+    They are tensors, numbers and tuples, so that ``torch.load(weights_only=True)`` reads them.
     """
-    name, keys, position, has_gauss, gauss = np.random.get_state()
+    numpy = np.random.get_state(legacy=False)
+    keys = torch.from_numpy(numpy["state"]["key"].astype(np.int64))
     state = {
         "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        "numpy": (
+            *(numpy["bit_generator"], keys, numpy["state"]["pos"]),
+            *(numpy["has_gauss"], numpy["gauss"]),
+        ),
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_initialized():
@@ -39,7 +41,7 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def random_state_kept() -> Iterator[None]:
-    """Leave the global generators as they were, whatever the block draws from them."""
+    """Restore the global generators after the block, whatever it draws from them."""
     state = random_state()
     try:
         yield
@@ -49,11 +51,10 @@ def random_state_kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def seeded_sample(seed: int, position: int) -> Iterator[None]:
-    """Let augmentations draw numbers that follow from a sample's position in the training order.
+    """Seed the CPU's generators for one sample by its position in the training order.
 
-    Detectron2's transforms draw from NumPy's global generator, torchvision's from PyTorch's. What
-    a sample looks like then depends neither on the number of workers nor on how long they live.
-    CUDA's generators are not touched: augmentations run on the CPU.
+    Detectron2's transforms draw from NumPy's global generator, torchvision's from PyTorch's. A
+    sample then depends neither on the number of workers nor on how long they live.
 
     Args:
         seed: of the training order, >= 0.

@@ -1,4 +1,4 @@
-"""An output folder that holds an earlier run: its newest whole checkpoint, and what is not lost."""
+"""An output folder that holds an earlier run: its newest whole checkpoint, and what is kept."""
 
 import logging
 import os
@@ -26,11 +26,7 @@ _DEEPEST = 16
 
 
 def refuse_earlier_run(folder: str) -> None:
-    """Raise FileExistsError if a folder has checkpoints, which a new run would overwrite.
-
-    Args:
-        folder: ``OUTPUT_DIR`` of a run that starts at iteration 0; need not exist.
-    """
+    """Raise FileExistsError if a folder has checkpoints, which a new run would overwrite."""
     names = [name for name in _names(folder) if name.startswith("model_")]
     if names:
         raise FileExistsError(
@@ -41,14 +37,10 @@ def refuse_earlier_run(folder: str) -> None:
 
 
 def keep_earlier_config(folder: str, config: str) -> str:
-    """Rename a ``config.yaml`` that is about to be replaced by another to ``config.N.yaml``.
-
-    Args:
-        folder: ``OUTPUT_DIR``; need not exist.
-        config: what the file will hold.
+    """Rename a ``config.yaml`` that ``config`` is about to replace to ``config.N.yaml``.
 
     Returns:
-        the path of the renamed file; "" if none was renamed.
+        the path of the renamed file; "" if there is none or it holds the same.
     """
     path = os.path.join(folder, "config.yaml")
     if not os.path.isfile(path):
@@ -67,26 +59,25 @@ def keep_earlier_config(folder: str, config: str) -> str:
 def checkpoint_to_resume(folder: str, model_state: Mapping[str, Tensor] | None = None) -> str:
     """Return the path of the newest whole checkpoint in a folder; "" if it has no checkpoint.
 
-    The file ``last_checkpoint`` is not needed, and is a hint to files of other names only. A
-    checkpoint is whole if it can be read to the end, its checksums are right and all of its
-    floating point tensors are finite. The log says which one it is, and what is wrong with each
-    newer one. The main process decides for all.
+    A checkpoint is whole if it can be read to the end, its checksums are right and all of its
+    floating point tensors are finite. The file ``last_checkpoint`` is only a hint to files of other
+    names. The log says what is wrong with each newer checkpoint. The main process decides for all.
 
     Args:
-        folder: ``OUTPUT_DIR``; need not exist.
+        folder: ``OUTPUT_DIR``, which may be missing.
         model_state: ``state_dict`` of the model that goes on; None if any model will do.
 
     Raises:
         CheckpointError: if there are checkpoints but none is whole, or if the newest whole one is
             of another model than ``model_state``.
     """
-    error, path = None, ""
+    error, path = "", ""
     if comm.is_main_process():
         try:
             path = _newest_whole(folder, model_state)
         except CheckpointError as wrong:
-            error = wrong
-    error, path = comm.all_gather((error and str(error), path))[0]
+            error = str(wrong)
+    error, path = comm.all_gather((error, path))[0]
     if error:
         raise CheckpointError(error)
     return path
@@ -97,12 +88,9 @@ def _newest_whole(folder: str, model_state: Mapping[str, Tensor] | None) -> str:
     hint = os.path.basename(last_checkpoint(folder))
     for name, content in _newest_first(folder, hint, model_state):
         path = os.path.join(folder, name)
-        try:
-            if isinstance(content, CheckpointError):
-                raise content
-            content = _whole(path, model_state) if content is None else content
-        except CheckpointError as error:
-            logger.warning("Passed over a checkpoint: %s", error)
+        content = content or _whole(path, model_state)
+        if isinstance(content, CheckpointError):
+            logger.warning("Passed over a checkpoint: %s", content)
             passed_over.append(name)
             continue
         difference = model_state and describe_other_model(content["model"], model_state)
@@ -127,57 +115,52 @@ def _newest_whole(folder: str, model_state: Mapping[str, Tensor] | None) -> str:
 def _newest_first(
     folder: str, hint: str, model_state: Mapping[str, Tensor] | None
 ) -> Iterator[tuple[str, dict[str, Any] | CheckpointError | None]]:
-    """Yield names of checkpoints, by their iteration, the last first.
+    """Yield names of checkpoints by their iteration, the last first.
 
-    The number in a name is one less than the iterations trained; files without one have to be read
-    to know theirs, and come with their content or what is wrong with it.
+    Files without a number in their name have to be read to know their iteration, and come with
+    their content or what is wrong with it.
     """
     names = _names(folder)
     numbered = {name: int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))}
     others = [name for name in {_FINAL, hint} if name in names and name not in numbered]
-    read: dict[str, dict[str, Any] | CheckpointError] = {}
-    for name in others:
-        try:
-            read[name] = _whole(os.path.join(folder, name), model_state)
-            numbered[name] = read[name]["trainer"]["iteration"]
-        except CheckpointError as error:
-            read[name] = error
-            # Unknown, so looked at first and passed over with a word.
+    read = {name: _whole(os.path.join(folder, name), model_state) for name in others}
+    for name, content in read.items():
+        if isinstance(content, CheckpointError):  # unknown, so it is reported first
             numbered[name] = max([*numbered.values(), -1]) + 1
+        else:
+            numbered[name] = content["trainer"]["iteration"]
     for name in sorted(numbered, key=lambda name: (numbered[name], name in read), reverse=True):
         yield name, read.get(name)
 
 
-def _whole(path: str, model_state: Mapping[str, Tensor] | None) -> dict[str, Any]:
-    """Return a checkpoint's content.
-
-    Raises:
-        CheckpointError: if it is not whole, or not one of training.
-    """
-    content = read_checkpoint(path)
-    trainer = content.get("trainer")
-    iteration = trainer.get("iteration") if isinstance(trainer, Mapping) else None
-    if "model" not in content or not isinstance(iteration, int):
-        raise CheckpointError(
-            f"{path} is no checkpoint of a training: it lacks the model or the trainer's "
-            "iteration. To start from its weights pass it as MODEL.WEIGHTS."
-        )
-    require_named_tensors(content["model"], path)
-    check_tensors(content["model"], path, model_state)
-    rest = {key: value for key, value in content.items() if key != "model"}
-    check_tensors(dict(_tensors(rest, path)), path)
-    return content
+def _whole(path: str, model_state: Mapping[str, Tensor] | None) -> dict[str, Any] | CheckpointError:
+    """Return a checkpoint's content, or why it is not a whole one of training."""
+    try:
+        content = read_checkpoint(path)
+        trainer = content.get("trainer")
+        iteration = trainer.get("iteration") if isinstance(trainer, Mapping) else None
+        if "model" not in content or not isinstance(iteration, int):
+            raise CheckpointError(
+                f"{path} is no checkpoint of a training: it lacks the model or the trainer's "
+                "iteration. To start from its weights pass it as MODEL.WEIGHTS."
+            )
+        require_named_tensors(content["model"], path)
+        check_tensors(content["model"], path, model_state)
+        rest = {key: value for key, value in content.items() if key != "model"}
+        check_tensors(dict(_tensors(rest, path, set())), path)
+        return content
+    except CheckpointError as error:
+        return error
 
 
 def _tensors(
-    value: Any, path: str, name: str = "", depth: int = 0, seen: set[int] | None = None
+    value: Any, path: str, seen: set[int], name: str = "", depth: int = 0
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield the floating point tensors in nested containers with their places, each once.
 
     Raises:
         CheckpointError: if containers are nested deeper than any training saves.
     """
-    seen = set() if seen is None else seen
     if id(value) in seen:  # A container can hold itself, or one other many times.
         return
     if isinstance(value, Tensor):
@@ -193,7 +176,7 @@ def _tensors(
         )
     seen.add(id(value))
     for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
-        yield from _tensors(item, path, f"{name}.{key}".lstrip("."), depth + 1, seen)
+        yield from _tensors(item, path, seen, f"{name}.{key}".lstrip("."), depth + 1)
 
 
 def _names(folder: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""One training at a time in an output folder: a lock that ends with the process that holds it."""
+"""A lock on the output folder, for one training at a time, that ends with its process."""
 
 import contextlib
 import os
@@ -8,24 +8,20 @@ from detectron2.utils import comm
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 LOCK_FILE = ".training.lock"
-_held: dict[str, int] = {}  # file descriptors by the folder's real path, open while we live
+_held: dict[str, int] = {}  # open file descriptors by the folder's real path
 
 
 def lock_run_folder(folder: str) -> None:
-    """Let no other process train in a folder while this one lives; make the folder.
+    """Lock ``OUTPUT_DIR``, which is made if needed, until this process ends; in all processes.
 
-    The main process holds the lock, and the operating system releases it when that process ends,
-    however it ends: the file that stays means nothing. Taking it again is harmless. Where the
-    platform or the file system has no such locks, nothing is locked. All processes call it.
-
-    Args:
-        folder: ``OUTPUT_DIR``.
+    The operating system releases the main process's lock however that ends; the file that stays
+    has no meaning. Where the platform or the file system lacks such locks, nothing is locked.
 
     Raises:
-        FileExistsError: if another process trains in the folder, in all processes.
+        FileExistsError: if another process trains in the folder; raised in all processes.
     """
     refused = comm.is_main_process() and fcntl is not None and not _take(folder)
     if comm.all_gather(refused)[0]:
@@ -40,7 +36,7 @@ def _take(folder: str) -> bool:
     key = os.path.realpath(folder)
     if key in _held:
         return True
-    with contextlib.suppress(OSError):  # what is wrong with the folder, who writes there says
+    with contextlib.suppress(OSError):  # other errors of the folder are raised by who writes there
         os.makedirs(folder, exist_ok=True)
         lock = os.open(os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT, 0o666)
         try:

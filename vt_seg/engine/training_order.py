@@ -9,32 +9,27 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from .random_state import seeded_sample
 
-Key = tuple[int, int]
-"""(position in the endless order over all processes, index of the image in the dataset)."""
+Key = tuple[int, int]  # (position in the order over all processes, index of the image)
 
 
 class SeededOrder(Sampler[Key]):
-    """Detectron2's endless shuffled order, made from a seed and started anywhere.
-
-    Process r of n takes the positions r, r + n, r + 2n, ...
+    """Detectron2's endless shuffled order; process r of n takes the positions r, r + n, ...
 
     Attributes:
-        waiting: of this process; come first, whatever ``start`` is.
+        size: number of images.
+        seed: the same in all processes, >= 0.
+        waiting: keys that come first in this process.
         start: positions, over all processes, that were used before training was resumed.
     """
 
     def __init__(self, size: int, seed: int) -> None:
-        """
-        Args:
-            size: images of the dataset.
-            seed: the same in all processes, >= 0.
-        """
         self.size = size
         self.seed = seed
         self.waiting: list[Key] = []
         self.start = 0
 
     def __iter__(self) -> Iterator[Key]:
+        """Yield the keys of this process."""
         yield from self.waiting
         position, step = comm.get_rank(), comm.get_world_size()
         for index in TrainingSampler(self.size, seed=self.seed):
@@ -57,30 +52,30 @@ class SeededSamples(Dataset):
         return len(self.records)
 
     def __getitem__(self, key: Key) -> dict:
+        """Return the record of a key, augmented as its position decides."""
         position, index = key
         with seeded_sample(self.order.seed, position):
             return self.mapper(self.records[index])
 
 
 class AspectRatioBatches:
-    """Batches of landscapes and batches of others, as Detectron2's, but ones that can be resumed.
+    """Batches of landscapes and batches of other images, as Detectron2's, which can be resumed.
 
-    Detectron2 loses the images that wait for mates when training stops.
+    Detectron2 loses the images that wait for their batch when training stops.
     """
 
     def __init__(self, loader: DataLoader, batch_size: int) -> None:
-        """
-        Args:
-            loader: of single samples, in the order of its sampler, a :class:`SeededOrder`.
-            batch_size: of this process.
-        """
+        """Group the samples of a loader, whose sampler is a :class:`SeededOrder`."""
         self.loader = loader
         self.batch_size = batch_size
+        assert isinstance(loader.sampler, SeededOrder)
+        self._order = loader.sampler
         self._waiting: list[Key] | None = None  # until it is iterated
         self._next = 0
 
     def __iter__(self) -> Iterator[list[dict]]:
-        order = self.loader.sampler
+        """Yield batches."""
+        order = self._order
         self._waiting, self._next = [], order.start
         buckets: dict[bool, list[tuple[Key, dict]]] = {True: [], False: []}
         # A loader keeps the order of its sampler, with any number of workers.
@@ -95,30 +90,27 @@ class AspectRatioBatches:
                 yield batch
 
     def order_state(self) -> dict[str, Any]:
-        """Return "waiting", the keys that wait for mates, and "next", the position to go on at."""
+        """Return "waiting", the keys that wait for their batch, and "next", the next position."""
         if self._waiting is None:
-            order = self.loader.sampler
-            return {"waiting": order.waiting, "next": order.start}
+            return {"waiting": self._order.waiting, "next": self._order.start}
         return {"waiting": self._waiting, "next": self._next}
 
 
 def seeded_order(loader: Any) -> SeededOrder | None:
-    """Return the order of a training loader; None where it has one of Detectron2's own."""
+    """Return the order of a training loader; None if it has one of Detectron2's own."""
     loader = loader.loader if isinstance(loader, AspectRatioBatches) else loader
     sampler = getattr(loader, "sampler", None)
     return sampler if isinstance(sampler, SeededOrder) else None
 
 
 def continue_order(loader: Any, num_images: int, state: dict[str, Any] | None = None) -> None:
-    """Let a seeded training loader go on where a stopped run was, instead of from the first image.
-
-    No effect on loaders with another order.
+    """Let a training loader that is not yet iterated, and has a seeded order, continue a run.
 
     Args:
-        loader: of :func:`vt_seg.engine.data_loaders.build_train_loader`, not yet iterated.
+        loader: of :func:`vt_seg.engine.data_loaders.build_train_loader`.
         num_images: images that were used already, over all processes.
-        state: of `AspectRatioBatches.order_state` in this process; with aspect ratio grouping and
-            without a state, ``num_images`` is near enough only.
+        state: of `AspectRatioBatches.order_state` in this process; without it, aspect ratio
+            grouping continues only near the place.
     """
     order = seeded_order(loader)
     if order is None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vt_seg.engine import adapt_to_machine, load_cfg, processes_per_machine
-from vt_seg.engine.devices import check_launcher
+from vt_seg.engine.adapt_to_machine import check_launcher
 
 
 def norms(cfg):
@@ -24,11 +24,12 @@ def cfg():
     )
 
 
-def test_one_process_has_no_use_for_synchronised_norms(cfg):
+def test_one_process_does_not_synchronise_norms(cfg):
     notes = adapt_to_machine(cfg, world_size=1, has_gpu=True)
     assert norms(cfg) == ("BN", "BN", "GN", "BN")
     assert cfg.MODEL.VT_FPN.NORM == "BN"
-    assert cfg.MODEL.DEVICE == "cuda" and cfg.SOLVER.AMP.ENABLED
+    assert cfg.MODEL.DEVICE == "cuda"
+    assert cfg.SOLVER.AMP.ENABLED
     # One sentence per norm, naming every key.
     assert len(notes) == 3
     assert any("SyncBN -> BN" in n and "MODEL.RESNETS.NORM, " in n for n in notes)
@@ -47,79 +48,81 @@ def test_several_cpu_processes_get_the_norm_that_runs_there(cfg):
     assert "MODEL.DEVICE cuda -> cpu: there is no GPU." in notes
 
 
-def test_without_a_gpu_device_and_mixed_precision_change(cfg):
-    notes = adapt_to_machine(cfg, world_size=1, has_gpu=False)
-    assert cfg.MODEL.DEVICE == "cpu" and not cfg.SOLVER.AMP.ENABLED
+@pytest.mark.parametrize(
+    ("has_gpu", "wants_gpu", "reason"),
+    [(False, True, "there is no GPU"), (True, False, "--num-gpus is 0")],
+)
+def test_without_a_gpu_device_and_mixed_precision_change(cfg, has_gpu, wants_gpu, reason):
+    notes = adapt_to_machine(cfg, world_size=1, has_gpu=has_gpu, wants_gpu=wants_gpu)
+    assert cfg.MODEL.DEVICE == "cpu"
+    assert not cfg.SOLVER.AMP.ENABLED
+    assert f"MODEL.DEVICE cuda -> cpu: {reason}." in notes
     assert any(n.startswith("SOLVER.AMP.ENABLED True -> False") for n in notes)
 
 
-def test_num_gpus_0_asks_for_the_cpu(cfg):
-    notes = adapt_to_machine(cfg, world_size=1, has_gpu=True, wants_gpu=False)
-    assert cfg.MODEL.DEVICE == "cpu"
-    assert "MODEL.DEVICE cuda -> cpu: --num-gpus is 0." in notes
-
-
-def test_a_chosen_cpu_is_not_news():
+def test_chosen_cpu_is_not_reported():
     cfg = load_cfg("", ["MODEL.DEVICE", "cpu", "MODEL.VT_FPN.NORM", "BN"])
     cfg.MODEL.VT_RESNET.NORM = "BN"
     assert adapt_to_machine(cfg, world_size=1, has_gpu=False) == []
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    def have(number):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: number > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: number)
+
+    return have
 
 
 @pytest.mark.parametrize(
     ("available", "asked", "processes", "says_so"),
     [(0, 0, 1, False), (0, 1, 1, False), (0, 4, 1, True), (8, 0, 1, False), (8, 8, 8, False)],
 )
-def test_processes_per_machine(monkeypatch, available, asked, processes, says_so):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: available > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: available)
+def test_number_of_processes(gpus, available, asked, processes, says_so):
+    gpus(available)
     number, note = processes_per_machine(asked)
     assert number == processes
     assert bool(note) == says_so
 
 
-def test_more_gpus_than_there_are(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(ValueError, match="--num-gpus 3, but this machine has 2"):
-        processes_per_machine(3)
-
-
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("available", "arguments", "says"),
     [
-        ((-3,), "--num-gpus -3: pass 0 for the CPU, or how many GPUs to use"),
-        ((1, 0), "--num-machines 0: pass at least 1"),
-        ((1, 2, 2), "--machine-rank 2: of --num-machines 2, ranks are 0 to 1"),
-        ((1, 1, -1), "--machine-rank -1: of --num-machines 1"),
-        ((1, 2, 0), "--num-machines 2 needs GPUs on every machine, and this one has none"),
+        (0, (-3,), "--num-gpus -3: pass 0 for the CPU, or how many GPUs to use"),
+        (0, (1, 0), "--num-machines 0: pass at least 1"),
+        (0, (1, 2, 2), "--machine-rank 2: of --num-machines 2, ranks are 0 to 1"),
+        (0, (1, 1, -1), "--machine-rank -1: of --num-machines 1"),
+        (0, (1, 2, 0), "--num-machines 2 needs GPUs on every machine, and this one has none"),
+        (4, (0, 2, 1), "--num-machines 2 needs GPUs .* and --num-gpus is 0"),
+        (2, (3,), "--num-gpus 3, but this machine has 2"),
     ],
 )
-def test_numbers_out_of_range_are_refused(monkeypatch, arguments, says):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+def test_impossible_numbers_are_refused(gpus, available, arguments, says):
+    gpus(available)
     with pytest.raises(ValueError, match=says):
         processes_per_machine(*arguments)
 
 
-def test_several_machines_are_for_gpus(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+def test_several_machines_with_gpus(gpus):
+    gpus(4)
     assert processes_per_machine(4, num_machines=2, machine_rank=1) == (4, "")
-    with pytest.raises(ValueError, match="--num-machines 2 needs GPUs .* and --num-gpus is 0"):
-        processes_per_machine(0, num_machines=2, machine_rank=1)
 
 
 @pytest.mark.parametrize(
-    ("launcher", "environment"),
+    ("num_machines", "launcher", "environment"),
     [
-        ("torchrun", {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}),
-        ("torchrun", {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}),
-        ("srun", {"SLURM_STEP_NUM_TASKS": "8", "SLURM_LOCALID": "0", "SLURM_PROCID": "0"}),
-        ("mpirun", {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "0"}),
+        (1, "torchrun", {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}),
+        (1, "torchrun", {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}),
+        (1, "srun", {"SLURM_STEP_NUM_TASKS": "8", "SLURM_LOCALID": "0", "SLURM_PROCID": "0"}),
+        (1, "mpirun", {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "0"}),
+        # Two processes of one machine are not two machines.
+        (2, "srun", {"SLURM_STEP_NUM_TASKS": "2", "SLURM_LOCALID": "1"}),
     ],
 )
-def test_processes_of_another_launcher_are_refused(launcher, environment):
+def test_processes_of_another_launcher_are_refused(num_machines, launcher, environment):
     with pytest.raises(ValueError, match=f"{launcher} started [28] processes .*into one folder"):
-        check_launcher(1, environment)
+        check_launcher(num_machines, environment)
 
 
 @pytest.mark.parametrize(
@@ -134,8 +137,3 @@ def test_processes_of_another_launcher_are_refused(launcher, environment):
 )
 def test_one_process_a_machine_may_come_from_any_launcher(num_machines, environment):
     check_launcher(num_machines, environment)
-
-
-def test_two_processes_of_one_machine_are_not_two_machines():
-    with pytest.raises(ValueError, match="srun started 2 processes"):
-        check_launcher(2, {"SLURM_STEP_NUM_TASKS": "2", "SLURM_LOCALID": "1"})

@@ -1,4 +1,4 @@
-"""Which parameters are trained: all, or those of the attention, the heads and the norms."""
+"""Freezing parameters: all are trained, or those of the attention, the heads and the norms."""
 
 import logging
 
@@ -11,36 +11,26 @@ logger = logging.getLogger(__name__)
 
 TRAINABLE = ("all", "attention")
 
-# Not its position encoder, nor the convolution to the tokens' channels.
+# Neither the positional encoding nor the convolution to the tokens' channels.
 _TOKENIZER_ATTENTION = ("attention_filter", "query", "key", "value")
 
 
 def freeze_all_but(trainable: str, model: nn.Module) -> None:
     """Freeze, in place, what ``SOLVER.TRAINABLE`` leaves out; log how much is trained.
 
-    "attention" is Touvron et al., "Three things everyone should know about Vision Transformers"
-    (arXiv 2203.09795), Sec. 4, for Visual Transformers. What stays trainable:
+    "attention" follows Touvron et al., "Three things everyone should know about Vision
+    Transformers" (arXiv 2203.09795), Sec. 4. What stays trainable:
 
-    * attention: the filter, query, key and value convolutions of the tokenizers, of the token
-      attention and of the projectors, and the projectors' gain. A graph convolution, which relates
-      tokens in place of attention, counts as such;
+    * attention: the filter, query, key and value convolutions of tokenizers, token attention and
+      projectors, the projectors' gain, and graph convolutions, which take attention's place;
     * head: what is neither backbone nor VT-FPN neck;
-    * norms: scale and shift of every norm layer, of the backbone's too.
+    * norms: scale and shift of every norm layer, in the backbone too.
 
-    Frozen are the backbone's convolutions, laterals, feed-forward layers, position encoders and the
-    convolutions to the tokens' channels. What was frozen before (``MODEL.BACKBONE.FREEZE_AT``)
-    stays so. The running statistics of batch norms are no parameters: they follow the new data, as
-    in any training, also in front of frozen convolutions; FrozenBN has none that do.
-
-    Call it before the optimizer is built and the model is wrapped for parallel training: neither
-    then knows of the frozen parameters, which weight decay leaves alone, too.
-
-    Args:
-        trainable: "all" or "attention".
-        model: any of Detectron2's, with a ``backbone``.
+    What was frozen before (``MODEL.BACKBONE.FREEZE_AT``) stays so; running statistics of batch
+    norms follow the new data. Call it before the optimizer is built and DDP wraps the model.
 
     Raises:
-        ValueError: another name, or a model without attention weights to train.
+        ValueError: if ``trainable`` is neither, or the model has no attention weights to train.
     """
     if trainable not in TRAINABLE:
         raise ValueError(f'SOLVER.TRAINABLE is "{trainable}": use one of {", ".join(TRAINABLE)}')
@@ -63,11 +53,11 @@ def freeze_all_but(trainable: str, model: nn.Module) -> None:
 
 
 def _parts(model: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """Parameters to train by part; each that is not frozen already is in one part at most."""
+    """Return the parameters to train by part; each that is not frozen is in one part at most."""
     attention = [p for module in _attention_modules(model) for p in module.parameters()]
     norms = [p for m in model.modules() if isinstance(m, NORM_LAYERS) for p in m.parameters()]
-    trunk = [m for m in model.modules() if isinstance(m, VTFPN)]
-    trunk += [model.backbone] if hasattr(model, "backbone") else []
+    trunk: list[nn.Module] = [m for m in model.modules() if isinstance(m, VTFPN)]
+    trunk += [module for name, module in model.named_children() if name == "backbone"]
     in_trunk = {id(p) for module in trunk for p in module.parameters()}
     head = [p for p in model.parameters() if id(p) not in in_trunk]
 
@@ -87,16 +77,16 @@ def _parts(model: nn.Module) -> dict[str, list[nn.Parameter]]:
 
 
 def _attention_modules(model: nn.Module) -> list[nn.Module]:
-    """The modules all of whose parameters are attention weights."""
+    """Return the modules all of whose parameters are attention weights."""
     found: list[nn.Module] = []
     for module in model.modules():
         if isinstance(module, Projector | TokenAttention | GraphConv):
             found.append(module)
         elif isinstance(module, Tokenizer):
-            found += [getattr(module, name, None) for name in _TOKENIZER_ATTENTION]
-    return [module for module in found if module is not None]
+            found += [m for name, m in module.named_children() if name in _TOKENIZER_ATTENTION]
+    return found
 
 
 def _count(parameters: list[nn.Parameter]) -> str:
-    """Number of elements, in millions."""
+    """Return the number of elements, in millions."""
     return f"{sum(p.numel() for p in parameters) / 1e6:.2f} M"

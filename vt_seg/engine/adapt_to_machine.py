@@ -1,4 +1,4 @@
-"""What the machine at hand can run: devices, processes, and the settings that depend on them."""
+"""Fit a run to the machine: number of processes, device, and the settings that depend on them."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -9,24 +9,27 @@ from detectron2.utils import comm
 
 # Detectron2's names of the normalisations that exchange statistics between processes.
 _SYNCHRONISED_NORMS = ("SyncBN", "nnSyncBN", "naiveSyncBN")
+# Variables of launchers: the number of all processes, and this process's number on its machine.
+_LAUNCHED = {
+    "torchrun": ("WORLD_SIZE", "LOCAL_RANK"),
+    "srun": ("SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
+    "mpirun": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+}
 
 
 def processes_per_machine(
     num_gpus: int, num_machines: int = 1, machine_rank: int = 0
 ) -> tuple[int, str]:
-    """How many processes to launch for ``--num-gpus``.
+    """Return how many processes to launch, and a sentence to print ("" if nothing changed).
 
     Args:
-        num_gpus: what the user asked for; 0 means "on the CPU".
+        num_gpus: ``--num-gpus``; 0 means "on the CPU".
         num_machines: ``--num-machines``.
         machine_rank: ``--machine-rank``.
 
-    Returns:
-        the number of processes (at least 1), and a sentence to print ("" if nothing changed).
-
     Raises:
-        ValueError: more GPUs are asked for than the machine has, a number is out of range, several
-            machines are to train on CPUs, or another launcher started several processes.
+        ValueError: if more GPUs are asked for than the machine has, a number is out of range,
+            several machines are to train on CPUs, or another launcher started several processes.
     """
     if num_gpus < 0:
         raise ValueError(f"--num-gpus {num_gpus}: pass 0 for the CPU, or how many GPUs to use")
@@ -46,8 +49,7 @@ def processes_per_machine(
             "train on one machine"
         )
     if available == 0:
-        note = "No GPU here: one process on the CPU instead." if num_gpus > 1 else ""
-        return 1, note
+        return 1, "No GPU here: one process on the CPU instead." if num_gpus > 1 else ""
     if num_gpus > available:
         raise ValueError(
             f"--num-gpus {num_gpus}, but this machine has {available}: pass --num-gpus {available}"
@@ -55,26 +57,11 @@ def processes_per_machine(
     return max(num_gpus, 1), ""
 
 
-# What launchers tell their processes: how many there are in all, and their number on a machine.
-_LAUNCHED = {
-    "torchrun": ("WORLD_SIZE", "LOCAL_RANK"),
-    "srun": ("SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
-    "mpirun": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
-}
-
-
 def check_launcher(num_machines: int, environment: Mapping[str, str] = os.environ) -> None:
-    """Refuse processes that another launcher than Detectron2's started side by side.
+    """Raise ValueError if another launcher than Detectron2's started more processes than machines.
 
-    Each of them would train on its own, into the same folder. One process a machine is right where
-    Detectron2 is told of as many machines, and so are processes that formed a group of their own.
-
-    Args:
-        num_machines: ``--num-machines``.
-        environment: variables of this process.
-
-    Raises:
-        ValueError: if there are more processes than machines.
+    Each of them would train on its own, into the same folder. Processes that formed a group of
+    their own are fine.
     """
     for launcher, (count, local_rank) in _LAUNCHED.items():
         processes = _number(environment.get(count), 1)
@@ -96,10 +83,10 @@ def adapt_to_machine(
 ) -> list[str]:
     """Replace, in place, the settings of ``cfg`` that cannot work on this machine.
 
-    The device becomes the CPU where there is no GPU (or none is wanted); mixed precision is
-    switched off there, as Detectron2's ``AMPTrainer`` needs CUDA. Synchronised batch norm becomes
-    BN in a single process, where it would mean the same and some PyTorch versions refuse it, and
-    Detectron2's own ``naiveSyncBN`` on CPU processes, where PyTorch's does not run.
+    Without a GPU the device becomes the CPU, and mixed precision is switched off, as Detectron2's
+    ``AMPTrainer`` needs CUDA. Synchronised batch norm becomes BN in a single process, where some
+    PyTorch versions refuse it, and Detectron2's ``naiveSyncBN`` in several CPU processes, where
+    PyTorch's does not run.
 
     Args:
         cfg: an unfrozen config.
@@ -108,7 +95,7 @@ def adapt_to_machine(
         wants_gpu: False for ``--num-gpus 0``.
 
     Returns:
-        one sentence per change, for the log.
+        a sentence per change, for the log.
     """
     notes = []
     if has_gpu is None:

@@ -14,8 +14,7 @@ import torch
 from detectron2.utils.events import EventStorage, EventWriter, JSONWriter, TensorboardXWriter
 
 from vt_seg.engine import SegmentationCheckpointer, Trainer
-from vt_seg.engine.full_disk import DispensableWriter, say_once_what_logs_miss
-from vt_seg.engine.run_lock import LOCK_FILE
+from vt_seg.engine.tolerate_full_disk import TolerantWriter, report_log_errors_once
 
 # TensorBoard writes in a thread, which ends with the error that is looked for.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -34,47 +33,43 @@ def no_file_larger_than(size):
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_metrics_on_a_full_disk_are_one_warning(log):
-    writer = DispensableWriter(JSONWriter("/dev/full"))
+def write_losses(writer, iterations, full=(), limit=0):
+    """Let a writer write once an iteration, on a full disk in those of ``full``."""
     with EventStorage(0) as storage:
-        for iteration in range(3):
+        for iteration in range(iterations):
             storage.iter = iteration
             storage.put_scalar("loss", 1.0)
-            writer.write()
+            if iteration in full:
+                with no_file_larger_than(limit):
+                    writer.write()
+            else:
+                writer.write()
+
+
+def test_metrics_on_a_full_disk_are_one_warning(log):
+    writer = TolerantWriter(JSONWriter("/dev/full"))
+    write_losses(writer, 3)
     writer.close()
-    warnings = {record.getMessage() for record in log.records}
-    assert warnings == {
+    assert {record.getMessage() for record in log.records} == {
         "JSONWriter cannot write ([Errno 28] No space left on device): training goes on, its "
         "figures may be missing."
     }
 
 
-def test_metrics_go_on_when_there_is_room_again(tmp_path):
+def test_metrics_continue_when_there_is_room_again(tmp_path):
     path = tmp_path / "metrics.json"
-    writer = DispensableWriter(JSONWriter(str(path)))
-    with EventStorage(0) as storage:
-        for iteration in range(30):
-            storage.iter = iteration
-            storage.put_scalar("loss", 1.0)
-            if iteration in range(5, 20):
-                with no_file_larger_than(150):
-                    writer.write()
-            else:
-                writer.write()
+    writer = TolerantWriter(JSONWriter(str(path)))
+    write_losses(writer, 30, full=range(5, 20), limit=150)
     writer.close()
     assert path.read_text().count("\n") == 30
     assert path.read_text().endswith('{"iteration": 29, "loss": 1.0}\n')
 
 
 def test_tensorboard_is_given_up(tmp_path, log):
-    writer = DispensableWriter(TensorboardXWriter(str(tmp_path)))
-    with EventStorage(0) as storage:
-        for iteration in range(3):
-            storage.iter = iteration
-            storage.put_scalar("loss", 1.0)
-            with no_file_larger_than(0):
-                writer.write()
-                writer.close()
+    writer = TolerantWriter(TensorboardXWriter(str(tmp_path)))
+    write_losses(writer, 3, full=range(3))
+    with no_file_larger_than(0):
+        writer.close()
     assert len({record.getMessage() for record in log.records}) == 1
     assert len(os.listdir(tmp_path)) == 1
 
@@ -85,7 +80,7 @@ def test_other_errors_of_writers_are_raised():
             raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
-        DispensableWriter(Wrong()).write()
+        TolerantWriter(Wrong()).write()
 
 
 def test_log_on_a_full_disk_is_one_line(capfd):
@@ -94,21 +89,22 @@ def test_log_on_a_full_disk_is_one_line(capfd):
         handlers = [logging.StreamHandler(full), logging.StreamHandler(full)]
         for handler in handlers:
             logger.addHandler(handler)
-        say_once_what_logs_miss()
+        report_log_errors_once()
         for number in range(3):
             logger.warning("record %d", number)
         for handler in handlers:
             logger.removeHandler(handler)
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match="No space left"):
             full.flush()
         os.dup2(sys.__stderr__.fileno(), full.fileno())  # what it holds back goes elsewhere
     error = capfd.readouterr().err
     line = "/dev/full cannot be written ([Errno 28] No space left on device): training goes on\n"
-    assert error.count(line) == 1 and "Traceback" not in error
+    assert error.count(line) == 1
+    assert "Traceback" not in error
 
 
 @pytest.mark.parametrize("size", [0, 100, 20_000])
-def test_failed_checkpoint_leaves_what_was_there(tmp_path, size):
+def test_failed_checkpoint_leaves_earlier_files(tmp_path, size):
     model = torch.nn.Linear(100, 100)
     checkpointer = SegmentationCheckpointer(model, str(tmp_path))
     checkpointer.save("model_0000001")
@@ -141,20 +137,24 @@ class FullDisk(Trainer):
             return super().after_step()
 
 
-def trained(cfg, full, trainer=FullDisk):
-    trainer = trainer(cfg)
-    trainer.full = full
+def trained(cfg, full, limit=100_000):
+    trainer = FullDisk(cfg)
+    trainer.full, trainer.limit = full, limit
     trainer.resume_or_load(resume=True)
     trainer.train()
     return trainer
 
 
-def test_failed_periodic_checkpoint_does_not_stop_training(cfg, log):
-    trainer = trained(cfg, full=(1, 2))
-    assert trainer.iter == 4
+def checkpoints(cfg):
+    """Checkpoints, and what an interrupted writer would leave behind."""
     names = {name for name in os.listdir(cfg.OUTPUT_DIR) if name.startswith((".", "model"))}
-    names.remove(LOCK_FILE)
-    assert names == {f"model_{n}.pth" for n in ("0000000", "0000003", "final", "final_ema")}
+    return names - {".training.lock"}
+
+
+def test_failed_periodic_checkpoint_does_not_stop_training(cfg, log):
+    assert trained(cfg, full=(1, 2)).iter == 4
+    names = ("0000000", "0000003", "final", "final_ema")
+    assert checkpoints(cfg) == {f"model_{name}.pth" for name in names}
     for number in (1, 2):
         errors = [record.getMessage() for record in log.records if record.levelname == "ERROR"]
         (error,) = {message for message in errors if f"000000{number}.pth" in message}
@@ -162,35 +162,33 @@ def test_failed_periodic_checkpoint_does_not_stop_training(cfg, log):
         assert "Training goes on without it" in error
 
 
-def test_failed_final_checkpoint_is_an_error(cfg, log):
+def test_failed_final_checkpoint_is_an_error(cfg):
     with pytest.raises(OSError, match=r"model_final.pth could not be written .* Make room"):
         trained(cfg, full=(3,))
-    names = {name for name in os.listdir(cfg.OUTPUT_DIR) if name.startswith((".", "model"))}
-    names.remove(LOCK_FILE)
-    assert names == {f"model_000000{number}.pth" for number in range(3)}
+    assert checkpoints(cfg) == {f"model_000000{number}.pth" for number in range(3)}
     # With room again, nothing but the last iteration has to be done again.
     trainer = trained(cfg, full=())
     assert (trainer.start_iter, trainer.iter) == (3, 4)
-    assert os.path.exists(f"{cfg.OUTPUT_DIR}/model_final_ema.pth")
+    assert "model_final_ema.pth" in checkpoints(cfg)
 
 
 def test_evaluation_on_a_full_disk_does_not_stop_training(cfg, log):
     cfg.DATASETS.TEST, cfg.TEST.EVAL_PERIOD = ("vt_scenes_val",), 2
     cfg.SOLVER.CHECKPOINT_PERIOD = 100
-    Full = type("Full", (FullDisk,), {"limit": 100})
-    trainer = trained(cfg, full=(1,), trainer=Full)
-    assert trainer.iter == 4 and trainer._last_eval_results["sem_seg"]
+    trainer = trained(cfg, full=(1,), limit=100)
+    assert trainer.iter == 4
+    assert trainer._last_eval_results["sem_seg"]
     assert "An evaluation's files could not be written ([Errno 27] File too large)" in log.text
 
 
 def test_full_stderr_does_not_stop_training():
-    """The line that says what logs miss goes to stderr, which may be a file on the full disk."""
+    """The report of log errors goes to stderr, which may be a file on the full disk."""
     code = """
 import logging, os, resource, signal, sys
-from vt_seg.engine.full_disk import say_once_what_logs_miss
+from vt_seg.engine.tolerate_full_disk import report_log_errors_once
 logger = logging.getLogger("vt_seg")
 logger.addHandler(logging.StreamHandler(sys.stdout))
-say_once_what_logs_miss()
+report_log_errors_once()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 for _ in range(3):
@@ -198,6 +196,5 @@ for _ in range(3):
 os._exit(0)  # without Python's own attempt to flush what cannot be written
 """
     with tempfile.TemporaryFile() as full:
-        assert (
-            subprocess.run([sys.executable, "-c", code], stdout=full, stderr=full).returncode == 0
-        )
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=full, check=False)
+    assert done.returncode == 0

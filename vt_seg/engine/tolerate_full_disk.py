@@ -1,4 +1,4 @@
-"""Logs and metrics that cannot be written: said once, and training goes on."""
+"""Logs and metrics that cannot be written are reported once, and training goes on."""
 
 import contextlib
 import errno
@@ -15,21 +15,23 @@ _LOGGERS = ("detectron2", "fvcore", "vt_seg")
 
 
 def is_full_disk(error: OSError) -> bool:
-    """Return True if a file could not be written for want of room: disk, quota or size limit."""
+    """Return True if a file could not be written for lack of room: disk, quota or size limit."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class DispensableWriter(EventWriter):
-    """Any of Detectron2's writers, whose file may be on a full disk."""
+class TolerantWriter(EventWriter):
+    """Wraps a writer of Detectron2's; a file on a full disk is one warning."""
 
     def __init__(self, writer: EventWriter) -> None:
         self.writer = writer
         self._warned = False
 
     def write(self) -> None:
+        """Write, or warn."""
         self._try(self.writer.write)
 
     def close(self) -> None:
+        """Close, or warn."""
         self._try(self.writer.close)
 
     def _try(self, work: Callable[[], None]) -> None:
@@ -47,28 +49,29 @@ class DispensableWriter(EventWriter):
                 )
 
 
-def say_once_what_logs_miss() -> None:
-    """Let log files that cannot be written be one line on stderr, not a traceback a record."""
-    said: set[str] = set()
+def report_log_errors_once() -> None:
+    """Report log files that cannot be written in one line on stderr, not a traceback per record."""
+    reported: set[str] = set()
     for name in _LOGGERS:
         for handler in logging.getLogger(name).handlers:
             if isinstance(handler, logging.StreamHandler):
-                handler.handleError = _SaidOnce(handler, said)
+                # Replaces the method of this handler alone.
+                handler.handleError = _ReportedOnce(handler, reported)  # type: ignore[method-assign]
 
 
-class _SaidOnce:
+class _ReportedOnce:
     """Replaces a handler's ``handleError``, which is called where writing a record failed."""
 
-    def __init__(self, handler: logging.StreamHandler, said: set[str]) -> None:
+    def __init__(self, handler: logging.StreamHandler, reported: set[str]) -> None:
         self._handler = handler
-        self._said = said  # names of streams, which several handlers share
+        self._reported = reported  # names of streams, which several handlers share
 
     def __call__(self, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
         name = getattr(self._handler.stream, "name", "the log")
         if not isinstance(error, OSError):
             type(self._handler).handleError(self._handler, record)
-        elif name not in self._said:
-            self._said.add(name)
+        elif name not in self._reported:
+            self._reported.add(name)
             with contextlib.suppress(OSError):  # stderr may be a file on the same disk
                 os.write(2, f"{name} cannot be written ({error}): training goes on\n".encode())

@@ -42,7 +42,7 @@ def is_sem_seg_head(name):
         {"MIXER": "none", "TOKENIZER": "pooling", "POSITIONAL_ENCODING": False},
     ],
 )
-def test_vt_fpn(keys):
+def test_vt_fpn_keeps_attention_head_and_norms(keys):
     cfg = small_cfg()
     cfg.MODEL.VT_FPN.merge_from_list([x for item in keys.items() for x in item])
     model = build_model(cfg)
@@ -56,7 +56,7 @@ def test_vt_fpn(keys):
 
 
 @pytest.mark.parametrize("revision", ["v1", "v4"])
-def test_vt_resnet_and_its_head(revision):
+def test_vt_resnet_keeps_attention_and_all_of_the_head(revision):
     cfg = small_cfg()
     cfg.MODEL.BACKBONE.NAME = "build_vt_resnet_backbone"
     cfg.MODEL.SEM_SEG_HEAD.NAME = "SemSegFPNHead"
@@ -70,7 +70,7 @@ def test_vt_resnet_and_its_head(revision):
     assert trained(model) == expected
 
 
-def test_all_heads_of_another_model():
+def test_panoptic_fpn_keeps_all_its_heads():
     overrides = ["MODEL.DEVICE", "cpu", "MODEL.VT_FPN.TOKEN_CHANNELS", "64"]
     model = build_model(load_cfg("configs/panoptic_vtfpn_R50.yaml", overrides))
     expected = named(model, lambda name: not name.startswith("backbone."))
@@ -82,7 +82,7 @@ def test_all_heads_of_another_model():
     assert trained(model) == expected
 
 
-def test_the_count(log):
+def test_trained_parameters_are_counted(log):
     """By hand, for 4 levels of C = 32 with 4 tokens of 64 channels, groups of 16 and of 8."""
     model = build_model(small_cfg())
     freeze_all_but("attention", model)
@@ -105,7 +105,7 @@ def test_the_count(log):
     ) in log.text
 
 
-def test_all(log):
+def test_all_parameters_are_trained(log):
     model = build_model(small_cfg())
     freeze_all_but("all", model)
     assert all(p.requires_grad for p in model.parameters())
@@ -140,4 +140,5 @@ def test_training_moves_these_and_no_others(slim_cfg, log):
     moved = {n for n, p in trainer.model.named_parameters() if not torch.equal(p, before[n])}
     assert moved == expected
     statistics = trainer.model.backbone.stem.conv1.norm
-    assert statistics.num_batches_tracked == 2 and statistics.running_mean.any()
+    assert statistics.num_batches_tracked == 2
+    assert statistics.running_mean.any()

@@ -1,0 +1,114 @@
+"""From a config file and ``KEY VALUE`` overrides to a run that is set up: config, logs, folder."""
+
+import argparse
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+
+from detectron2.config import CfgNode, get_cfg
+from detectron2.engine import default_setup
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+
+from vt_seg.config import add_vt_seg_config
+from vt_seg.config_file import merge_config_file, merge_overrides
+from vt_seg.data import register_from_config
+
+from .adapt_to_machine import adapt_to_machine, check_launcher
+from .config_check import check_config, check_has_datasets, check_output_folder
+from .run_folder import keep_earlier_config, refuse_earlier_run
+from .run_lock import lock_run_folder
+from .tasks import task_of
+
+logger = logging.getLogger(__name__)
+
+
+def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
+    """Return Detectron2's defaults, vt_seg's, the file and the overrides, merged in this order.
+
+    Registers ``DATASETS.CUSTOM``. The config is not frozen and not yet adapted to the machine.
+
+    Args:
+        config_file: a YAML file; "" for the defaults alone.
+        overrides: ``["KEY", "VALUE", ...]``.
+
+    Raises:
+        FileNotFoundError: if there is no such file, or a folder of ``DATASETS.CUSTOM`` is missing.
+        ValueError: if the file, one that it inherits or an override cannot be read, would run code,
+            or names a key or a value that does not exist (see `vt_seg.config_file` and
+            :func:`check_config`); or if an entry of ``DATASETS.CUSTOM`` is wrong.
+    """
+    cfg = get_cfg()
+    add_vt_seg_config(cfg)
+    if config_file:
+        merge_config_file(cfg, config_file)
+    merge_overrides(cfg, overrides or [])
+    check_config(cfg)
+    try:
+        register_from_config(cfg.DATASETS.CUSTOM)
+    except TypeError as error:  # a number in place of a folder, for example
+        raise ValueError(str(error)) from error
+    return cfg
+
+
+def setup_cfg(args: argparse.Namespace) -> CfgNode:
+    """Return the frozen config of a run; set up logging, seed and output folder.
+
+    Args:
+        args: of Detectron2's ``default_argument_parser``.
+
+    Raises:
+        FileNotFoundError: if a config file or a dataset's folder is missing.
+        ValueError: if the config is wrong (see :func:`load_cfg`), does not fit the datasets (see
+            :meth:`Task.check_datasets`), or a dataset to train on has no labelled pixel; if
+            ``OUTPUT_DIR`` cannot be written into; or if another launcher than Detectron2's started
+            several processes.
+        FileExistsError: when training without ``args.resume`` in a folder that has checkpoints, or
+            training in a folder in which another process trains.
+    """
+    check_launcher(getattr(args, "num_machines", 1))
+    cfg = load_cfg(args.config_file, args.opts)
+    is_train = not getattr(args, "eval_only", False)
+    check_output_folder(cfg.OUTPUT_DIR)
+    check_has_datasets(cfg, is_train=is_train)
+    task = task_of(cfg)
+    task.check_datasets(is_train=is_train)
+    if is_train:
+        task.check_labelled()
+    wants_gpu = getattr(args, "num_gpus", 1) > 0
+    notes = adapt_to_machine(cfg, world_size=comm.get_world_size(), wants_gpu=wants_gpu)
+    cfg.freeze()
+    if is_train:
+        is_new = not getattr(args, "resume", False)
+        if is_new:  # before the folder is touched
+            refuse_earlier_run(cfg.OUTPUT_DIR)
+        lock_run_folder(cfg.OUTPUT_DIR)
+        if is_new:  # a run may have ended in between
+            refuse_earlier_run(cfg.OUTPUT_DIR)
+    if is_train and comm.is_main_process():
+        keep_earlier_config(cfg.OUTPUT_DIR, cfg.dump())
+    with contextlib.nullcontext() if is_train else _trained_config_kept(cfg.OUTPUT_DIR):
+        default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="vt_seg")
+    for note in notes:
+        logger.info(note)
+    return cfg
+
+
+@contextlib.contextmanager
+def _trained_config_kept(folder: str) -> Iterator[None]:
+    """Keep a training's ``config.yaml``, which Detectron2's ``default_setup`` would replace.
+
+    The config of an evaluation goes to ``inference/config.yaml``, next to the results.
+    """
+    kept = keep_earlier_config(folder, "") if comm.is_main_process() else ""
+    try:
+        yield
+    finally:
+        if kept:
+            path = os.path.join(folder, "config.yaml")
+            if os.path.isfile(path):
+                os.makedirs(os.path.join(folder, "inference"), exist_ok=True)
+                os.replace(path, os.path.join(folder, "inference", "config.yaml"))
+            os.replace(kept, path)
