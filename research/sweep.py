@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from vt_seg.config_file import flat_keys
 from vt_seg.engine import load_cfg, tasks
-from vt_seg.files.atomic_writer import write_atomically
+from vt_seg.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN_NET = ROOT / "tools" / "train_net.py"

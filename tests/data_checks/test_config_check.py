@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_sem_seg
-from vt_seg.engine.dataset_check import check_labelled
 
 from vt_seg.data import register_image_folder, register_sem_seg, unregister
-from vt_seg.engine import check_datasets, load_cfg, require_segmentation, setup_cfg
+from vt_seg.engine import check_datasets, load_cfg, require_segmentation, setup_cfg, task_of
 from vt_seg.engine.data_loaders import build_test_loader, build_train_loader
 
 from ..data.image_files import gradient, write_png
@@ -145,7 +144,7 @@ def test_loaders_refuse_masks_of_other_names(custom, tmp_path, seed):
 @pytest.mark.parametrize("mapper", ["vt_seg", "detectron2"])
 def test_masks_that_are_ignored_in_every_pixel(custom, tmp_path, mapper):
     cfg = custom("INPUT.SEM_SEG_MAPPER", mapper)
-    check_labelled(cfg)
+    task_of(cfg).check_labelled()
     for name in "abc":
         write_png(tmp_path / f"masks/{name}.png", IGNORED)
     says = (
@@ -153,11 +152,11 @@ def test_masks_that_are_ignored_in_every_pixel(custom, tmp_path, mapper):
         rf"\(the first is {tmp_path}/masks/a.png\) every pixel is 255, MODEL.SEM_SEG_HEAD.IGNORE_V"
     )
     with pytest.raises(ValueError, match=says):
-        check_labelled(cfg)
+        task_of(cfg).check_labelled()
     mask = IGNORED.copy()
     mask[31, 31] = 1  # One labelled pixel in the last mask is enough.
     write_png(tmp_path / "masks/c.png", mask)
-    check_labelled(cfg)
+    task_of(cfg).check_labelled()
 
 
 def test_every_training_set_needs_a_label(custom, tmp_path):
@@ -167,7 +166,7 @@ def test_every_training_set_needs_a_label(custom, tmp_path):
     register_sem_seg("my_ignored", tmp_path / "alone", tmp_path / "ignored", classes=CLASSES)
     try:
         with pytest.raises(ValueError, match=r"my_ignored has nothing to learn .* its 1 masks"):
-            check_labelled(cfg)
+            task_of(cfg).check_labelled()
     finally:
         unregister("my_ignored")
 
@@ -175,10 +174,10 @@ def test_every_training_set_needs_a_label(custom, tmp_path):
 def test_only_masks_up_to_the_first_label_are_read(custom, tmp_path):
     cfg = custom()
     (tmp_path / "masks/b.png").write_bytes(b"broken")
-    check_labelled(cfg)
+    task_of(cfg).check_labelled()
     write_png(tmp_path / "masks/a.png", IGNORED)
     with pytest.raises(ValueError, match=r"b.png is truncated or not an image"):
-        check_labelled(cfg)
+        task_of(cfg).check_labelled()
 
 
 def test_named_pipe_as_mask_is_refused_with_detectron2s_mapper(custom, tmp_path):
@@ -186,7 +185,7 @@ def test_named_pipe_as_mask_is_refused_with_detectron2s_mapper(custom, tmp_path)
     (tmp_path / "masks/a.png").unlink()
     os.mkfifo(tmp_path / "masks/a.png")
     with pytest.raises(ValueError, match=r"masks/a\.png is a named pipe; only regular files"):
-        check_labelled(cfg)
+        task_of(cfg).check_labelled()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from vt_seg.checkpoint import (
     describe_other_model,
     require_named_tensors,
 )
-from vt_seg.files.atomic_writer import atomic_file
+from vt_seg.files import atomic_file
 from vt_seg.modeling import unwrapped
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,6 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 CHECKPOINT_KEY = "ema"
 FINAL_FILE = "model_final_ema.pth"
-
 
 
 class WeightEMA(AveragedModel):

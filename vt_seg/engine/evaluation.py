@@ -11,12 +11,11 @@ from detectron2.evaluation import DatasetEvaluator, verify_results
 from detectron2.utils import comm
 from torch import nn
 
-from vt_seg.checkpoint.checkpointer import SegmentationCheckpointer
-from vt_seg.checkpoint.input_convention import input_convention
+from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
 from vt_seg.config import require_vt_seg_keys
 from vt_seg.data.mapper import common_flip_pairs
 from vt_seg.evaluation import build_evaluator
-from vt_seg.files.paths_below import path_below
+from vt_seg.files import path_below
 from vt_seg.inference import (
     OptimizedSegmentor,
     SemanticSegmentorWithTTA,

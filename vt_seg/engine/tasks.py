@@ -11,7 +11,7 @@ from torch import nn
 from vt_seg import data_checks
 from vt_seg.config import require_vt_seg_keys
 from vt_seg.data import ClassificationMapper, SemSegMapper
-from vt_seg.files.regular_files import require_regular_file
+from vt_seg.files import require_regular_file
 from vt_seg.modeling import ImageClassifier, add_stochastic_depth
 
 Mapper = Callable[[dict[str, Any]], dict[str, Any]]

@@ -14,7 +14,7 @@ from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
 
 from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
-from vt_seg.files.atomic_writer import remove_unfinished
+from vt_seg.files import remove_unfinished
 
 from .checkpoint_hook import CheckpointHook
 from .class_weights import with_class_weights

@@ -170,6 +170,5 @@ def _write(pixels: Tensor, filters: Tensor, value: Tensor) -> None:
 
 
 def channels_last_pixels(x: Tensor) -> Tensor:
-    """Return a map ``(N, C, H, W)`` as contiguous ``(N, H, W, C)``; a view of channels-last maps."""
+    """Return a map ``(N, C, H, W)`` as contiguous ``(N, H, W, C)``, a view if channels-last."""
     return x.permute(0, 2, 3, 1).contiguous()
-

@@ -7,7 +7,7 @@ import os
 import cv2
 import numpy as np
 
-from vt_seg.files.atomic_writer import write_atomically
+from vt_seg.files import write_atomically
 
 # Runs of equal pixels, unfiltered: masks become smaller than by the default (a filter and deflate's
 # full search), and are written and read in half its time. Old OpenCV lacks the choice of filter.

@@ -10,7 +10,7 @@ import numpy as np
 
 from vt_seg.data.datasets.registration import IGNORE_LABEL
 from vt_seg.data.readers import read_image
-from vt_seg.files.regular_files import require_regular_file
+from vt_seg.files import require_regular_file
 
 Segments = tuple[tuple[int, int], ...]
 """(segment id, label) of one image."""
