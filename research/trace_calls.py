@@ -22,7 +22,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where `vt_seg` is
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `vt_seg`
 
 import vt_seg
 from vt_seg.engine import adapt_to_machine, load_cfg
@@ -88,22 +88,13 @@ def trace_training(cfg: CfgNode) -> Trace:
 
 def trace_inference(cfg: CfgNode) -> Trace:
     """Trace one inference from an image to its label map, by the optimized model."""
-    predict = label_predictor(cfg)
+    from vt_seg.inference import optimize
+
+    predict = optimize(build_model(cfg).eval()).predict_labels
     batch = random_batch(cfg)
     with torch.no_grad():
         predict(batch)
         return trace(predict, batch)
-
-
-def label_predictor(cfg: CfgNode) -> Callable[[list[dict]], Any]:
-    """Return what predicts label maps from a batch."""
-    try:
-        from vt_seg.inference import optimize
-    except ImportError:
-        cfg = cfg.clone()
-        cfg.MODEL.SEM_SEG_HEAD.OUTPUT = "labels"
-        return build_model(cfg).eval()
-    return optimize(build_model(cfg).eval()).predict_labels
 
 
 def random_batch(cfg: CfgNode) -> list[dict]:

@@ -1,4 +1,4 @@
-"""The runner on tiny scenes: two rows are trained, tabulated, kept and refused."""
+"""The runner of ablations trains two rows on tiny scenes, tabulates and keeps them."""
 
 import json
 import re
@@ -34,7 +34,7 @@ By hand too.
 
 @pytest.fixture
 def run(monkeypatch, tmp_path, out, capsys):
-    """Calls the tool in this process (trainings have their own) and returns what it printed."""
+    """Return a function that runs the script in this process and returns what it printed."""
     (tmp_path / "small_base.yaml").write_text(BASE)
     (tmp_path / "no_mixer.yaml").write_text(ROW)
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "datasets"))
@@ -72,13 +72,13 @@ def test_two_rows_from_training_to_table(run, tmp_path, out):
     text = document.read_text()
     assert text.startswith("# Mine\n\nWritten by hand.\n\n<!--") and text.endswith("By hand too.\n")
     assert "before" not in text
+    assert f"Filled {document}." in printed
     table = text.split("begin -->\n")[1].split("\n<!--")[0]
-    assert table in printed
     rows = [re.split(r" *\| *", line) for line in table.splitlines() if line.startswith("| ")]
     assert rows[1][1:4] == ["small_base", "**base**", f"{base:.2f}"]
     assert rows[2][1:5] == ["no_mixer", "MIXER none", f"{row:.2f}", f"{row - base:+.2f}"]
-    assert "2 iterations of 2 images at 64x64, seeds 3." in table
-    assert "--seeds 3 --iterations 2 --parallel 1 --threads 1`" in table
+    assert "2 iterations of 2 images at 64x64; seeds 3;" in table
+    assert "--threads 1 --iterations 2`." in table
 
     # Again: both are kept, and the table is the same.
     before = (out / "no_mixer_seed3" / "stdout.txt").read_text()
@@ -101,7 +101,7 @@ def test_two_rows_from_training_to_table(run, tmp_path, out):
         (("--iterations", 0), "0 iterations: at least 1 is needed"),
     ],
 )
-def test_what_cannot_be_run(monkeypatch, tmp_path, arguments, message):
+def test_unknown_rows_and_budgets_are_refused(monkeypatch, tmp_path, arguments, message):
     table = ["--table", str(tmp_path / "table.md"), "--output", str(tmp_path / "out")]
     monkeypatch.setattr("sys.argv", ["run_ablations.py", *table, *map(str, arguments)])
     with pytest.raises(SystemExit) as error:

@@ -7,7 +7,7 @@ import torch
 from detectron2.modeling import build_model
 
 from research.ablations.ablation_rows import read_row, read_rows
-from research.paper_tables.readings import ABLATIONS
+from research.paper_tables.reported import ABLATION_CONFIGS
 from vt_seg.engine import load_cfg
 from vt_seg.layers import (
     ClusteringTokenizer,
@@ -68,7 +68,7 @@ def differing(cfg, base):
 
 def test_every_row_of_the_paper_is_there():
     assert set(NAMES) == BASES | CONTROLS | set(VT_RESNET_ROWS) | set(VT_FPN_ROWS)
-    assert set(ABLATIONS.values()) == set(VT_RESNET_ROWS)
+    assert set(ABLATION_CONFIGS.values()) == set(VT_RESNET_ROWS)
 
 
 @pytest.mark.parametrize("name", VT_RESNET_ROWS)
@@ -157,9 +157,7 @@ def test_a_row_brings_its_base(tmp_path):
     assert [row.name for row in rows] == ["v4_base", "v4_table3_pooling"]
 
     (tmp_path / "v4_base.yaml").write_text("SEED: 1\n")
-    with pytest.raises(
-        ValueError, match="have one name, and so one row and one folder: rename one"
-    ):
+    with pytest.raises(ValueError, match="have the same name, and so the same row and folder"):
         read_rows([str(FOLDER / "v4_base.yaml"), str(tmp_path / "v4_base.yaml")])
     (tmp_path / "row.yaml").write_text('_BASE_: "v4_base.yaml"\n')
     (tmp_path / "row_of_row.yaml").write_text('_BASE_: "row.yaml"\n')

@@ -1,4 +1,4 @@
-"""Which allocator a fresh process has."""
+"""A fresh process has the chosen allocator and number of threads."""
 
 import os
 from pathlib import Path
@@ -20,4 +20,4 @@ def test_allocator(allocator, expected, monkeypatch):
     monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
     settings = Settings(Path(), threads=1)
     assert run_afresh(state, settings=settings, allocator=allocator) == (expected, 1)
-    assert state()[0] == {"MALLOC_ARENA_MAX": "1"}  # ours is as it was
+    assert state()[0] == {"MALLOC_ARENA_MAX": "1"}  # The environment here is unchanged.
