@@ -70,10 +70,11 @@ def score_table(scores: Mapping[str, Sequence[Scores]], seeds: Sequence[int]) ->
     for name, runs in scores.items():
         for seed, run in zip(seeds, runs, strict=True):
             rows.append(Row((name, str(seed), *(f"{run[key]:.2f}" for key in SCORES))))
-    for name, runs in scores.items():
-        columns = [[run[key] for run in runs] for key in SCORES]
-        rows.append(Row((name, "median (range)", *map(spread, columns))))
-        rows.append(Row((name, "mean", *(f"{statistics.fmean(values):.2f}" for values in columns))))
+    columns = {name: [[run[key] for run in runs] for key in SCORES] for name, runs in scores.items()}
+    for name, values in columns.items():
+        rows.append(Row((name, "median (range)", *map(spread, values))))
+    for name, values in columns.items():
+        rows.append(Row((name, "mean", *(f"{statistics.fmean(v):.2f}" for v in values))))
     return ReportTable(
         "IoU in percent", ("config", "seed", *SCORES.values()), tuple(rows), num_labels=2
     )
