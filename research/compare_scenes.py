@@ -70,7 +70,9 @@ def score_table(scores: Mapping[str, Sequence[Scores]], seeds: Sequence[int]) ->
     for name, runs in scores.items():
         for seed, run in zip(seeds, runs, strict=True):
             rows.append(Row((name, str(seed), *(f"{run[key]:.2f}" for key in SCORES))))
-    columns = {name: [[run[key] for run in runs] for key in SCORES] for name, runs in scores.items()}
+    columns = {
+        name: [[run[key] for run in runs] for key in SCORES] for name, runs in scores.items()
+    }
     for name, values in columns.items():
         rows.append(Row((name, "median (range)", *map(spread, values))))
     for name, values in columns.items():
