@@ -28,7 +28,7 @@ from detectron2.data import transforms as T
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "datasets"))  # for `data_prep`
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `research` and `vt_seg`
 
-from data_prep.synthetic.scenes.writer import SceneSet, scene_files, write_scenes
+from data_prep.synthetic.scenes import SceneSet, scene_files, write_scenes
 from research.marked_section import fill_document, read_document
 from research.provenance import describe_machine, running_command
 from research.report_table import ReportTable, Row, print_tables, spread

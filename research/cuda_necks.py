@@ -4,8 +4,8 @@
     python research/cuda_necks.py
 
 Detectron2's FPN, VT-FPN and its laterals alone are timed on a ResNet-50's maps in bfloat16. A CUDA
-graph replays the same kernels without the CPU's time to launch them, so the two columns tell whether
-launching or running kernels bounds a neck.
+graph replays the same kernels without the CPU's time to launch them, so the two columns tell
+whether launching or running kernels bounds a neck.
 """
 
 import statistics

@@ -98,7 +98,7 @@ def train_all(
         runs: The runs.
         parallel: Number of processes at a time.
         threads: CPU threads of each process.
-        on_finished: Function called with each run that has just finished, in any of several threads.
+        on_finished: Function called with each run that has finished, in any of several threads.
 
     Raises:
         ValueError: if a folder has a run of other settings; nothing was trained.

@@ -128,7 +128,8 @@ def training(settings: Settings) -> PartResult:
         for layout in settings.layouts
         for name in (DETECTRON2, VT_SEG)
     }
-    title = f"Training step, {precision.name}, {settings.train_batch} x {size_text(settings.train_size)}"
+    images = f"{settings.train_batch} x {size_text(settings.train_size)}"
+    title = f"Training step, {precision.name}, {images}"
     timed = _timed(settings, {title: builds}, settings.slow_rounds)
     peaks = {name: peak_memory(build, settings) for name, build in builds.items()}
     table = memory_table(f"{title}: peak memory", peaks, next(iter(builds)))

@@ -65,8 +65,8 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="[ROW=]LR",
-        help="learning rate of a row, of all rows of a neck (fpn, vtfpn), or without a name of the rest "
-        "(default: the config's)",
+        help="learning rate of a row, of all rows of a neck (fpn, vtfpn), or without a name of the "
+        "rest (default: the config's)",
     )
     parser.add_argument(
         "--split", help="split to evaluate on: train, val or test (default: the config's)"

@@ -6,7 +6,7 @@ import torch
 from detectron2.data import transforms as T
 from torch.nn import functional as F
 
-from data_prep.synthetic.scenes.painter import paint_scene
+from data_prep.synthetic.scenes import render_scene
 from vt_seg.data.augmentations import AffineWarp, AffineWarpTransform, LabelSwapFlip
 from vt_seg.data.augmentations.affine_warp import centred_matrix
 from vt_seg.data.datasets.lip_labels import LIP_FLIP_LABEL_PAIRS
@@ -111,7 +111,7 @@ def test_random_warps_and_their_inverses_restore_what_the_canvas_holds():
 
 
 def test_images_come_back_too():
-    image = np.ascontiguousarray(paint_scene(0, 3, height=150, width=100)[0])
+    image = np.ascontiguousarray(render_scene(0, 3, height=150, width=100)[0])
     warp = AffineWarp((473, 473)).get_transform(image)
     restored = warp.inverse().apply_image(warp.apply_image(image)).astype(int)
     assert np.abs(restored - image)[2:-2, 2:-2].mean() < 2

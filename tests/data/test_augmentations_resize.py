@@ -6,7 +6,7 @@ import pytest
 from detectron2.data import transforms as T
 from PIL import Image
 
-from data_prep.synthetic.scenes.painter import paint_scene
+from data_prep.synthetic.scenes import render_scene
 from vt_seg.data.augmentations import FastResizeTransform
 from vt_seg.data.augmentations.resize import FastResizeShortestEdge
 
@@ -46,7 +46,7 @@ def test_cocos_sizes_within_one_grey_level(picture, short):
 
 
 def test_a_painted_scene_within_one_grey_level():
-    image, _ = paint_scene(0, 0, height=96, width=128)[:2]
+    image, _ = render_scene(0, 0, height=96, width=128)[:2]
     ours, theirs = both(np.ascontiguousarray(image), 160, 213)
     assert np.abs(ours - theirs).max() <= 1
 

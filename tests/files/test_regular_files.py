@@ -12,10 +12,8 @@ import torch
 from detectron2.data import DatasetCatalog
 from PIL import Image
 
-from data_prep.conversion import check, convert, lip_conversions
-from data_prep.conversion.manifest import manifest_path
-from data_prep.conversion.panoptic import read_segments
-from data_prep.synthetic.shapes.writer import ShapeSet, write_shapes
+from data_prep.conversion import check, convert, lip_conversions, manifest_path, read_segments
+from data_prep.synthetic.shapes import ShapeSet, write_shapes
 from data_prep.tests.test_conversion_runs import conversion_of
 from tests.data import dataset_variants as variants
 from tests.data.image_files import write_png
@@ -140,13 +138,13 @@ def test_a_conversion_with_a_pipe_as_mask_converts_the_others(tmp_path):
     pipe(first)
     outcome = convert(conversion_of(tmp_path))
     assert outcome.done == len(list(folder.iterdir())) - 1
-    assert len(outcome.faults) == 1 and f"{first} is a named pipe" in outcome.faults[0]
+    assert len(outcome.errors) == 1 and f"{first} is a named pipe" in outcome.errors[0]
 
 
 def test_manifests_and_lists_of_a_conversion_are_regular_files(tmp_path):
     variants.write_lip(tmp_path)
     (conversion,) = lip_conversions(tmp_path, ["train"])
-    assert convert(conversion).faults == []
+    assert convert(conversion).errors == []
     (written,) = conversion.lists
     pipe(written)
     with pytest.raises(ValueError, match=r"train\.txt is a named pipe"):

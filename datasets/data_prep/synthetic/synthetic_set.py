@@ -1,6 +1,4 @@
-"""A set of painted images on disk: made once, completed later, never mixed with another."""
-
-from __future__ import annotations
+"""Sets of synthetic images on disk: written once, completed later, never mixed."""
 
 import json
 import os
@@ -18,20 +16,22 @@ from vt_seg.data.process_pool import process_pool
 from vt_seg.files.regular_files import require_regular_file
 
 FIRST_INDEX = {"train": 1, "val": 10_000_001}
-"""Held-out images have other indices, so no image is in both splits, however many there are."""
+"""First index of each split: the ranges are apart, so that no image is in both splits."""
 
 JPEG_QUALITY = 95
 
 
 class OtherImagesError(ValueError):
-    """The folder holds something that must not be mixed with what was asked for."""
+    """The folder contains images that must not be mixed with the requested ones."""
 
 
 class Job(NamedTuple):
-    """One image to paint, and where it goes.
+    """One image to render.
 
     Attributes:
-        wanted: the description of the set; all that decides the files' bytes beside the index.
+        files: Paths of the files to write.
+        index: Index of the image.
+        wanted: The description of the set: all that decides the files' bytes besides the index.
     """
 
     files: tuple[Path, ...]
@@ -39,32 +39,34 @@ class Job(NamedTuple):
     wanted: object
 
 
-def write_painted_set(
+def write_synthetic_set(
     folder: str | os.PathLike,
     wanted: object,
     noun: str,
     files: Callable[[str, int], tuple[Path, ...]],
-    paint: Callable[[Job], None],
+    render: Callable[[Job], None],
     workers: int = 1,
 ) -> int:
-    """Writes what is not there yet.
+    """Write the images that are missing.
 
-    Each file is written under a hidden name and renamed, so a file that exists is complete: stop
-    the run in any way and start it again. More images may be asked for later. Two runs at a time
-    wait for each other.
+    Each file is written under a hidden name and renamed, so a file that exists is complete: a run
+    may be stopped in any way and started again. More images may be requested later. Two runs at the
+    same time wait for each other.
 
     Args:
-        wanted: a dataclass with the numbers ``train`` and ``val`` and all that decides the files'
+        folder: Folder of the set.
+        wanted: A dataclass with the numbers ``train`` and ``val`` and all that decides the files'
             bytes; it is recorded in ``<noun>.json``.
-        noun: what the images are called, in the plural.
-        files: the files of an image by split and index, below ``folder``.
-        paint: writes a job's files with `write_image`; a function of a module, for other processes.
+        noun: Name of the images in the plural.
+        files: Function from split and index to the files of an image, below ``folder``.
+        render: Picklable function that writes a job's files with :func:`write_image`.
+        workers: Number of processes.
 
     Returns:
-        How many images were written.
+        The number of images written.
 
     Raises:
-        OtherImagesError: the folder holds images of another description, or more than asked.
+        OtherImagesError: if the folder contains images of another description, or more of them.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,15 +82,15 @@ def write_painted_set(
         for parent in folders:
             parent.mkdir(parents=True, exist_ok=True)
             remove_unfinished(parent)
-        with process_pool(min(workers, len(jobs)), paint.__module__) as pool:
-            done = pool.map(paint, jobs, chunksize=16) if pool else map(paint, jobs)
+        with process_pool(min(workers, len(jobs)), render.__module__) as pool:
+            done = pool.map(render, jobs, chunksize=16) if pool else map(render, jobs)
             for _ in tqdm(done, folder.name, len(jobs), unit="image", disable=not jobs):
                 pass
     return len(jobs)
 
 
 def write_image(path: Path, array: np.ndarray) -> None:
-    """Writes an image (BGR or grey, uint8) in the format of its extension, unless it is there."""
+    """Write an image (BGR or grey, uint8) in the format of its extension, unless it exists."""
     if path.exists():
         return
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == ".jpg" else []
@@ -99,7 +101,7 @@ def write_image(path: Path, array: np.ndarray) -> None:
 
 
 def _check_manifest(folder: Path, wanted: object, noun: str) -> None:
-    """Refuses to mix; records what the folder will hold before the first image is written."""
+    """Record the description of the set, unless the folder contains another one."""
     path = folder / f"{noun}.json"
     if path.exists():
         try:
@@ -107,23 +109,29 @@ def _check_manifest(folder: Path, wanted: object, noun: str) -> None:
             known = json.loads(path.read_text())
         except ValueError as error:
             raise OtherImagesError(
-                f"{path} is not readable ({error}); use another --root"
+                f"{path} cannot be read ({error}); use another --root"
             ) from error
-        asked = asdict(wanted)
-        differs = [f"{k} {known.get(k)}, asked {v}" for k, v in asked.items()
-                   if k not in FIRST_INDEX and known.get(k) != v]  # fmt: skip
-        differs += [f"{known.get(k)} {k} {noun}, asked {asked[k]}" for k in FIRST_INDEX
-                    if known.get(k, 0) > asked[k]]  # fmt: skip
+        requested = asdict(wanted)
+        differs = [
+            f"{key} {known.get(key)}, requested {value}"
+            for key, value in requested.items()
+            if key not in FIRST_INDEX and known.get(key) != value
+        ]
+        differs += [
+            f"{known.get(split)} {split} {noun}, requested {requested[split]}"
+            for split in FIRST_INDEX
+            if known.get(split, 0) > requested[split]
+        ]
         if differs:
             raise OtherImagesError(
-                f"{folder} holds other {noun} ({'; '.join(differs)}). Give another --root, "
-                "or move that folder away yourself; nothing was changed"
+                f"{folder} contains other {noun} ({'; '.join(differs)}). Use another --root, "
+                "or move that folder away; nothing was changed"
             )
-        if known == asked:
+        if known == requested:
             return
     elif any(p.is_file() for p in folder.glob("*/*/*")):
         raise OtherImagesError(
-            f"{folder} holds files but no {noun}.json that says what they are. Give another "
-            "--root, or move that folder away yourself; nothing was changed"
+            f"{folder} contains files but no {noun}.json that describes them. Use another "
+            "--root, or move that folder away; nothing was changed"
         )
     write_atomically(path, (json.dumps(asdict(wanted), indent=2) + "\n").encode())
