@@ -108,7 +108,7 @@ def digest_of_batch(batch: list[dict]) -> str:
 
 
 def train(cfg: CfgNode, folder: Path) -> None:
-    """Train in ``folder``, resuming from its newest complete checkpoint; runs in its own process."""
+    """Train in ``folder``, resuming from its newest complete checkpoint, in a process."""
     folder.mkdir(exist_ok=True)
     output = os.open(folder / "stdout.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
@@ -249,7 +249,7 @@ def main(args: argparse.Namespace, root: Path) -> bool:
         good += not wrong
         print(
             f"kill {kills} after {wait:.2f} s: resumes from {resumes_from}, "
-            f"{unfinished} unfinished files, {len(recorded(killed))} of {args.iterations} batches seen, "
+            f"{unfinished} unfinished files, {len(recorded(killed))} of {args.iterations} batches, "
             + (f"DIFFERENT: {', '.join(wrong[:3])}" if wrong else "all equal"),
             flush=True,
         )

@@ -56,7 +56,7 @@ def test_a_missing_mark_is_reported_with_its_file_and_nothing_is_written(tmp_pat
     path = tmp_path / "a.md"
     path.write_text(DOCUMENT)
     for function, sections in ((read_document, ["a", "b"]), (fill_document, {"a": "1", "b": "2"})):
-        with pytest.raises(ValueError, match="a.md: the document needs a line <!-- b: begin -->"):
+        with pytest.raises(ValueError, match=r"a.md: the document needs a line <!-- b: begin -->"):
             function(path, sections)
     assert path.read_text() == DOCUMENT
 

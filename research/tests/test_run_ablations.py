@@ -61,7 +61,7 @@ def test_two_rows_from_training_to_table(run, tmp_path, out):
 
     document.write_text("no marks")
     with pytest.raises(
-        SystemExit, match="error: .*table.md: the document needs a line <!-- research/run_a"
+        SystemExit, match=r"error: .*table.md: the document needs a line <!-- research/run_a"
     ):
         run("--iterations", 2)
     assert not out.exists()
@@ -70,7 +70,8 @@ def test_two_rows_from_training_to_table(run, tmp_path, out):
     printed = run("--iterations", 2)
     (base,), (row,) = scores(out / "small_base_seed3"), scores(out / "no_mixer_seed3")
     text = document.read_text()
-    assert text.startswith("# Mine\n\nWritten by hand.\n\n<!--") and text.endswith("By hand too.\n")
+    assert text.startswith("# Mine\n\nWritten by hand.\n\n<!--")
+    assert text.endswith("By hand too.\n")
     assert "before" not in text
     assert f"Filled {document}." in printed
     table = text.split("begin -->\n")[1].split("\n<!--")[0]
@@ -82,13 +83,14 @@ def test_two_rows_from_training_to_table(run, tmp_path, out):
 
     # Again: both are kept, and the table is the same.
     before = (out / "no_mixer_seed3" / "stdout.txt").read_text()
-    assert "6 iterations" not in before and "2 iterations (WarmupCosineLR, warm-up 0)" in before
+    assert "6 iterations" not in before
+    assert "2 iterations (WarmupCosineLR, warm-up 0)" in before
     run("--iterations", 2)
     assert (out / "no_mixer_seed3" / "stdout.txt").read_text() == before
     assert document.read_text() == text
 
     # Another budget in the same folder is refused.
-    with pytest.raises(SystemExit, match="has a run of other settings: SOLVER.MAX_ITER was 2 and"):
+    with pytest.raises(SystemExit, match=r"has a run of other settings: SOLVER.MAX_ITER was 2 and"):
         run("--iterations", 3)
     assert document.read_text() == text
 
@@ -107,7 +109,8 @@ def test_unknown_rows_and_budgets_are_refused(monkeypatch, tmp_path, arguments, 
     with pytest.raises(SystemExit) as error:
         main()
     assert message in str(error.value)
-    assert not (tmp_path / "out").exists() and not (tmp_path / "table.md").exists()
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "table.md").exists()
 
 
 def test_the_document_can_be_written():

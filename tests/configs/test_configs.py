@@ -61,7 +61,7 @@ def test_cocostuff_recipe(neck, depth):
     assert given.MIN_SIZE_TRAIN == (640, 672, 704, 736, 768, 800)
     assert (given.MIN_SIZE_TEST, given.MAX_SIZE_TEST, given.FORMAT) == (800, 1333, "BGR")
     assert f"detectron2://ImageNetPretrained/MSRA/R-{depth}.pkl" == cfg.MODEL.WEIGHTS
-    assert (resnets.DEPTH, resnets.NORM, resnets.STRIDE_IN_1X1) == (depth, "FrozenBN", True)
+    assert (depth, "FrozenBN", True) == (resnets.DEPTH, resnets.NORM, resnets.STRIDE_IN_1X1)
     assert (cfg.MODEL.BACKBONE.FREEZE_AT, cfg.MODEL.VT_FPN.NORM) == (2, "SyncBN")
     assert cfg.DATASETS.TRAIN == ("coco_2017_train_panoptic_stuffonly",)
 

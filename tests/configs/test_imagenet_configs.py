@@ -70,7 +70,7 @@ def test_model_has_the_layers_of_its_family_and_depth(model, depth, recipe):
     assert (backbone.res5.adjust is None) == (channels == (256 if depth < 50 else 1024))
     assert [block.projectors is None for block in blocks] == [False] * (len(blocks) - 1) + [True]
     node = cfg.MODEL.VT_RESNET
-    assert (node.REVISION, node.POSITION_CODE) == (model[-2:], is_v1)
+    assert (model[-2:], is_v1) == (node.REVISION, node.POSITION_CODE)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("default")])

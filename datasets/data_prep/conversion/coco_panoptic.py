@@ -145,8 +145,8 @@ def read_panoptic(path: str | os.PathLike, segments: Sequence[tuple[int, int]]) 
     if unseen.any():
         row, column = np.argwhere(unseen)[0].tolist()
         raise ValueError(
-            f"{path} contains segment {ids[row, column]} (row {row}, column {column}), which the JSON "
-            "file does not list for it; use the PNGs and the JSON file of one archive"
+            f"{path} contains segment {ids[row, column]} (row {row}, column {column}), which the "
+            "JSON file does not list for it; use the PNGs and the JSON file of one archive"
         )
     return out
 

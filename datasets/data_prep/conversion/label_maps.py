@@ -67,8 +67,8 @@ class LabelMap:
         row, column = np.argwhere(unknown)[0].tolist()
         shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
         return (
-            f"{path} contains value {shown} ({100 * unknown.mean():.1f} % of its pixels, the first at "
-            f"row {row}, column {column}), which {self.source} lack. {self._hint}"
+            f"{path} contains value {shown} ({100 * unknown.mean():.1f} % of its pixels, the first "
+            f"at row {row}, column {column}), which {self.source} lack. {self._hint}"
         )
 
 

@@ -26,8 +26,8 @@ MAX_ERRORS = 20
 _CHUNK = 16  # Files that a worker takes at a time.
 _MIN_FILES = 100  # Files per worker; for fewer, starting it takes longer than the work.
 
-# Run-length encoded without a filter, masks are smaller than by the default (a filter and deflate's
-# full search), and written and read in half its time. Old versions of OpenCV lack the filter's flag.
+# Run-length encoded without a filter, masks are smaller than by default (a filter and deflate's
+# full search), and take half the time to write and read. Old versions of OpenCV lack the flag.
 _PNG = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 if hasattr(cv2, "IMWRITE_PNG_FILTER"):
     _PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]

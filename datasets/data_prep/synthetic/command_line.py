@@ -34,9 +34,9 @@ def add_common_arguments(
         noun: Name of the images in the plural.
     """
     count = at_least(0)
-    parser.add_argument("--root", default=dataset_root(), help=f"folder in which {folder}/ is written")
-    parser.add_argument("--train", type=count, default=default.train, help=f"number of training {noun}")
-    parser.add_argument("--val", type=count, default=default.val, help=f"number of held-out {noun}")
+    parser.add_argument("--root", default=dataset_root(), help=f"folder of {folder}/")
+    parser.add_argument("--train", type=count, default=default.train, help=f"training {noun}")
+    parser.add_argument("--val", type=count, default=default.val, help=f"held-out {noun}")
     parser.add_argument("--seed", type=count, default=default.seed, help="random seed")
     parser.add_argument(
         "--workers", type=count, default=os.cpu_count() or 1, help="number of processes"

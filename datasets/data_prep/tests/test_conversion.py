@@ -374,7 +374,7 @@ def test_panoptic_json_that_does_not_match_its_pngs_is_refused(root):
 
 
 def test_missing_and_ambiguous_sources_are_refused(root):
-    with pytest.raises(FileNotFoundError, match="no folder train2017 with masks .*--source"):
+    with pytest.raises(FileNotFoundError, match=r"no folder train2017 with masks .*--source"):
         coco_stuff_conversions(root, "stuffthingmaps", [171])
     mask = np.zeros((3, 4), np.uint8)
     for copy in ("one", "two"):

@@ -225,7 +225,9 @@ def test_another_source_of_the_same_kind_is_refused_with_a_fix(tmp_path):
     (moved,) = coco_stuff_conversions(
         tmp_path, "stuffthingmaps", [171], ["train"], tmp_path / "elsewhere"
     )
-    with pytest.raises(MixedOutputError, match=r'set "source" to "\.\./\.\./\.\./elsewhere/train2017"'):
+    with pytest.raises(
+        MixedOutputError, match=r'set "source" to "\.\./\.\./\.\./elsewhere/train2017"'
+    ):
         convert(moved)
     manifest = tmp_path / "coco/stuffthingmaps_detectron2/train2017.conversion.json"
     content = json.loads(manifest.read_text())
@@ -245,7 +247,9 @@ def test_masks_without_a_manifest_are_left_alone_and_checked(tmp_path):
     convert(conversion_of(tmp_path))
     folder = tmp_path / "coco/stuffthingmaps_detectron2"
     (folder / "train2017.conversion.json").unlink()
-    with pytest.raises(MixedOutputError, match=r"contains masks, but there is no train2017\.conversion\.json"):
+    with pytest.raises(
+        MixedOutputError, match=r"contains masks, but there is no train2017\.conversion\.json"
+    ):
         convert(conversion_of(tmp_path))
     outcome = check(conversion_of(tmp_path))
     assert (outcome.done, outcome.errors) == (4, [])

@@ -141,17 +141,21 @@ def test_other_labels_change_the_image_only_around_the_cues(index):
     assert all(differs[cue].mean() > 0.5 for cue in first_scene.cues.values())
     assert not differs[int(0.3 * size) :].any()
     # JPEG changes blocks of up to 16 pixels.
-    around = cv2.dilate(np.any(list(first_scene.cues.values()), 0).astype(np.uint8), np.ones((37, 37)))
+    around = cv2.dilate(
+        np.any(list(first_scene.cues.values()), 0).astype(np.uint8), np.ones((37, 37))
+    )
     assert not (differs & (around == 0)).any()
     for pair, (first, second) in PAIRS.items():
         np.testing.assert_array_equal(region(first_scene, pair), region(other, pair))
         swap = {LABEL[first]: LABEL[second], LABEL[second]: LABEL[first]}
         where = region(first_scene, pair)
-        assert all(swap[a] == b for a, b in zip(first_scene.mask[where], other.mask[where], strict=True))
+        assert all(
+            swap[a] == b for a, b in zip(first_scene.mask[where], other.mask[where], strict=True)
+        )
 
 
 def local_features(scene, where):
-    """Return colour, contrast, texture, position and shape of a region, and the light of the ground."""
+    """Return a region's colour, contrast, texture, position and shape, and the ground's light."""
     pixels = scene.image[where].astype(float)
     grey = cv2.cvtColor(scene.image, cv2.COLOR_BGR2GRAY).astype(float)
     ys, xs = np.nonzero(where)
@@ -249,7 +253,7 @@ def test_a_folder_of_unknown_files_is_left_alone(tmp_path):
     foreign = tmp_path / "images" / "train" / "000000000001.jpg"
     foreign.parent.mkdir(parents=True)
     foreign.write_bytes(b"mine")
-    with pytest.raises(OtherImagesError, match="no scenes.json"):
+    with pytest.raises(OtherImagesError, match=r"no scenes.json"):
         write_scenes(tmp_path, SceneSet(train=1, val=1, height=32, width=32))
     assert foreign.read_bytes() == b"mine"
 

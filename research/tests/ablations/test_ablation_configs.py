@@ -130,7 +130,7 @@ def test_a_row_builds_what_it_says(name):
     names = ["res2", "res3", "res4"] + ["res5"] * (name != "control_no_stage5")
     assert model.sem_seg_head.in_features == names
     strides = [shape.stride for shape in model.backbone.output_shape().values()]
-    assert strides == [4, 8, 16] + {"control_resnet": [32], "control_no_stage5": []}.get(name, [16])
+    assert strides == [4, 8, 16, *{"control_resnet": [32], "control_no_stage5": []}.get(name, [16])]
     if name in CONTROLS:
         return
     blocks = model.backbone.res5.stack.blocks
@@ -164,5 +164,5 @@ def test_a_row_brings_its_base(tmp_path):
     with pytest.raises(ValueError, match="let a row inherit the base that it is compared with"):
         read_rows([str(tmp_path / "row_of_row.yaml")])
     (tmp_path / "list.yaml").write_text("- 1\n")
-    with pytest.raises(ValueError, match="list.yaml is not a config: its YAML is no mapping"):
+    with pytest.raises(ValueError, match=r"list.yaml is not a config: its YAML is no mapping"):
         read_rows([str(tmp_path / "list.yaml")])

@@ -97,7 +97,7 @@ def test_v1_table_1_as_the_configs_are(models):
 
 
 def test_v1_table_2(tables):
-    """Stage 5 alone, in the first interpretations: fewer MACs by the paper's factor, within a sixth."""
+    """Stage 5 has fewer MACs by the paper's factor within a sixth, in the first interpretations."""
     for depth, factor in zip(DEPTHS, (2.4, 5.0, 6.1, 6.9), strict=True):
         row = cells(tables["v1 Table 2"], "MACs, stage 5", f"R-{depth}")
         assert row("paper") == f"{factor}x"
@@ -113,11 +113,13 @@ def test_v1_table_3(tables, model, variant):
     reported = V1_TABLE_3[int(model[-2:])]
     assert paper == round(float(reported[variant].params) - float(reported["base"].params), 2)
     # The paper's sign, and its size up to 5 % or the last digit.
-    assert paper < 0 and ours == pytest.approx(paper, rel=0.05, abs=0.011)
+    assert paper < 0
+    assert ours == pytest.approx(paper, rel=0.05, abs=0.011)
     # MACs have the paper's sign but for -DT, which the notes tell.
     group = "from base, MACs M: paper"
     paper, ours = float(row(group)), float(row("formulas", group))
-    assert (paper < 0) == (variant != "-DT") and ours < 0
+    assert (paper < 0) == (variant != "-DT")
+    assert ours < 0
 
 
 @pytest.mark.parametrize(("depth", "params", "macs"), [(50, 23.3, 3.56), (101, 42.3, 7.27)])
@@ -167,12 +169,11 @@ def test_second_hand_digits_are_called_second_hand():
         resnet = 1e3 * float(V1_TABLE_1[f"R-{depth}"].macs)
         assert resnet - V4_SAVED_MACS[depth] == by_text
         prose = prose_above("v4-2")
-        assert f"{V4_SAVED_MACS[depth]} M" in prose and f"{by_text} M" in prose
-        assert (
-            f"{V4_TABLE_2[depth].macs} M" in prose
-            and f"{by_text} M" in about
-            and f"{V4_TABLE_2[depth].macs} M" in about
-        )
+        assert f"{V4_SAVED_MACS[depth]} M" in prose
+        assert f"{by_text} M" in prose
+        assert f"{V4_TABLE_2[depth].macs} M" in prose
+        assert f"{by_text} M" in about
+        assert f"{V4_TABLE_2[depth].macs} M" in about
 
 
 def test_v1_table_4(tables):
@@ -188,7 +189,8 @@ def test_v1_table_4(tables):
             assert executed == {"COCO-Stuff": 8.21, "LIP": 1.98}[dataset]
             assert float(row("executed")) < float(row("formulas"))
         else:
-            assert executed == neck and row("executed") == row("formulas")
+            assert executed == neck
+            assert row("executed") == row("formulas")
     padded = [row.cells[1] for row in table.rows if row.cells[2] == "480x480"]
     assert padded == ["R-50 FPN", "R-101 FPN"]
 

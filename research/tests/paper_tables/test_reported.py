@@ -1,4 +1,4 @@
-"""The transcribed numbers agree with the differences and ratios that the paper derives from them."""
+"""The transcribed numbers agree with the paper's own differences and ratios."""
 
 import pytest
 

@@ -64,8 +64,8 @@ def compose_scene(
         index: Index of the scene.
         height: Height in pixels.
         width: Width in pixels.
-        truth: Labels of the context pairs, ``{"field": "wheat", "pond": "ice"}``, in place of random
-            ones: the same scene with other cues, to test whether a model uses them.
+        truth: Labels of the context pairs, ``{"field": "wheat", "pond": "ice"}``, in place of
+            random ones: the same scene with other cues, to test whether a model uses them.
 
     Raises:
         ValueError: if a side is shorter than 32 pixels, or seed or index is negative.

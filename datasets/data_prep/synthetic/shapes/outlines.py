@@ -44,7 +44,8 @@ def _crescent() -> np.ndarray:
     outer = _circle(1.0, tip, 2 * np.pi - tip)
     corner = outer[0] - (offset, 0.0)
     angle = np.arctan2(corner[1], corner[0])
-    inner = _circle(float(np.linalg.norm(corner)), angle, 2 * np.pi - angle) + np.array((offset, 0.0))
+    inner = _circle(float(np.linalg.norm(corner)), angle, 2 * np.pi - angle)
+    inner += np.array((offset, 0.0))
     return np.concatenate([outer, inner[::-1]]) + np.array((0.3, 0.0))
 
 
