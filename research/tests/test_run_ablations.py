@@ -113,6 +113,6 @@ def test_unknown_rows_and_budgets_are_refused(monkeypatch, tmp_path, arguments, 
     assert not (tmp_path / "table.md").exists()
 
 
-def test_the_document_can_be_written():
+def test_committed_document_has_the_section():
     document = (ROOT / "docs" / "ablations.md").read_text()
     assert "A sentence." in replace_section(document, SECTION, "A sentence.")
