@@ -173,9 +173,7 @@ def _attention(
     heads, new = 1, num_tokens
     if kind == "filter":  # softmax(X W_A)
         cost.conv("tokenizer W_A", (c, num_tokens), pixels)
-    elif (
-        kind == "recurrent"
-    ):  # softmax(X (T W)^T); in v1 half of the tokens are queries, in several heads
+    elif kind == "recurrent":  # softmax(X (T W)^T); in v1 of half the tokens, in several heads
         if revision == "v1":
             heads, new = num_heads, num_tokens // 2
             cost.conv("tokenizer key", (c, c), pixels, groups=groups)
