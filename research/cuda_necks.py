@@ -8,6 +8,7 @@ graph replays the same kernels without the CPU's time to launch them, so the two
 whether launching or running kernels bounds a neck.
 """
 
+import argparse
 import statistics
 import sys
 from collections.abc import Callable
@@ -103,6 +104,9 @@ def time_neck(neck: nn.Module, maps: list[Tensor]) -> tuple[float, float, float]
 
 def main() -> None:
     """Time all necks on both sizes of images and print the table in Markdown."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     if not torch.cuda.is_available():
         sys.exit("error: PyTorch finds no GPU, which this script needs")
     rows = []
