@@ -1,15 +1,15 @@
 #!/usr/bin/env python
-"""Make the masks of vt_coco_2017_{train,val}_stuff{171,91,92} from COCO-Stuff as distributed."""
+"""Convert COCO-Stuff to the masks of vt_coco_2017_{train,val}_stuff{171,91,92}."""
 
 import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout too
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `vt_seg`
 
-from data_prep.conversion import coco_stuff_conversions  # noqa: E402
-from data_prep.conversion.coco_stuff import CLASSES, FORMATS  # noqa: E402
-from data_prep.conversion.command_line import (  # noqa: E402
+from data_prep.conversion import coco_stuff_conversions
+from data_prep.conversion.coco_stuff import CLASSES, FORMATS
+from data_prep.conversion.command_line import (
     SPLITS,
     add_common_arguments,
     run_conversions,
@@ -17,6 +17,7 @@ from data_prep.conversion.command_line import (  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -25,22 +26,30 @@ def parse_args() -> argparse.Namespace:
         dest="source_format",
         choices=FORMATS,
         default="stuffthingmaps",
-        help="what the masks are: stuffthingmaps (0-181), the official pixelmaps (0, 92-183), or "
+        help="format of the masks: stuffthingmaps (0-181), the official pixelmaps (0, 92-183), or "
         "train ids (0-170)",
     )
     parser.add_argument(
-        "--classes", type=int, nargs="+", choices=CLASSES, default=[171], help="92: stuff, things"
+        "--classes",
+        type=int,
+        nargs="+",
+        choices=CLASSES,
+        default=[171],
+        help="numbers of classes; 92 are 91 of stuff and one of things",
     )
-    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=list(SPLITS), help="which")
+    parser.add_argument(
+        "--splits", nargs="+", choices=SPLITS, default=list(SPLITS), help="splits to convert"
+    )
     parser.add_argument(
         "--source",
-        help="the folder that holds the splits' folders; None: ROOT/coco or where they are in it",
+        help="folder that contains the splits' folders; None: their usual place in ROOT/coco",
     )
     add_common_arguments(parser)
     return parser.parse_args()
 
 
 def main() -> int:
+    """Run the conversions and return the exit code."""
     args = parse_args()
     return run_conversions(
         lambda: coco_stuff_conversions(

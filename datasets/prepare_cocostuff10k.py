@@ -1,20 +1,21 @@
 #!/usr/bin/env python
-"""Make the masks of vt_cocostuff10k_{train,test} (171 classes) from COCO-Stuff 10k v1.0 or v1.1."""
+"""Convert COCO-Stuff 10k v1.0 or v1.1 to the masks of vt_cocostuff10k_{train,test}."""
 
 import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # runs from a checkout too
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `vt_seg`
 
-from data_prep.conversion import cocostuff10k_conversion  # noqa: E402
-from data_prep.conversion.command_line import (  # noqa: E402
+from data_prep.conversion import cocostuff10k_conversion
+from data_prep.conversion.command_line import (
     add_common_arguments,
     run_conversions,
 )
 
 
 def parse_args() -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -23,6 +24,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
+    """Run the conversions and return the exit code."""
     args = parse_args()
     return run_conversions(lambda: [cocostuff10k_conversion(args.root)], args)
 

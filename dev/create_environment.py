@@ -1,11 +1,11 @@
 """Create the virtual environment that `make install` fills.
 
-Where the interpreter that runs this has a Detectron2 of its own, the environment sees that
-interpreter's packages, so that this Detectron2 and its torch are used as they are, and nothing is
-installed over them. Standard library only.
+If the interpreter that runs this script has a Detectron2, the environment sees the interpreter's
+packages, so that this Detectron2 and its torch are used as they are. Only the standard library is
+imported.
 """
 
-# The annotations must not keep an older Python from saying that it is too old.
+# Without this, an older Python would fail at the annotations before it is reported as too old.
 from __future__ import annotations
 
 import argparse
@@ -23,8 +23,11 @@ MINIMUM_PYTHON = (3, 10)
 
 
 def main() -> None:
+    """Create the environment, or keep one that works."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("directory", type=Path, help="where to create it; kept if it works already")
+    parser.add_argument(
+        "directory", type=Path, help="folder of the environment, which is kept if it works"
+    )
     directory = parser.parse_args().directory
 
     if is_working(directory):
@@ -42,7 +45,7 @@ def main() -> None:
 
 
 def is_working(directory: Path) -> bool:
-    """Whether an earlier run has created the environment, to its end."""
+    """Return True if an earlier run created the environment completely."""
     python = directory / "bin" / "python"
     if not python.exists():
         return False
@@ -51,7 +54,7 @@ def is_working(directory: Path) -> bool:
 
 
 def find_problem() -> str | None:
-    """What keeps this interpreter from creating the environment, with the remedy."""
+    """Return why this interpreter cannot create the environment, with a fix; None if it can."""
     if sys.version_info < MINIMUM_PYTHON:
         return (
             f"it is Python {sys.version.split()[0]}, and vt_seg needs "

@@ -1,9 +1,9 @@
 """Install Detectron2 into the environment of the Python that runs this script.
 
 Detectron2 has no release on PyPI. The wheel of geowatch there carries a recent copy of it, in pure
-Python and under the same Apache-2.0 licence. This script takes that wheel, checks it, makes a wheel
-named detectron2 of the copy, and installs that one alone. A Detectron2 that is importable already
-is left as it is. Standard library only, for nothing else may be installed yet.
+Python and under the same Apache-2.0 licence. This script downloads that wheel, checks it, makes a
+wheel named detectron2 of the copy, and installs this wheel alone. A Detectron2 that can be imported
+already is kept. Only the standard library is imported, since nothing else may be installed yet.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SOURCE_SHA256 = "b1c580a69e2966610b1b9c6ff9647800a17fa8898ef4c3737e48097a7630c38
 PARENT_FOLDER = "geowatch_tpl/submodules_static/detectron2/"  # in the wheel, of `detectron2/`
 LOCAL_VERSION = "geowatch.0.20.0"  # 0.6 becomes 0.6+geowatch.0.20.0: `pip show` tells its origin
 
-# What the copy imports. OpenCV too, but that has several packages, which overwrite one another.
+# The packages that the copy imports, but OpenCV, whose several packages overwrite one another.
 REQUIREMENTS = (
     "black",
     "cloudpickle",
@@ -53,9 +53,12 @@ REQUIREMENTS = (
 
 
 def main() -> None:
+    """Install Detectron2 unless it is installed already."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--wheel", type=Path, help=f"a copy of the wheel {SOURCE}, to install it without network"
+        "--wheel",
+        type=Path,
+        help=f"copy of the wheel {SOURCE}, for an installation without network",
     )
     wheel = parser.parse_args().wheel
 
@@ -76,11 +79,11 @@ def main() -> None:
 
 
 class InstallationError(Exception):
-    """A step of the installation failed; the message says which and why."""
+    """Failure of a step of the installation; the message names the step and the reason."""
 
 
 def find_detectron2() -> Path | None:
-    """The folder of the Detectron2 that this interpreter imports, None if it has none."""
+    """Return the folder of the Detectron2 that this interpreter imports; None if there is none."""
     spec = importlib.util.find_spec("detectron2")
     # A folder without `__init__.py`, such as a clone of Detectron2, has a spec without an origin.
     return Path(spec.origin).parent if spec and spec.origin else None
@@ -111,11 +114,14 @@ def build_wheel(source: Path, folder: Path) -> Path:
     """Make a wheel named detectron2 from the copy that another wheel carries.
 
     Args:
-        source: the wheel that carries it, under ``PARENT_FOLDER``.
-        folder: where to write the new wheel.
+        source: The wheel that carries it, in ``PARENT_FOLDER``.
+        folder: Folder of the new wheel.
 
     Returns:
         The path of the new wheel.
+
+    Raises:
+        InstallationError: if the source does not carry Detectron2 and its licence.
     """
     with zipfile.ZipFile(source) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
@@ -151,7 +157,7 @@ def build_wheel(source: Path, folder: Path) -> Path:
 
 
 def read_version(source: bytes) -> str:
-    """The string that a module's source assigns to ``__version__``."""
+    """Return the string that a module's source assigns to ``__version__``."""
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__version__":
             return ast.literal_eval(node.value)
@@ -159,7 +165,7 @@ def read_version(source: bytes) -> str:
 
 
 def metadata(version: str) -> str:
-    """The METADATA file of the wheel."""
+    """Return the METADATA file of the wheel."""
     lines = [
         "Metadata-Version: 2.1",
         "Name: detectron2",
@@ -176,7 +182,7 @@ def metadata(version: str) -> str:
 
 
 def record_digest(data: bytes) -> str:
-    """A file's digest as RECORD writes it: URL-safe base64 without padding."""
+    """Return a file's digest in RECORD's format: URL-safe base64 without padding."""
     digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=")
     return f"sha256={digest.decode()}"
 
@@ -187,7 +193,7 @@ def install(wheel: Path) -> None:
 
 
 def is_installed(requirement: str) -> bool:
-    """Whether some version of the package that a requirement names is installed."""
+    """Return True if any version of the package that a requirement names is installed."""
     name = re.split(r"[<>=]", requirement)[0]
     try:
         importlib.metadata.version(name)
@@ -197,6 +203,7 @@ def is_installed(requirement: str) -> bool:
 
 
 def run_pip(*arguments: str) -> None:
+    """Run pip; raise InstallationError if it fails."""
     command = [sys.executable, "-m", "pip", *arguments]
     if subprocess.run(command, check=False).returncode != 0:
         raise InstallationError(f"this command failed: {' '.join(command)}")

@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""Measure what a larger image in the batch does to a smaller one's prediction, and where.
+"""Measure how a larger image in the batch changes a smaller one's prediction, by layers.
 
     python research/batch_mates.py --config-file configs/vtfpn_R18_scenes.yaml
-    ... --num 24 --mate 192x192 --opts MODEL.WEIGHTS model.pth    default: the weights in OUTPUT_DIR
+    ... --num 24 --mate 192x192 --opts MODEL.WEIGHTS model.pth    (default: weights in OUTPUT_DIR)
 
-Each image of the test set is predicted alone and padded to the size of its mate. Layers that see
-the padding are repaired, one kind or all but one kind, so that what is left shows each kind's part:
-with all repaired, the prediction is that of the image alone. Prints a table in Markdown.
+Each image of the test set is predicted alone, and padded to the size of its batch mate. Layers that
+see the padding are corrected, all kinds but one at a time, so that the remaining change is that of
+this kind. With all corrected the prediction is that of the image alone.
 """
 
 import argparse
@@ -18,18 +18,16 @@ from pathlib import Path
 from unittest.mock import patch
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where `research` is
-
-import vt_seg  # noqa: F401  (registers models and datasets; first, as it quiets Detectron2)
-
-# isort: split
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `research` and `vt_seg`
+
+from research.report_table import ReportTable, Row
 from vt_seg.checkpoint import input_convention
+from vt_seg.command_line import errors_as_messages
 from vt_seg.engine import (
     SegmentationCheckpointer,
     adapt_to_machine,
@@ -53,12 +51,12 @@ SOURCES = {
 
 
 def zero_padding(mask: Tensor, x: Tensor) -> Tensor:
-    """What a convolution takes for the border of an image."""
+    """Set the padding to zero, which a convolution takes for the border of an image."""
     return x * resize_mask(mask, x.shape[-2:])
 
 
 def group_norm_of_image(mask: Tensor, norm: nn.GroupNorm, args: tuple, out: Tensor) -> Tensor:
-    """Group norm with the statistics of the image's own pixels."""
+    """Apply group norm with the statistics of the image's own pixels."""
     (x,) = args
     inside = resize_mask(mask, x.shape[-2:]).to(x.dtype).unsqueeze(2)
     groups = x.unflatten(1, (norm.num_groups, -1))
@@ -70,7 +68,7 @@ def group_norm_of_image(mask: Tensor, norm: nn.GroupNorm, args: tuple, out: Tens
 
 
 def upsample_image(mask: Tensor, x: Tensor, factor: int, size: tuple[int, int]) -> Tensor:
-    """Bilinear upsampling that repeats the image's last row and column over the padding."""
+    """Upsample bilinearly; the image's last row and column are repeated over the padding."""
     inside = resize_mask(mask, x.shape[-2:])[:, 0]
     images = []
     for image, real in zip(x, inside, strict=True):
@@ -81,8 +79,8 @@ def upsample_image(mask: Tensor, x: Tensor, factor: int, size: tuple[int, int]) 
 
 
 @contextmanager
-def repaired(model: nn.Module, mask: Tensor, sources: set[str]) -> Iterator[None]:
-    """Inside, the layers of these kinds work on a padded image as on the image alone."""
+def corrected(model: nn.Module, mask: Tensor, sources: set[str]) -> Iterator[None]:
+    """Within, layers of these kinds treat a padded image as the image alone."""
     head, zero = model.sem_seg_head, partial(zero_padding, mask)
     convs = {
         "backbone": [m for m in model.backbone.modules() if isinstance(m, nn.Conv2d)],
@@ -97,8 +95,8 @@ def repaired(model: nn.Module, mask: Tensor, sources: set[str]) -> Iterator[None
                     hook = conv.register_forward_pre_hook(lambda conv, args: zero(args[0]))
                     stack.callback(hook.remove)
         if "backbone" in sources:
-            # The stem's max-pooling is no module. After the ReLU before it a zero never exceeds a
-            # pixel of the image, just as the border that the pooling adds.
+            # The stem's max-pooling is not a module. After the ReLU before it, zeros never exceed
+            # pixels of the image, and so act as the border that the pooling adds.
             hook = model.backbone.stem.conv1.register_forward_hook(lambda m, args, out: zero(out))
             stack.callback(hook.remove)
         if "norm" in sources:
@@ -113,7 +111,7 @@ def repaired(model: nn.Module, mask: Tensor, sources: set[str]) -> Iterator[None
 
 
 def predict(model: nn.Module, image: Tensor, mate: tuple[int, int], sources: set[str]) -> LogitMap:
-    """Logits of an image ``(1, 3, H, W)``, normalised, beside a mate of that size."""
+    """Return the logits of a normalised image ``(1, 3, H, W)`` in a batch with its mate."""
     size = tuple(image.shape[-2:])
     padded = F.pad(image, (0, mate[1] - size[1], 0, mate[0] - size[0]))
     padded = torch.cat([padded, torch.zeros_like(padded)])
@@ -122,10 +120,10 @@ def predict(model: nn.Module, image: Tensor, mate: tuple[int, int], sources: set
     if mask is None:
         (logits, _) = head.layers(model.backbone(padded))
         return LogitMap(logits, head.common_stride, size)
-    with repaired(model, mask, sources):
+    with corrected(model, mask, sources):
         features = model.backbone(padded)
         logits = head.layers(features, mask if "tokens" in sources else None)[0]
-    if "upsampling" in sources:  # the last one, to the size of the image
+    if "upsampling" in sources:  # The last upsampling is to the size of the image.
         logits = logits[:, : -(-size[0] // head.common_stride), : -(-size[1] // head.common_stride)]
     return LogitMap(logits, head.common_stride, size)
 
@@ -133,44 +131,59 @@ def predict(model: nn.Module, image: Tensor, mate: tuple[int, int], sources: set
 def changes(
     model: nn.Module, images: list[Tensor], mate: tuple[int, int], sources: set[str]
 ) -> tuple[float, float]:
-    """Share of pixels with another label, and the largest change of a logit by the largest logit,
-    both averaged over the images."""
+    """Return how much the mate changes the predictions, averaged over the images.
+
+    Returns:
+        The share of pixels with another label, and the largest change of a logit relative to the
+        largest logit.
+    """
     labels, logits = [], []
     for image in images:
         alone = predict(model, image, tuple(image.shape[-2:]), set())
-        beside = predict(model, image, mate, sources)
-        scores, padded = (x.rows(0, x.size[0]) for x in (alone, beside))
-        labels.append((scores.argmax(0) != padded.argmax(0)).double().mean())
-        logits.append((scores - padded).abs().max() / scores.abs().max())
+        with_mate = predict(model, image, mate, sources)
+        expected, found = (x.rows(0, x.size[0]) for x in (alone, with_mate))
+        labels.append((expected.argmax(0) != found.argmax(0)).double().mean())
+        logits.append((expected - found).abs().max() / expected.abs().max())
     return tuple(float(torch.stack(x).mean()) for x in (labels, logits))
 
 
-def side_by_side(text: str) -> tuple[int, int]:
+def image_size(text: str) -> tuple[int, int]:
+    """Return (height, width) from ``"192x160"``."""
     height, _, width = text.partition("x")
     return int(height), int(width)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config-file", required=True, metavar="FILE")
-    parser.add_argument("--num", type=int, default=24, help="images of the test set (default 24)")
-    parser.add_argument("--mate", type=side_by_side, default=(192, 192), metavar="HxW")
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="config of the model")
+    parser.add_argument("--num", type=int, default=24, help="images of the test set (default: 24)")
     parser.add_argument(
-        "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
+        "--mate",
+        type=image_size,
+        default=(192, 192),
+        metavar="HxW",
+        help="size of the batch mate (default: 192x192)",
+    )
+    parser.add_argument(
+        "--opts", nargs=argparse.REMAINDER, default=[], help="config overrides: KEY VALUE ..."
     )
     return parser.parse_args(arguments)
 
 
 @torch.no_grad()
-def main(args: argparse.Namespace) -> list[tuple[str, float, float]]:
+def main(args: argparse.Namespace) -> dict[str, tuple[float, float]]:
+    """Measure each kind of layer, print the table, and return the changes by row."""
     cfg = load_cfg(args.config_file, args.opts)
     adapt_to_machine(cfg, world_size=1)
     use_trained_weights(cfg, args.opts)
     model = build_model(cfg).eval()
     if not isinstance(model.sem_seg_head, VTFPNHead):
-        raise ValueError(f"MODEL.SEM_SEG_HEAD.NAME {cfg.MODEL.SEM_SEG_HEAD.NAME}: need VTFPNHead")
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.NAME {cfg.MODEL.SEM_SEG_HEAD.NAME}: a VTFPNHead is needed"
+        )
     checkpointer = SegmentationCheckpointer(model, input_convention=input_convention(cfg))
     checkpointer.load(cfg.MODEL.WEIGHTS)
     mapper = task_of(cfg).build_mapper(is_train=False)
@@ -180,24 +193,24 @@ def main(args: argparse.Namespace) -> list[tuple[str, float, float]]:
 
     everything = set(SOURCES)
     rows = {
-        "nothing repaired, padding in the tokens (`SemanticSegmentor`)": set(),
+        "nothing corrected, padding in the tokens (`SemanticSegmentor`)": set(),
         "padding out of the tokens (`PaddingAwareSegmentor` in training)": {"tokens"},
-        **{f"all repaired but {text}": everything - {key} for key, text in SOURCES.items()},
-        "all repaired": everything,
+        **{f"all corrected but {text}": everything - {key} for key, text in SOURCES.items()},
+        "all corrected": everything,
     }
+    changed = {text: changes(model, images, args.mate, sources) for text, sources in rows.items()}
     size = "x".join(map(str, images[0].shape[-2:]))
-    print(f"{len(images)} images of {size} beside one of {args.mate[0]}x{args.mate[1]}:\n")
-    print("| Layers | Labels that change | Largest change of a logit |\n|---|---|---|")
-    table = []
-    for text, sources in rows.items():
-        labels, logits = changes(model, images, args.mate, sources)
-        table.append((text, labels, logits))
-        print(f"| {text} | {labels:.2%} | {logits:.2g} |", flush=True)
-    return table
+    table = ReportTable(
+        f"{len(images)} images of {size} in a batch with one of {args.mate[0]}x{args.mate[1]}",
+        ("layers", "labels that change", "largest change of a logit"),
+        tuple(
+            Row((t, f"{labels:.2%}", f"{logits:.2g}")) for t, (labels, logits) in changed.items()
+        ),
+    )
+    print(f"{table.title}\n\n{table.markdown()}")
+    return changed
 
 
 if __name__ == "__main__":
-    try:
+    with errors_as_messages():
         main(parse_args())
-    except (OSError, ValueError) as error:  # a file, weights or a config that does not fit
-        sys.exit(f"error: {error}")

@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""Compare vt_seg's evaluator with Detectron2's: images a second and memory, on the same images.
+"""Compare the speed and memory of vt_seg's evaluator with Detectron2's on the same predictions.
 
     python research/benchmark_evaluation.py                # fills the table of docs/evaluation.md
     python research/benchmark_evaluation.py --images 2 --rounds 2 --report ""      # prints only
 
-Painted masks and smooth random scores, 171 classes at 480 x 640. In each round every evaluator
-takes all images, in turn; ratios are taken within a round. Memory is the growth of the process's
-peak, measured in a process for each evaluator.
+Masks and logits are synthetic, of 171 classes at 480 x 640 pixels by default. In each round every
+evaluator takes all images, in turn, and speedups are taken within a round. Memory is the growth of
+a process's peak, measured in a process for each evaluator.
 """
 
 import argparse
@@ -22,187 +22,198 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where `research` is
-
-import vt_seg  # noqa: F401  (first, as it quiets Detectron2)
-
-# isort: split
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import SemSegEvaluator
 from PIL import Image
 from torch.nn import functional as F
 
-from research.benchmark.machine import cpu_name
-from research.benchmark.timing import spread
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `research` and `vt_seg`
+
 from research.marked_section import fill_document, read_document
+from research.provenance import describe_machine, running_command
+from research.report_table import ReportTable, Row, print_tables, spread
 from vt_seg.command_line import errors_as_messages, positive_int
 from vt_seg.evaluation import SegmentationEvaluator
 
 SECTION = "research/benchmark_evaluation.py"
-TITLE = "The evaluator compared with Detectron2's"
-REGIONS = 12  # classes per image, at most; COCO-Stuff has some 8 to 20
+DATASET = "benchmark"
+REGIONS = 12  # Classes per image, at most; images of COCO-Stuff have some 8 to 20.
 
 
-def detectron2_without_boundaries(name: str) -> SemSegEvaluator:
-    """Detectron2's evaluator without its boundary IoU, for which it has no switch."""
-    evaluator = SemSegEvaluator(name, distributed=False)
+def detectron2_without_boundaries() -> SemSegEvaluator:
+    """Return Detectron2's evaluator without its boundary IoU, for which it has no switch."""
+    evaluator = SemSegEvaluator(DATASET, distributed=False)
     evaluator._compute_boundary_iou = False
     return evaluator
 
 
-# Name: (evaluator of a dataset, whether it is given label maps instead of scores).
-CONTENDERS: dict[str, tuple[Callable[[str], SemSegEvaluator], bool]] = {
-    "Detectron2, scores": (lambda name: SemSegEvaluator(name, distributed=False), False),
-    "Detectron2 without boundary IoU, scores": (detectron2_without_boundaries, False),
-    "vt_seg, scores": (lambda name: SegmentationEvaluator(name, distributed=False), False),
-    "vt_seg with boundary IoU, scores": (
-        lambda name: SegmentationEvaluator(name, distributed=False, boundary_iou=True),
-        False,
-    ),
-    "vt_seg, label maps": (lambda name: SegmentationEvaluator(name, distributed=False), True),
+def vt_seg_evaluator(boundary_iou: bool = False) -> SegmentationEvaluator:
+    """Return vt_seg's evaluator."""
+    return SegmentationEvaluator(DATASET, distributed=False, boundary_iou=boundary_iou)
+
+
+# By name: a function that builds the evaluator, and whether it is given label maps, not logits.
+EVALUATORS: dict[str, tuple[Callable[[], SemSegEvaluator], bool]] = {
+    "Detectron2, logits": (lambda: SemSegEvaluator(DATASET, distributed=False), False),
+    "Detectron2 without boundary IoU, logits": (detectron2_without_boundaries, False),
+    "vt_seg, logits": (vt_seg_evaluator, False),
+    "vt_seg with boundary IoU, logits": (lambda: vt_seg_evaluator(boundary_iou=True), False),
+    "vt_seg, label maps": (vt_seg_evaluator, True),
 }
-REFERENCE = next(iter(CONTENDERS))
+REFERENCE = next(iter(EVALUATORS))
 
 
 def parse_args() -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--classes", type=positive_int, default=171)
     parser.add_argument(
-        "--size", type=positive_int, nargs=2, default=[480, 640], help="height and width"
+        "--classes", type=positive_int, default=171, help="number of classes (default: 171)"
     )
-    parser.add_argument("--images", type=positive_int, default=10, help="images a round")
-    parser.add_argument("--rounds", type=positive_int, default=7)
-    parser.add_argument("--threads", type=positive_int, default=torch.get_num_threads())
     parser.add_argument(
-        "--report", default="docs/evaluation.md", help='the file to write into, or ""'
+        "--size",
+        type=positive_int,
+        nargs=2,
+        default=[480, 640],
+        metavar=("H", "W"),
+        help="pixels of an image (default: 480 640)",
+    )
+    parser.add_argument(
+        "--images", type=positive_int, default=10, help="images per round (default: 10)"
+    )
+    parser.add_argument("--rounds", type=positive_int, default=7, help="rounds (default: 7)")
+    parser.add_argument(
+        "--threads",
+        type=positive_int,
+        default=torch.get_num_threads(),
+        help="CPU threads (default: PyTorch's)",
+    )
+    parser.add_argument(
+        "--report",
+        default="docs/evaluation.md",
+        metavar="FILE",
+        help='document whose table is filled, or "" for none (default: docs/evaluation.md)',
     )
     return parser.parse_args()
 
 
-def paint(folder: str, args: argparse.Namespace) -> list[torch.Tensor]:
-    """Write masks, register them as "benchmark", return scores ``(C, H, W)`` that mostly fit."""
+def register_synthetic_dataset(folder: str, args: argparse.Namespace) -> list[torch.Tensor]:
+    """Write and register synthetic masks; return logits ``(C, H, W)`` that mostly agree."""
     rng = np.random.default_rng(0)
     generator = torch.Generator().manual_seed(0)
     height, width = args.size
-    records, outputs = [], []
+    records, logits = [], []
     for number in range(args.images):
         centres = rng.random((REGIONS, 2)) * args.size
         pixels = np.stack(np.mgrid[:height, :width], axis=-1) + rng.normal(size=(height, width, 2))
         nearest = ((pixels[:, :, None] - centres) ** 2).sum(axis=-1).argmin(axis=-1)
         labels = rng.integers(0, args.classes, REGIONS)[nearest].astype(np.uint8)
         small = torch.from_numpy(labels[8::16, 8::16]).long()
-        scores = torch.randn(args.classes, *small.shape, generator=generator)
-        scores += 4 * F.one_hot(small, args.classes).permute(2, 0, 1)
-        outputs.append(F.interpolate(scores[None], size=(height, width), mode="bilinear")[0])
+        coarse = torch.randn(args.classes, *small.shape, generator=generator)
+        coarse += 4 * F.one_hot(small, args.classes).permute(2, 0, 1)
+        logits.append(F.interpolate(coarse[None], size=(height, width), mode="bilinear")[0])
         labels[:4] = 255
         path = os.path.join(folder, f"{number}.png")
         Image.fromarray(labels).save(path)
         records.append({"file_name": f"{number}.jpg", "sem_seg_file_name": path})
-    DatasetCatalog.register("benchmark", lambda: records)
+    DatasetCatalog.register(DATASET, lambda: records)
     names = [f"class{i}" for i in range(args.classes)]
-    MetadataCatalog.get("benchmark").set(stuff_classes=names, ignore_label=255)
-    return outputs
+    MetadataCatalog.get(DATASET).set(stuff_classes=names, ignore_label=255)
+    return logits
 
 
-def run(contender: str, outputs: list[torch.Tensor]) -> tuple[float, float]:
-    """Seconds for all images, and the mIoU found (of the images alone, not timed)."""
-    make, takes_maps = CONTENDERS[contender]
-    evaluator = make("benchmark")
-    if takes_maps:
-        outputs = [output.argmax(dim=0) for output in outputs]
+def make_evaluator(
+    name: str, logits: list[torch.Tensor]
+) -> tuple[SemSegEvaluator, list[torch.Tensor]]:
+    """Return an evaluator and what it is given: the logits, or their argmax."""
+    make, takes_label_maps = EVALUATORS[name]
+    evaluator = make()
     evaluator.reset()
+    return evaluator, [x.argmax(dim=0) for x in logits] if takes_label_maps else logits
+
+
+def process(evaluator: SemSegEvaluator, predictions: list[torch.Tensor]) -> None:
+    """Let an evaluator process predictions image by image."""
+    for number, prediction in enumerate(predictions):
+        evaluator.process([{"file_name": f"{number}.jpg"}], [{"sem_seg": prediction}])
+
+
+def evaluate(name: str, logits: list[torch.Tensor]) -> tuple[float, float]:
+    """Return the seconds to process all images, and the mIoU."""
+    evaluator, predictions = make_evaluator(name, logits)
     start = time.perf_counter()
-    for number, output in enumerate(outputs):
-        evaluator.process([{"file_name": f"{number}.jpg"}], [{"sem_seg": output}])
+    process(evaluator, predictions)
     seconds = time.perf_counter() - start
     return seconds, evaluator.evaluate()["sem_seg"]["mIoU"]
 
 
-def memory_growth(contender: str, args: argparse.Namespace) -> float:
-    """By how many MiB the peak of this fresh process grows while it evaluates."""
-    quiet()
+def memory_growth(name: str, args: argparse.Namespace) -> float:
+    """Return by how many MiB the peak of this fresh process grows while it evaluates."""
+    logging.disable(logging.WARNING)
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
-        outputs = paint(folder, args)
-        make, takes_maps = CONTENDERS[contender]
-        if takes_maps:
-            outputs = [output.argmax(dim=0) for output in outputs]
-        evaluator = make("benchmark")
-        evaluator.reset()
-        # What painting left free would hide what evaluating takes: use it up.
+        evaluator, predictions = make_evaluator(name, register_synthetic_dataset(folder, args))
+        # Memory that was freed before would hide what evaluating takes: use it up.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         ballast = []
         while resource.getrusage(resource.RUSAGE_SELF).ru_maxrss == peak:
             ballast.append(np.ones(2**18, np.uint8))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for number, output in enumerate(outputs):
-            evaluator.process([{"file_name": f"{number}.jpg"}], [{"sem_seg": output}])
+        process(evaluator, predictions)
         growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     return growth / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def measure(args: argparse.Namespace) -> str:
-    """A Markdown table."""
-    seconds = {name: [] for name in CONTENDERS}
+def measure(args: argparse.Namespace) -> ReportTable:
+    """Return the table of all evaluators.
+
+    Raises:
+        RuntimeError: if the evaluators find different mIoUs.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in EVALUATORS}
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        outputs = paint(folder, args)
-        for round_number in range(args.rounds + 1):
-            for name in CONTENDERS:
-                elapsed, found[name] = run(name, outputs)
-                if round_number:  # the first one warms up
+        logits = register_synthetic_dataset(folder, args)
+        for number in range(args.rounds + 1):
+            for name in EVALUATORS:
+                elapsed, found[name] = evaluate(name, logits)
+                if number:  # The first round warms up.
                     seconds[name].append(elapsed)
     if max(found.values()) - min(found.values()) > 1e-9:
         raise RuntimeError(f"the evaluators disagree: {found}")
-    del outputs
-    lines = [
-        "| evaluator, and what it is given | images/s | beside Detectron2 | peak memory |",
-        "|---|---|---|---|",
-    ]
+    del logits
     context = multiprocessing.get_context("spawn")
+    rows = []
     for name, times in seconds.items():
         with context.Pool(1) as pool:
             memory = pool.apply(memory_growth, (name, args))
         rates = [args.images / t for t in times]
-        ratios = [theirs / t for theirs, t in zip(seconds[REFERENCE], times, strict=True)]
-        beside = "1" if name == REFERENCE else f"{spread(ratios, 1)} x"
-        lines.append(f"| {name} | {spread(rates, 1)} | {beside} | {memory:.0f} MiB |")
-    return "\n".join(lines)
-
-
-def quiet() -> None:
-    """Silence what evaluators log."""
-    logging.disable(logging.WARNING)
+        speedups = [theirs / t for theirs, t in zip(seconds[REFERENCE], times, strict=True)]
+        speedup = "1" if name == REFERENCE else spread(speedups, 1)
+        rows.append(Row((name, spread(rates, 1), speedup, f"{memory:.0f}")))
+    columns = ("evaluator, input", "images/s", "speedup", "peak memory, MiB")
+    title = f"Evaluators, {args.classes} classes, {args.size[0]} x {args.size[1]} pixels"
+    return ReportTable(title, columns, tuple(rows))
 
 
 def main() -> None:
+    """Measure, print and fill the document."""
     args = parse_args()
     if args.report:
         with errors_as_messages():
-            read_document(args.report, TITLE, [SECTION])
-    quiet()
+            read_document(args.report, [SECTION])
+    logging.disable(logging.WARNING)
     torch.set_num_threads(args.threads)
     table = measure(args)
-    command = " ".join(
-        ["python research/benchmark_evaluation.py", f"--classes {args.classes}"]
-        + [f"--size {args.size[0]} {args.size[1]}", f"--images {args.images}"]
-        + [f"--rounds {args.rounds}", f"--threads {args.threads}"]
-    )
-    text = f"""{table}
-
-{args.classes} classes, {args.size[0]} x {args.size[1]} pixels; medians of {args.rounds} rounds of
-{args.images} images, with the range in brackets. Written by
-`{command}`
-(PyTorch {torch.__version__.partition("+")[0]}, {cpu_name()}, {os.cpu_count()} cores, {args.threads}
-thread{"s" * (args.threads > 1)}).
-"""
-    print(table)
+    print_tables([table])
     if args.report:
-        fill_document(args.report, TITLE, {SECTION: text})
-        print(f"\nwritten to {args.report}")
+        source = (
+            f"{args.classes} classes, {args.size[0]} x {args.size[1]} pixels, {args.rounds} rounds "
+            f"of {args.images} images; {describe_machine(args.threads)}; `{running_command()}`."
+        )
+        fill_document(args.report, {SECTION: f"{table.markdown()}\n\n{source}"})
+        print(f"Filled {args.report}.")
 
 
 if __name__ == "__main__":

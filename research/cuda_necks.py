@@ -1,26 +1,28 @@
 #!/usr/bin/env python
-"""Time the necks on a GPU: call by call, as a CUDA graph, and forward and backward.
+"""Time the necks on a GPU: forward, its CUDA graph, and forward and backward.
 
     python research/cuda_necks.py
 
-Detectron2's FPN, VT-FPN and its laterals alone on a ResNet-50's maps, in bfloat16. A CUDA graph
-replays the same kernels without the time that the CPU takes to start them, so the two columns tell
-what bounds a neck: starting kernels, or running them. Prints a Markdown table of medians.
+Detectron2's FPN, VT-FPN and its laterals alone are timed on a ResNet-50's maps in bfloat16. A CUDA
+graph replays the same kernels without the CPU's time to launch them, so the two columns tell
+whether launching or running kernels bounds a neck.
 """
 
+import argparse
 import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.backbone import FPN, Backbone
+from torch import Tensor, nn
 
-import torch  # noqa: E402
-from detectron2.layers import ShapeSpec  # noqa: E402
-from detectron2.modeling.backbone import FPN, Backbone  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `research` and `vt_seg`
 
-from vt_seg.layers import VTFPN, VTConfig  # noqa: E402
+from research.report_table import ReportTable, Row
+from vt_seg.layers import VTFPN, VTConfig
 
 CHANNELS = {"res2": 256, "res3": 512, "res4": 1024, "res5": 2048}
 STRIDES = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
@@ -29,12 +31,14 @@ RUNS = 40
 
 
 class GivenMaps(Backbone):
-    """Passes on the maps that it is called with, so that an FPN alone is timed."""
+    """A bottom-up network that returns the maps that it is called with."""
 
     def forward(self, maps: list[Tensor]) -> dict[str, Tensor]:
+        """Return the maps by name."""
         return dict(zip(CHANNELS, maps, strict=True))
 
     def output_shape(self) -> dict[str, ShapeSpec]:
+        """Return channels and strides of the maps."""
         return {
             name: ShapeSpec(channels=channels, stride=STRIDES[name])
             for name, channels in CHANNELS.items()
@@ -42,6 +46,7 @@ class GivenMaps(Backbone):
 
 
 def vt_fpn(num_layers: int) -> nn.Module:
+    """Return a VT-FPN; without layers it has its laterals alone."""
     return VTFPN(list(CHANNELS.values()), 256, VTConfig(num_layers=num_layers), nn.BatchNorm2d)
 
 
@@ -68,7 +73,7 @@ def milliseconds(work: Callable[[], object]) -> float:
 
 
 def graph_of(work: Callable[[], object]) -> torch.cuda.CUDAGraph:
-    """Record what a call runs on the GPU."""
+    """Record the kernels of a call."""
     with torch.cuda.stream(torch.cuda.Stream()):
         for _ in range(3):
             work()
@@ -98,10 +103,13 @@ def time_neck(neck: nn.Module, maps: list[Tensor]) -> tuple[float, float, float]
 
 
 def main() -> None:
+    """Time all necks on both sizes of images and print the table in Markdown."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     if not torch.cuda.is_available():
-        sys.exit("error: PyTorch finds no GPU here, and this script times nothing else")
-    print("| images | neck | forward ms | its CUDA graph ms | forward and backward ms |")
-    print("|:--|:--|--:|--:|--:|")
+        sys.exit("error: PyTorch finds no GPU, which this script needs")
+    rows = []
     for number, height, width in IMAGES:
         maps = [
             torch.randn(
@@ -116,9 +124,12 @@ def main() -> None:
         ]
         for name, make in NECKS.items():
             times = time_neck(make().cuda().bfloat16(), maps)
-            cells = " | ".join(f"{time:.2f}" for time in times)
-            print(f"| {number} x {height} x {width} | {name} | {cells} |")
-    print(f"\n{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, medians of {RUNS}")
+            cells = (f"{time:.2f}" for time in times)
+            rows.append(Row((f"{number} x {height} x {width}", name, *cells)))
+    columns = ("images", "neck", "forward ms", "its CUDA graph ms", "forward and backward ms")
+    title = f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, medians of {RUNS}"
+    table = ReportTable(title, columns, tuple(rows), num_labels=2)
+    print(f"{table.markdown()}\n\n{table.title}")
 
 
 if __name__ == "__main__":

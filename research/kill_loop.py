@@ -1,16 +1,16 @@
 #!/usr/bin/env python
-"""Kill a tiny training many times with SIGKILL; compare what it becomes with an undisturbed one.
+"""Kill a small training many times with SIGKILL and compare it with an undisturbed one.
 
     python research/kill_loop.py                 # 20 kills, a few minutes on one core
     python research/kill_loop.py --kills 3 --iterations 8 --workers 0
 
-VT-FPN with flips, random sizes, batches grouped by aspect ratio, stochastic depth, EMA and a
-checkpoint at every iteration. After each kill the newest whole checkpoint is compared with that of
-the undisturbed run after as many iterations, and at the end the final ones: weights, momentum,
-average, schedule, random states and order, bit for bit. Every batch that either run sees is
-compared, too: names, pixels, labels, and the learning rate it was trained with.
+VT-FPN is trained with flips, random sizes, batches grouped by aspect ratio, stochastic depth, EMA
+and a checkpoint at every iteration. After each kill the newest complete checkpoint is compared with
+that of the undisturbed run after as many iterations, and at the end the final ones: weights,
+momentum, average, schedule, random states and order, bit for bit. Every batch is compared, too:
+names, pixels, labels and learning rate.
 
-Exits with 1 if anything differs.
+The exit code is 1 if anything differs.
 """
 
 import argparse
@@ -24,22 +24,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where `research` is
-
-import vt_seg  # noqa: F401  (first, as it quiets Detectron2)
-
-# isort: split
 import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.utils.env import seed_all_rng
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `vt_seg`
+
 from vt_seg.checkpoint import CheckpointError, read_checkpoint
 from vt_seg.engine import Trainer, load_cfg
 
 SIZES = ((48, 64), (64, 48), (56, 56), (40, 72))
-"""(height, width): landscapes and others."""
+"""(height, width) of the images, in both orientations and square."""
 
 FINAL = ("model_final.pth", "model_final_ema.pth")
 
@@ -71,6 +68,7 @@ def write_images(folder: Path, count: int = 14) -> None:
 
 
 def make_cfg(root: Path, iterations: int, workers: int) -> CfgNode:
+    """Return the config of the training on the images in ``root``."""
     config = Path(__file__).parents[1] / "configs" / "vtfpn_R18_scenes.yaml"
     dataset = {
         "NAME": "kill_loop",
@@ -84,9 +82,10 @@ def make_cfg(root: Path, iterations: int, workers: int) -> CfgNode:
 
 
 class RecordingTrainer(Trainer):
-    """Appends a line to ``batches.txt`` for every batch before it is trained on."""
+    """Trainer that records every batch in ``batches.txt`` before it trains on it."""
 
     def run_step(self) -> None:
+        """Train on a batch and record it with its learning rate."""
         line = {}
         handle = self.model.register_forward_pre_hook(
             lambda _, args: line.update(digest=digest_of_batch(args[0]))
@@ -99,6 +98,7 @@ class RecordingTrainer(Trainer):
 
 
 def digest_of_batch(batch: list[dict]) -> str:
+    """Return a digest of a batch's names, images and labels."""
     digest = hashlib.sha256()
     for record in batch:
         digest.update(os.path.basename(record["file_name"]).encode())
@@ -108,7 +108,7 @@ def digest_of_batch(batch: list[dict]) -> str:
 
 
 def train(cfg: CfgNode, folder: Path) -> None:
-    """Train in ``folder``, going on from its newest whole checkpoint; runs in its own process."""
+    """Train in ``folder``, resuming from its newest complete checkpoint, in a process."""
     folder.mkdir(exist_ok=True)
     output = os.open(folder / "stdout.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
@@ -122,7 +122,7 @@ def train(cfg: CfgNode, folder: Path) -> None:
 
 
 def newest_whole(folder: Path) -> tuple[str, dict[str, Any] | None]:
-    """Return name and content of the checkpoint that the next attempt is to go on from."""
+    """Return name and content of the newest complete checkpoint."""
     for path in sorted(folder.glob("model_0*.pth"), reverse=True):
         try:
             return path.name, read_checkpoint(str(path))
@@ -132,7 +132,7 @@ def newest_whole(folder: Path) -> tuple[str, dict[str, Any] | None]:
 
 
 def differences(one: Any, other: Any, name: str = "") -> list[str]:
-    """Return the names of all values of two checkpoints that are not the same, bit for bit."""
+    """Return the names of all values of two checkpoints that differ in any bit."""
     if type(one) is not type(other):
         return [name]
     if isinstance(one, torch.Tensor):
@@ -151,7 +151,7 @@ def differences(one: Any, other: Any, name: str = "") -> list[str]:
 
 
 def number_of_values(content: Any) -> int:
-    """Return how many tensors and other values a checkpoint has, which are all compared."""
+    """Return the number of tensors and other values of a checkpoint, which are all compared."""
     if isinstance(content, dict):
         return sum(map(number_of_values, content.values()))
     if isinstance(content, list | tuple):
@@ -160,7 +160,7 @@ def number_of_values(content: Any) -> int:
 
 
 def recorded(folder: Path) -> dict[int, set[str]]:
-    """Return what was recorded of each iteration's batch; a line that was cut off is left out."""
+    """Return the records of each iteration's batch, without a line that was cut off."""
     found: dict[int, set[str]] = {}
     path = folder / "batches.txt"
     for line in path.read_text().splitlines(keepends=True) if path.exists() else []:
@@ -171,12 +171,13 @@ def recorded(folder: Path) -> dict[int, set[str]]:
 
 
 def differences_of_batches(folder: Path, reference: Path) -> list[str]:
+    """Return the batches of a run that differ from those of the undisturbed one."""
     expected = recorded(reference)
     return [f"batch {i}" for i, lines in recorded(folder).items() if lines != expected[i]]
 
 
 def differences_of_runs(folder: Path, reference: Path) -> list[str]:
-    """Return what differs between a run that was killed and an undisturbed one at their ends."""
+    """Return what differs between a finished run that was killed and the undisturbed one."""
     wrong = differences_of_batches(folder, reference)
     for name in FINAL:
         one, other = (read_checkpoint(str(run / name)) for run in (folder, reference))
@@ -184,73 +185,98 @@ def differences_of_runs(folder: Path, reference: Path) -> list[str]:
     return wrong + ["batches"] * (recorded(folder).keys() != recorded(reference).keys())
 
 
-def main(args: argparse.Namespace, root: Path) -> bool:
-    write_images(root)
-    cfg = make_cfg(root, args.iterations, args.workers)
-    fork = multiprocessing.get_context("fork")
-    reference = root / "undisturbed"
-
-    start = time.monotonic()
-    process = fork.Process(target=train, args=(cfg, reference))
+def start_training(cfg: CfgNode, folder: Path) -> multiprocessing.Process:
+    """Start a training in a process of its own, or resume it."""
+    process = multiprocessing.get_context("fork").Process(target=train, args=(cfg, folder))
     process.start()
-    while not (reference / "batches.txt").exists() and process.is_alive():
+    return process
+
+
+def check_succeeded(process: multiprocessing.Process, folder: Path) -> None:
+    """Raise RuntimeError with the end of the training's output if it failed."""
+    if process.exitcode:
+        raise RuntimeError((folder / "stdout.txt").read_text()[-2000:])
+
+
+def train_undisturbed(cfg: CfgNode, folder: Path, iterations: int) -> tuple[float, float]:
+    """Train without kills; return the seconds before the first iteration and of each."""
+    start = time.monotonic()
+    process = start_training(cfg, folder)
+    while not (folder / "batches.txt").exists() and process.is_alive():
         time.sleep(0.01)
     first = time.monotonic() - start
     process.join()
-    if process.exitcode:
-        raise RuntimeError((reference / "stdout.txt").read_text()[-2000:])
-    an_iteration = (time.monotonic() - start - first) / args.iterations
-    print(f"undisturbed: first iteration after {first:.2f} s, {an_iteration:.3f} s each\n")
+    check_succeeded(process, folder)
+    return first, (time.monotonic() - start - first) / iterations
+
+
+def check_killed(killed: Path, reference: Path) -> tuple[str, list[str]]:
+    """Return the checkpoint that a killed run resumes from, and what differs so far."""
+    name, content = newest_whole(killed)
+    expected = content and read_checkpoint(str(reference / name))
+    wrong = differences(content, expected) + differences_of_batches(killed, reference)
+    return name or "the beginning", wrong
+
+
+def main(args: argparse.Namespace, root: Path) -> bool:
+    """Kill and compare; return True if nothing differs."""
+    write_images(root)
+    cfg = make_cfg(root, args.iterations, args.workers)
+    reference = root / "undisturbed"
+    first, each = train_undisturbed(cfg, reference, args.iterations)
+    print(f"undisturbed: first iteration after {first:.2f} s, {each:.3f} s each\n")
 
     moments = random.Random(args.seed)
     good = kills = runs = 0
     at_the_end: list[str] = []
-    print("| kill | after | resumes from | half-written files | batches seen | all equal |")
-    print("|---|---|---|---|---|---|")
     while True:
         killed = root / f"killed_{runs}"
-        process = fork.Process(target=train, args=(cfg, killed))
-        process.start()
-        wait = moments.uniform(0.1, first + 2 * args.iterations / args.kills * an_iteration)
+        process = start_training(cfg, killed)
+        wait = moments.uniform(0.1, first + 2 * args.iterations / args.kills * each)
         process.join(wait if kills < args.kills else None)
         if process.exitcode is not None:
-            if process.exitcode:
-                raise RuntimeError((killed / "stdout.txt").read_text()[-2000:])
+            check_succeeded(process, killed)
             at_the_end += differences_of_runs(killed, reference)
             runs += 1
             if kills == args.kills:
                 break
-            continue  # it ended before the last kill: a new one
+            continue  # The run ended before the last kill, so another one is started.
         process.kill()
         process.join()
         kills += 1
-        name, content = newest_whole(killed)
-        expected = content and read_checkpoint(str(reference / name))
-        wrong = differences(content, expected) + differences_of_batches(killed, reference)
-        half = sum(1 for path in killed.glob(".*.unfinished"))
+        resumes_from, wrong = check_killed(killed, reference)
+        unfinished = sum(1 for path in killed.glob(".*.unfinished"))
         good += not wrong
         print(
-            f"| {kills} | {wait:.2f} s | {name or 'the beginning'} | {half} "
-            f"| {len(recorded(killed))} of {args.iterations} "
-            f"| {'yes' if not wrong else 'NO: ' + ', '.join(wrong[:3])} |",
+            f"kill {kills} after {wait:.2f} s: resumes from {resumes_from}, "
+            f"{unfinished} unfinished files, {len(recorded(killed))} of {args.iterations} batches, "
+            + (f"DIFFERENT: {', '.join(wrong[:3])}" if wrong else "all equal"),
             flush=True,
         )
 
     values = sum(number_of_values(read_checkpoint(str(reference / name))) for name in FINAL)
-    print(f"\n{good} of {kills} kills; at the end of {runs} run(s) {len(at_the_end)} of {values}")
-    print(f"values differ {at_the_end[:3] or ''}".rstrip())
+    print(f"\nAfter {good} of {kills} kills everything was equal. At the end of {runs} run(s)")
+    print(f"{len(at_the_end)} of {values} values differ {at_the_end[:3] or ''}".rstrip() + ".")
     print(f"{args.workers} workers, PyTorch {torch.__version__.partition('+')[0]}, CPU")
     return good == kills and not at_the_end
 
 
-if __name__ == "__main__":
+def parse_args() -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--iterations", type=int, default=60, help="of the training")
-    parser.add_argument("--workers", type=int, default=2, help="of the data loader")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
-    arguments = parser.parse_args()
+    parser.add_argument("--kills", type=int, default=20, help="number of kills (default: 20)")
+    parser.add_argument(
+        "--iterations", type=int, default=60, help="iterations of the training (default: 60)"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="loader processes (default: 2)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the moments of the kills (default: 0)"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
-        sys.exit(0 if main(arguments, Path(temporary)) else 1)
+        sys.exit(0 if main(parse_args(), Path(temporary)) else 1)

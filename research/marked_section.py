@@ -1,4 +1,4 @@
-"""Sections of a hand-written document that a script writes anew.
+"""Marked sections of a hand-written document, which scripts fill.
 
 A section stands between the lines ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``.
 """
@@ -9,41 +9,38 @@ from pathlib import Path
 from vt_seg.files import write_atomically
 
 
-def fill_document(path: str | Path, title: str, contents: Mapping[str, str]) -> None:
-    """Write sections of a document; all else in it is kept.
+def fill_document(path: str | Path, contents: Mapping[str, str]) -> None:
+    """Write sections of a document and keep all else in it.
 
     Args:
-        path: of the document, which is begun if there is none.
-        title: of a new document.
-        contents: Markdown by name of its section.
+        path: Path of the document, which is begun if there is none.
+        contents: Markdown by name of the section.
 
     Raises:
-        ValueError: if the document does not have both marks of a section, once and in order.
+        ValueError: if the document lacks the two marks of a section, once each and in order.
     """
-    text = read_document(path, title, contents)
+    text = read_document(path, contents)
     for name, content in contents.items():
         text = replace_section(text, name, content)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, text.encode())
 
 
-def read_document(path: str | Path, title: str, sections: Iterable[str]) -> str:
+def read_document(path: str | Path, sections: Iterable[str]) -> str:
     """Return the text of a document that has these sections; they are empty in a new one.
 
-    A script that measures for long calls this first, so that a missing mark shows before.
+    A script that measures for long calls this first, so that a missing mark is reported early.
 
     Args:
-        path: of the document, which need not exist.
-        title: of a new document.
-        sections: names of the sections that it must have.
+        path: Path of the document, which need not exist.
+        sections: Names of the sections that it must have.
 
     Raises:
-        ValueError: if the document does not have both marks of a section, once and in order.
+        ValueError: if the document lacks the two marks of a section, once each and in order.
     """
     path = Path(path)
     if not path.exists():
-        empty = ["\n".join(marks(name)) for name in sections]
-        return "\n\n".join([f"# {title}", *empty]) + "\n"
+        return "\n\n".join("\n".join(marks(name)) for name in sections) + "\n"
     text = path.read_text(encoding="utf-8")
     try:
         for name in sections:
@@ -54,26 +51,26 @@ def read_document(path: str | Path, title: str, sections: Iterable[str]) -> str:
 
 
 def read_section(text: str, name: str) -> str:
-    """Return what stands in the section now, without blank lines around it.
+    """Return the content of a section, without blank lines around it.
 
     Raises:
-        ValueError: if the text does not have both marks, once and in order.
+        ValueError: if the text lacks the two marks, once each and in order.
     """
-    return _parts(text, name)[1].strip()
+    return _split(text, name)[1].strip()
 
 
 def replace_section(text: str, name: str, content: str) -> str:
     """Return the text with ``content`` in the section.
 
     Args:
-        text: the document; all else in it is kept.
-        name: of the section.
+        text: The document.
+        name: Name of the section.
         content: Markdown.
 
     Raises:
-        ValueError: if the text does not have both marks, once and in order.
+        ValueError: if the text lacks the two marks, once each and in order.
     """
-    before, _, after = _parts(text, name)
+    before, _, after = _split(text, name)
     begin, end = marks(name)
     return f"{before}{begin}\n{content.strip()}\n{end}{after}"
 
@@ -83,8 +80,8 @@ def marks(name: str) -> tuple[str, str]:
     return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
 
 
-def _parts(text: str, name: str) -> tuple[str, str, str]:
-    """Return what stands before, in and after a section."""
+def _split(text: str, name: str) -> tuple[str, str, str]:
+    """Return the text before, in and after a section."""
     begin, end = marks(name)
     before, _, rest = text.partition(begin)
     content, _, after = rest.partition(end)

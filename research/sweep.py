@@ -1,4 +1,4 @@
-"""Several trainings, each a process of its own: configs x seeds, resumable, side by side."""
+"""Trainings in processes of their own: configs x seeds, resumable, several at a time."""
 
 import json
 import os
@@ -28,11 +28,11 @@ class Run:
     """One training of a sweep.
 
     Attributes:
-        config_file: its config.
+        config_file: Path of the config.
         seed: ``SEED``.
-        output_dir: ``OUTPUT_DIR``; what the process prints goes to ``stdout.txt`` in it.
-        overrides: further ``KEY VALUE`` pairs.
-        task: what its evaluation is called in ``metrics.json``: "sem_seg", "classification",
+        output_dir: ``OUTPUT_DIR``; the process's output is written to ``stdout.txt`` in it.
+        overrides: Further config overrides, ``KEY VALUE ...``.
+        task: Name of the evaluation in ``metrics.json``: "sem_seg", "classification",
             "sem_seg_EMA", ...
     """
 
@@ -43,23 +43,24 @@ class Run:
     task: str = "sem_seg"
 
     def scores(self) -> dict[str, float]:
-        """Its last evaluation, see :func:`last_scores`."""
+        """Return the scores of its last evaluation, see :func:`last_scores`."""
         return last_scores(self.output_dir, self.task)
 
 
 def task_of(cfg: CfgNode) -> str:
-    """What ``metrics.json`` calls the evaluation: with several test datasets, that on the first."""
+    """Return the evaluation's name in ``metrics.json``; of several datasets, on the first."""
     task = tasks.task_of(cfg).name
     return task if len(cfg.DATASETS.TEST) == 1 else f"{cfg.DATASETS.TEST[0]}/{task}"
 
 
 def budget_overrides(cfg: CfgNode, iterations: int) -> list[str]:
-    """``KEY VALUE`` pairs that train for ``iterations`` and evaluate once, at the end.
+    """Return overrides that train for ``iterations`` and evaluate once, at the end.
 
     Warm-up, steps and checkpoints come after the same shares of the training as in ``cfg``.
 
     Raises:
-        ValueError: less than one iteration, or less than one for each decay of the learning rate.
+        ValueError: if ``iterations`` is below 1, or too small for one between decays of the
+            learning rate.
     """
     if iterations < 1:
         raise ValueError(f"{iterations} iterations: at least 1 is needed")
@@ -90,17 +91,17 @@ def train_all(
     threads: int = 1,
     on_finished: Callable[[Run], None] | None = None,
 ) -> None:
-    """Train every run that is not finished yet; unfinished ones go on from their last checkpoint.
+    """Train every run that is not finished; unfinished ones resume from their last checkpoint.
 
     Args:
-        runs: what to train.
-        parallel: how many processes at a time.
-        threads: CPU threads of each.
-        on_finished: called with each run that has just reached its end, in any of several threads.
+        runs: The runs.
+        parallel: Number of processes at a time.
+        threads: CPU threads of each process.
+        on_finished: Function called with each run that has finished, in any of several threads.
 
     Raises:
-        ValueError: a folder has a run of other settings; nothing was trained.
-        RuntimeError: runs failed; names their logs. The others are finished first.
+        ValueError: if a folder has a run of other settings; nothing was trained.
+        RuntimeError: if runs failed. The message names their logs. The others are finished first.
     """
     settings = {run: _settings(run) for run in runs}
     for run in runs:
@@ -125,11 +126,11 @@ def train_all(
 
 
 def _train(run: Run, threads: int) -> str | None:
-    """Train one run in a process; the path of its log if it failed."""
+    """Train one run in a process; return the path of its log if it failed."""
     log = os.path.join(run.output_dir, "stdout.txt")
     command = [sys.executable, str(TRAIN_NET), "--config-file", run.config_file, "--resume"]
     command += ["SEED", str(run.seed), "OUTPUT_DIR", run.output_dir, *run.overrides]
-    # The vt_seg of this checkout, as here, whatever is installed.
+    # The process imports the vt_seg of this checkout, whichever is installed.
     path = os.pathsep.join(filter(None, [str(ROOT), os.getenv("PYTHONPATH")]))
     with open(log, "a") as out:
         code = subprocess.run(
@@ -142,7 +143,7 @@ def _train(run: Run, threads: int) -> str | None:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    """Every key of a run's config and its value, as text so that files compare."""
+    """Return every key of a run's config and its value as text."""
     return _texts(load_cfg(run.config_file, ["SEED", str(run.seed), *run.overrides]))
 
 
@@ -152,9 +153,9 @@ def _texts(cfg: CfgNode) -> dict[str, str]:
 
 
 def _check_same_settings(run: Run, now: dict[str, Any]) -> None:
-    """Refuse to take a run of another config or budget for this one.
+    """Raise ValueError if the folder has a run of another config or budget.
 
-    Keys that are new since then had their defaults, which keep what was.
+    Keys that did not exist when it was trained had their defaults.
     """
     path = os.path.join(run.output_dir, SETTINGS_FILE)
     if not os.path.exists(path):
@@ -175,7 +176,7 @@ def _check_same_settings(run: Run, now: dict[str, Any]) -> None:
 
 
 def is_finished(output_dir: str, task: str = "sem_seg") -> bool:
-    """Whether a training in this folder reached its end, evaluation included."""
+    """Return True if a training in this folder reached its end, evaluation included."""
     lines = _metrics(output_dir)
     return os.path.exists(os.path.join(output_dir, "model_final.pth")) and any(
         line["iteration"] > _last_trained(lines) for line in lines if _scores(line, task)
@@ -183,19 +184,19 @@ def is_finished(output_dir: str, task: str = "sem_seg") -> bool:
 
 
 def last_scores(output_dir: str, task: str = "sem_seg") -> dict[str, float]:
-    """The last evaluation of a training: ``{"mIoU": ..., "IoU-sky": ...}`` in percent, or {}."""
+    """Return the last evaluation, ``{"mIoU": ..., "IoU-sky": ...}`` in percent, or {}."""
     evaluations = list(scores_by_iteration(output_dir, task).values())
     return evaluations[-1] if evaluations else {}
 
 
 def scores_by_iteration(output_dir: str, task: str = "sem_seg") -> dict[int, dict[str, float]]:
-    """Every evaluation in ``metrics.json``, by the number of iterations trained before it.
+    """Return every evaluation in ``metrics.json`` by the number of iterations before it.
 
-    Detectron2 logs the one after training under the iteration that would have come next.
+    Detectron2 logs the evaluation after training under the next iteration's number.
 
     Args:
-        output_dir: of the training.
-        task: what Detectron2 puts before a score's name, as in ``sem_seg/mIoU``.
+        output_dir: Folder of the training.
+        task: Prefix of the scores' names, as in ``sem_seg/mIoU``.
     """
     lines = _metrics(output_dir)
     last_trained = _last_trained(lines)

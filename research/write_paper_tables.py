@@ -1,32 +1,29 @@
 #!/usr/bin/env python
 """Count the models of the paper's tables and show their cost next to what the paper reports.
 
-    python research/write_paper_tables.py                  # all, into docs/paper_tables.md
-    python research/write_paper_tables.py --tables v1-4 v4-7    # prints these alone
-    python research/write_paper_tables.py --no-write       # prints all
+    python research/write_paper_tables.py                      # fills docs/paper_tables.md
+    python research/write_paper_tables.py --tables v1-4 v4-7   # prints these tables only
+    python research/write_paper_tables.py --no-write           # prints all tables
 
-The tables are v1 Tables 1-4 and v4 Tables 1-8. No model is run. Of the document only the parts
-between marks are written, one for each table; the rest of it is written by hand.
+The tables are v1 Tables 1-4 and v4 Tables 1-8. Models are counted without running them.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `research` and `vt_seg`
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where `research` is
-
-import vt_seg  # noqa: F401  (registers models and datasets)
 from research.marked_section import fill_document, read_document
 from research.paper_tables import TABLES, paper_tables, section_name
+from research.report_table import print_tables
 from vt_seg.command_line import errors_as_messages
 
 ROOT = Path(__file__).resolve().parents[1]
-TITLE = "The paper's tables"
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -35,14 +32,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         nargs="+",
         choices=TABLES,
         metavar="TABLE",
-        help=f"of {', '.join(TABLES)}; default: all",
+        help=f"any of {', '.join(TABLES)} (default: all)",
     )
     written = parser.add_mutually_exclusive_group()
     written.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
-        help="the file to write into; default: docs/paper_tables.md without --tables, else none",
+        help="document whose tables are filled (default: docs/paper_tables.md without --tables, "
+        "else none)",
     )
     written.add_argument("--no-write", action="store_true", help="print only")
     args = parser.parse_args(arguments)
@@ -54,20 +52,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Print each table as soon as it is counted, then write all into the document, if any."""
+    """Print each table as soon as it is counted, then fill the document, if any."""
     if args.output is not None:
-        read_document(args.output, TITLE, map(section_name, args.tables))
-    # Into a file or a pipe, lines need not wrap.
-    console = Console(width=None if sys.stdout.isatty() else 200)
+        read_document(args.output, map(section_name, args.tables))
     contents = {}
     for name, table in zip(args.tables, paper_tables(ROOT / "configs", args.tables), strict=True):
-        table.print(console)
+        print_tables([table])
         contents[section_name(name)] = table.markdown()
     if args.output is not None:
-        fill_document(args.output, TITLE, contents)
-        print(f"Written: {args.output}")
+        fill_document(args.output, contents)
+        print(f"Filled {args.output}.")
 
 
 if __name__ == "__main__":
     with errors_as_messages():
-        main(parse())
+        main(parse_args())

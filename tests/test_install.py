@@ -1,10 +1,11 @@
-"""The installation scripts, run for real in small environments without network."""
+"""The installation scripts run in small environments without network."""
 
 import base64
 import csv
 import hashlib
 import importlib.util
 import io
+import itertools
 import os
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def run(*command, check=True, **environment):
 
 @pytest.fixture(scope="module")
 def carrier(tmp_path_factory) -> Path:
-    """A wheel laid out as the one that carries Detectron2."""
+    """Return a wheel with the layout of the one that carries Detectron2."""
     path = tmp_path_factory.mktemp("carrier") / "geowatch-0.20.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in CARRIED.items():
@@ -66,9 +67,9 @@ def carrier(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def bare_python(tmp_path_factory) -> Path:
-    """The Python of an environment that holds pip and nothing else."""
+    """Return the Python of an environment that contains pip and nothing else."""
     folder = tmp_path_factory.mktemp("bare")
-    # With the base interpreter, so that nothing of the environment under test is seen.
+    # The base interpreter does not see the environment under test.
     run(Path(sys.base_prefix, "bin", "python3"), "-m", "venv", folder)
     return folder / "bin" / "python"
 
@@ -92,7 +93,7 @@ def packages_of(python: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_the_wheel_records_every_file_with_its_digest_and_size(carrier, tmp_path):
+def test_wheel_records_every_file_with_its_digest_and_size(carrier, tmp_path):
     wheel = load_install_detectron2().build_wheel(carrier, tmp_path)
 
     assert wheel.name == "detectron2-0.6+geowatch.0.20.0-py3-none-any.whl"
@@ -113,7 +114,7 @@ def test_the_wheel_records_every_file_with_its_digest_and_size(carrier, tmp_path
     assert rows == expected
 
 
-def test_a_wheel_without_detectron2_is_refused(tmp_path):
+def test_wheel_without_detectron2_is_refused(tmp_path):
     wheel = tmp_path / "geowatch.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("geowatch/__init__.py", b"")
@@ -122,7 +123,7 @@ def test_a_wheel_without_detectron2_is_refused(tmp_path):
         install_detectron2.build_wheel(wheel, tmp_path)
 
 
-def test_it_installs_respects_and_uninstalls(carrier, bare_python):
+def test_detectron2_is_installed_kept_and_uninstalled(carrier, bare_python):
     before = packages_of(bare_python)
 
     first = install_from(carrier, bare_python)
@@ -130,13 +131,15 @@ def test_it_installs_respects_and_uninstalls(carrier, bare_python):
         "detectron2",
         "detectron2-0.6+geowatch.0.20.0.dist-info",
     }
-    assert "Detectron2 needs more: " in first.stdout and "fvcore>=0.1.5" in first.stdout
+    assert "Detectron2 needs more: " in first.stdout
+    assert "fvcore>=0.1.5" in first.stdout
     code = "import detectron2, detectron2.config as c; print(detectron2.__version__, c.KEYS)"
     assert run(bare_python, "-c", code).stdout == "0.6 3\n"
     shown = run(bare_python, "-m", "pip", "show", "detectron2").stdout
-    assert "Version: 0.6+geowatch.0.20.0\n" in shown and "License: Apache-2.0\n" in shown
+    assert "Version: 0.6+geowatch.0.20.0\n" in shown
+    assert "License: Apache-2.0\n" in shown
 
-    # The script as users run it: no --wheel, and no need of the network.
+    # Without --wheel, the script needs no network where Detectron2 is installed.
     again = run(bare_python, DEV / "install_detectron2.py").stdout
     assert again.startswith("Detectron2 is importable already, from ")
 
@@ -144,7 +147,7 @@ def test_it_installs_respects_and_uninstalls(carrier, bare_python):
     assert packages_of(bare_python) == before
 
 
-def test_another_file_is_refused_by_its_digest(carrier, bare_python):
+def test_file_with_another_digest_is_refused(carrier, bare_python):
     before = packages_of(bare_python)
     done = run(bare_python, DEV / "install_detectron2.py", "--wheel", carrier, check=False)
     assert done.returncode == 1
@@ -158,28 +161,28 @@ def test_another_file_is_refused_by_its_digest(carrier, bare_python):
     assert packages_of(bare_python) == before
 
 
-def test_a_clone_of_detectron2_beside_it_is_not_taken_for_an_installation(bare_python, tmp_path):
+def test_clone_of_detectron2_in_the_path_is_no_installation(bare_python, tmp_path):
     (tmp_path / "detectron2" / "configs").mkdir(parents=True)
     code = "import install_detectron2; print(install_detectron2.find_detectron2())"
     path = os.pathsep.join([str(DEV), str(tmp_path)])
     assert run(bare_python, "-c", code, PYTHONPATH=path).stdout == "None\n"
 
 
-def test_an_environment_of_its_own_where_there_is_no_detectron2(bare_python, tmp_path):
+def test_environment_is_isolated_without_detectron2(bare_python, tmp_path):
     environment = tmp_path / "venv"
     run(bare_python, DEV / "create_environment.py", environment)
     config = (environment / "pyvenv.cfg").read_text()
     assert "include-system-site-packages = false" in config
-    # A second run leaves it alone.
+    # A second run does not change it.
     (environment / "pyvenv.cfg").write_text(config + "kept = true\n")
     again = run(bare_python, DEV / "create_environment.py", environment)
     assert again.stdout == f"Keeping the environment {environment}\n"
     assert (environment / "pyvenv.cfg").read_text() == config + "kept = true\n"
 
 
-def test_the_users_detectron2_is_seen_and_stays(bare_python, tmp_path):
+def test_environment_sees_an_installed_detectron2(bare_python, tmp_path):
     (site_packages,) = bare_python.parents[1].glob("lib/python*/site-packages")
-    # As `pip install -e` leaves it: a .pth file that names the checkout.
+    # `pip install -e` writes a .pth file that names the checkout.
     package = tmp_path / "checkout" / "detectron2" / "__init__.py"
     package.parent.mkdir(parents=True)
     package.write_text('__version__ = "0.6.own"\n')
@@ -202,7 +205,7 @@ def test_the_users_detectron2_is_seen_and_stays(bare_python, tmp_path):
     )
 
 
-def test_a_python_without_ensurepip_names_the_remedy(bare_python, tmp_path):
+def test_python_without_ensurepip_names_the_fix(bare_python, tmp_path):
     code = f"""
 import sys
 sys.modules["ensurepip"] = None
@@ -220,7 +223,7 @@ create_environment.main()
 
 
 def pinned_versions(python_version: str) -> dict[str, str]:
-    """What requirements.txt installs on a Python version: package -> version."""
+    """Return the versions that requirements.txt installs on a Python version, by package."""
     pins = {}
     for line in (ROOT / "requirements.txt").read_text().splitlines():
         text = line.split("#")[0].strip()
@@ -241,18 +244,18 @@ def declared_ranges() -> list[str]:
     """Return the dependencies and the extras, as pyproject.toml states them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    # Other models to compare speed with; no test needs them, and the benchmark states its versions.
+    # No test needs the models of other libraries, and the benchmark states their versions.
     del extras["bench"]
-    return project["dependencies"] + sum(extras.values(), [])
+    return [*project["dependencies"], *itertools.chain(*extras.values())]
 
 
-def test_detectron2s_model_zoo_can_be_imported():
-    """It imports pkg_resources, which setuptools 82 no longer has."""
+def test_model_zoo_can_be_imported():
+    """Detectron2's model_zoo imports pkg_resources, which setuptools 82 lacks."""
     run(sys.executable, "-W", "ignore", "-c", "from detectron2 import model_zoo")
 
 
 @pytest.mark.parametrize("python_version", ["3.10", "3.11", "3.12"])
-def test_the_tested_versions_cover_what_vt_seg_and_detectron2_ask_for(python_version):
+def test_tested_versions_cover_the_requirements_of_vt_seg_and_detectron2(python_version):
     pins = pinned_versions(python_version)
     for text in (*declared_ranges(), *load_install_detectron2().REQUIREMENTS):
         requirement = Requirement(text)

@@ -1,4 +1,4 @@
-"""What pyproject.toml puts into an installation."""
+"""An installation contains the package alone, with the metadata of pyproject.toml."""
 
 import os
 import re
@@ -21,8 +21,8 @@ def files_below(folder: Path) -> set[str]:
     }
 
 
-def test_installation_holds_the_whole_package_and_nothing_else(tmp_path):
-    # Reading the version must not import the package, as pip builds it where there is no torch.
+def test_installation_contains_the_whole_package_and_nothing_else(tmp_path):
+    # Reading the version must not import the package, since pip builds it without torch.
     (tmp_path / "torch.py").write_text("raise ImportError('torch was imported')\n")
     library = tmp_path / "library"
     command = ["setup.py", "-q", "egg_info", "--egg-base", tmp_path]

@@ -1,4 +1,4 @@
-"""README.md: its walk-through run word for word on a small dataset, its Python, its paths."""
+"""The commands, Python examples and paths of README.md and the documents work."""
 
 import os
 import re
@@ -26,7 +26,7 @@ COLORS = np.array([(90, 60, 30), (40, 160, 60), (30, 60, 200)], np.uint8)
 
 
 def walk_through():
-    """The commands in their order and the config, as README.md has them."""
+    """Return the config's name and content and the commands of README.md in order."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = re.search(r"^## Your own data\n(.*?)^## ", text, re.S | re.M).group(1)
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", section, re.S | re.M)
@@ -39,7 +39,7 @@ def walk_through():
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder with images and palette masks of three classes, and the checkout's folders."""
+    """Return a folder with images, palette masks of three classes, and the checkout's folders."""
     for split, count in (("train", 6), ("val", 3)):
         for number in range(count):
             columns = (np.arange(48) // 16 + number) % 3
@@ -54,12 +54,12 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_your_own_data(folder):
+def test_commands_on_your_own_data(folder):
     name, config, commands = walk_through()
     (folder / name).write_text(config)
     python = folder / "bin/python"
     python.parent.mkdir()
-    # A script, as a link would leave a virtual environment.
+    # This is a script, since a link would leave a virtual environment.
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
     environment = {
@@ -85,13 +85,17 @@ def test_your_own_data(folder):
         said.append(done.stdout)
     first, both, trained, evaluated, _ = said
 
-    # A third of each class, the ignored rows apart: 37 of 40 rows.
-    assert "6 of 6 pairs decoded" in first and "30.83 %" in first and "0 errors" in first
+    # Each class has a third of the 37 of 40 rows that are not ignored.
+    assert "6 of 6 pairs decoded" in first
+    assert "30.83 %" in first
+    assert "0 errors" in first
     assert "6 of 6 palette masks: the indices are read as labels" in first
-    assert "3 of 3 pairs decoded" in both and "0 errors, 0 warnings" in both
+    assert "3 of 3 pairs decoded" in both
+    assert "0 errors, 0 warnings" in both
     assert "10 iterations" in trained
     miou = re.search(r"mIoU (\d+\.\d+) %, weights in output/my_data/model_final.pth", trained)
-    assert miou and re.search(rf"\bmIoU {re.escape(miou.group(1))}", evaluated)
+    assert miou
+    assert re.search(rf"\bmIoU {re.escape(miou.group(1))}", evaluated)
     pictures = sorted(path.name for path in (folder / "output/my_data/predictions").iterdir())
     assert pictures == [*(f"{i}_comparison.jpg" for i in range(3)), "overview.png"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_prep.synthetic.scenes.writer import SceneSet, write_scenes
-from data_prep.synthetic.shapes.writer import ShapeSet, write_shapes
+from data_prep.synthetic.scenes import SceneSet, write_scenes
+from data_prep.synthetic.shapes import ShapeSet, write_shapes
 
 
 def write_blocks(

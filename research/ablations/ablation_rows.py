@@ -1,4 +1,4 @@
-"""Rows of an ablation: configs that inherit a base of their own folder and change a few keys."""
+"""Rows of an ablation: configs that inherit a base of the same folder and change a few keys."""
 
 import os
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ class AblationRow:
     """One config of an ablation.
 
     Attributes:
-        config_file: its path.
-        base_file: the config of the same folder that it inherits, whose results its own are
-            compared with; None where it is a base itself.
-        changes: the keys that it sets itself, ``{"MODEL.VT_RESNET.MIXER": "none"}``.
+        config_file: Path of the config.
+        base_file: The config of the same folder that it inherits and is compared with; None where
+            it is a base itself.
+        changes: The keys that it sets itself, ``{"MODEL.VT_RESNET.MIXER": "none"}``.
     """
 
     config_file: str
@@ -26,21 +26,21 @@ class AblationRow:
 
     @property
     def name(self) -> str:
-        """The file's name, without ``.yaml``."""
+        """Return the file's name, without ``.yaml``."""
         return Path(self.config_file).stem
 
     @property
     def base(self) -> str | None:
-        """The base's name."""
+        """Return the base's name."""
         return None if self.base_file is None else Path(self.base_file).stem
 
 
 def read_row(config_file: str) -> AblationRow:
-    """What a config is based on and changes.
+    """Return the base of a config and what it changes.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: it cannot be read safely, or is not a mapping of keys.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file cannot be read safely, or is not a mapping of keys.
     """
     keys = read_yaml(config_file)
     if not isinstance(keys, dict):
@@ -54,11 +54,11 @@ def read_row(config_file: str) -> AblationRow:
 
 
 def read_rows(config_files: Sequence[str]) -> list[AblationRow]:
-    """The rows of these configs and of the bases that they need: base by base, its rows after it.
+    """Return the rows of configs and of their bases: base by base, each followed by its rows.
 
     Raises:
-        FileNotFoundError, ValueError: see :func:`read_row`.
-        ValueError: a base has a base itself, or two files have one name.
+        FileNotFoundError: if a file is missing.
+        ValueError: if a file is no config, a base has a base itself, or two files have one name.
     """
     rows: dict[str, AblationRow] = {}
     for config_file in config_files:
@@ -73,8 +73,8 @@ def read_rows(config_files: Sequence[str]) -> list[AblationRow]:
             known = rows.setdefault(needed.name, needed)
             if not os.path.samefile(known.config_file, needed.config_file):
                 raise ValueError(
-                    f"{known.config_file} and {needed.config_file} have one name, and so one row "
-                    "and one folder: rename one"
+                    f"{known.config_file} and {needed.config_file} have the same name, and so the "
+                    "same row and folder: rename one"
                 )
     bases = sorted((row for row in rows.values() if row.base is None), key=lambda row: row.name)
     return [r for base in bases for r in (base, *(x for x in rows.values() if x.base == base.name))]

@@ -1,6 +1,6 @@
-"""Time and memory of vt_seg's models beside Detectron2's and others."""
+"""Time and memory of vt_seg's models compared with Detectron2's and others."""
 
-from .parts import PARTS, PartResult
+from .measurements import PARTS, PartResult
 from .report import write_report
 from .settings import Precision, Settings
 

@@ -1,4 +1,4 @@
-"""Peak memory of a work above what its models and inputs take, in a process of its own."""
+"""Peak memory of a work above that of its models and inputs, in a process of its own."""
 
 import multiprocessing
 import resource
@@ -17,13 +17,13 @@ from .timing import Build, Work
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """In bytes, above the memory before the first call.
+    """Peaks in bytes, above the memory before the first call.
 
     Attributes:
-        process: the process's resident memory (on a GPU: what PyTorch has allocated there) during
-            the first call.
-        tensors: what PyTorch allocated during the second, however the C library keeps it; the same
-            figure as ``process`` on a GPU.
+        process: Peak of the process's resident memory (on a GPU: of PyTorch's allocations there)
+            during the first call.
+        tensors: Peak of PyTorch's allocations during the second call, which does not depend on
+            whether the C library keeps freed memory; equal to ``process`` on a GPU.
     """
 
     process: int
@@ -31,8 +31,8 @@ class PeakMemory:
 
 
 def peak_memory(build: Build, settings: Settings) -> PeakMemory:
-    """Measured in a fresh process with the plain allocator, which gives memory back."""
-    # Forked from a process that has only imported things, which saves seconds each time.
+    """Measure in a fresh process with plain glibc, which returns freed memory to the system."""
+    # The process is forked from one that has the imports done, which saves seconds each time.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with environment("plain"), ProcessPoolExecutor(1, context) as pool:
@@ -58,7 +58,7 @@ def _peak_memory(build: Build, device: str) -> PeakMemory:
 
 
 def allocated_peak(work: Work) -> int:
-    """Bytes that PyTorch holds on the CPU at most during a call, above those before it."""
+    """Return the peak of PyTorch's CPU memory during a call, in bytes above that before it."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         work()
     changes = [
@@ -74,10 +74,10 @@ def allocated_peak(work: Work) -> int:
 
 
 def _start_watching() -> int:
-    """Forget the peak so far; bytes resident now.
+    """Reset the peak and return the resident bytes.
 
-    Linux forgets on request. Elsewhere memory is taken until the peak moves, so that what was freed
-    before hides nothing.
+    Linux resets it on request. Elsewhere memory is allocated until the peak grows, so that memory
+    freed before hides nothing.
     """
     try:
         Path("/proc/self/clear_refs").write_text("5")
@@ -90,7 +90,7 @@ def _start_watching() -> int:
 
 
 def _peak_resident() -> int:
-    """Bytes: ``VmHWM``, or on systems without it ``ru_maxrss``."""
+    """Return the peak of resident bytes: ``VmHWM``, or ``ru_maxrss`` where it is missing."""
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""The necks and prediction heads on their own, on the maps of a ResNet-50."""
+"""Necks and prediction heads alone, on random maps of a ResNet-50's sizes."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ CHANNELS, STRIDES = (256, 512, 1024, 2048), (4, 8, 16, 32)  # res2 to res5 of a 
 
 
 class GivenMaps(Backbone):
-    """A bottom-up network that has its maps already: those it is called with."""
+    """A bottom-up network that returns the maps that it is called with."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__()
@@ -28,11 +28,12 @@ class GivenMaps(Backbone):
         self._out_feature_strides = dict(zip(names, STRIDES, strict=True))
 
     def forward(self, maps: list[Tensor]) -> dict[str, Tensor]:
+        """Return the maps by name."""
         return dict(zip(self._out_features, maps, strict=True))
 
 
 class FPNNeck(nn.Module):
-    """Detectron2's ``FPN`` from the maps on, with p6, as ``build_resnet_fpn_backbone`` has it."""
+    """Detectron2's ``FPN`` without its bottom-up network; p6 is computed as in its backbones."""
 
     def __init__(self, out_channels: int, norm: str) -> None:
         super().__init__()
@@ -40,22 +41,24 @@ class FPNNeck(nn.Module):
         self.fpn = FPN(GivenMaps(names), names, out_channels, norm, LastLevelMaxPool())
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """Return p2 to p5."""
         return list(self.fpn(maps).values())[: len(maps)]
 
 
 class Laterals(nn.Module):
-    """The 1x1 convolutions that both necks begin with."""
+    """The 1x1 convolutions with which both necks begin."""
 
     def __init__(self, out_channels: int) -> None:
         super().__init__()
         self.convs = nn.ModuleList(nn.Conv2d(channels, out_channels, 1) for channels in CHANNELS)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """Return a map of ``out_channels`` for each map."""
         return [conv(x) for conv, x in zip(self.convs, maps, strict=True)]
 
 
 def build_neck(settings: Settings, name: str, num_tokens: int | None = None) -> nn.Module:
-    """:data:`VT_SEG`'s neck, :data:`DETECTRON2`'s, or the :data:`LATERALS`."""
+    """Return the neck of :data:`VT_SEG` or :data:`DETECTRON2`, or the :data:`LATERALS`."""
     torch.manual_seed(0)
     cfg = model_cfg(settings, DETECTRON2 if name == LATERALS else name)
     out_channels = cfg.MODEL.FPN.OUT_CHANNELS
@@ -79,7 +82,7 @@ def neck_forward(
     compiled: bool = False,
     num_tokens: int | None = None,
 ) -> Work:
-    """Inference, of :func:`build_neck`; ``size`` is the image's."""
+    """Return the inference of :func:`build_neck` for images of ``size``."""
     neck = build_neck(settings, name, num_tokens).to(precision.weights).eval()
     neck = in_layout(neck, channels_last)
     maps = random_maps(settings, CHANNELS, size, precision, channels_last)
@@ -95,7 +98,7 @@ def neck_training(
     precision: Precision = FLOAT32,
     channels_last: bool = False,
 ) -> Work:
-    """Forward in training, and backward to the maps and all weights."""
+    """Return a forward in training with the backward to the maps and all weights."""
     neck = in_layout(build_neck(settings, name).to(precision.weights).train(), channels_last)
     maps = random_maps(settings, CHANNELS, None, precision, channels_last)
     for x in maps:
@@ -114,9 +117,10 @@ def neck_training(
 
 
 class PassMaps(nn.Module):
-    """In a neck's place: gives back what it gets."""
+    """A neck that returns its maps, so that a head alone is timed."""
 
     def forward(self, maps: list[Tensor], mask: Tensor | None = None) -> list[Tensor]:
+        """Return the maps as they are."""
         return list(maps)
 
 
@@ -127,7 +131,7 @@ def head_forward(
     precision: Precision = FLOAT32,
     channels_last: bool = False,
 ) -> Work:
-    """Inference from the neck's maps to the logits at stride 4."""
+    """Return the inference from the neck's maps to the logits at stride 4."""
     torch.manual_seed(0)
     cfg = model_cfg(settings, library)
     channels = (cfg.MODEL.FPN.OUT_CHANNELS,) * len(STRIDES)
@@ -148,7 +152,7 @@ def random_maps(
     precision: Precision,
     channels_last: bool,
 ) -> list[Tensor]:
-    """Maps ``(N, C_i, H / stride_i, W / stride_i)`` of images of ``size``, rounded up."""
+    """Return maps ``(N, C_i, H / stride_i, W / stride_i)``, rounded up, of images of ``size``."""
     generator = torch.Generator().manual_seed(1)
     height, width = size or settings.size
     maps = [

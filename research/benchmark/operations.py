@@ -1,8 +1,8 @@
-"""What a work computes and moves.
+"""Floating point operations and bytes of a work.
 
-Counted are the operations of convolutions, linear layers and matrix products, two for a
-multiplication with its addition, and the bytes of their operands and results, each once: what has
-to be moved if no such layer is fused with the next, and all between them is.
+Operations are those of convolutions, linear layers and matrix products, two per multiply-add. Bytes
+are those of their operands and results, each counted once: what has to be moved if these layers are
+not fused with each other and all other operations are fused with them.
 """
 
 from collections.abc import Callable
@@ -20,14 +20,14 @@ from .timing import Build, Work
 
 @dataclass(frozen=True)
 class Operations:
-    """Of one call of a work: operations, and bytes that they read or write."""
+    """Floating point operations of one call of a work, and the bytes that they read or write."""
 
     flops: int
     moved: int
 
     @property
     def intensity(self) -> float:
-        """Operations per byte."""
+        """Return the operations per byte."""
         return self.flops / self.moved
 
 
@@ -36,7 +36,7 @@ class _CountBytes(TorchDispatchMode):
         super().__init__()
         self.total = 0
 
-    def __torch_dispatch__(self, func: Callable, types, args=(), kwargs=None):  # noqa: ANN001
+    def __torch_dispatch__(self, func: Callable, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         if func._overloadpacket in flop_registry or func._overloadpacket in IN_PLACE_PRODUCTS:
             tensors = [x for x in tree_leaves((args, kwargs, result)) if isinstance(x, Tensor)]
@@ -45,12 +45,12 @@ class _CountBytes(TorchDispatchMode):
 
 
 def count_operations(work: Work) -> Operations:
-    """Of one call."""
+    """Count the operations of one call."""
     with _CountBytes() as counter:
         flops = 2 * count_macs(work)
     return Operations(flops, counter.total)
 
 
 def count_all(builds: dict[str, Build]) -> dict[str, Operations]:
-    """Of each work."""
+    """Count the operations of each work by name."""
     return {name: count_operations(build()) for name, build in builds.items()}

@@ -1,7 +1,7 @@
-"""Functions run in fresh processes, with one of two ways for the C library to keep memory.
+"""Functions in fresh processes, with one of two settings of the C library's allocator.
 
-glibc's ``malloc`` gives large blocks back to the system when they are freed and takes new ones, all
-pages of which fault when first touched: "plain". With raised thresholds it keeps them: "warm", as
+"plain": glibc's ``malloc`` returns large blocks to the system when they are freed, so that all
+pages of new ones fault when first touched. "warm": with raised thresholds it keeps them, as
 jemalloc and others do by default. The thresholds are read when a process starts.
 """
 
@@ -35,13 +35,13 @@ def compare(
     rounds: int,
     allocator: str = "warm",
 ) -> dict[str, Comparison]:
-    """Time groups of works in one fresh process: group after group, in each the works take turns.
+    """Time groups of works in one fresh process, group after group; in each the works alternate.
 
     Args:
-        groups: by name, works by name.
-        settings: its threads and device count.
-        rounds: of every group.
-        allocator: of :data:`ALLOCATORS`.
+        groups: Works by name, by the group's name.
+        settings: Settings, of which threads and device are used.
+        rounds: Rounds of every group.
+        allocator: Key of :data:`ALLOCATORS`.
     """
     plain_groups = {name: dict(builds) for name, builds in groups.items()}
     return run_afresh(
@@ -52,13 +52,13 @@ def compare(
 def run_afresh(
     function: Callable, *arguments: Any, settings: Settings, allocator: str = "warm"
 ) -> Any:
-    """What ``function(*arguments)`` returns in a new process, which then ends.
+    """Return ``function(*arguments)``, called in a new process.
 
     Args:
-        function: importable, so that the process finds it.
-        arguments: picklable.
-        settings: its threads are set.
-        allocator: of :data:`ALLOCATORS`.
+        function: A function that the process can import.
+        arguments: Picklable arguments.
+        settings: Settings, of which the threads are used.
+        allocator: Key of :data:`ALLOCATORS`.
     """
     context = multiprocessing.get_context("spawn")
     with environment(allocator), ProcessPoolExecutor(1, context) as pool:
@@ -66,7 +66,7 @@ def run_afresh(
 
 
 def run_quietly(function: Callable, arguments: tuple, threads: int) -> Any:
-    """Call a function with so many threads of PyTorch, without logs and warnings."""
+    """Call a function with that number of PyTorch threads, without logs and warnings."""
     torch.set_num_threads(threads)
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
@@ -84,7 +84,7 @@ def _compare(
 
 @contextlib.contextmanager
 def environment(allocator: str) -> Iterator[None]:
-    """The thresholds of ``allocator`` and no others, for processes started within."""
+    """Set the thresholds of ``allocator`` and no others for processes started within."""
     before = dict(os.environ)
     for name in [name for name in before if name.startswith("MALLOC_")]:
         del os.environ[name]

@@ -1,4 +1,4 @@
-"""How fast the machine multiplies and copies, and how far from that the models are."""
+"""The roofline of the machine, and the share of it that the models reach."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -18,14 +18,12 @@ COPY, MATMUL, CONV = "copy", "matrix product", "3x3 convolution"
 
 @dataclass(frozen=True)
 class Roofline:
-    """Measured rates of the machine, and its works' and the models' place among them.
-
-    A work of F operations per byte that it moves can be bound by either rate.
+    """Measured rates of the machine, and times and operations of the models' parts.
 
     Attributes:
-        machine, parts: seconds and operations of one call, of the works that measure the machine
-            and of the models' parts.
-        pixels: of the images that the parts are given.
+        machine: Seconds and operations of one call, of the works that measure the machine.
+        parts: Seconds and operations of one call, of the models' parts.
+        pixels: Number of pixels of the images that the parts are given.
     """
 
     machine: dict[str, tuple[float, Operations]]
@@ -34,19 +32,19 @@ class Roofline:
 
     @property
     def bandwidth(self) -> float:
-        """Bytes per second of a copy, read and written."""
+        """Return the bytes per second of a copy, read and written."""
         seconds, operations = self.machine[COPY]
         return operations.moved / seconds
 
     @property
     def rate(self) -> float:
-        """Operations per second of a 3x3 convolution."""
+        """Return the operations per second of a 3x3 convolution."""
         seconds, operations = self.machine[CONV]
         return operations.flops / seconds
 
 
 def measure_roofline(settings: Settings) -> Roofline:
-    """The machine's rates, and the parts of both models."""
+    """Measure the machine's rates and the parts of both models."""
     builds = {
         "laterals": partial(neck_forward, name=LATERALS),
         "VT-FPN": partial(neck_forward, name=VT_SEG),
@@ -62,7 +60,7 @@ def measure_roofline(settings: Settings) -> Roofline:
         for name, build in builds.items()
     }
     works = machine_works(settings)
-    # The machine's rates are its best, the parts' times their usual ones.
+    # The machine's rates are from its fastest rounds, the parts' times are medians.
     times = compare({"machine": works, "parts": parts}, settings, rounds=settings.slow_rounds)
     counted = run_afresh(count_all, parts, settings=settings)
     known = machine_operations(settings)
@@ -72,7 +70,7 @@ def measure_roofline(settings: Settings) -> Roofline:
 
 
 def machine_works(settings: Settings) -> dict[str, Build]:
-    """What measures the machine: a copy too large for its caches, and two that only multiply."""
+    """Return the works that measure the machine: a copy beyond its caches, and two products."""
     dtype = settings.precision.inputs
     return {
         COPY: partial(_copy, settings.device, dtype),
@@ -82,11 +80,11 @@ def machine_works(settings: Settings) -> dict[str, Build]:
 
 
 COPIED = 2**28
-"""Bytes that the copy reads, and writes as many."""
+"""Bytes that the copy reads; it writes as many."""
 
 
 def machine_operations(settings: Settings) -> dict[str, Operations]:
-    """Of one call of :func:`machine_works`."""
+    """Return the operations of one call of :func:`machine_works`."""
     size = settings.precision.inputs.itemsize
     conv_maps = 2 * 256 * 128 * 128 + 256 * 256 * 9
     return {

@@ -1,4 +1,4 @@
-"""Cost over the size of the image, and over the number of tokens."""
+"""Cost over the size of the image and over the number of tokens."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from .segmentors import DETECTRON2, VT_SEG, label_maps
 from .settings import Settings
 from .timing import Build, Comparison
 
-CONTENDERS = {
+BUILDERS = {
     "Detectron2's FPN": partial(neck_forward, name=DETECTRON2),
     "VT-FPN": partial(neck_forward, name=VT_SEG),
     "Detectron2, image to labels": partial(label_maps, library=DETECTRON2),
@@ -23,22 +23,22 @@ NECK = "VT-FPN"
 
 @dataclass(frozen=True)
 class Cost:
-    """Of each contender at each size (a side of the image, or a number of tokens)."""
+    """Cost of each work at each size: a side of the image, or a number of tokens."""
 
     times: dict[int, Comparison]
     memory: dict[int, dict[str, PeakMemory]]
 
     def seconds(self, name: str) -> dict[int, float]:
-        """Medians by size."""
+        """Return the median seconds by size."""
         return {size: comparison.median(name) for size, comparison in self.times.items()}
 
     def peaks(self, name: str) -> dict[int, int]:
-        """Bytes by size, of the process."""
+        """Return the peak bytes of the process by size."""
         return {size: peaks[name].process for size, peaks in self.memory.items()}
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
-    """b of the least-squares fit ``cost = a * size ** b`` in logarithms."""
+    """Return b of the least-squares fit ``cost = a * size ** b`` in logarithms."""
     x, y = [math.log(size) for size in sizes], [math.log(cost) for cost in costs]
     mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
     products = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
@@ -46,22 +46,22 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
 
 
 def pixel_exponent(by_side: Mapping[int, float]) -> float:
-    """:func:`exponent` over the pixels of square images, from costs by their side."""
+    """Return the :func:`exponent` over the pixels of square images, from costs by their side."""
     return exponent([side**2 for side in by_side], list(by_side.values()))
 
 
 def over_sizes(settings: Settings) -> Cost:
-    """:data:`CONTENDERS` on square images."""
+    """Measure :data:`BUILDERS` on square images."""
     return _cost(settings, builds_by_size(settings))
 
 
 def over_tokens(settings: Settings) -> Cost:
-    """The VT-FPN neck with more and more tokens per level."""
+    """Measure the VT-FPN neck with increasing numbers of tokens per level."""
     return _cost(settings, builds_by_tokens(settings))
 
 
 def builds_by_size(settings: Settings) -> dict[int, dict[str, Build]]:
-    """Of :data:`CONTENDERS`, by the side of their images; in one precision and memory format."""
+    """Return :data:`BUILDERS` by the side of their images, in one dtype and memory format."""
     return {
         side: {
             name: partial(
@@ -71,14 +71,14 @@ def builds_by_size(settings: Settings) -> dict[int, dict[str, Build]]:
                 precision=settings.precision,
                 channels_last=settings.layout,
             )
-            for name, build in CONTENDERS.items()
+            for name, build in BUILDERS.items()
         }
         for side in settings.scaling_sizes
     }
 
 
 def builds_by_tokens(settings: Settings) -> dict[int, dict[str, Build]]:
-    """Of the VT-FPN neck, by the number of its tokens per level; otherwise as by size."""
+    """Return the VT-FPN neck by its number of tokens per level, in one dtype and memory format."""
     work = partial(
         neck_forward, settings, VT_SEG, precision=settings.precision, channels_last=settings.layout
     )
@@ -97,5 +97,5 @@ def _cost(settings: Settings, builds: dict[int, dict[str, Build]]) -> Cost:
 def token_bytes(
     settings: Settings, num_tokens: int, *, levels: int = 4, channels: int = 1024
 ) -> int:
-    """Of the tokens of an image: independent of its size."""
+    """Return the bytes of an image's tokens, which do not depend on its size."""
     return levels * num_tokens * channels * settings.precision.inputs.itemsize

@@ -1,9 +1,10 @@
-"""vt_seg's VT-FPN and Detectron2's semantic FPN, both with a ResNet-50, and what is timed of them.
+"""vt_seg's VT-FPN and Detectron2's semantic FPN with a ResNet-50: inference and training steps.
 
-Weights are random. Those of a ResNet whose norms are untrained let values grow, but all stay
-finite, and how long a layer takes does not depend on them.
+Weights are random. In a ResNet with untrained norms activations grow but stay finite, and the time
+of a layer does not depend on them.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -20,24 +21,19 @@ VT_SEG, DETECTRON2 = "vt_seg", "Detectron2"
 _CONFIGS = {VT_SEG: "vtfpn_R50_cocostuff.yaml", DETECTRON2: "fpn_R50_cocostuff.yaml"}
 
 
-def model_cfg(
-    settings: Settings, library: str, classes: int | None = None, *, labels: bool = False
-) -> CfgNode:
-    """The config of one of the two, for this machine.
+def model_cfg(settings: Settings, library: str, classes: int | None = None) -> CfgNode:
+    """Return the config of one of the two models for this machine.
 
     Args:
-        settings: of the benchmark.
+        settings: Settings of the benchmark.
         library: :data:`VT_SEG` or :data:`DETECTRON2`.
-        classes: None takes the first of the settings.
-        labels: the model is to give label maps instead of logits, if it can.
+        classes: Number of classes; None takes the first of the settings.
     """
     cfg = load_cfg(str(settings.configs / _CONFIGS[library]))
     cfg.MODEL.DEVICE = settings.device
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = classes or settings.classes[0]
     if library == DETECTRON2:
         cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
-    elif labels:
-        cfg.MODEL.SEM_SEG_HEAD.OUTPUT = "labels"
     adapt_to_machine(cfg, world_size=1, wants_gpu=settings.device != "cpu")
     return cfg
 
@@ -45,18 +41,18 @@ def model_cfg(
 def build_segmentor(
     cfg: CfgNode, *, channels_last: bool = False, dtype: torch.dtype = torch.float32
 ) -> nn.Module:
-    """With random weights that are the same each time."""
+    """Build a model with random weights, which are the same each time."""
     torch.manual_seed(0)
     return in_layout(build_model(cfg).to(dtype), channels_last)
 
 
 def in_layout(module: nn.Module, channels_last: bool) -> nn.Module:
-    """The module with its weights in that memory format, as ``MODEL.CHANNELS_LAST`` has them."""
+    """Return a module with its weights in a memory format, as by ``MODEL.CHANNELS_LAST``."""
     return module.to(memory_format=torch.channels_last) if channels_last else module
 
 
 def random_image(size: tuple[int, int], device: str) -> Tensor:
-    """A uint8 image ``(3, H, W)`` of noise."""
+    """Return a uint8 image ``(3, H, W)`` of noise."""
     generator = torch.Generator().manual_seed(1)
     return torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator).to(device)
 
@@ -69,40 +65,51 @@ def label_maps(
     size: tuple[int, int] | None = None,
     precision: Precision = FLOAT32,
     channels_last: bool = False,
-    labels: bool = True,
+    optimized: bool | None = None,
     compiled: bool = False,
 ) -> Work:
-    """Predict: uint8 images to label maps of their size, as a list of ``(H, W)``.
+    """Return the inference from uint8 images to their label maps, a list of ``(H, W)``.
 
     Args:
-        settings, library, classes, labels: see :func:`model_cfg`. Of logits, the work takes the
-            maximum itself.
-        size: of the images; None takes the settings'.
-        channels_last: of the weights, which the maps follow.
-        compiled: by ``torch.compile``.
+        settings: Settings of the benchmark.
+        library: :data:`VT_SEG` or :data:`DETECTRON2`.
+        classes: Number of classes; None takes the first of the settings.
+        size: Size of the images; None takes the settings'.
+        precision: Dtype of weights and operations.
+        channels_last: Memory format of the weights, which the maps follow.
+        optimized: By ``vt_seg.inference.optimize``, which makes the label maps itself; otherwise
+            they are the argmax of the logits. None optimizes vt_seg's model alone.
+        compiled: By ``torch.compile``.
     """
-    cfg = model_cfg(settings, library, classes, labels=labels)
+    cfg = model_cfg(settings, library, classes)
     model = build_segmentor(cfg, channels_last=channels_last, dtype=precision.weights).eval()
-    if compiled:
-        model = torch.compile(model)
     image = random_image(size or settings.size, settings.device)
     batch = [{"image": image} for _ in range(settings.batch)]
-    return partial(_predict, model, batch, precision)
+    if optimized or (optimized is None and library == VT_SEG):
+        from vt_seg.inference import optimize
+
+        predict = optimize(model).predict_labels
+    else:
+        predict = partial(argmax_of_logits, torch.compile(model) if compiled else model)
+    return partial(_infer, predict, batch, precision)
 
 
-def _predict(model: nn.Module, batch: list[dict], precision: Precision) -> list[Tensor]:
+def argmax_of_logits(model: nn.Module, batch: list[dict]) -> list[Tensor]:
+    """Return the label maps of a batch as the argmax of the model's logits."""
+    return [output["sem_seg"].argmax(dim=0) for output in model(batch)]
+
+
+def _infer(
+    predict: Callable[[list[dict]], list[Tensor]], batch: list[dict], precision: Precision
+) -> list[Tensor]:
     with torch.no_grad(), precision.region(batch[0]["image"].device.type):
-        return [_labels(output["sem_seg"]) for output in model(batch)]
-
-
-def _labels(output: Tensor) -> Tensor:
-    return output if output.ndim == 2 else output.argmax(dim=0)
+        return predict(batch)
 
 
 def backbone_forward(
     settings: Settings, *, precision: Precision = FLOAT32, channels_last: bool = False
 ) -> Work:
-    """Inference of the ResNet-50 on normalised images."""
+    """Return the inference of the ResNet-50 on normalised images."""
     cfg = model_cfg(settings, VT_SEG)
     model = build_segmentor(cfg, channels_last=channels_last, dtype=precision.weights).eval()
     images = torch.randn(settings.batch, 3, *settings.size)
@@ -122,12 +129,12 @@ def training_step(
     precision: Precision = FLOAT32,
     channels_last: bool = False,
 ) -> Work:
-    """Forward, backward and SGD, on noise; the learning rate is too small to change anything."""
+    """Return a training step on noise, with a learning rate too small to change the weights."""
     cfg = model_cfg(settings, library)
     cfg.SOLVER.BASE_LR = 1e-9
     model = build_segmentor(cfg, channels_last=channels_last, dtype=precision.weights).train()
     optimizer = build_optimizer(cfg, model)
-    # Loss scaling is for float16 alone.
+    # Only float16 needs loss scaling.
     scaler = torch.amp.GradScaler(settings.device, enabled=precision.dtype == "float16")
     image = random_image(settings.train_size, settings.device)
     target = image[0].long() % cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES

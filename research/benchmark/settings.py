@@ -1,4 +1,4 @@
-"""What a benchmark is asked to measure, and with which numbers."""
+"""Settings of a benchmark."""
 
 import contextlib
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import torch
 
 @dataclass(frozen=True)
 class Precision:
-    """Number format of a run.
+    """Dtype of a run.
 
     Attributes:
         dtype: "float32", "bfloat16" or "float16".
-        autocast: weights stay float32 and PyTorch chooses per operation; False casts weights and
-            inputs. Means nothing in float32.
+        autocast: True keeps the weights in float32, and PyTorch chooses the dtype per operation;
+            False casts weights and inputs. Has no effect in float32.
     """
 
     dtype: str = "float32"
@@ -22,21 +22,23 @@ class Precision:
 
     @property
     def name(self) -> str:
+        """Return the dtype and how it is applied: "bfloat16 autocast", "bfloat16 cast"."""
         if self.dtype == "float32":
             return self.dtype
         return f"{self.dtype} {'autocast' if self.autocast else 'cast'}"
 
     @property
     def inputs(self) -> torch.dtype:
-        """Of feature maps, which a backbone leaves in the low precision either way."""
+        """Return the dtype of feature maps, which a backbone yields in low precision either way."""
         return getattr(torch, self.dtype)
 
     @property
     def weights(self) -> torch.dtype:
+        """Return the dtype of weights."""
         return torch.float32 if self.autocast else self.inputs
 
     def region(self, device: str) -> contextlib.AbstractContextManager:
-        """Within it the operations run."""
+        """Return the context in which the operations run."""
         if not self.autocast or self.dtype == "float32":
             return contextlib.nullcontext()
         return torch.autocast(torch.device(device).type, self.inputs)
@@ -46,27 +48,29 @@ FLOAT32 = Precision()
 
 
 def low_precisions(dtype: str) -> list[Precision]:
-    """Both ways to compute in bfloat16 or float16."""
+    """Return both ways to compute in bfloat16 or float16."""
     return [Precision(dtype, autocast=True), Precision(dtype)]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Of all parts of a benchmark; sizes are (height, width) in pixels.
+    """Settings of all parts of a benchmark; sizes are (height, width) in pixels.
 
     Attributes:
-        configs: the folder with vt_seg's configs.
+        configs: The folder with vt_seg's configs.
         device: "cpu" or "cuda".
-        threads: of PyTorch on the CPU.
-        dtype: see :class:`Precision`.
-        layouts: memory formats to measure: False is NCHW, True channels-last.
-        compile: also measure ``torch.compile`` of the necks and models.
-        size, batch: of the images that are predicted.
-        train_size, train_batch: of those of a training step.
-        classes: numbers of them; where one is enough, the first counts.
-        rounds: in each of which every contender takes its turn.
-        scaling_sizes: sides of square images.
-        scaling_tokens: numbers of visual tokens per level.
+        threads: CPU threads of PyTorch.
+        dtype: Dtype, see :class:`Precision`.
+        layouts: Memory formats to measure: False is NCHW, True channels-last.
+        compile: Also measure ``torch.compile`` of the necks and models.
+        size: Size of the images that are predicted.
+        batch: Their number.
+        train_size: Size of the images of a training step.
+        train_batch: Their number.
+        classes: Numbers of classes; a part that needs one number takes the first.
+        rounds: Rounds, in each of which every work takes its turn.
+        scaling_sizes: Sides of square images.
+        scaling_tokens: Numbers of visual tokens per level.
     """
 
     configs: Path
@@ -85,35 +89,35 @@ class Settings:
     scaling_tokens: tuple[int, ...] = (4, 8, 16, 32, 64)
 
     def precisions(self) -> list[Precision]:
-        """In low precision both ways there are."""
+        """Return the precisions to measure: in low precision with and without autocast."""
         return [FLOAT32] if self.dtype == "float32" else low_precisions(self.dtype)
 
     @property
     def precision(self) -> Precision:
-        """The first of :meth:`precisions`, where one is enough."""
+        """Return the first of :meth:`precisions`, for parts that need one."""
         return self.precisions()[0]
 
     @property
     def layout(self) -> bool:
-        """The first of ``layouts``, where one is enough."""
+        """Return the first of ``layouts``, for parts that need one."""
         return self.layouts[0]
 
     @property
     def images(self) -> str:
-        """Batch, height and width of the images, in words."""
-        return f"{self.batch} x {in_words(self.size)}"
+        """Return batch, height and width of the images as text."""
+        return f"{self.batch} x {size_text(self.size)}"
 
     @property
     def slow_rounds(self) -> int:
-        """For parts whose rounds take long: half as many."""
+        """Return half the rounds, for parts whose rounds take long."""
         return max(1, self.rounds // 2)
 
 
 def named(title: str, channels_last: bool, *more: str) -> str:
-    """A contender's name, which ends in its memory format."""
+    """Return the name of a work, which ends in its memory format."""
     return ", ".join([title, *more, "channels-last" if channels_last else "NCHW"])
 
 
-def in_words(size: tuple[int, int]) -> str:
-    """``"800 x 1216"``."""
+def size_text(size: tuple[int, int]) -> str:
+    """Return a size as text: ``"800 x 1216"``."""
     return f"{size[0]} x {size[1]}"

@@ -1,12 +1,12 @@
-"""Tables of a benchmark's measurements."""
+"""Tables of the benchmark."""
 
 from collections.abc import Mapping
 
 from ..report_table import ReportTable, Row
 from .memory import PeakMemory
 from .roofline import Roofline
-from .scaling import CONTENDERS, NECK, Cost, pixel_exponent, token_bytes
-from .settings import Settings, in_words, named
+from .scaling import BUILDERS, NECK, Cost, pixel_exponent, token_bytes
+from .settings import Settings, named, size_text
 from .timing import Comparison, spread
 
 _ALLOCATOR_TITLES = {"warm": "pages kept", "plain": "plain glibc"}
@@ -17,24 +17,23 @@ def speed_table(
     comparisons: Mapping[str, Comparison],
     reference: str,
     *,
-    text: str = "",
     bounds: Mapping[str, str] | None = None,
 ) -> ReportTable:
-    """Milliseconds and how many times as fast as the reference, a row for each contender.
+    """Return milliseconds and speedups, a row per model; a note tells how long one compiles.
 
     Args:
-        title, text: of the table.
-        comparisons: of the same contenders, by allocator.
-        reference: the contender that is 1.00.
-        bounds: of some contenders the one that bounds it from below; the table says how many times
-            as long as that they take.
+        title: Title of the table.
+        comparisons: Comparisons of the same models, by allocator.
+        reference: The model whose speedup is 1.
+        bounds: The laterals by model; the table has the model's time relative to theirs.
     """
-    columns = ["contender"]
+    columns = ["model"]
     for allocator in comparisons:
         how = f" ({_ALLOCATOR_TITLES[allocator]})" if len(comparisons) > 1 else ""
-        columns += [f"ms{how}", "times as fast"]
-        columns += ["time by that of the laterals"] if bounds else []
+        columns += [f"ms{how}", "speedup"]
+        columns += ["relative to laterals"] if bounds else []
     rows = []
+    first_calls = next(iter(comparisons.values())).first_call
     for name in next(iter(comparisons.values())).seconds:
         cells = [name]
         for comparison in comparisons.values():
@@ -43,15 +42,17 @@ def speed_table(
             if bounds:
                 bound = bounds.get(name)
                 cells.append(spread(comparison.speedups(bound, name)) if bound else "")
-        rows.append(Row(tuple(cells)))
-    return ReportTable(title, tuple(columns), tuple(rows), text)
+        compiles = "compiled" in name and name in first_calls
+        note = (
+            f"The first call, which compiles, takes {first_calls[name]:.0f} s." if compiles else ""
+        )
+        rows.append(Row(tuple(cells), note))
+    return ReportTable(title, tuple(columns), tuple(rows))
 
 
-def memory_table(
-    title: str, peaks: Mapping[str, PeakMemory], reference: str, *, text: str = ""
-) -> ReportTable:
-    """MiB and share of the reference, a row for each contender."""
-    columns = ("contender", "process MiB", "by the reference", "tensors MiB", "by the reference")
+def memory_table(title: str, peaks: Mapping[str, PeakMemory], reference: str) -> ReportTable:
+    """Return peaks in MiB and relative to the reference, a row per model."""
+    columns = ("model", "process MiB", "relative", "tensors MiB", "relative")
     base = peaks[reference]
     rows = [
         Row(
@@ -65,24 +66,32 @@ def memory_table(
         )
         for name, peak in peaks.items()
     ]
-    return ReportTable(title, columns, tuple(rows), text)
+    return ReportTable(title, columns, tuple(rows))
 
 
 def macs_table(macs: Mapping[str, int], settings: Settings) -> ReportTable:
-    """Multiply-adds of the necks for one image."""
+    """Return the multiply-adds of the necks for one image."""
     rows = [Row((name, f"{count / 1e9:.2f}")) for name, count in macs.items()]
-    title = f"Neck, multiply-adds, {in_words(settings.size)}"
+    title = f"Neck, multiply-adds, {size_text(settings.size)}"
     return ReportTable(title, ("neck", "GMACs"), tuple(rows))
 
 
-def peer_table(
+def other_models_table(
     title: str,
     timed: Comparison,
     peaks: Mapping[str, PeakMemory],
     reference: str,
     missing: Mapping[str, str],
 ) -> ReportTable:
-    """Time and memory beside other models; of those not installed, how to install them."""
+    """Return time and memory of models of other libraries.
+
+    Args:
+        title: Title of the table.
+        timed: Their times.
+        peaks: Their peak memory by name.
+        reference: The model whose speedup is 1.
+        missing: Models that are not installed, and what installs them.
+    """
     rows = [
         Row(
             (
@@ -99,15 +108,15 @@ def peer_table(
         Row((name, f"not installed: pip install {package}", "", "", ""))
         for name, package in missing.items()
     ]
-    columns = ("model", "ms", "times as fast", "process MiB", "tensors MiB")
+    columns = ("model", "ms", "speedup", "process MiB", "tensors MiB")
     return ReportTable(title, columns, tuple(rows))
 
 
 def sizes_table(cost: Cost, settings: Settings) -> ReportTable:
-    """Time and memory on square images, and the exponents of their growth."""
+    """Return time and memory on square images, and the exponents of their growth."""
     sides = list(cost.times)
     rows = []
-    for name in CONTENDERS:
+    for name in BUILDERS:
         seconds, peaks = cost.seconds(name), cost.peaks(name)
         times = [f"{1e3 * s:.0f}" for s in seconds.values()]
         rows.append(Row((f"{name}, ms", *times, f"{pixel_exponent(seconds):.2f}")))
@@ -119,7 +128,7 @@ def sizes_table(cost: Cost, settings: Settings) -> ReportTable:
 
 
 def tokens_table(cost: Cost, settings: Settings) -> ReportTable:
-    """Time and memory of the VT-FPN neck over the number of tokens."""
+    """Return time and memory of the VT-FPN neck over the number of tokens."""
     rows = [
         Row(
             (
@@ -132,13 +141,12 @@ def tokens_table(cost: Cost, settings: Settings) -> ReportTable:
         for number in cost.times
     ]
     title = f"Over the number of tokens, {settings.precision.name}, {settings.images}"
-    columns = ("tokens per level", "VT-FPN neck, ms", "MiB", "of them tokens, KiB")
-    text = "The tokens take as much at every size of the image: 4 levels, 1024 channels."
-    return ReportTable(named(title, settings.layout), columns, tuple(rows), text)
+    columns = ("tokens per level", "VT-FPN neck, ms", "MiB", "tokens, KiB")
+    return ReportTable(named(title, settings.layout), columns, tuple(rows))
 
 
 def roofline_table(roofline: Roofline, settings: Settings) -> ReportTable:
-    """Operations, bytes and rates of the parts."""
+    """Return operations, bytes and rates of the machine's works and the models' parts."""
     bandwidth, rate = roofline.bandwidth, roofline.rate
     rows = []
     for name, (seconds, operations) in {**roofline.machine, **roofline.parts}.items():
@@ -157,17 +165,11 @@ def roofline_table(roofline: Roofline, settings: Settings) -> ReportTable:
                 )
             )
         )
-    title = f"Beside what the machine can do, {settings.precision.name}, {settings.images}"
+    title = f"Roofline, {settings.precision.name}, {settings.images}"
     columns = ("", "ms", "GFLOP", "MB", "FLOP/byte", "GFLOP/s", "GB/s", "of the roofline")
-    text = (
-        "Operations are those of convolutions and matrix products, two per multiply-add; bytes "
-        "those of their operands and results, each once. The roofline is the smaller of what the "
-        "3x3 convolution (256 channels, 128 x 128) multiplies and the copy (256 MiB) moves in a "
-        "second."
-    )
-    return ReportTable(named(title, settings.layout), columns, tuple(rows), text)
+    return ReportTable(named(title, settings.layout), columns, tuple(rows))
 
 
 def mebibytes(count: int) -> str:
-    """In MiB, without the unit."""
+    """Return a number of bytes in MiB, without the unit."""
     return f"{count / 2**20:.0f}"

@@ -1,4 +1,4 @@
-"""The paper's tables of costs compared with ours, from configs alone: no model is run."""
+"""The costs that the paper's tables report, next to those of our models; no model is trained."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -15,9 +15,10 @@ from .classification import (
     v4_table_8,
 )
 from .models import PaperModels
+from .reported import ablation_rows
 from .segmentation import v1_table_4
 
-__all__ = ["TABLES", "PaperModels", "paper_tables", "section_name"]
+__all__ = ["TABLES", "PaperModels", "ablation_rows", "paper_tables", "section_name"]
 
 TABLES: Mapping[str, Callable[[PaperModels], ReportTable]] = {
     "v1-1": v1_table_1,
@@ -29,20 +30,20 @@ TABLES: Mapping[str, Callable[[PaperModels], ReportTable]] = {
     **{f"v4-{number}": partial(v4_ablations, number=number) for number in range(3, 8)},
     "v4-8": v4_table_8,
 }
-"""Revision and number to the table; by the notes v4 Tables 9 and 10 repeat v1 Table 4."""
+"""Tables by revision and number; by the notes v4 Tables 9 and 10 repeat v1 Table 4."""
 
 
 def paper_tables(
     configs: str | Path, names: Sequence[str] = tuple(TABLES)
 ) -> Iterator[ReportTable]:
-    """Tables of the paper, one by one.
+    """Yield tables of the paper.
 
     Args:
-        configs: the project's ``configs/``.
-        names: of ``TABLES``; default: all.
+        configs: The project's folder ``configs/``.
+        names: Keys of ``TABLES``; all by default.
 
     Raises:
-        FileNotFoundError: ``configs`` is not that folder.
+        FileNotFoundError: if ``configs`` is not that folder.
     """
     models = PaperModels(configs)
     for name in names:

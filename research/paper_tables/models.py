@@ -1,9 +1,8 @@
-"""The models behind the paper's tables, each from its config, and what they cost."""
+"""The models of the paper's tables, built from their configs, and their costs."""
 
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -20,14 +19,12 @@ from vt_seg.modeling.vt_config import vt_config
 from vt_seg.modeling.vt_resnet import VTResNet
 
 from ..ablations.ablation_rows import read_row
-from .literal_macs import LiteralCost, vt_fpn_neck, vt_resnet_stage
+from .formula_macs import FormulaCost, vt_fpn_neck, vt_resnet_stage
+from .reported import Keys
 from .unpadded_fpn import count_unpadded_fpn
 
 IMAGE_SIZE = (224, 224)
 """(height, width) in pixels of ImageNet's crops (v1 Sec. 4.1), at which classifiers are counted."""
-
-Keys = tuple[tuple[str, Any], ...]
-"""Overrides of MODEL.VT_RESNET: ``(("NUM_TOKENS", 16), ...)``."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +32,20 @@ class ClassifierCost:
     """Cost of a classifier for one image of ``IMAGE_SIZE``.
 
     Attributes:
-        macs, stage5_macs: in the model and in its stage 5, which is counted by the paper's formulas
-            with ``values_on_tokens`` (``literal_macs``); for a ResNet those executed.
-        strict_macs: ``macs`` without ``values_on_tokens``.
-        executed_macs, executed_stage5_macs: that the implementation executes.
-        params, stage5_params: of convolutions and linear layers, as the paper counts them.
-        all_params: those of norms too.
+        macs: Multiply-adds of the model. A VT-ResNet's stage 5 is counted by the paper's formulas
+            with ``values_on_tokens`` (``formula_macs``), all else as executed.
+        stage5_macs: Those of stage 5.
+        macs_on_pixels: ``macs`` without ``values_on_tokens``.
+        executed_macs: Multiply-adds that the implementation executes.
+        executed_stage5_macs: Those of stage 5.
+        params: Parameters of convolutions and linear layers, which are what the paper counts.
+        stage5_params: Those of stage 5.
+        all_params: Parameters, those of norms included.
     """
 
     macs: int
     stage5_macs: int
-    strict_macs: int
+    macs_on_pixels: int
     executed_macs: int
     executed_stage5_macs: int
     params: int
@@ -54,25 +54,25 @@ class ClassifierCost:
 
 
 class PaperModels:
-    """Counts the models of a folder of configs, each once."""
+    """The models of a folder of configs; each is counted once.
+
+    Args:
+        configs: The project's folder ``configs/``.
+    """
 
     def __init__(self, configs: str | Path) -> None:
-        """
-        Args:
-            configs: the project's ``configs/``.
-        """
         self.configs = Path(configs)
         self.classifier = cache(self._classifier)
         self.segmentation = cache(self._segmentation)
 
     def _classifier(self, name: str, keys: Keys = (), ablation: str = "") -> ClassifierCost:
-        """Cost of a classifier.
+        """Return the cost of a classifier.
 
         Args:
-            name: of a config in ``imagenet/``.
-            keys: overrides of MODEL.VT_RESNET.
-            ablation: a config in ``ablations/`` whose own keys, without those that it inherits,
-                come on top.
+            name: Name of a config in ``imagenet/``.
+            keys: Overrides of MODEL.VT_RESNET.
+            ablation: Name of a config in ``ablations/`` whose own keys, without the inherited ones,
+                are set last.
         """
         cfg = self.config(f"imagenet/{name}")
         cfg.MODEL.VT_RESNET.merge_from_list([part for pair in keys for part in pair])
@@ -82,14 +82,14 @@ class PaperModels:
         return count_classifier(cfg)
 
     def _segmentation(self, name: str, size: tuple[int, int], padded: bool = True) -> ModelCost:
-        """Cost of a segmentation model; ``padded=False`` counts an FPN that does not pad."""
+        """Return the cost of a segmentation model; ``padded=False`` counts an unpadded FPN."""
         cfg = self.config(name)
         return count_cost(cfg, size) if padded else count_unpadded_fpn(cfg, size)
 
-    def printed_neck(
+    def neck_by_formulas(
         self, name: str, size: tuple[int, int], *, values_on_tokens: bool = True
-    ) -> LiteralCost:
-        """The VT-FPN neck of a config, by the paper's formulas (see ``literal_macs``)."""
+    ) -> FormulaCost:
+        """Return the cost of a config's VT-FPN neck by the paper's formulas (``formula_macs``)."""
         cfg = self.config(name)
         channels = [cfg.MODEL.RESNETS.RES2_OUT_CHANNELS * 2**level for level in range(4)]
         pixels = [-(-size[0] // stride) * -(-size[1] // stride) for stride in (4, 8, 16, 32)]
@@ -102,32 +102,32 @@ class PaperModels:
         )
 
     def config(self, name: str) -> CfgNode:
-        """The config ``name`` (without .yaml) on Detectron2's and vt_seg's defaults."""
+        """Return the config ``name``, which lacks its ``.yaml``."""
         return load_cfg(self.file(name))
 
     def file(self, name: str) -> str:
-        """The path of the config ``name``."""
+        """Return the path of the config ``name``, which lacks its ``.yaml``."""
         return str(self.configs / f"{name}.yaml")
 
 
 def count_classifier(cfg: CfgNode) -> ClassifierCost:
-    """Cost of the ``ImageClassifier`` that ``cfg`` describes, with its stage 5 apart."""
+    """Return the cost of the ``ImageClassifier`` that ``cfg`` describes."""
     model = build_on_meta(cfg)
     backbone = model.backbone
     image = torch.empty(1, 3, *IMAGE_SIZE, device="meta")
     counts = macs_by_module(model, lambda: model.classifier(backbone(image)[model.in_feature]))
     stage5 = counts["backbone.res5"]
     outside = counts[""] - stage5
-    formulas = strict = stage5
+    formulas = on_pixels = stage5
     if isinstance(backbone, VTResNet):
-        formulas, strict = (
-            _printed_stage5(cfg, backbone, values_on_tokens).total_macs
+        formulas, on_pixels = (
+            _stage5_by_formulas(cfg, backbone, values_on_tokens).total_macs
             for values_on_tokens in (True, False)
         )
     return ClassifierCost(
         macs=outside + formulas,
         stage5_macs=formulas,
-        strict_macs=outside + strict,
+        macs_on_pixels=outside + on_pixels,
         executed_macs=outside + stage5,
         executed_stage5_macs=stage5,
         params=num_parameters(model, norms=False),
@@ -136,7 +136,7 @@ def count_classifier(cfg: CfgNode) -> ClassifierCost:
     )
 
 
-def _printed_stage5(cfg: CfgNode, backbone: VTResNet, values_on_tokens: bool) -> LiteralCost:
+def _stage5_by_formulas(cfg: CfgNode, backbone: VTResNet, values_on_tokens: bool) -> FormulaCost:
     config = vt_config(cfg, "VT_RESNET", num_layers=len(backbone.res5.stack.blocks))
     pixels = IMAGE_SIZE[0] // 16 * (IMAGE_SIZE[1] // 16)
     return vt_resnet_stage(

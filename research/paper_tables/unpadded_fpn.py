@@ -1,7 +1,8 @@
-"""What Detectron2's semantic FPN would cost without the padding that it needs to run.
+"""The cost of Detectron2's semantic FPN without the padding that it needs.
 
-The paper counts its FPN baseline at 473 x 473, where Detectron2 pads to 480 x 480: a top-down sum
-needs maps that double. Each layer can still be counted on a map of the size due at its level.
+The paper counts its FPN baseline at 473 x 473 pixels, where Detectron2 pads to 480 x 480, since its
+top-down sums need maps of twice the size. Each layer can still be counted on the unpadded map of
+its level.
 """
 
 import torch
@@ -11,13 +12,13 @@ from vt_seg.complexity import ModelCost, build_on_meta, count_macs, num_paramete
 
 
 def count_unpadded_fpn(cfg: CfgNode, size: tuple[int, int]) -> ModelCost:
-    """Cost of a semantic FPN for one image that is not padded, its sums left out.
+    """Return the cost of a semantic FPN for one image that is not padded.
 
-    Every convolution runs on the map of its level as the bottom-up network gives it, of
-    ``ceil(side / stride)`` pixels; the sums, which cost no MACs, do not.
+    Every convolution runs on a map of its level of ``ceil(side / stride)`` pixels. The sums, which
+    have no MACs, do not run.
 
     Args:
-        cfg: a config with ``build_resnet_fpn_backbone`` and ``SemSegFPNHead`` (or one derived).
+        cfg: A config with ``build_resnet_fpn_backbone`` and ``SemSegFPNHead`` or a subclass.
         size: (height, width) in pixels.
     """
     model = build_on_meta(cfg)
@@ -35,7 +36,7 @@ def count_unpadded_fpn(cfg: CfgNode, size: tuple[int, int]) -> ModelCost:
                 fpn.lateral_convs, fpn.output_convs, from_coarsest, strict=True
             )
         ]
-        # The top block's p6 is none that the head reads.
+        # The head does not read the top block's p6.
         levels.update(zip(fpn.output_shape(), reversed(outputs), strict=False))
 
     def run_head() -> None:
@@ -43,7 +44,7 @@ def count_unpadded_fpn(cfg: CfgNode, size: tuple[int, int]) -> ModelCost:
             scale_head(levels[name])
             for scale_head, name in zip(head.scale_heads, head.in_features, strict=True)
         ]
-        head.predictor(scaled[0])  # on the finest level, as the sum would be
+        head.predictor(scaled[0])  # The sum would have the size of the finest level.
 
     macs = {
         "backbone": backbone_macs,

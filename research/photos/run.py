@@ -1,21 +1,20 @@
 #!/usr/bin/env python
-"""Train necks x seeds on photos with one budget and recipe, and write one table.
+"""Train necks with several seeds on photos, with one budget and recipe, and tabulate them.
 
     python research/photos/run.py --dataset camvid --seeds 0,1,2 --iterations 2000 --jobs 2
     ... --images DIR --masks DIR        folders with train/, val/, test/ in place of datasets/...
-    ... --weights FILE                  of timm, in place of its download
+    ... --weights FILE                  timm's weights in place of its download
     ... --split val --base-lr fpn=0.001 vtfpn=0.0005    to choose learning rates
 
-Each run is a process of its own with a result file in --output. A run that has its result is not
-trained again, and one that was interrupted goes on from its last checkpoint in --runs, so the same
-command may be given until all is done. The table is written anew after every run.
+Each run is a process of its own and leaves a result file in --output. A run that has a result is
+not trained again, and an interrupted one is resumed from its last checkpoint in --runs, so the same
+command may be repeated until all runs are done. The table is updated after every run.
 """
 
 import argparse
 import json
 import os
 import re
-import shlex
 import statistics
 import sys
 import threading
@@ -25,10 +24,12 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where `research` is
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for `research` and `vt_seg`
 
 from research.photos.photo_rows import ROWS
-from research.photos.photo_table import format_tables
+from research.photos.photo_table import class_table, neck_table
+from research.provenance import running_command
+from research.report_table import ReportTable, print_tables, titled_tables
 from research.sweep import Run, budget_overrides, train_all
 from vt_seg.complexity import count_cost
 from vt_seg.engine import load_cfg
@@ -39,47 +40,84 @@ TEST_SIZES = {"camvid": (360, 480), "ccp": (495, 330)}
 
 
 def parse_args() -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dataset", choices=sorted(TEST_SIZES), default="camvid")
-    parser.add_argument("--rows", default="fpn,vtfpn,laterals", help=f"of {','.join(ROWS)}")
-    parser.add_argument("--seeds", default="0,1,2", help="numbers with commas between")
-    parser.add_argument("--iterations", type=int, help="default: what the configs say")
-    parser.add_argument("--batch", type=int, help="images of an iteration")
-    parser.add_argument("--crop", type=int, help="side of the training crops in pixels")
+    parser.add_argument(
+        "--dataset", choices=sorted(TEST_SIZES), default="camvid", help="default: camvid"
+    )
+    parser.add_argument(
+        "--rows",
+        default="fpn,vtfpn,laterals",
+        help=f"names with commas between, of {','.join(ROWS)} (default: fpn,vtfpn,laterals)",
+    )
+    parser.add_argument(
+        "--seeds", default="0,1,2", help="numbers with commas between (default: 0,1,2)"
+    )
+    parser.add_argument("--iterations", type=int, help="iterations (default: the config's)")
+    parser.add_argument("--batch", type=int, help="images per iteration (default: the config's)")
+    parser.add_argument(
+        "--crop", type=int, help="side of training crops in pixels (default: the config's)"
+    )
     parser.add_argument(
         "--base-lr",
         nargs="+",
         default=[],
         metavar="[ROW=]LR",
-        help="for a row, for all rows of a neck (fpn, vtfpn), or without a name for the rest",
+        help="learning rate of a row, of all rows of a neck (fpn, vtfpn), or without a name of the "
+        "rest (default: the config's)",
     )
-    parser.add_argument("--split", help="to evaluate on: train, val or test. Default: the config's")
-    parser.add_argument("--images", help="folder of train/, val/, ... of images")
-    parser.add_argument("--masks", help="folder of train/, val/, ... of masks")
-    parser.add_argument("--ignore-label", type=int, default=255, help="of the masks in --masks")
+    parser.add_argument(
+        "--split", help="split to evaluate on: train, val or test (default: the config's)"
+    )
+    parser.add_argument("--images", help="folder that holds train/, val/, ... of images")
+    parser.add_argument("--masks", help="folder that holds train/, val/, ... of masks")
+    parser.add_argument(
+        "--ignore-label",
+        type=int,
+        default=255,
+        help="label in --masks that is ignored (default: 255)",
+    )
     parser.add_argument("--weights", help="file for MODEL.TIMM.WEIGHTS")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
-    parser.add_argument("--workers", type=int, default=2, help="loader processes of each run")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of each run")
-    parser.add_argument("--output", default="output/photos/results", help="of results and tables")
-    parser.add_argument("--runs", default="output/photos/runs", help="of logs and checkpoints")
-    parser.add_argument("--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides")
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="cpu or cuda (default: cuda where there is a GPU)",
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="loader processes per run (default: 2)"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads per run (default: 1)")
+    parser.add_argument(
+        "--output",
+        default="output/photos/results",
+        metavar="DIR",
+        help="folder of results and tables (default: output/photos/results)",
+    )
+    parser.add_argument(
+        "--runs",
+        default="output/photos/runs",
+        metavar="DIR",
+        help="folder of logs and checkpoints (default: output/photos/runs)",
+    )
+    parser.add_argument(
+        "--opts", nargs=argparse.REMAINDER, default=[], help="config overrides: KEY VALUE ..."
+    )
     args = parser.parse_args()
     args.rows = args.rows.split(",")
     if unknown := [name for name in args.rows if name not in ROWS]:
-        parser.error(f"--rows {unknown[0]}: there are {', '.join(ROWS)}")
+        parser.error(f"--rows {unknown[0]}: the rows are {', '.join(ROWS)}")
     if (args.images is None) != (args.masks is None):
-        parser.error("--images and --masks belong together: give both or none")
+        parser.error("--images and --masks must be given together")
     try:
         args.seeds = [int(seed) for seed in args.seeds.split(",")]
         args.base_lr = dict(_learning_rate(text) for text in args.base_lr)
     except ValueError as error:
         parser.error(f"--seeds or --base-lr: {error}")
     if unknown := [name for name in args.base_lr if name not in ("", *ROWS)]:
-        parser.error(f"--base-lr {unknown[0]}=...: there are {', '.join(ROWS)}")
+        parser.error(f"--base-lr {unknown[0]}=...: the rows are {', '.join(ROWS)}")
     return args
 
 
@@ -89,6 +127,7 @@ def _learning_rate(text: str) -> tuple[str, float]:
 
 
 def config_file(dataset: str, row: str) -> str:
+    """Return the path of a row's config."""
     path = ROOT / "configs" / "photos" / f"{ROWS[row].neck}_efficientnet_lite0_{dataset}.yaml"
     return os.path.relpath(path)
 
@@ -115,8 +154,8 @@ def recipe(row: str, cfg: CfgNode, args: argparse.Namespace) -> dict[str, Any]:
     return {key: str(value) for key, value in values.items()}
 
 
-def places(cfg: CfgNode, args: argparse.Namespace) -> dict[str, Any]:
-    """Return the overrides that say where things are and run, which decide no result."""
+def placement(cfg: CfgNode, args: argparse.Namespace) -> dict[str, Any]:
+    """Return the overrides of paths, device and workers, which do not decide the result."""
     values: dict[str, Any] = {
         "MODEL.DEVICE": args.device,
         "DATALOADER.NUM_WORKERS": args.workers,
@@ -142,10 +181,10 @@ def _split(dataset_name: str) -> str:
 
 
 def read_result(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what a run wrote; None if it has not run yet.
+    """Return the result of a run; None if it has none yet.
 
     Raises:
-        ValueError: if the file is of a run with other settings.
+        ValueError: if the result is that of other settings.
     """
     if not path.exists():
         return None
@@ -166,13 +205,13 @@ def read_result(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def collect(run: Run, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the result of a finished run from what Detectron2 wrote into its folder."""
+    """Return the result of a finished run from the files that Detectron2 wrote."""
     folder = Path(run.output_dir)
     lines = (folder / "metrics.json").read_text(encoding="utf-8").splitlines()
     seconds = [line["time"] for line in map(json.loads, lines) if "time" in line]
     memory = re.findall(r"max_mem: (\d+)M", (folder / "log.txt").read_text(encoding="utf-8"))
     for checkpoint in folder.glob("model_0*.pth"):
-        checkpoint.unlink()  # only needed to resume the run
+        checkpoint.unlink()  # Only resuming needs them.
     on_gpu = any(text.startswith("cuda") for text in run.overrides)
     return {
         "settings": settings,
@@ -185,6 +224,7 @@ def collect(run: Run, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Train what is missing and write the table after every run."""
     args = parse_args()
     os.makedirs(args.output, exist_ok=True)
     costs, runs, results = {}, {}, {row: {} for row in args.rows}
@@ -192,7 +232,7 @@ def main() -> None:
         for row in args.rows:
             file = config_file(args.dataset, row)
             cfg = load_cfg(file)
-            decisive, where = recipe(row, cfg, args), places(cfg, args)
+            decisive, where = recipe(row, cfg, args), placement(cfg, args)
             overrides = [text for pair in {**decisive, **where}.items() for text in pair]
             costs[row] = count_cost(load_cfg(file, overrides), TEST_SIZES[args.dataset])
             for seed in args.seeds:
@@ -212,14 +252,13 @@ def main() -> None:
     table = Path(args.output, f"{args.dataset}.md")
     lock = threading.Lock()
 
-    def write_table() -> str:
-        if not any(results.values()):
-            return "No run has finished."
-        text = format_tables(titles, results, costs, TEST_SIZES[args.dataset])
-        command = shlex.join(["python", "research/photos/run.py", *sys.argv[1:]])
-        text = f"# {args.dataset}\n\n{text}\n\nWritten by `{command}`.\n"
-        write_atomically(table, text.encode())
-        return text
+    def write_tables() -> None:
+        if any(results.values()):
+            text = titled_tables(tables())
+            write_atomically(table, f"{text}\n\n`{running_command()}`\n".encode())
+
+    def tables() -> list[ReportTable]:
+        return [neck_table(titles, results, costs), class_table(titles, results)]
 
     def finish(run: Run) -> None:
         row, path, settings = runs[run]
@@ -229,16 +268,20 @@ def main() -> None:
             results[row][run.seed] = result
             score = result["scores"]["mIoU"]
             print(f"{path.stem}: mIoU {score:.2f}", flush=True)
-            write_table()
+            write_tables()
 
-    # Seed by seed, so that an interrupted experiment has pairs.
+    # The order is seed by seed, so that an interrupted experiment has pairs.
     order = sorted(runs, key=lambda run: args.seeds.index(run.seed))
     error = None
     try:
         train_all(order, args.jobs, args.threads, finish)
     except (OSError, RuntimeError, ValueError) as raised:
         error = raised
-    print(write_table())
+    write_tables()
+    if any(results.values()):
+        print_tables(tables())
+    else:
+        print("No run has finished.")
     if error:
         sys.exit(f"error: {error}")
 

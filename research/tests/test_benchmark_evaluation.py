@@ -1,23 +1,24 @@
-"""The benchmark compares like with like."""
+"""The benchmark of evaluators compares like with like."""
 
 import argparse
 
 import pytest
 
-from research import benchmark_evaluation as tool
-from vt_seg.data.datasets.registration import unregister
+from research import benchmark_evaluation as benchmark
+from vt_seg.data import unregister
 
 
 @pytest.fixture
-def outputs(tmp_path):
+def logits(tmp_path):
     args = argparse.Namespace(classes=7, size=[48, 64], images=2)
-    yield tool.paint(str(tmp_path), args)
-    unregister("benchmark")
+    yield benchmark.register_synthetic_dataset(str(tmp_path), args)
+    unregister(benchmark.DATASET)
 
 
-def test_all_evaluators_see_the_same(outputs):
-    assert [output.shape for output in outputs] == [(7, 48, 64)] * 2
-    found = {name: tool.run(name, outputs)[1] for name in tool.CONTENDERS}
+def test_all_evaluators_find_the_same_miou(logits):
+    assert [x.shape for x in logits] == [(7, 48, 64)] * 2
+    found = {name: benchmark.evaluate(name, logits)[1] for name in benchmark.EVALUATORS}
     assert len(found) == 5
-    assert all(score == pytest.approx(found[tool.REFERENCE], abs=1e-9) for score in found.values())
-    assert 30 < found[tool.REFERENCE] < 100
+    reference = found[benchmark.REFERENCE]
+    assert found == pytest.approx(dict.fromkeys(found, reference), abs=1e-9)
+    assert 30 < reference < 100

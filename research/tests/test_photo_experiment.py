@@ -25,7 +25,9 @@ def test_one_pair_has_no_standard_error_and_no_pair_no_difference():
     assert (mean, pairs) == (-3.0, 1)
     assert np.isnan(error)
     mean, error, pairs = paired_difference({3: 2.0}, {0: 5.0})
-    assert np.isnan(mean) and np.isnan(error) and pairs == 0
+    assert np.isnan(mean)
+    assert np.isnan(error)
+    assert pairs == 0
 
 
 @pytest.fixture
@@ -77,5 +79,5 @@ def test_runs_leave_results_and_are_not_trained_again(photos, monkeypatch, capsy
     result["scores"]["mIoU"] = 12.34  # shows in the table if the run is taken as it is
     files["camvid_fpn_seed0.json"].write_text(json.dumps(result))
     assert "12.34" in run(2)
-    with pytest.raises(SystemExit, match="SOLVER.MAX_ITER was 2 and is 3"):
+    with pytest.raises(SystemExit, match=r"SOLVER.MAX_ITER was 2 and is 3"):
         run(3)

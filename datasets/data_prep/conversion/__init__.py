@@ -1,12 +1,12 @@
-"""Converts masks as people have them into the ones that vt_seg's datasets are made of."""
+"""Conversion of masks from the formats in which they are distributed to label maps."""
 
-from .coco_panoptic import panoptic_conversions
+from .coco_panoptic import panoptic_conversions, read_segments
 from .coco_stuff import coco_stuff_conversions
 from .cocostuff10k import cocostuff10k_conversion
 from .conversion import Conversion, Task
 from .label_maps import LabelMap
 from .lip import lip_conversions
-from .manifest import MixedOutputError
+from .manifest import MixedOutputError, manifest_path
 from .runner import Outcome, check, convert
 
 __all__ = [
@@ -20,5 +20,7 @@ __all__ = [
     "cocostuff10k_conversion",
     "convert",
     "lip_conversions",
+    "manifest_path",
     "panoptic_conversions",
+    "read_segments",
 ]

@@ -1,6 +1,4 @@
-"""COCO-Stuff on the 2017 images: 171, 91 or 92 classes from masks as they are distributed."""
-
-from __future__ import annotations
+"""COCO-Stuff on the 2017 images: distributed masks to 171, 91 or 92 classes."""
 
 import os
 from collections.abc import Sequence
@@ -9,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from vt_seg.data import index_by_stem, read_mask
 from vt_seg.data.datasets import mask_folder
 from vt_seg.files import only_folder
-from vt_seg.data import index_by_stem
-from vt_seg.data import read_mask
+
 from . import label_maps
 from .conversion import Conversion, Task
 from .label_maps import LabelMap
@@ -34,11 +32,12 @@ _DEFAULT_SOURCES = {
 
 @dataclass(frozen=True)
 class Remap:
-    """The rule "read the mask, map its values"."""
+    """The rule that reads a mask and maps its values."""
 
     label_map: LabelMap
 
     def __call__(self, task: Task) -> np.ndarray:
+        """Return the label map of a task's source."""
         return self.label_map.apply(read_mask(task.source), task.source)
 
 
@@ -49,18 +48,20 @@ def coco_stuff_conversions(
     splits: Sequence[str] = ("train", "val"),
     source: str | os.PathLike | None = None,
 ) -> list[Conversion]:
-    """Conversions into ``root/coco``, one a number of classes and split.
+    """Return the conversions into ``root/coco``, one per number of classes and split.
 
     Args:
-        source_format: a key of `FORMATS`. "train-ids" are masks of 171 train ids: those called
-            ``NAME_labelTrainIds.png`` where there are any, else all.
-        classes: some of `CLASSES`.
-        source: the folder in or below which ``{split}2017`` (``stuff_{split}2017_pixelmaps``) is;
+        root: The folder of datasets.
+        source_format: A key of ``FORMATS``. "train-ids" are masks of 171 train ids: those named
+            ``NAME_labelTrainIds.png`` if there are any, otherwise all.
+        classes: Numbers of classes, of ``CLASSES``.
+        splits: Names of the splits.
+        source: The folder in or below which ``{split}2017`` (``stuff_{split}2017_pixelmaps``) is;
             by default in ``root/coco``.
 
     Raises:
-        FileNotFoundError: no such folder with masks.
-        ValueError: several, or pixelmaps for 171 classes.
+        FileNotFoundError: if there is no such folder with masks.
+        ValueError: if there are several, or pixelmaps are to give 171 classes.
     """
     coco = Path(root) / "coco"
     top = coco / _DEFAULT_SOURCES[source_format] if source is None else Path(source)
@@ -84,21 +85,21 @@ def coco_stuff_conversions(
 
 def _find_source(top: Path, source_format: str, split: str) -> Path:
     name = f"stuff_{split}2017_pixelmaps" if source_format == "pixelmaps" else f"{split}2017"
-    remedy = (
-        f"Unpack the {source_format} there, give their place by --source, or other --splits; see "
-        "datasets/README.md"
+    hint = (
+        f"Unpack the {source_format} there, or name their folder by --source, or choose other "
+        "--splits; see datasets/README.md"
     )
-    return Path(only_folder(top, name, _MASKS, "masks", remedy))
+    return Path(only_folder(top, name, _MASKS, "masks", hint))
 
 
 def _stems(folder: Path, source_format: str) -> dict[str, str]:
-    """Name of each mask to make -> its source."""
+    """Return the source of each mask to make, by the mask's name."""
     if source_format == "train-ids":
         return index_by_stem(folder, _MASKS, TRAIN_IDS_SUFFIX) or index_by_stem(folder, _MASKS)
     stems = index_by_stem(folder, _MASKS)
     originals = {k: path for k, path in stems.items() if not k.endswith(TRAIN_IDS_SUFFIX)}
     if not originals:
         raise FileNotFoundError(
-            f"{folder} holds only *{TRAIN_IDS_SUFFIX}.png, no originals: --from train-ids"
+            f"{folder} contains only *{TRAIN_IDS_SUFFIX}.png and no originals: use --from train-ids"
         )
     return originals

@@ -1,33 +1,32 @@
-"""COCO-Stuff 10k, v1.0 or v1.1: 171 classes from its MATLAB files."""
-
-from __future__ import annotations
+"""COCO-Stuff 10k, v1.0 or v1.1: MATLAB files to 171 classes."""
 
 import os
 from pathlib import Path
 
 import numpy as np
 
+from data_prep.conversion.mat_files import read_mat_annotation
 from vt_seg.data.datasets import COCOSTUFF10K_SPLITS, cocostuff10k_folders, read_cocostuff10k_split
 from vt_seg.files import check_names_below
+
 from . import label_maps
 from .conversion import Conversion, Task
-from data_prep.conversion.mat_files import read_mat_annotation
 
 _LABEL_MAPS = {"1.0": label_maps.cocostuff10k_v10(), "1.1": label_maps.cocostuff10k_v11()}
 
 
 def cocostuff10k_conversion(root: str | os.PathLike) -> Conversion:
-    """``root/cocostuff10k/annotations/*.mat`` -> ``stuff171/*.png``, the images of both splits.
+    """Return the conversion of ``root/cocostuff10k/annotations/*.mat`` to ``stuff171/*.png``.
 
     Raises:
-        FileNotFoundError: no folder of annotations, no split lists, or listed files are missing.
-        ValueError: the splits share an image, or a list names one twice or outside the folders.
+        FileNotFoundError: if the folder of annotations, a split list, or a listed file is missing.
+        ValueError: if the splits share an image, or a list names one twice or outside the folders.
     """
     folders = cocostuff10k_folders(root)
     source = Path(folders.annotations)
     if not source.is_dir():
         raise FileNotFoundError(
-            f"no folder of annotations at {source}. Unpack COCO-Stuff 10k there, see "
+            f"there is no folder of annotations {source}. Unpack COCO-Stuff 10k there, see "
             "datasets/README.md"
         )
     splits = [read_cocostuff10k_split(root, split) for split in COCOSTUFF10K_SPLITS]
@@ -54,6 +53,6 @@ def cocostuff10k_conversion(root: str | os.PathLike) -> Conversion:
 
 
 def derive_from_mat(task: Task) -> np.ndarray:
-    """The rule for a MATLAB file; its version is told from the file itself."""
+    """Return the label map of a MATLAB file, whose content tells its version."""
     annotation = read_mat_annotation(task.source)
     return _LABEL_MAPS[annotation.version].apply(annotation.labels, task.source)

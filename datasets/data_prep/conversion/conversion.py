@@ -1,6 +1,4 @@
-"""What a conversion is: one folder of masks made from files, by one rule."""
-
-from __future__ import annotations
+"""A conversion: one folder of masks, made from source files by one rule."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,9 +12,9 @@ class Task(NamedTuple):
     """One mask to make.
 
     Attributes:
-        source: the file it is made from.
-        name: its path below the output folder, with extension.
-        detail: what else the rule needs for this file.
+        source: The file that it is made from.
+        name: Its path below the output folder, with extension.
+        detail: Further data that the rule needs for this file.
     """
 
     source: str
@@ -26,15 +24,16 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversion:
-    """One folder of masks, and how to make it.
+    """One folder of masks and how to make it.
 
     Attributes:
-        source: the folder of the files it is made from; never written to.
-        output: the folder of masks, 8-bit grey PNG.
-        recipe: what decides the masks' pixels besides the source; kept in the manifest.
-        derive: the rule, (H, W) uint8 from a task; pickled for worker processes. Raises ValueError
-            or OSError, naming the file, for a file that it cannot use.
-        lists: text files to write when all masks are there.
+        source: The folder of the source files, which is never written to.
+        output: The folder of the masks, 8-bit grey PNG.
+        recipe: What decides the masks' pixels besides the source; recorded in the manifest.
+        tasks: The masks to make.
+        derive: The rule, a picklable function from a task to a mask ``(H, W)`` uint8. It raises
+            ValueError or OSError, naming the file, for a file that it cannot use.
+        lists: Text files, by path, to write when all masks are there.
     """
 
     source: Path

@@ -1,9 +1,7 @@
-"""From the values that masks are distributed with to train ids, as 256-entry tables.
+"""Tables from the pixel values of distributed masks to train ids.
 
-Only values that a format has are mapped; any other is an error, never passed through.
+Only values of the format are mapped; any other value is an error.
 """
-
-from __future__ import annotations
 
 import hashlib
 import os
@@ -12,52 +10,49 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
-from vt_seg.data.datasets import COCO_STUFF_LABELS
-from vt_seg.data.datasets import LIP_LABELS
-from vt_seg.data.datasets import IGNORE_LABEL
+from vt_seg.data.datasets import COCO_STUFF_LABELS, IGNORE_LABEL, LIP_LABELS
 
-_UNKNOWN = 254  # in a table: a value that the format does not have; no label space is that large
+_UNKNOWN = 254  # A value that the format lacks; no label space is that large.
 THINGS_92 = 91
-"""The label of things among the 92 classes, after the 91 of stuff."""
+"""Label of things among the 92 classes, after the 91 of stuff."""
 
 _CONVERTED = (
-    "If these masks hold train ids already (0..170), they need no conversion to 171 classes; for "
-    "91, --from train-ids"
+    "If these masks contain train ids already (0..170), they need no conversion to 171 classes; "
+    "for 91 classes use --from train-ids"
 )
 
 
 class LabelMap:
-    """Maps one format's pixel values to labels.
+    """A map from one format's pixel values to labels.
+
+    Args:
+        source: The format and its values, for messages.
+        labels: Label by value, for every value of the format.
+        hint: What to do about other values; ends the error message.
 
     Attributes:
-        source: the format and its values, for messages.
-        table: (256,) uint8, the label of each value.
+        table: Label of each value, ``(256,)`` uint8.
     """
 
-    def __init__(self, source: str, labels: Mapping[int, int], remedy: str) -> None:
-        """
-        Args:
-            labels: value -> label, for every value that the format has.
-            remedy: what to do about other values; ends the error message.
-        """
+    def __init__(self, source: str, labels: Mapping[int, int], hint: str) -> None:
         if _UNKNOWN in labels.values():
             raise ValueError(f"label {_UNKNOWN} is taken")
         self.source = source
         self.table = np.full(256, _UNKNOWN, np.uint8)
         self.table[list(labels.keys())] = list(labels.values())
-        self._remedy = remedy
+        self._hint = hint
 
     @property
     def digest(self) -> str:
-        """The same for the same table."""
+        """Return a digest of the table."""
         return hashlib.sha256(self.table.tobytes()).hexdigest()[:16]
 
     def apply(self, mask: np.ndarray, path: str | os.PathLike) -> np.ndarray:
-        """The labels (H, W) of a mask's values (H, W), both uint8.
+        """Return the label map ``(H, W)`` of a mask's values ``(H, W)``, both uint8.
 
         Raises:
-            ValueError: a value that the format does not have; names ``path``, the values, where
-                the first is, and the likely remedy.
+            ValueError: if the mask has values that the format lacks. The message names ``path``,
+                the values, the place of the first, and a hint.
         """
         labels = cv2.LUT(mask, self.table)
         unknown = labels == _UNKNOWN
@@ -70,16 +65,16 @@ class LabelMap:
         row, column = np.argwhere(unknown)[0].tolist()
         shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
         return (
-            f"{path} holds value {shown} ({100 * unknown.mean():.1f} % of its pixels, the first at "
-            f"row {row}, column {column}), which {self.source} do not have. {self._remedy}"
+            f"{path} contains value {shown} ({100 * unknown.mean():.1f} % of its pixels, the first "
+            f"at row {row}, column {column}), which {self.source} lack. {self._hint}"
         )
 
 
 def stuffthingmaps(classes: int) -> LabelMap:
-    """A: id - 1 -> 171, 91 or 92 classes.
+    """Return the map of format A: id - 1 to 171, 91 or 92 classes.
 
-    The eleven ids that were never annotated are no values of the format: where they occur, the
-    masks are something else, most likely converted already.
+    The format lacks the eleven ids that were never annotated: masks that contain them have another
+    format and are most likely converted already.
     """
     labels = {
         row.png_value: _coco_stuff_label(row.index171, row.index91, classes)
@@ -92,21 +87,21 @@ def stuffthingmaps(classes: int) -> LabelMap:
 
 
 def pixelmaps(classes: int) -> LabelMap:
-    """B: 0 unlabelled, 92-182 stuff, 183 other -> 91 or 92 classes."""
+    """Return the map of format B: 0 unlabelled, 92-182 stuff, 183 other to 91 or 92 classes."""
     if classes == 171:
-        raise ValueError("pixelmaps know no things: they give 91 or 92 classes, not 171")
+        raise ValueError("pixelmaps have no things: they give 91 or 92 classes, not 171")
     labels = {row.id: row.index91 for row in COCO_STUFF_LABELS if not row.is_thing}
     labels[0] = IGNORE_LABEL
     labels[183] = _coco_stuff_label(None, None, classes)
     return LabelMap(
         "COCO's stuff pixelmaps (0, 92-183)",
         labels,
-        "Masks with values 0..181 and 255 are stuffthingmaps: --from stuffthingmaps",
+        "Masks with values 0..181 and 255 are stuffthingmaps: use --from stuffthingmaps",
     )
 
 
 def train_ids(classes: int) -> LabelMap:
-    """E, F: 0-170 -> 171, 91 or 92 classes."""
+    """Return the map of formats E and F: 0-170 to 171, 91 or 92 classes."""
     labels = {
         row.index171: _coco_stuff_label(row.index171, row.index91, classes)
         for row in COCO_STUFF_LABELS
@@ -116,30 +111,30 @@ def train_ids(classes: int) -> LabelMap:
     return LabelMap(
         "masks of 171 train ids (0-170, 255)",
         labels,
-        "Masks with values up to 181 are stuffthingmaps: --from stuffthingmaps",
+        "Masks with values up to 181 are stuffthingmaps: use --from stuffthingmaps",
     )
 
 
 def cocostuff10k_v10() -> LabelMap:
-    """G: 1 unlabelled, 2-172 -> 171 classes."""
+    """Return the map of format G: 1 unlabelled, 2-172 to 171 classes."""
     labels = {value: value - 2 for value in range(2, 173)}
     labels[1] = IGNORE_LABEL
     return LabelMap("COCO-Stuff 10k v1.0 labels (1-172)", labels, _FETCH_10K)
 
 
 def cocostuff10k_v11() -> LabelMap:
-    """H: 0 unlabelled, 1-182 without the ids never annotated -> 171 classes."""
+    """Return the map of format H: 0 unlabelled, 1-182 without unused ids to 171 classes."""
     labels = {row.id: row.index171 for row in COCO_STUFF_LABELS if not row.removed}
     labels[0] = IGNORE_LABEL
     source = "COCO-Stuff 10k v1.1 labels (0-182 without the 11 ids never annotated)"
     return LabelMap(source, labels, _FETCH_10K)
 
 
-_FETCH_10K = "Fetch the file again: these are not the distributed labels"
+_FETCH_10K = "Download the file again: these are not the distributed labels"
 
 
 def panoptic_labels() -> dict[int, int]:
-    """COCO panoptic's category ids -> 54 classes: things 0, stuff 1-53 in the order of their ids.
+    """Return the label of each COCO panoptic category id: things 0, stuff 1-53 by ascending id.
 
     The table is Detectron2's, as for ``coco_2017_train_panoptic_stuffonly``.
     """
@@ -151,7 +146,7 @@ def panoptic_labels() -> dict[int, int]:
 
 
 def panoptic_semseg() -> LabelMap:
-    """D: position among COCO panoptic's 133 categories -> 54 classes."""
+    """Return the map of format D: index among COCO panoptic's 133 categories to 54 classes."""
     labels = dict(enumerate(panoptic_labels().values()))
     labels[255] = IGNORE_LABEL
     return LabelMap(
@@ -162,16 +157,16 @@ def panoptic_semseg() -> LabelMap:
 
 
 def lip() -> LabelMap:
-    """LIP: 0-19, checked and kept."""
+    """Return the map of LIP: 0-19, checked and kept."""
     labels = {value: value for value in range(len(LIP_LABELS))}
     labels[255] = IGNORE_LABEL
-    return LabelMap("LIP's masks (0-19, 255)", labels, "Fetch the file again from LIP's archive")
+    return LabelMap("LIP's masks (0-19, 255)", labels, "Extract the file again from LIP's archive")
 
 
 def _coco_stuff_label(index171: int | None, index91: int | None, classes: int) -> int:
-    """The label among 171, 91 or 92 classes; None and None stand for any thing."""
+    """Return the label among 171, 91 or 92 classes; (None, None) stands for any thing."""
     if classes not in (171, 91, 92):
-        raise ValueError(f"no label space of {classes} classes; 171, 91 or 92")
+        raise ValueError(f"there is no label space of {classes} classes; use 171, 91 or 92")
     if classes == 171:
         return index171
     if index91 is not None:

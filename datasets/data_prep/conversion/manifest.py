@@ -1,38 +1,36 @@
-"""The record beside a folder of converted masks: what made them, so that nothing is mixed."""
-
-from __future__ import annotations
+"""The manifest next to a folder of masks: what made them, so that nothing is mixed."""
 
 import json
 import os
 from pathlib import Path
 
-from vt_seg.files import write_atomically
-from vt_seg.files import require_regular_file
+from vt_seg.files import require_regular_file, write_atomically
+
 from .conversion import Conversion
 
 
 class MixedOutputError(ValueError):
-    """The output folder holds something that must not be mixed with what was asked for."""
+    """The output folder contains files that must not be mixed with those of the conversion."""
 
 
 def manifest_path(output: Path) -> Path:
-    """``train2017.conversion.json`` beside ``train2017``."""
+    """Return the manifest's path: ``train2017.conversion.json`` next to ``train2017``."""
     return output.with_name(f"{output.name}.conversion.json")
 
 
 def manifest_of(conversion: Conversion) -> dict[str, str]:
-    """What the manifest of a conversion says. The source's place is relative to the output."""
+    """Return the manifest of a conversion. The source's path is relative to the output."""
     source = Path(os.path.relpath(conversion.source.resolve(), conversion.output.resolve()))
     return {**conversion.recipe, "source": source.as_posix()}
 
 
 def manifest_difference(conversion: Conversion) -> str:
-    """How the manifest that is there differs from the one this conversion has; "" if not at all.
+    """Return how the existing manifest differs from the conversion's; "" if it does not.
 
-    No manifest is no difference.
+    A missing manifest does not differ.
 
     Raises:
-        MixedOutputError: the manifest cannot be read.
+        MixedOutputError: if the manifest cannot be read.
     """
     path = manifest_path(conversion.output)
     if not path.exists():
@@ -53,18 +51,18 @@ def manifest_difference(conversion: Conversion) -> str:
 
 
 def claim_output(conversion: Conversion) -> None:
-    """Refuses a folder that something else made; else records what will make it.
+    """Record what makes the output folder, unless something else made it.
 
     Raises:
-        MixedOutputError: another recipe or source made the folder, or nothing says what did, or
-            the source lies in it or was itself made by a conversion that must not be repeated.
+        MixedOutputError: if another recipe or source made the folder, no manifest tells what did,
+            or the source lies in it or is itself the output of a conversion.
     """
     output, source = conversion.output.resolve(), conversion.source.resolve()
     if output == source or output in source.parents or source in output.parents:
-        raise MixedOutputError(f"output {output} and source {source} must be apart")
+        raise MixedOutputError(f"output {output} and source {source} must be separate folders")
     if conversion.recipe["from"] != "train-ids" and manifest_path(source).exists():
         raise MixedOutputError(
-            f"{source} is the output of a conversion itself, see {manifest_path(source)}; give the "
+            f"{source} is itself the output of a conversion, see {manifest_path(source)}; use the "
             "masks as distributed"
         )
     path = manifest_path(conversion.output)
@@ -75,16 +73,16 @@ def claim_output(conversion: Conversion) -> None:
             wanted = manifest_of(conversion)["source"]
             hint = f'. If it is the same source, moved, set "source" to "{wanted}" in {path}'
         raise MixedOutputError(
-            f"{conversion.output} was made otherwise ({difference}). Move it and {path.name} away "
-            f"yourself, or keep it; nothing was changed{hint}"
+            f"{conversion.output} was made differently ({difference}). Move it and {path.name} "
+            f"away, or keep it; nothing was changed{hint}"
         )
     if path.exists():
         return
     if any(file.suffix == ".png" for file in conversion.output.rglob("[!.]*")):
         raise MixedOutputError(
-            f"{conversion.output} holds masks, but no {path.name} beside it says what made them. "
-            "--check tells whether they are what would be written; to make them anew, move them "
-            "away yourself. Nothing was changed"
+            f"{conversion.output} contains masks, but there is no {path.name} that tells what made "
+            "them. --check compares them with what would be written; to make them again, move them "
+            "away. Nothing was changed"
         )
     text = json.dumps(manifest_of(conversion), indent=2) + "\n"
     write_atomically(path, text.encode())

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vt_seg.files import require_regular_file
-
 from vt_seg.data.datasets import COCO_STUFF_LABELS
+from vt_seg.files import require_regular_file
 
 if TYPE_CHECKING:
     import h5py

@@ -1,6 +1,4 @@
-"""Carries conversions out, over processes: what is missing is made, or what is there is checked."""
-
-from __future__ import annotations
+"""Conversions on several processes: missing masks are made, or existing ones are checked."""
 
 import contextlib
 import os
@@ -10,56 +8,69 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
-from vt_seg.files import one_at_a_time, remove_unfinished, write_atomically
-from vt_seg.files import check_names_below
 from data_prep.process_pool import process_pool
 from vt_seg.data import read_mask
-from vt_seg.files import require_regular_file
+from vt_seg.files import (
+    check_names_below,
+    one_at_a_time,
+    remove_unfinished,
+    require_regular_file,
+    write_atomically,
+)
+
 from .conversion import Conversion, Task
 from .manifest import claim_output, manifest_difference
-from .mask_files import is_grey_png, write_mask
 
-MOST_FAULTS = 20
-"""After so many files at fault a conversion stops: something is wrong with all of them."""
+MAX_ERRORS = 20
+"""A conversion stops after that many files with errors: all of them are probably wrong."""
 
-_CHUNK = 16  # files a worker takes at a time
-_FEWEST = 100  # for a worker: for fewer, starting it takes longer than the work
+_CHUNK = 16  # Files that a worker takes at a time.
+_MIN_FILES = 100  # Files per worker; for fewer, starting it takes longer than the work.
+
+# Run-length encoded without a filter, masks are smaller than by default (a filter and deflate's
+# full search), and take half the time to write and read. Old versions of OpenCV lack the flag.
+_PNG = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+if hasattr(cv2, "IMWRITE_PNG_FILTER"):
+    _PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 class Outcome(NamedTuple):
-    """What came of a conversion.
+    """The outcome of a conversion.
 
     Attributes:
-        done: masks made, or checked.
-        kept: masks that were there already.
-        faults: a message a file at fault; nothing was written for it.
-        seconds: of work; ``startup`` seconds before it, worker processes were started.
+        done: Number of masks made, or found correct.
+        kept: Number of masks that existed already.
+        errors: A message for each file with an error; nothing was written for it.
+        seconds: Seconds of work.
+        startup: Seconds before the work, in which worker processes were started.
     """
 
     done: int
     kept: int
-    faults: list[str]
+    errors: list[str]
     seconds: float
     startup: float = 0.0
 
     @property
     def rate(self) -> float:
-        """Images a second."""
+        """Return the images per second."""
         return self.done / self.seconds if self.done else 0.0
 
 
 def convert(conversion: Conversion, workers: int = 1) -> Outcome:
-    """Makes the masks that are missing.
+    """Make the masks that are missing.
 
-    A mask that exists is complete: stop the run in any way and start it again. A source that cannot
-    be used does not keep the others from being converted, up to `MOST_FAULTS`.
+    A mask that exists is complete, so a run may be stopped in any way and started again. Sources
+    that cannot be used do not prevent the others from being converted, up to ``MAX_ERRORS``.
 
     Raises:
-        MixedOutputError: the output folder was made otherwise; nothing was written.
-        ValueError: a name leads out of the output folder; nothing was written.
+        MixedOutputError: if the output folder was made differently; nothing was written.
+        ValueError: if a name leads out of the output folder; nothing was written.
     """
     output = conversion.output
     _check_names(conversion)
@@ -74,50 +85,52 @@ def convert(conversion: Conversion, workers: int = 1) -> Outcome:
             folder.mkdir(parents=True, exist_ok=True)
         make = partial(_make, conversion.derive, output)
         kept = len(conversion.tasks) - len(tasks)
-        outcome = _run(make, tasks, workers, _title(output), kept, stop_at=MOST_FAULTS)
-        remove_unfinished(output)  # of workers that were stopped
-        if not outcome.faults:
+        outcome = _run(make, tasks, workers, _title(output), kept, stop_at=MAX_ERRORS)
+        remove_unfinished(output)  # Workers may have been stopped.
+        if not outcome.errors:
             for path, text in conversion.lists.items():
                 write_atomically(path, text.encode())
     return outcome
 
 
 def check(conversion: Conversion, workers: int = 1) -> Outcome:
-    """Derives every mask again and compares it, pixel by pixel, with the one that is there.
+    """Derive every mask again and compare it pixel by pixel with the existing one.
 
-    Nothing is written. Masks that are missing, that have no source, and a manifest or a list that
-    says otherwise are faults too.
+    Nothing is written. Missing masks, masks without a source, and a manifest or a list that differs
+    are errors, too.
 
     Raises:
-        ValueError: a name leads out of the output folder.
+        ValueError: if a name leads out of the output folder.
     """
     _check_names(conversion)
     output, names = conversion.output, {task.name for task in conversion.tasks}
     present = _masks_in(output) if output.is_dir() else set()
     compare = partial(_compare, conversion.derive, output)
     outcome = _run(compare, conversion.tasks, workers, f"check {_title(output)}")
-    faults = [f"{output / name}: no source for it in {conversion.source}"
-              for name in sorted(present - names)]  # fmt: skip
+    errors = [
+        f"{output / name}: it has no source in {conversion.source}"
+        for name in sorted(present - names)
+    ]
     difference = manifest_difference(conversion)
     if difference:
-        faults.append(f"{output} was made otherwise, says its manifest: {difference}")
+        errors.append(f"{output} was made differently by its manifest: {difference}")
     for path, text in conversion.lists.items():
         if not path.exists():
-            faults.append(f"{path}: missing")
+            errors.append(f"{path}: missing")
             continue
         require_regular_file(path)
         if path.read_text(encoding="utf-8") != text:
-            faults.append(f"{path}: differs")
-    return outcome._replace(faults=sorted(outcome.faults) + faults)
+            errors.append(f"{path}: differs")
+    return outcome._replace(errors=sorted(outcome.errors) + errors)
 
 
 def processes_for(num_files: int, workers: int) -> int:
-    """How many processes work on so many files, of the ``workers`` asked for; at least 1."""
-    return max(1, min(workers, -(-num_files // _FEWEST)))
+    """Return the number of processes for that many files: at most ``workers``, at least 1."""
+    return max(1, min(workers, -(-num_files // _MIN_FILES)))
 
 
 def _check_names(conversion: Conversion) -> None:
-    """Names come from lists, JSON files and archives, of which nobody knows who wrote them."""
+    """Check names, which come from lists, JSON files and archives of unknown origin."""
     names = (task.name for task in conversion.tasks)
     check_names_below(conversion.output, names, f"the list of files of {conversion.source}")
 
@@ -130,24 +143,24 @@ def _run(
     kept: int = 0,
     stop_at: float = float("inf"),
 ) -> Outcome:
-    """Calls ``work`` for each task; what it returns other than "" is a fault."""
+    """Call ``work`` for each task; it returns an error, or "" for none."""
     workers = processes_for(len(tasks), workers)
-    faults, done, called = [], 0, time.perf_counter()
+    errors, done, called = [], 0, time.perf_counter()
     with process_pool(workers, __name__) as pool:
         if pool:
-            pool.submit(int).result()  # returns when a worker is there
+            pool.submit(int).result()  # This returns when a worker has started.
         start = time.perf_counter()
         results = pool.map(work, tasks, chunksize=_CHUNK) if pool else map(work, tasks)
         total = kept + len(tasks)
-        for fault in tqdm(results, title, total, initial=kept, unit="image", disable=not tasks):
-            done += not fault
-            if fault:
-                faults.append(fault)
-            if len(faults) >= stop_at:
-                faults.append(f"stopped after {len(faults)} files at fault")
+        for error in tqdm(results, title, total, initial=kept, unit="image", disable=not tasks):
+            done += not error
+            if error:
+                errors.append(error)
+            if len(errors) >= stop_at:
+                errors.append(f"stopped after {len(errors)} files with errors")
                 break
         seconds = time.perf_counter() - start
-    return Outcome(done, kept, faults, seconds, start - called)
+    return Outcome(done, kept, errors, seconds, start - called)
 
 
 def _make(derive: Callable[[Task], np.ndarray], output: Path, task: Task) -> str:
@@ -171,19 +184,19 @@ def _compare(derive: Callable[[Task], np.ndarray], output: Path, task: Task) -> 
         return str(error)
     if expected.shape != found.shape:
         (height, width), (wanted_height, wanted_width) = found.shape, expected.shape
-        return f"{path}: size {width}×{height}, need {wanted_width}×{wanted_height}"
+        return f"{path}: size {width}x{height}, expected {wanted_width}x{wanted_height}"
     differs = expected != found
     if not differs.any():
         return ""
     row, column = np.argwhere(differs)[0].tolist()
     return (
         f"{path}: {differs.sum()} pixels differ, the first at row {row}, column {column}: "
-        f"{found[row, column]}, need {expected[row, column]} (from {task.source})"
+        f"{found[row, column]}, expected {expected[row, column]} (from {task.source})"
     )
 
 
 def _masks_in(folder: Path) -> set[str]:
-    """Names below ``folder`` of the masks in it; an empty file is none."""
+    """Return the names below ``folder`` of its masks; empty files do not count."""
     names = set()
     for parent, _, files in os.walk(folder):
         below = Path(os.path.relpath(parent, folder)).as_posix()
@@ -198,3 +211,18 @@ def _masks_in(folder: Path) -> set[str]:
 
 def _title(output: Path) -> str:
     return "/".join(output.parts[-2:])
+
+
+def write_mask(path: str | os.PathLike, mask: np.ndarray) -> None:
+    """Write a mask ``(H, W)`` uint8; the file is complete as soon as it has its name."""
+    ok, code = cv2.imencode(".png", mask, _PNG)
+    if not ok:
+        raise RuntimeError(f"OpenCV could not encode {path}")
+    write_atomically(path, code.tobytes())
+
+
+def is_grey_png(path: str | os.PathLike) -> bool:
+    """Return True if a file is a PNG with one channel of 8 bits and no palette."""
+    with open(path, "rb") as file:
+        header = file.read(26)
+    return header[:8] == _SIGNATURE and header[24:26] == b"\x08\x00"

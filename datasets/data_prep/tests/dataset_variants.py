@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vt_seg.data.datasets import COCO_STUFF_LABELS
-
 from tests.data.image_files import gradient, write_png
+from vt_seg.data.datasets import COCO_STUFF_LABELS
 
 REMOVED_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)
 KEPT_IDS = tuple(i for i in range(1, 183) if i not in REMOVED_IDS)

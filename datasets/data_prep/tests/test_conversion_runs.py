@@ -1,4 +1,4 @@
-"""How a conversion runs: to the end, in pieces, or not at all; and what --check finds."""
+"""Conversions are complete, resumable and never mixed, and --check finds every difference."""
 
 import json
 import os
@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vt_seg.data import read_mask
 from data_prep.conversion import (
     MixedOutputError,
     check,
@@ -22,16 +21,16 @@ from data_prep.conversion import (
     convert,
     lip_conversions,
 )
-
 from data_prep.tests import dataset_variants as variants
 from data_prep.tests.dataset_variants import label_regions
 from tests.data.image_files import write_png
+from vt_seg.data import read_mask
 
 DATASETS = Path(__file__).parents[2]
 
 
 def contents(folder):
-    """Every file below a folder, hidden ones too, but for the lock: name -> bytes."""
+    """Return the bytes of every file below a folder by name, without the lock."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
@@ -46,7 +45,7 @@ def conversion_of(root, classes=171):
 
 @pytest.fixture
 def script(monkeypatch, capsys):
-    """Runs a script of datasets/ in this process; returns its exit code and what it printed."""
+    """Return a function that runs a script of datasets/ and returns exit code, stdout, stderr."""
 
     def run(name, root, *arguments):
         monkeypatch.setattr(sys, "argv", [name, "--root", str(root), *map(str, arguments)])
@@ -57,13 +56,10 @@ def script(monkeypatch, capsys):
     return run
 
 
-def test_killed_half_way_and_run_again_is_as_if_undisturbed(tmp_path):
-    """By the script, with two processes; SIGKILL, so that nothing can be put in order.
-
-    The undisturbed run has one process: it writes the same bytes.
-    """
+def test_killed_and_repeated_run_writes_the_bytes_of_an_undisturbed_one(tmp_path):
+    """Kill the script with two processes; the undisturbed run has one."""
     root, other = tmp_path / "killed", tmp_path / "undisturbed"
-    count = 1200  # far more than are done before the signal arrives, on a busy machine too
+    count = 1200  # Far more than are done before the signal arrives, also on a busy machine.
     folder = root / "coco/stuffthingmaps/train2017"
     for i in range(8):
         write_png(folder / f"{i:012d}.png", label_regions(range(11), 240, 320, seed=i))
@@ -88,12 +84,12 @@ def test_killed_half_way_and_run_again_is_as_if_undisturbed(tmp_path):
     process.communicate()
     present = len(list(output.glob("0*.png")))
     assert 40 <= present < count
-    for path in output.glob("0*.png"):  # each file that has its name is complete
+    for path in output.glob("0*.png"):  # Each file that has its name is complete.
         assert read_mask(path).shape == (240, 320)
     (output / f".{0:012d}.png.1.unfinished").write_bytes(b"half a file")
 
     outcome = convert(conversion_of(root), workers=1)
-    # Workers finish the files they hold after their parent is gone.
+    # Workers finish their files after their parent is gone.
     assert present <= outcome.kept <= present + 2 * 16
     assert outcome.done + outcome.kept == count
     assert convert(conversion_of(other), workers=1).done == count
@@ -104,14 +100,14 @@ def test_killed_half_way_and_run_again_is_as_if_undisturbed(tmp_path):
     assert of_killed == of_undisturbed
     recipes = [json.loads(m) for m in manifests]
     assert recipes[0].pop("source") == "../../stuffthingmaps/train2017"
-    del recipes[1]["source"]  # another folder, through a link
+    del recipes[1]["source"]  # This is another folder, through a link.
     assert recipes[0] == recipes[1]
     assert contents(root / "coco/stuffthingmaps") == {
         k.removeprefix("coco/stuffthingmaps/"): v for k, v in sources.items()
     }
 
 
-def test_script_prints_the_rate_and_check_finds_a_flipped_pixel(script, tmp_path):
+def test_script_prints_the_rate_and_check_finds_a_changed_pixel(script, tmp_path):
     written = variants.write_stuffthingmaps(tmp_path)
     arguments = ("--splits", "train", "--classes", 171, 91, "--workers", 1)
     code, out, error = script("prepare_coco_stuff.py", tmp_path, *arguments)
@@ -119,8 +115,9 @@ def test_script_prints_the_rate_and_check_finds_a_flipped_pixel(script, tmp_path
     lines = out.splitlines()
     assert len(lines) == 2
     assert "stuffthingmaps_detectron2/train2017: 4 written, 0 kept in " in lines[0]
-    assert lines[0].endswith("images/s, 1 process)") and "stuff91/train2017" in lines[1]
-    assert "image/s" in error  # the progress bar
+    assert lines[0].endswith("images/s, 1 process)")
+    assert "stuff91/train2017" in lines[1]
+    assert "image/s" in error  # The progress bar shows the rate.
 
     stem = sorted(written.values)[2]
     path = tmp_path / f"coco/stuffthingmaps_detectron2_stuff91/train2017/{stem}.png"
@@ -129,11 +126,10 @@ def test_script_prints_the_rate_and_check_finds_a_flipped_pixel(script, tmp_path
     write_png(path, mask)
     code, out, error = script("prepare_coco_stuff.py", tmp_path, *arguments, "--check")
     assert code == 1
-    assert "detectron2/train2017: 4 as they should be" in out
-    assert "3 as they should be, 1 at fault" in out
-    assert (
-        f"error: {path}: 1 pixels differ, the first at row 5, column 7: {mask[5, 7]}, need {before}"
-    ) in error
+    assert "detectron2/train2017: 4 correct" in out
+    assert "3 correct, 1 with errors" in out
+    found = f"1 pixels differ, the first at row 5, column 7: {mask[5, 7]}, expected {before}"
+    assert f"error: {path}: {found}" in error
 
 
 def test_masks_are_grey_png_and_decoded_alike_by_opencv_and_pillow(tmp_path):
@@ -154,58 +150,59 @@ def test_unknown_values_are_named_and_the_others_converted(tmp_path):
     outcome = convert(conversion_of(tmp_path))
     assert outcome.done == 3
     share = f"{200 / mask.size:.1f} % of its pixels"
-    (fault,) = outcome.faults
-    assert f"{path} holds value 182, 200 ({share}, the first at row 3, column 4)" in fault
-    assert "stuffthingmaps (0-181 without the 11 ids never annotated, 255) do not have" in fault
+    (message,) = outcome.errors
+    assert f"{path} contains value 182, 200 ({share}, the first at row 3, column 4)" in message
+    assert "stuffthingmaps (0-181 without the 11 ids never annotated, 255) lack" in message
     output = tmp_path / "coco/stuffthingmaps_detectron2/train2017"
     assert sorted(p.stem for p in output.glob("*")) == [stems[0], *stems[2:]]
-    # Once it is put right, only that one is made.
+    # Once the source is corrected, only its mask is made.
     write_png(written.masks / f"{stems[1]}.png", written.values[stems[1]])
     outcome = convert(conversion_of(tmp_path))
-    assert (outcome.done, outcome.kept, outcome.faults) == (1, 3, [])
+    assert (outcome.done, outcome.kept, outcome.errors) == (1, 3, [])
 
 
-def test_masks_that_were_converted_before_are_not_converted_again(tmp_path):
-    """Train ids hold the values of ids that stuffthingmaps never have."""
+def test_converted_masks_are_not_converted_again(tmp_path):
+    """Train ids contain values that stuffthingmaps lack."""
     written = variants.write_detectron2_171(tmp_path)
     source = tmp_path / "coco/stuffthingmaps"
     (tmp_path / "coco/stuffthingmaps_detectron2").rename(source)
     outcome = convert(conversion_of(tmp_path, 91))
-    assert outcome.done == 0 and len(outcome.faults) == len(written.values)
-    assert "holds value 11, 25, 28, " in outcome.faults[0]
-    assert "train ids already (0..170)" in outcome.faults[0]
+    assert (outcome.done, len(outcome.errors)) == (0, len(written.values))
+    assert "contains value 11, 25, 28, " in outcome.errors[0]
+    assert "train ids already (0..170)" in outcome.errors[0]
 
 
-def test_output_of_a_conversion_is_no_source(tmp_path):
+def test_output_of_a_conversion_is_refused_as_source(tmp_path):
     variants.write_stuffthingmaps(tmp_path)
     convert(conversion_of(tmp_path))
     source = tmp_path / "coco/stuffthingmaps_detectron2"
     (again,) = coco_stuff_conversions(tmp_path, "stuffthingmaps", [91], ["train"], source)
-    with pytest.raises(MixedOutputError, match="is the output of a conversion itself"):
+    with pytest.raises(MixedOutputError, match="is itself the output of a conversion"):
         convert(again)
     (onto_itself,) = coco_stuff_conversions(tmp_path, "train-ids", [171], ["train"], source)
-    with pytest.raises(MixedOutputError, match="must be apart"):
+    with pytest.raises(MixedOutputError, match="must be separate folders"):
         convert(onto_itself)
 
 
-def test_a_run_stops_where_everything_is_at_fault(tmp_path):
+def test_run_stops_after_many_errors(tmp_path):
     for i in range(30):
         write_png(tmp_path / f"coco/stuffthingmaps/train2017/{i}.png", np.full((2, 2), 190, "u1"))
     outcome = convert(conversion_of(tmp_path))
-    assert len(outcome.faults) == 21 and outcome.faults[-1] == "stopped after 20 files at fault"
+    assert len(outcome.errors) == 21
+    assert outcome.errors[-1] == "stopped after 20 files with errors"
 
 
-def test_sources_that_cannot_be_decoded_are_named(tmp_path):
+def test_undecodable_sources_are_named(tmp_path):
     written = variants.write_stuffthingmaps(tmp_path, count=2)
     first, second = sorted(written.masks.glob("*.png"))
     first.write_bytes(first.read_bytes()[:100])
     Image.new("RGB", (4, 4)).save(second)
-    faults = convert(conversion_of(tmp_path)).faults
-    assert f"{first} is truncated" in faults[0]
-    assert f"{second} is a mask of mode RGB" in faults[1]
+    errors = convert(conversion_of(tmp_path)).errors
+    assert f"{first} is truncated" in errors[0]
+    assert f"{second} is a mask of mode RGB" in errors[1]
 
 
-# What made a folder
+# Manifests
 
 
 def test_two_kinds_of_source_are_never_mixed(tmp_path):
@@ -216,18 +213,20 @@ def test_two_kinds_of_source_are_never_mixed(tmp_path):
     (other,) = coco_stuff_conversions(tmp_path, "pixelmaps", [91], ["train"])
     with pytest.raises(MixedOutputError, match="from: 'stuffthingmaps', now 'pixelmaps'"):
         convert(other)
-    assert any("made otherwise" in fault for fault in check(other).faults)
+    assert any("made differently" in error for error in check(other).errors)
     assert contents(tmp_path / "coco/stuffthingmaps_detectron2_stuff91") == before
 
 
-def test_another_source_of_the_same_kind_is_refused_with_the_way_out(tmp_path):
+def test_another_source_of_the_same_kind_is_refused_with_a_fix(tmp_path):
     variants.write_stuffthingmaps(tmp_path)
     convert(conversion_of(tmp_path))
     (tmp_path / "coco/stuffthingmaps").rename(tmp_path / "elsewhere")
     (moved,) = coco_stuff_conversions(
         tmp_path, "stuffthingmaps", [171], ["train"], tmp_path / "elsewhere"
     )
-    with pytest.raises(MixedOutputError, match='set "source" to "../../../elsewhere/train2017"'):
+    with pytest.raises(
+        MixedOutputError, match=r'set "source" to "\.\./\.\./\.\./elsewhere/train2017"'
+    ):
         convert(moved)
     manifest = tmp_path / "coco/stuffthingmaps_detectron2/train2017.conversion.json"
     content = json.loads(manifest.read_text())
@@ -242,24 +241,26 @@ def test_a_whole_tree_may_be_moved(tmp_path):
     assert convert(conversion_of(tmp_path / "there")).kept == 4
 
 
-def test_masks_that_nothing_is_known_of_are_left_alone_and_checked(tmp_path):
+def test_masks_without_a_manifest_are_left_alone_and_checked(tmp_path):
     variants.write_stuffthingmaps(tmp_path)
     convert(conversion_of(tmp_path))
     folder = tmp_path / "coco/stuffthingmaps_detectron2"
     (folder / "train2017.conversion.json").unlink()
-    with pytest.raises(MixedOutputError, match="holds masks, but no train2017.conversion.json"):
+    with pytest.raises(
+        MixedOutputError, match=r"contains masks, but there is no train2017\.conversion\.json"
+    ):
         convert(conversion_of(tmp_path))
     outcome = check(conversion_of(tmp_path))
-    assert (outcome.done, outcome.faults) == (4, [])
+    assert (outcome.done, outcome.errors) == (4, [])
     (folder / "train2017.conversion.json").write_text("{")
     with pytest.raises(MixedOutputError, match="cannot be read"):
         convert(conversion_of(tmp_path))
 
 
-# What --check finds
+# --check
 
 
-def test_check_finds_what_is_missing_superfluous_or_of_another_size_or_kind(tmp_path):
+def test_check_finds_missing_additional_and_different_masks(tmp_path):
     variants.write_stuffthingmaps(tmp_path)
     conversion = conversion_of(tmp_path)
     convert(conversion)
@@ -272,29 +273,29 @@ def test_check_finds_what_is_missing_superfluous_or_of_another_size_or_kind(tmp_
     (conversion.output / "extra.png").write_bytes(good[0])
     outcome = check(conversion)
     assert outcome.done == 0
-    assert outcome.faults == [
+    assert outcome.errors == [
         f"{paths[0]}: missing",
-        f"{paths[1]}: size 35×26, need 35×27",
+        f"{paths[1]}: size 35x26, expected 35x27",
         f"{paths[2]}: not an 8-bit grey PNG",
-        next(f for f in outcome.faults if f.startswith(f"{paths[3]} is truncated")),
-        f"{conversion.output / 'extra.png'}: no source for it in {conversion.source}",
+        next(error for error in outcome.errors if error.startswith(f"{paths[3]} is truncated")),
+        f"{conversion.output / 'extra.png'}: it has no source in {conversion.source}",
     ]
-    assert not paths[0].exists()  # nothing is written
+    assert not paths[0].exists()  # Nothing is written.
 
 
-def test_an_empty_file_is_no_mask(tmp_path):
-    """As a power failure leaves it."""
+def test_empty_file_is_not_a_mask(tmp_path):
+    """A power failure may leave empty files."""
     variants.write_stuffthingmaps(tmp_path)
     conversion = conversion_of(tmp_path)
     convert(conversion)
-    path = sorted(conversion.output.glob("*.png"))[0]
+    path = min(conversion.output.glob("*.png"))
     content = path.read_bytes()
     path.write_bytes(b"")
     assert convert(conversion).done == 1
     assert path.read_bytes() == content
 
 
-def test_check_reads_lips_list(tmp_path):
+def test_check_compares_the_list_of_lip(tmp_path):
     variants.write_lip(tmp_path, "distributed")
     (conversion,) = lip_conversions(tmp_path, ["train"])
     convert(conversion)
@@ -302,24 +303,32 @@ def test_check_reads_lips_list(tmp_path):
     first = "TrainVal_images/train_images/77_471474.jpg\tcanonical/train_masks/77_471474.png\n"
     assert path.read_text().startswith(first)
     path.write_text(path.read_text().removeprefix(first))
-    assert check(conversion).faults == [f"{path}: differs"]
+    assert check(conversion).errors == [f"{path}: differs"]
     path.unlink()
-    assert check(conversion).faults == [f"{path}: missing"]
+    assert check(conversion).errors == [f"{path}: missing"]
 
 
 @pytest.mark.parametrize(
     ("name", "write", "folder"),
     [
-        ("prepare_lip.py", lambda r: [variants.write_lip(r, split=s) for s in ("train", "val")],
-         "lip/canonical/val_masks"),
-        ("prepare_cocostuff10k.py", lambda r: variants.write_cocostuff10k(r, "1.0"),
-         "cocostuff10k/stuff171"),
-        ("prepare_coco_panoptic.py",
-         lambda r: [variants.write_panoptic(r, s) for s in ("train", "val")],
-         "coco/panoptic_stuff_val2017"),
+        (
+            "prepare_lip.py",
+            lambda root: [variants.write_lip(root, split=s) for s in ("train", "val")],
+            "lip/canonical/val_masks",
+        ),
+        (
+            "prepare_cocostuff10k.py",
+            lambda root: variants.write_cocostuff10k(root, "1.0"),
+            "cocostuff10k/stuff171",
+        ),
+        (
+            "prepare_coco_panoptic.py",
+            lambda root: [variants.write_panoptic(root, s) for s in ("train", "val")],
+            "coco/panoptic_stuff_val2017",
+        ),
     ],
-)  # fmt: skip
-def test_the_other_scripts(script, tmp_path, name, write, folder):
+)
+def test_other_scripts_convert_their_dataset(script, tmp_path, name, write, folder):
     write(tmp_path)
     code, out, error = script(name, tmp_path, "--workers", 1)
     assert code == 0, error
@@ -327,7 +336,7 @@ def test_the_other_scripts(script, tmp_path, name, write, folder):
     assert len(list((tmp_path / folder).glob("*.png"))) >= 3
 
 
-def test_script_says_what_is_missing_without_a_traceback(script, tmp_path):
+def test_missing_source_is_a_message_without_traceback(script, tmp_path):
     code, out, error = script("prepare_coco_stuff.py", tmp_path)
     assert (code, out) == (1, "")
     assert error.startswith("error: no folder train2017 with masks below")

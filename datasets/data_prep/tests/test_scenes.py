@@ -1,3 +1,5 @@
+"""vt_scenes: the labels of context classes follow from their cues alone; files are complete."""
+
 import json
 import os
 import signal
@@ -10,19 +12,16 @@ import cv2
 import numpy as np
 import pytest
 
-from vt_seg.data import read_image, read_mask
-from vt_seg.data.datasets import CONTEXT_CLASS_NAMES, SCENE_CLASS_NAMES, SCENE_CLASSES
 from data_prep.synthetic.scenes import (
-    compose_scene,
-    paint_scene,
-)
-from data_prep.synthetic.scenes.writer import (
-    FIRST_INDEX,
-    OtherImagesError,
     SceneSet,
+    compose_scene,
+    render_scene,
     scene_files,
     write_scenes,
 )
+from data_prep.synthetic.synthetic_set import FIRST_INDEX, OtherImagesError
+from vt_seg.data import read_image, read_mask
+from vt_seg.data.datasets import CONTEXT_CLASS_NAMES, SCENE_CLASS_NAMES, SCENE_CLASSES
 
 SCRIPT = Path(__file__).parents[2] / "prepare_scenes.py"
 SIDE = 96
@@ -39,49 +38,48 @@ def region(scene, pair):
     return np.isin(scene.mask, [LABEL[name] for name in PAIRS[pair]])
 
 
-# What is painted
+# The rendered scenes
 
 
 def test_a_scene_depends_on_seed_and_index_only():
-    image, mask = paint_scene(7, 5, 64, 64)
+    image, mask = render_scene(7, 5, 64, 64)
     for index in (0, 9, 4):
-        paint_scene(7, index, 64, 64)
+        render_scene(7, index, 64, 64)
     np.random.seed(1)
-    again = paint_scene(7, 5, 64, 64)
+    again = render_scene(7, 5, 64, 64)
     np.testing.assert_array_equal(image, again[0])
     np.testing.assert_array_equal(mask, again[1])
-    assert (paint_scene(7, 6, 64, 64)[0] != image).mean() > 0.5
-    assert (paint_scene(8, 5, 64, 64)[0] != image).mean() > 0.5
+    assert (render_scene(7, 6, 64, 64)[0] != image).mean() > 0.5
+    assert (render_scene(8, 5, 64, 64)[0] != image).mean() > 0.5
 
 
 @pytest.mark.parametrize(
     ("height", "width"), [(32, 32), (48, 64), (33, 47), (97, 131), (160, 96), (64, 256)]
 )
-def test_any_size(height, width):
+def test_scenes_have_any_size(height, width):
     for index in range(20):
-        image, mask = paint_scene(0, index, height, width)
-    assert image.shape == (height, width, 3) and image.dtype == np.uint8
-    assert mask.shape == (height, width) and mask.dtype == np.uint8
+        image, mask = render_scene(0, index, height, width)
+    assert (image.shape, image.dtype) == ((height, width, 3), np.uint8)
+    assert (mask.shape, mask.dtype) == ((height, width), np.uint8)
     assert set(np.unique(mask)) <= {*range(len(SCENE_CLASSES)), 255}
     assert len(np.unique(mask)) >= 5
 
 
-def test_the_same_scene_at_another_size():
-    """Twice the size, the same picture: most labels agree."""
-    small, large = paint_scene(0, 2, 96, 96)[1], paint_scene(0, 2, 192, 192)[1][::2, ::2]
+def test_scene_of_twice_the_size_has_the_same_labels():
+    small, large = render_scene(0, 2, 96, 96)[1], render_scene(0, 2, 192, 192)[1][::2, ::2]
     both = (small != 255) & (large != 255)
     assert both.mean() > 0.75
     assert (small == large)[both].mean() > 0.97
 
 
-def test_refuses_what_cannot_be_painted():
+def test_small_sides_and_negative_indices_are_refused():
     with pytest.raises(ValueError, match="at least 32 pixels, got 16x64"):
-        paint_scene(0, 1, 16, 64)
+        render_scene(0, 1, 16, 64)
     with pytest.raises(ValueError, match="index -1"):
-        paint_scene(0, -1, 64, 64)
+        render_scene(0, -1, 64, 64)
 
 
-def test_borders_between_regions_are_ignored_and_only_they(scenes):
+def test_only_borders_between_regions_are_ignored(scenes):
     for scene in scenes[:20]:
         mask = scene.mask
         for a, b in ((mask[1:], mask[:-1]), (mask[:, 1:], mask[:, :-1])):
@@ -104,12 +102,12 @@ def test_classes_are_balanced(scenes):
 # Context classes
 
 
-def test_cues_are_far_from_what_they_decide(scenes):
+def test_cues_are_far_from_their_regions(scenes):
     for pair in PAIRS:
         nearest = []
         for scene in scenes:
             where = region(scene, pair)
-            assert scene.cues[pair].sum() >= 0.008 * SIDE * SIDE  # seen at this size
+            assert scene.cues[pair].sum() >= 0.008 * SIDE * SIDE  # The cue is visible at this size.
             if where.any():
                 away = cv2.distanceTransform((~scene.cues[pair]).astype(np.uint8), cv2.DIST_L2, 5)
                 nearest.append(away[where].min() / SIDE)
@@ -124,35 +122,40 @@ def test_one_scene_has_one_label_of_each_pair(scenes):
         for name in present:
             seen[name] += 1
     assert min(seen.values()) >= 0.35 * len(scenes)
-    # The two coins are tossed apart: each of the four outcomes in a quarter of the scenes.
+    # The choices are independent: each of the four outcomes is in a quarter of the scenes.
     outcomes = [tuple(scene.truth.values()) for scene in scenes]
     assert min(outcomes.count(o) for o in set(outcomes)) >= 0.15 * len(scenes)
     assert len(set(outcomes)) == 4
 
 
 @pytest.mark.parametrize("index", range(12))
-def test_only_the_cue_tells(index):
-    """With the coins turned over, nothing but the cues' surroundings changes in the image."""
+def test_other_labels_change_the_image_only_around_the_cues(index):
     size = 128
-    tossed = compose_scene(0, index, size, size)
-    turned = {pair: next(n for n in names if n != tossed.truth[pair])
-              for pair, names in PAIRS.items()}  # fmt: skip
-    other = compose_scene(0, index, size, size, truth=turned)
-    differs = (tossed.image != other.image).any(2)
-    assert all(differs[cue].mean() > 0.5 for cue in tossed.cues.values())
+    first_scene = compose_scene(0, index, size, size)
+    other_truth = {
+        pair: next(name for name in names if name != first_scene.truth[pair])
+        for pair, names in PAIRS.items()
+    }
+    other = compose_scene(0, index, size, size, truth=other_truth)
+    differs = (first_scene.image != other.image).any(2)
+    assert all(differs[cue].mean() > 0.5 for cue in first_scene.cues.values())
     assert not differs[int(0.3 * size) :].any()
-    # JPEG at its coarsest: blocks of 16 pixels.
-    around = cv2.dilate(np.any(list(tossed.cues.values()), 0).astype(np.uint8), np.ones((37, 37)))
+    # JPEG changes blocks of up to 16 pixels.
+    around = cv2.dilate(
+        np.any(list(first_scene.cues.values()), 0).astype(np.uint8), np.ones((37, 37))
+    )
     assert not (differs & (around == 0)).any()
     for pair, (first, second) in PAIRS.items():
-        np.testing.assert_array_equal(region(tossed, pair), region(other, pair))
+        np.testing.assert_array_equal(region(first_scene, pair), region(other, pair))
         swap = {LABEL[first]: LABEL[second], LABEL[second]: LABEL[first]}
-        where = region(tossed, pair)
-        assert all(swap[a] == b for a, b in zip(tossed.mask[where], other.mask[where], strict=True))
+        where = region(first_scene, pair)
+        assert all(
+            swap[a] == b for a, b in zip(first_scene.mask[where], other.mask[where], strict=True)
+        )
 
 
 def local_features(scene, where):
-    """Colour, contrast, texture, place and shape of a region, and the light of the ground."""
+    """Return a region's colour, contrast, texture, position and shape, and the ground's light."""
     pixels = scene.image[where].astype(float)
     grey = cv2.cvtColor(scene.image, cv2.COLOR_BGR2GRAY).astype(float)
     ys, xs = np.nonzero(where)
@@ -165,7 +168,7 @@ def local_features(scene, where):
 
 
 def linear_accuracy(features, labels):
-    """Ridge regression on the first half, accuracy on the second."""
+    """Return the accuracy of a ridge regression on the second half, trained on the first."""
     features = np.asarray(features)
     labels = np.where(labels, 1.0, -1.0)
     half = len(labels) // 2
@@ -176,19 +179,19 @@ def linear_accuracy(features, labels):
     return float(((features[half:] @ weights > 0) == (labels[half:] > 0)).mean())
 
 
-def test_local_texture_does_not_tell(scenes):
+def test_local_features_do_not_reveal_context_classes(scenes):
     usable = [(s, p, region(s, p)) for s in scenes for p in PAIRS if region(s, p).sum() > 60]
     features = {pair: [local_features(s, w) for s, p, w in usable if p == pair] for pair in PAIRS}
     for pair, (first, _) in PAIRS.items():
         labels = [s.truth[pair] == first for s, p, _ in usable if p == pair]
-        # 50 % +- 3 standard deviations of some 110 tosses.
+        # 50 % +- 3 standard deviations of some 110 random labels.
         assert 0.35 < linear_accuracy(features[pair], labels) < 0.65
-    # The same classifier is not blind: it knows a field from a pond.
+    # The same classifier distinguishes fields from ponds.
     both = [f for pair in zip(features["field"], features["pond"], strict=False) for f in pair]
     assert linear_accuracy(both, [i % 2 == 0 for i in range(len(both))]) > 0.95
 
 
-# What is written
+# The written files
 
 
 def contents(folder):
@@ -199,13 +202,13 @@ def contents(folder):
     }
 
 
-def test_files_hold_what_was_painted_whatever_the_workers(tmp_path):
+def test_files_do_not_depend_on_the_number_of_workers(tmp_path):
     wanted = SceneSet(train=5, val=2, height=48, width=64, seed=4)
     assert write_scenes(tmp_path / "one", wanted) == 7
     assert write_scenes(tmp_path / "two", wanted, workers=2) == 7
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     for split, index in (("train", 5), ("val", FIRST_INDEX["val"] + 1)):
-        image, mask = paint_scene(4, index, 48, 64)
+        image, mask = render_scene(4, index, 48, 64)
         image_file, mask_file = scene_files(tmp_path / "one", split, index)
         np.testing.assert_array_equal(read_mask(mask_file), mask)
         code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
@@ -213,7 +216,7 @@ def test_files_hold_what_was_painted_whatever_the_workers(tmp_path):
         assert read_image(image_file).shape == image.shape
 
 
-def test_again_touches_nothing_and_more_scenes_are_added(tmp_path):
+def test_existing_files_are_kept_and_more_scenes_are_added(tmp_path):
     wanted = SceneSet(train=3, val=1, height=32, width=32)
     write_scenes(tmp_path, wanted)
     before = contents(tmp_path)
@@ -231,13 +234,13 @@ def test_again_touches_nothing_and_more_scenes_are_added(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"seed": 1}, "seed 0, asked 1"),
-        ({"height": 64}, "height 32, asked 64"),
-        ({"train": 1}, "2 train scenes, asked 1"),
+        ({"seed": 1}, "seed 0, requested 1"),
+        ({"height": 64}, "height 32, requested 64"),
+        ({"train": 1}, "2 train scenes, requested 1"),
         ({"painter_version": 99}, "painter_version"),
     ],
 )
-def test_other_scenes_are_never_mixed_in(tmp_path, change, says):
+def test_other_scenes_are_never_mixed(tmp_path, change, says):
     base = {"train": 2, "val": 1, "height": 32, "width": 32}
     write_scenes(tmp_path, SceneSet(**base))
     before = contents(tmp_path)
@@ -250,12 +253,12 @@ def test_a_folder_of_unknown_files_is_left_alone(tmp_path):
     foreign = tmp_path / "images" / "train" / "000000000001.jpg"
     foreign.parent.mkdir(parents=True)
     foreign.write_bytes(b"mine")
-    with pytest.raises(OtherImagesError, match="no scenes.json"):
+    with pytest.raises(OtherImagesError, match=r"no scenes.json"):
         write_scenes(tmp_path, SceneSet(train=1, val=1, height=32, width=32))
     assert foreign.read_bytes() == b"mine"
 
 
-def test_killed_half_way_and_run_again_is_as_if_undisturbed(tmp_path):
+def test_killed_and_repeated_run_is_like_an_undisturbed_one(tmp_path):
     options = ["--train", "150", "--val", "10", "--size", "48x32", "--seed", "2", "--workers", "1"]
     command = [sys.executable, str(SCRIPT), "--root", str(tmp_path / "killed"), *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -265,24 +268,25 @@ def test_killed_half_way_and_run_again_is_as_if_undisturbed(tmp_path):
     folder = tmp_path / "killed" / "vt_scenes"
     deadline = time.monotonic() + 60
     while len(list((folder / "images" / "train").glob("0*.jpg"))) < 20:
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     visible = sorted((folder / "images" / "train").glob("0*.jpg"))
     assert 20 <= len(visible) < 150
-    for path in visible:  # each file that has its name is complete
+    for path in visible:  # Each file that has its name is complete.
         assert read_image(path).shape == (48, 32, 3)
 
     wanted = SceneSet(train=150, val=10, height=48, width=32, seed=2)
     assert write_scenes(folder, wanted) == 160 - len(visible)
     write_scenes(tmp_path / "undisturbed", wanted, workers=2)
-    unfinished = {k for k in contents(folder) if k.endswith(".unfinished")}
-    assert not unfinished  # what the kill left was written again and renamed
+    assert not [name for name in contents(folder) if name.endswith(".unfinished")]
     assert contents(folder) == contents(tmp_path / "undisturbed")
 
     refused = subprocess.run(
         [*command, "--seed", "5"], env=environment, capture_output=True, text=True, check=False
     )
     assert refused.returncode == 1
-    assert "error:" in refused.stderr and "seed 2, asked 5" in refused.stderr
+    assert "error:" in refused.stderr
+    assert "seed 2, requested 5" in refused.stderr

@@ -1,4 +1,4 @@
-"""vt_shapes: what is painted, that only the outline tells, and what is written."""
+"""vt_shapes: the class decides the outline alone; files are complete."""
 
 import json
 import runpy
@@ -10,11 +10,17 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from data_prep.synthetic.shapes import (
+    ShapeSet,
+    outline,
+    render_shape,
+    shape_files,
+    shape_of,
+    write_shapes,
+)
+from data_prep.synthetic.synthetic_set import FIRST_INDEX, OtherImagesError
 from vt_seg.data import read_image, register_all_datasets
 from vt_seg.data.datasets import SHAPE_NAMES
-from data_prep.synthetic.painted_set import FIRST_INDEX, OtherImagesError
-from data_prep.synthetic.shapes import outline, paint_shape, shape_of
-from data_prep.synthetic.shapes.writer import ShapeSet, shape_files, write_shapes
 
 SCRIPT = Path(__file__).parents[2] / "prepare_shapes.py"
 SIDE = 48
@@ -22,31 +28,33 @@ SIDE = 48
 
 @pytest.fixture(scope="module")
 def images():
-    return np.stack([paint_shape(3, index, SIDE) for index in range(1000)])
+    return np.stack([render_shape(3, index, SIDE) for index in range(1000)])
 
 
 LABELS = np.arange(1000) % len(SHAPE_NAMES)
 
-# What is painted
+# The rendered images
 
 
 def filled(name):
-    """The outline's pixels at 200 pixels a unit; the pixels of the border take some space, too."""
+    """Return the outline's pixels at 200 pixels per unit, border pixels included."""
     mask = np.zeros((400, 400), np.uint8)
     points = np.round((outline(name) * 200 + 200) * 16).astype(np.int32)
     return cv2.fillPoly(mask, [points], 1, shift=4)
 
 
-def test_outlines_have_one_area_and_differ():
+def test_outlines_have_equal_areas_and_differ():
     masks = {name: filled(name).astype(bool) for name in SHAPE_NAMES}
     for name in SHAPE_NAMES:
         assert masks[name].sum() / 200**2 == pytest.approx(1, abs=0.04), name
-        assert not (masks[name][0].any() or masks[name][:, 0].any()), "does not fit"
+        assert not masks[name][0].any(), "the outline does not fit"
+        assert not masks[name][:, 0].any(), "the outline does not fit"
         for other in SHAPE_NAMES:
             if other != name:
                 both, either = masks[name] & masks[other], masks[name] | masks[other]
                 assert both.sum() / either.sum() < 0.85, (name, other)
-    assert tuple(sorted(SHAPE_NAMES)) == SHAPE_NAMES and len(SHAPE_NAMES) == 10
+    assert tuple(sorted(SHAPE_NAMES)) == SHAPE_NAMES
+    assert len(SHAPE_NAMES) == 10
 
 
 @pytest.mark.parametrize(
@@ -62,7 +70,7 @@ def test_outlines_have_one_area_and_differ():
         ("arrow", 7, None),
     ],
 )
-def test_outlines_are_what_they_are_called(name, corners, hull_share):
+def test_outlines_have_the_shape_of_their_name(name, corners, hull_share):
     contours, _ = cv2.findContours(filled(name), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     assert len(contours) == 1
     if corners:
@@ -73,45 +81,44 @@ def test_outlines_are_what_they_are_called(name, corners, hull_share):
 
 
 def test_an_image_depends_on_seed_and_index_only():
-    image = paint_shape(7, 5, 64)
+    image = render_shape(7, 5, 64)
     for index in (0, 9, 4):
-        paint_shape(7, index, 64)
+        render_shape(7, index, 64)
     np.random.seed(1)
-    np.testing.assert_array_equal(image, paint_shape(7, 5, 64))
-    assert image.shape == (64, 64, 3) and image.dtype == np.uint8
-    assert (paint_shape(7, 6, 64) != image).mean() > 0.5
-    assert (paint_shape(8, 5, 64) != image).mean() > 0.5
+    np.testing.assert_array_equal(image, render_shape(7, 5, 64))
+    assert (image.shape, image.dtype) == ((64, 64, 3), np.uint8)
+    assert (render_shape(7, 6, 64) != image).mean() > 0.5
+    assert (render_shape(8, 5, 64) != image).mean() > 0.5
 
 
 @pytest.mark.parametrize("side", [32, 47, 128])
-def test_any_side(side):
+def test_images_have_any_side(side):
     for index in range(10):
-        assert paint_shape(0, index, side).shape == (side, side, 3)
+        assert render_shape(0, index, side).shape == (side, side, 3)
 
 
-def test_refuses_what_cannot_be_painted():
+def test_small_sides_negative_seeds_and_unknown_classes_are_refused():
     with pytest.raises(ValueError, match="at least 32 pixels, got 31"):
-        paint_shape(0, 1, 31)
+        render_shape(0, 1, 31)
     with pytest.raises(ValueError, match="seed -1"):
-        paint_shape(-1, 1, 64)
+        render_shape(-1, 1, 64)
     with pytest.raises(KeyError):
-        paint_shape(0, 1, 64, "hexagon")
+        render_shape(0, 1, 64, "hexagon")
 
 
 @pytest.mark.parametrize("index", range(0, 40, 3))
-def test_only_the_outline_tells(index):
-    """Another class in the same picture: ground, clutter, colours and place stay what they were."""
+def test_another_class_changes_the_outline_alone(index):
     name = shape_of(index)
     other = SHAPE_NAMES[(SHAPE_NAMES.index(name) + 4) % len(SHAPE_NAMES)]
-    before, after = paint_shape(0, index, 96), paint_shape(0, index, 96, other)
+    before, after = render_shape(0, index, 96), render_shape(0, index, 96, other)
     differs = (before != after).any(2)
-    # At most both outlines differ, each of 19 % of the image; most of the image is alike.
+    # At most the pixels of both outlines differ, each of 19 % of the image.
     assert 0.005 < differs.mean() < 0.4
     assert (before == after).mean() > 0.6
 
 
 def linear_accuracy(features):
-    """Ridge regression to one-hot labels on the first half, accuracy on the second."""
+    """Return the accuracy of a ridge regression on the second half, trained on the first."""
     half = len(features) // 2
     features = (features - features[:half].mean(0)) / (features[:half].std(0) + 1e-9)
     features = np.c_[features, np.ones(len(features))]
@@ -121,8 +128,8 @@ def linear_accuracy(features):
     return float(((features[half:] @ weights).argmax(1) == LABELS[half:]).mean())
 
 
-def test_colours_and_single_pixels_do_not_tell(images):
-    """Chance is 10 %, one standard deviation of 500 guesses 1.3 %; pixels know a little."""
+def test_colours_and_single_pixels_do_not_reveal_the_class(images):
+    """Chance is 10 %, with a standard deviation of 1.3 % over 500 images."""
     pixels = images.reshape(len(images), -1, 3).astype(float)
     colours = np.concatenate([pixels.mean(1), pixels.std(1)], 1)
     assert linear_accuracy(colours) < 0.15
@@ -130,32 +137,33 @@ def test_colours_and_single_pixels_do_not_tell(images):
     assert linear_accuracy(np.stack(small).reshape(len(images), -1).astype(float)) < 0.22
 
 
-# What is written
+# The written files
 
 
-def test_files_hold_what_was_painted(tmp_path):
+def test_files_contain_the_rendered_images(tmp_path):
     assert write_shapes(tmp_path, ShapeSet(train=12, val=10, side=32, seed=4)) == 22
     index = FIRST_INDEX["val"] + 3
     (file,) = shape_files(tmp_path, "val", index)
-    code = cv2.imencode(".jpg", paint_shape(4, index, 32), [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+    code = cv2.imencode(".jpg", render_shape(4, index, 32), [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
     assert file.read_bytes() == code.tobytes()
     assert (file.parent.name, read_image(file).shape) == (shape_of(index), (32, 32, 3))
 
 
-def test_again_touches_nothing_and_more_are_added(tmp_path):
+def test_existing_files_are_kept_and_more_images_are_added(tmp_path):
     write_shapes(tmp_path, ShapeSet(train=10, val=10, side=32))
     times = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.jpg")}
     assert write_shapes(tmp_path, ShapeSet(train=10, val=10, side=32)) == 0
     assert write_shapes(tmp_path, ShapeSet(train=13, val=10, side=32)) == 3
-    assert {p: p.stat().st_mtime_ns for p in times} == times and len(times) == 20
+    assert {p: p.stat().st_mtime_ns for p in times} == times
+    assert len(times) == 20
     assert json.loads((tmp_path / "shapes.json").read_text())["train"] == 13
     with pytest.raises(
-        OtherImagesError, match="holds other shapes .side 32, asked 48.*nothing was"
+        OtherImagesError, match=r"contains other shapes .side 32, requested 48.*nothing was"
     ):
         write_shapes(tmp_path, ShapeSet(train=13, val=10, side=48))
 
 
-def test_the_script_makes_a_dataset_that_is_registered(tmp_path, monkeypatch, capsys):
+def test_script_writes_a_registered_dataset(tmp_path, monkeypatch, capsys):
     def run(*more):
         options = ["--train", "20", "--val", "10", "--side", "32", "--workers", "1", *more]
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--root", str(tmp_path), *options])
@@ -167,7 +175,9 @@ def test_the_script_makes_a_dataset_that_is_registered(tmp_path, monkeypatch, ca
     assert status == 0
     assert f"{tmp_path / 'vt_shapes'}: 30 images written in" in said.out
     status, said = run("--seed", "1")
-    assert status == 1 and "error: " in said.err and "seed 0, asked 1" in said.err
+    assert status == 1
+    assert "error: " in said.err
+    assert "seed 0, requested 1" in said.err
 
     register_all_datasets(str(tmp_path))
     records = DatasetCatalog.get("vt_shapes_train")

@@ -7,7 +7,7 @@ import torch
 from detectron2.modeling import build_model
 
 from research.ablations.ablation_rows import read_row, read_rows
-from research.paper_tables.readings import ABLATIONS
+from research.paper_tables.reported import ABLATION_CONFIGS
 from vt_seg.engine import load_cfg
 from vt_seg.layers import (
     ClusteringTokenizer,
@@ -68,7 +68,7 @@ def differing(cfg, base):
 
 def test_every_row_of_the_paper_is_there():
     assert set(NAMES) == BASES | CONTROLS | set(VT_RESNET_ROWS) | set(VT_FPN_ROWS)
-    assert set(ABLATIONS.values()) == set(VT_RESNET_ROWS)
+    assert set(ABLATION_CONFIGS.values()) == set(VT_RESNET_ROWS)
 
 
 @pytest.mark.parametrize("name", VT_RESNET_ROWS)
@@ -130,7 +130,7 @@ def test_a_row_builds_what_it_says(name):
     names = ["res2", "res3", "res4"] + ["res5"] * (name != "control_no_stage5")
     assert model.sem_seg_head.in_features == names
     strides = [shape.stride for shape in model.backbone.output_shape().values()]
-    assert strides == [4, 8, 16] + {"control_resnet": [32], "control_no_stage5": []}.get(name, [16])
+    assert strides == [4, 8, 16, *{"control_resnet": [32], "control_no_stage5": []}.get(name, [16])]
     if name in CONTROLS:
         return
     blocks = model.backbone.res5.stack.blocks
@@ -157,14 +157,12 @@ def test_a_row_brings_its_base(tmp_path):
     assert [row.name for row in rows] == ["v4_base", "v4_table3_pooling"]
 
     (tmp_path / "v4_base.yaml").write_text("SEED: 1\n")
-    with pytest.raises(
-        ValueError, match="have one name, and so one row and one folder: rename one"
-    ):
+    with pytest.raises(ValueError, match="have the same name, and so the same row and folder"):
         read_rows([str(FOLDER / "v4_base.yaml"), str(tmp_path / "v4_base.yaml")])
     (tmp_path / "row.yaml").write_text('_BASE_: "v4_base.yaml"\n')
     (tmp_path / "row_of_row.yaml").write_text('_BASE_: "row.yaml"\n')
     with pytest.raises(ValueError, match="let a row inherit the base that it is compared with"):
         read_rows([str(tmp_path / "row_of_row.yaml")])
     (tmp_path / "list.yaml").write_text("- 1\n")
-    with pytest.raises(ValueError, match="list.yaml is not a config: its YAML is no mapping"):
+    with pytest.raises(ValueError, match=r"list.yaml is not a config: its YAML is no mapping"):
         read_rows([str(tmp_path / "list.yaml")])

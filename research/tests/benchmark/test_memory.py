@@ -1,4 +1,4 @@
-"""Memory of works whose size is known."""
+"""Peak memory of works whose allocations are known."""
 
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,13 @@ MIB = 2**20
 
 
 def fill(mebibytes):
-    """A tensor of so many MiB, then, when it is freed, one of half of them."""
+    """Allocate a tensor of that many MiB and, after it is freed, one of half the size."""
     torch.ones(mebibytes * MIB, dtype=torch.uint8)
     torch.ones(mebibytes * MIB // 2, dtype=torch.uint8)
 
 
 def build(mebibytes):
-    # Freed before the work: must not hide what that takes.
+    # This memory is freed before the work and must not hide the work's own.
     torch.ones(3 * mebibytes * MIB, dtype=torch.uint8)
     return partial(fill, mebibytes)
 

@@ -1,4 +1,4 @@
-"""Operations and bytes of layers, by arithmetic."""
+"""Operations and bytes of layers agree with arithmetic."""
 
 import torch
 from torch.nn import functional as F
@@ -11,7 +11,7 @@ def test_convolution_and_product():
     a, b = torch.zeros(2, 6), torch.zeros(6, 8)
 
     def work():
-        F.relu(F.conv2d(x, weight))  # what is not a product costs nothing
+        F.relu(F.conv2d(x, weight))  # The ReLU is not counted.
         a @ b
 
     flops = 2 * (4 * 3 * 35 + 2 * 6 * 8)

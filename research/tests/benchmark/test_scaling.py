@@ -1,4 +1,4 @@
-"""Exponents and sizes of tokens by arithmetic."""
+"""Exponents and sizes of tokens agree with arithmetic."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_tokens_of_the_paper_take_128_kib():
 
 
 @pytest.mark.parametrize("builds", [builds_by_size, builds_by_tokens])
-def test_all_are_measured_in_the_asked_precision_and_format(builds):
+def test_all_works_have_the_chosen_dtype_and_memory_format(builds):
     settings = Settings(Path("configs"), dtype="bfloat16", layouts=(True,), size=(32, 32),
                         scaling_sizes=(32,), scaling_tokens=(4,))  # fmt: skip
     for group in builds(settings).values():

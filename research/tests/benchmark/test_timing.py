@@ -1,4 +1,4 @@
-"""Turns, ratios within a round, and their spread."""
+"""Works alternate, and speedups are taken within a round."""
 
 import time
 

@@ -1,5 +1,14 @@
-"""vt_scenes: a synthetic data set on which the whole project runs without a download."""
+"""vt_scenes: a synthetic segmentation dataset, generated without a download."""
 
-from .painter import PAINTER_VERSION, Scene, compose_scene, paint_scene
+from .renderer import RENDERER_VERSION, Scene, compose_scene, render_scene
+from .writer import SceneSet, scene_files, write_scenes
 
-__all__ = ["PAINTER_VERSION", "Scene", "compose_scene", "paint_scene"]
+__all__ = [
+    "RENDERER_VERSION",
+    "Scene",
+    "SceneSet",
+    "compose_scene",
+    "render_scene",
+    "scene_files",
+    "write_scenes",
+]

@@ -1,11 +1,9 @@
 """Procedural materials of vt_scenes.
 
-Every material is a function ``(rng, height, width, unit) -> (height, width, 3)`` float32, BGR,
-0-255. ``unit`` is the image's shorter side in pixels: lengths are fractions of it, so that a
-scene looks alike at any size.
+Every material is a function from ``(rng, height, width, unit)`` to a float32 BGR image
+``(height, width, 3)`` in 0-255. ``unit`` is the scene's shorter side in pixels. Lengths are
+fractions of it, so that a scene looks alike at any size.
 """
-
-from __future__ import annotations
 
 import cv2
 import numpy as np
@@ -14,7 +12,7 @@ Color = tuple[float, float, float]
 
 
 def fork(rng: np.random.Generator) -> np.random.Generator:
-    """A generator of its own, so that what it draws (sizes differ) does not move ``rng``."""
+    """Return a generator of its own, whose draws do not advance ``rng``, whatever the size."""
     return np.random.default_rng(int(rng.integers(2**62)))
 
 
@@ -25,11 +23,15 @@ def fractal(
     cell: float | tuple[float, float],
     octaves: int = 3,
 ) -> np.ndarray:
-    """Smooth noise, about zero mean and unit deviation, (height, width) float32.
+    """Return smooth noise ``(height, width)`` float32 of about zero mean and unit std.
 
     Args:
-        cell: size of the largest blobs in pixels, or (vertical, horizontal) sizes.
-        octaves: each further one halves the blobs and 0.6 of the amplitude.
+        rng: Generator.
+        height: Height in pixels.
+        width: Width in pixels.
+        cell: Size of the largest blobs in pixels, or (vertical, horizontal) sizes.
+        octaves: Number of octaves; each has half the blob size and 0.6 of the amplitude of the one
+            before.
     """
     cell_y, cell_x = cell if isinstance(cell, tuple) else (cell, cell)
     total = np.zeros((height, width), np.float32)
@@ -38,9 +40,9 @@ def fractal(
         rows = int(np.ceil(height / max(cell_y / 2**octave, 1.0))) + 3
         cols = int(np.ceil(width / max(cell_x / 2**octave, 1.0))) + 3
         grid = rng.standard_normal((rows, cols), dtype=np.float32)
-        # Magnify so that a cell has its size whatever the region's, then cut a random phase.
-        big_y = max(height, int(round((rows - 1) * max(cell_y / 2**octave, 1.0))))
-        big_x = max(width, int(round((cols - 1) * max(cell_x / 2**octave, 1.0))))
+        # The grid is upsampled to the cell's size, whatever the region's, and cropped at random.
+        big_y = max(height, round((rows - 1) * max(cell_y / 2**octave, 1.0)))
+        big_x = max(width, round((cols - 1) * max(cell_x / 2**octave, 1.0)))
         big = cv2.resize(grid, (big_x, big_y), interpolation=cv2.INTER_CUBIC)
         top = int(rng.random() * (big_y - height + 1))
         left = int(rng.random() * (big_x - width + 1))
@@ -51,17 +53,18 @@ def fractal(
 
 
 def tinted(field: np.ndarray, color: Color, contrast: float, tint: Color = (1, 1, 1)) -> np.ndarray:
-    """``color`` with ``field`` as brightness: (H, W) -> (H, W, 3)."""
+    """Return a colour whose brightness varies by ``field``: ``(H, W)`` to ``(H, W, 3)``."""
     weights = np.asarray(tint, np.float32) * np.float32(contrast)
     return np.asarray(color, np.float32) + field[..., None] * weights
 
 
 def jitter(rng: np.random.Generator, color: Color, spread: float) -> Color:
-    """``color`` moved by up to ``spread`` in each channel."""
+    """Return a colour changed by up to ``spread`` in each channel."""
     return tuple(float(c + rng.uniform(-spread, spread)) for c in color)
 
 
 def sky(rng: np.random.Generator, height: int, width: int, unit: float) -> np.ndarray:
+    """Return a sky with clouds, brighter at the horizon."""
     zeniths = ((205, 135, 80), (190, 165, 140), (175, 120, 130), (190, 160, 95))
     horizons = ((235, 210, 180), (215, 210, 205), (190, 195, 225), (225, 215, 175))
     kind = int(rng.integers(len(zeniths)))
@@ -75,18 +78,21 @@ def sky(rng: np.random.Generator, height: int, width: int, unit: float) -> np.nd
 
 
 def mountain(rng: np.random.Generator, height: int, width: int, unit: float) -> np.ndarray:
+    """Return ridged rock."""
     color = jitter(rng, (125, 105, 105), 22)
     ridges = 1.2 - 2.2 * np.abs(fractal(fork(rng), height, width, (0.16 * unit, 0.1 * unit), 4))
     return tinted(np.clip(ridges, -1.6, 1.4), color, 24, (1.0, 1.0, 0.9))
 
 
 def forest(rng: np.random.Generator, height: int, width: int, unit: float) -> np.ndarray:
+    """Return tree crowns seen from afar."""
     color = jitter(rng, (42, 70, 36), 13)
     crowns = fractal(fork(rng), height, width, (0.035 * unit, 0.025 * unit), 2)
     return tinted(crowns, color, 17, (0.7, 1.1, 0.7))
 
 
 def meadow(rng: np.random.Generator, height: int, width: int, unit: float) -> np.ndarray:
+    """Return grass."""
     color = jitter(rng, (72, 160, 118), 18)
     source = fork(rng)
     swell = fractal(source, height, width, (0.1 * unit, 0.4 * unit), 2)
@@ -95,12 +101,14 @@ def meadow(rng: np.random.Generator, height: int, width: int, unit: float) -> np
 
 
 def road(rng: np.random.Generator, height: int, width: int, unit: float) -> np.ndarray:
+    """Return grainy grey asphalt."""
     grey = rng.uniform(88, 130)
     grain = fractal(fork(rng), height, width, 0.012 * unit, 2)
     return tinted(grain, jitter(rng, (grey, grey, grey), 5), 6)
 
 
 def bricks(rng: np.random.Generator, height: int, width: int, unit: float) -> np.ndarray:
+    """Return a brick wall."""
     color = jitter(rng, (70, 88, 165), 22)
     course, length = 0.026 * unit, 0.06 * unit
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -115,6 +123,7 @@ def bricks(rng: np.random.Generator, height: int, width: int, unit: float) -> np
 
 
 def leaves(rng: np.random.Generator, height: int, width: int, unit: float) -> np.ndarray:
+    """Return foliage, lit from the upper left."""
     color = jitter(rng, (58, 122, 66), 22)
     clumps = fractal(fork(rng), height, width, 0.045 * unit, 2)
     ys, xs = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
@@ -122,6 +131,7 @@ def leaves(rng: np.random.Generator, height: int, width: int, unit: float) -> np
 
 
 def planks(rng: np.random.Generator, height: int, width: int, unit: float) -> np.ndarray:
+    """Return horizontal wooden planks."""
     color = jitter(rng, (75, 125, 175), 20)
     grain = fractal(fork(rng), height, width, (0.008 * unit, 0.12 * unit), 2)
     ys = np.arange(height, dtype=np.float32)[:, None]
@@ -131,7 +141,7 @@ def planks(rng: np.random.Generator, height: int, width: int, unit: float) -> np
 
 
 def plot(rng: np.random.Generator, height: int, width: int, unit: float) -> np.ndarray:
-    """Furrows of a field: wheat and fallow alike."""
+    """Return the furrows of a field, alike for wheat and fallow."""
     color = jitter(rng, (78, 150, 190), 22)
     angle = rng.uniform(0, np.pi)
     pitch = rng.uniform(0.035, 0.055) * unit
@@ -144,7 +154,7 @@ def plot(rng: np.random.Generator, height: int, width: int, unit: float) -> np.n
 
 
 def water(rng: np.random.Generator, height: int, width: int, unit: float) -> np.ndarray:
-    """The smooth surface of a pond: lake and ice alike."""
+    """Return the smooth surface of a pond, alike for lake and ice."""
     color = jitter(rng, (195, 165, 110), 20)
     source = fork(rng)
     ripples = fractal(source, height, width, (0.022 * unit, 0.16 * unit), 3)

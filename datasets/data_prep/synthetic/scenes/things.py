@@ -1,27 +1,26 @@
-"""The countable objects of vt_scenes: each stands at (x, y), its foot, in pixels."""
-
-from __future__ import annotations
+"""The countable objects of vt_scenes; (x, y) in pixels is the point where they stand."""
 
 import colorsys
 
 import numpy as np
 
-from . import textures
-from .canvas import Canvas, blob, box, ellipse
 from vt_seg.data.datasets import SCENE_LABEL
 
+from . import textures
+from .canvas import Canvas, blob, box, ellipse
+
 HOUSE_RISE = 1.3
-"""The greatest height of a house with its roof, in widths."""
+"""Largest height of a house with its roof, relative to its width."""
 
 
 def bright_color(rng: np.random.Generator) -> tuple[float, float, float]:
-    """A saturated BGR colour of any hue."""
+    """Return a saturated BGR colour of random hue."""
     r, g, b = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.6, 0.95), rng.uniform(0.6, 0.95))
     return 255 * b, 255 * g, 255 * r
 
 
 def tree(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: float) -> None:
-    """``size``: the height."""
+    """Draw a tree; ``size`` is its height."""
     label = SCENE_LABEL["tree"]
     canvas.shade(ellipse(x, y, 0.36 * size, 0.07 * size), rng)
     trunk = rng.uniform(0.05, 0.08) * size
@@ -33,7 +32,7 @@ def tree(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: flo
 
 
 def car(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: float) -> None:
-    """``size``: the length."""
+    """Draw a car; ``size`` is its length."""
     label = SCENE_LABEL["car"]
     facing = 1 if rng.random() < 0.5 else -1
     paint = bright_color(rng)
@@ -62,7 +61,7 @@ def car(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: floa
 
 
 def ball(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: float) -> None:
-    """``size``: the diameter; a striped ball lit from above."""
+    """Draw a striped ball lit from above; ``size`` is its diameter."""
     radius = size / 2
     cy = y - radius
     canvas.shade(ellipse(x + 0.15 * size, y, 0.6 * size, 0.13 * size), rng)
@@ -81,7 +80,7 @@ def ball(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: flo
 
 
 def crate(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: float) -> None:
-    """``size``: the edge of the front face; a wooden box seen from a corner above."""
+    """Draw a wooden box seen from above; ``size`` is the side of its front face."""
     label = SCENE_LABEL["crate"]
     half, depth = size / 2, rng.uniform(0.25, 0.4) * size
     lean = depth * (1 if rng.random() < 0.5 else -1)
@@ -104,7 +103,7 @@ def crate(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: fl
 
 
 def house(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: float) -> None:
-    """``size``: the width; a brick house with windows and a roof."""
+    """Draw a brick house with windows and, at random, a roof; ``size`` is its width."""
     label = SCENE_LABEL["building"]
     height = rng.uniform(0.75, 1.0) * size
     half, top = size / 2, y - height

@@ -1,6 +1,16 @@
-"""vt_shapes: a procedural image folder of ten classes, for classification without a download."""
+"""vt_shapes: a synthetic classification dataset of ten classes, generated without a download."""
 
 from .outlines import outline
-from .painter import PAINTER_VERSION, paint_shape, shape_of
+from .renderer import MIN_SIDE, RENDERER_VERSION, render_shape, shape_of
+from .writer import ShapeSet, shape_files, write_shapes
 
-__all__ = ["PAINTER_VERSION", "outline", "paint_shape", "shape_of"]
+__all__ = [
+    "MIN_SIDE",
+    "RENDERER_VERSION",
+    "ShapeSet",
+    "outline",
+    "render_shape",
+    "shape_files",
+    "shape_of",
+    "write_shapes",
+]

@@ -1,23 +1,20 @@
-"""The classes of vt_shapes as closed polygons about the origin, all of one area."""
-
-from __future__ import annotations
+"""Outlines of the classes of vt_shapes: closed polygons around the origin, of equal area."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-_ARC = 40  # points of a full circle
+_ARC = 40  # Number of points of a full circle.
 
 
 def outline(name: str) -> np.ndarray:
-    """The outline of a class, ``(points, 2)`` float64, x to the right and y down, of area 1.
+    """Return the outline of a class, ``(points, 2)`` float64, x to the right and y down, of area 1.
 
-    One area for all, so that the share of the image that a shape covers does not tell its class. A
-    ring is one polygon, too: its inner circle is joined to the outer one by a cut without width, as
-    even-odd filling wants it.
+    All areas are equal, so that the covered share of the image does not reveal the class. A ring is
+    one polygon, too: a cut without width joins its inner and outer circle for even-odd filling.
 
     Raises:
-        KeyError: no class of this name.
+        KeyError: if there is no class of this name.
     """
     points = _OUTLINES[name]()
     (x, y), (next_x, next_y) = points.T, np.roll(points, -1, axis=0).T
@@ -30,7 +27,7 @@ def _circle(radius: float = 1.0, start: float = 0.0, end: float = 2 * np.pi) -> 
 
 
 def _polygon(corners: int, inner: float = 1.0) -> np.ndarray:
-    """A regular polygon, or a star whose odd corners lie at ``inner`` of the radius."""
+    """Return a regular polygon, or a star whose odd corners lie at ``inner`` of the radius."""
     t = np.arange(corners) * 2 * np.pi / corners - np.pi / 2
     radius = np.where(np.arange(corners) % 2, inner, 1.0)
     return radius[:, None] * np.stack([np.cos(t), np.sin(t)], 1)
@@ -38,17 +35,18 @@ def _polygon(corners: int, inner: float = 1.0) -> np.ndarray:
 
 def _arrow() -> np.ndarray:
     half = [(0, -1), (0.75, -0.15), (0.28, -0.15), (0.28, 0.9)]
-    return np.array(half + [(-x, y) for x, y in half[:0:-1]])
+    return np.array([*half, *((-x, y) for x, y in half[:0:-1])])
 
 
 def _crescent() -> np.ndarray:
-    # What a disc leaves of the unit disc when it lies to the right of it and cuts it at x = 0.55.
+    # The unit disc without a disc to its right whose border crosses its own at x = 0.55.
     tip, offset = np.arccos(0.55), 0.65
     outer = _circle(1.0, tip, 2 * np.pi - tip)
     corner = outer[0] - (offset, 0.0)
     angle = np.arctan2(corner[1], corner[0])
-    inner = _circle(float(np.linalg.norm(corner)), angle, 2 * np.pi - angle) + (offset, 0.0)
-    return np.concatenate([outer, inner[::-1]]) + (0.3, 0.0)
+    inner = _circle(float(np.linalg.norm(corner)), angle, 2 * np.pi - angle)
+    inner += np.array((offset, 0.0))
+    return np.concatenate([outer, inner[::-1]]) + np.array((0.3, 0.0))
 
 
 def _cross() -> np.ndarray:
@@ -59,9 +57,10 @@ def _cross() -> np.ndarray:
 
 
 def _drop() -> np.ndarray:
-    # A disc with a tip: the arc between the tangents from the tip.
+    # A tip and the arc of a disc between the tangents from the tip.
     touch = np.arcsin(0.5)
-    return np.concatenate([_circle(0.6, -touch, np.pi + touch), [(0.0, -1.2)]]) + (0, 0.25)
+    drop = np.concatenate([_circle(0.6, -touch, np.pi + touch), [(0.0, -1.2)]])
+    return drop + np.array((0, 0.25))
 
 
 def _heart() -> np.ndarray:

@@ -11,7 +11,7 @@ from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
 from research.paper_tables import PaperModels
-from research.paper_tables.literal_macs import LiteralCost, vt_fpn_neck, vt_resnet_stage, vt_stack
+from research.paper_tables.formula_macs import FormulaCost, vt_fpn_neck, vt_resnet_stage, vt_stack
 from vt_seg.complexity import count_macs, num_parameters
 from vt_seg.layers import VTFPN, VisualTransformerStack, VTConfig
 from vt_seg.modeling.vt_config import build_vt_fpn_neck
@@ -29,7 +29,7 @@ BASE = VTConfig(
 
 
 def stack_cost(num_layers, tokens_only=False, values_on_tokens=False, **changes):
-    cost = LiteralCost()
+    cost = FormulaCost()
     config = replace(BASE, num_layers=num_layers, **changes)
     more = {"tokens_only": tokens_only, "values_on_tokens": values_on_tokens}
     vt_stack(cost, C, [HW], config, **more)
@@ -38,7 +38,7 @@ def stack_cost(num_layers, tokens_only=False, values_on_tokens=False, **changes)
 
 def test_the_papers_own_example():
     """v1 Sec. 3.2: C_T = 512, L = 8: 6.3 M MACs in the transformer, 3 C_T^2 L + 1.5 L^2 C_T."""
-    cost = LiteralCost()
+    cost = FormulaCost()
     vt_stack(cost, 512, [49], replace(BASE, num_tokens=8, token_channels=512, token_groups=1))
     transformer = sum(macs for term, macs in cost.macs.items() if term.startswith("transformer"))
     assert transformer == 3 * 512**2 * 8 + 3 * 8**2 * 512 // 2
@@ -49,10 +49,10 @@ def test_v1_by_hand():
     cost = stack_cost(2, tokens_only=True)
     assert cost.macs == {
         "tokenizer W_A": HW * C * 6,
-        # As printed: on every pixel, of both layers' values and the second one's keys.
+        # As reported: on every pixel, of both layers' values and the second one's keys.
         "tokenizer W_V": 2 * HW * C * C // 4,
         "tokenizer key": HW * C * C // 4,
-        # Half of the six tokens ask anew.
+        # Half of the six tokens are new queries.
         "tokenizer query": 3 * C_T * C,
         "tokenizer logits": HW * C * 3,
         "tokenizer A^T V": HW * C * (6 + 3),
@@ -76,7 +76,7 @@ def test_v4_by_hand():
     cost = stack_cost(2, revision="v4", positional_encoding=False)
     assert cost.macs == {
         "tokenizer W_A": HW * C * 6,
-        "tokenizer query": 6 * C_T * C,  # all tokens ask, in one head
+        "tokenizer query": 6 * C_T * C,  # all tokens are queries, in one head
         "tokenizer logits": HW * C * 6,
         "tokenizer A^T V": 2 * HW * C * 6,
         "tokenizer to C_T": 2 * C * C_T * 6,
@@ -92,7 +92,8 @@ def test_v4_by_hand():
 
 def test_projector_values_of_v4_are_the_tokens_where_channels_agree():
     cost = stack_cost(1, revision="v4", token_channels=C)
-    assert "projector V" not in cost.macs and cost.macs["projector K"] == 6 * C * C
+    assert "projector V" not in cost.macs
+    assert cost.macs["projector K"] == 6 * C * C
 
 
 def test_tokens_of_v4_need_no_convolution_where_channels_agree():
@@ -128,28 +129,28 @@ def test_values_on_tokens():
     assert stack_cost(2, **v4, values_on_tokens=True) == stack_cost(2, **v4)
 
 
-def executed_beside_printed(config, height, width, kinds, num_projectors):
-    """MACs by which the implementation differs on one map from the formulas, and why.
+def executed_minus_formulas(config, height, width, kinds, num_projectors):
+    """Return the executed MACs on one map minus those by the formulas.
 
     Args:
-        config: of the VT layers.
-        height: of the map.
-        width: of the map.
+        config: configuration of the VT layers.
+        height: height of the map.
+        width: width of the map.
         kinds: the tokenizer of each layer.
-        num_projectors: of the map's layers.
+        num_projectors: number of projectors over all layers.
     """
     pixels, num_heads = height * width, config.num_heads
     # Neither a head nor a group of channels crosses these.
     blocks = math.gcd(num_heads, GROUPS)
 
     def moved(tokens):
-        """A weight that is printed on pixels, before a product of tokens with pixels."""
-        printed = C * C // GROUPS * pixels
-        # On tokens each head reads its whole block, and has its share of the channels to say of it:
+        """Return the change by a weight on pixels before a product of tokens with pixels."""
+        by_formula = C * C // GROUPS * pixels
+        # On tokens each head reads its whole block and yields its share of the channels;
         folded = num_heads * (C // num_heads) * (C // blocks) * tokens
-        # so does the product, in which a head would have its own channels alone.
+        # the product is wider, too: a head would otherwise read its own channels alone.
         wider = num_heads * tokens * pixels * (C // blocks - C // num_heads)
-        return folded - printed + wider
+        return folded - by_formula + wider
 
     total = num_projectors * moved(config.num_tokens)  # W_Q
     for kind in kinds:
@@ -197,41 +198,41 @@ def test_the_counter_agrees(changes, revision, tokens_only):
     with torch.device("meta"):
         stack = VisualTransformerStack(C, 1, config, nn.BatchNorm2d, tokens_only=tokens_only).eval()
         x = torch.empty(1, C, H, W)
-    printed = LiteralCost()
-    vt_stack(printed, C, [HW], config, tokens_only=tokens_only)
+    formulas = FormulaCost()
+    vt_stack(formulas, C, [HW], config, tokens_only=tokens_only)
     # The formula of v4 has no weight in the value branch; the scalar gain there is ours.
     gains = sum(name.endswith(".gain") for name, _ in stack.named_parameters())
-    assert num_parameters(stack, norms=False) == printed.total_weights + gains
+    assert num_parameters(stack, norms=False) == formulas.total_weights + gains
     later = "recurrent" if config.recurrent else config.tokenizer
     kinds = (config.tokenizer, later, later)
     num_projectors = (2 if config.projector else 0) + (not tokens_only)
-    beside = executed_beside_printed(config, H, W, kinds, num_projectors)
-    assert count_macs(lambda: stack([x])) == printed.total_macs + beside
+    difference = executed_minus_formulas(config, H, W, kinds, num_projectors)
+    assert count_macs(lambda: stack([x])) == formulas.total_macs + difference
 
 
 def test_the_counter_agrees_on_a_neck():
     with torch.device("meta"):
         neck = VTFPN([8, 16], C, BASE, nn.BatchNorm2d).eval()
         maps = [torch.empty(1, 8, H, W), torch.empty(1, 16, H // 2, W // 2)]
-    printed = vt_fpn_neck([8, 16], C, [HW, HW // 4], BASE)
-    assert num_parameters(neck, norms=False) == printed.total_weights
-    beside = sum(executed_beside_printed(BASE, *x.shape[2:], ("filter",), 1) for x in maps)
-    assert count_macs(lambda: neck(maps)) == printed.total_macs + beside
+    formulas = vt_fpn_neck([8, 16], C, [HW, HW // 4], BASE)
+    assert num_parameters(neck, norms=False) == formulas.total_weights
+    difference = sum(executed_minus_formulas(BASE, *x.shape[2:], ("filter",), 1) for x in maps)
+    assert count_macs(lambda: neck(maps)) == formulas.total_macs + difference
 
 
 def test_the_papers_neck():
     """v1 Table 4, VT-FPN on R-50 at 800 x 1216: 8.5 G by the formulas, with own tokens and W_V on
     tokens; fewer are executed."""
     models, name = PaperModels("configs"), "vtfpn_R50_cocostuff"
-    literal = models.printed_neck(name, (800, 1216))
-    assert literal.macs["laterals"] / 1e9 == pytest.approx(7.47, abs=0.005)
-    assert literal.total_macs / 1e9 == pytest.approx(8.53, abs=0.005)
+    formulas = models.neck_by_formulas(name, (800, 1216))
+    assert formulas.macs["laterals"] / 1e9 == pytest.approx(7.47, abs=0.005)
+    assert formulas.total_macs / 1e9 == pytest.approx(8.53, abs=0.005)
 
     maps = [torch.zeros(1, 256 * 2**i, 200 >> i, 304 >> i) for i in range(4)]
     shapes = [ShapeSpec(channels=x.shape[1]) for x in maps]
     neck = build_vt_fpn_neck(models.config(name), shapes).eval()
     pixels, tokens = sum(x[0, 0].numel() for x in maps), 4 * 8
-    executed = literal.total_macs - 256 * 256 // 16 * (pixels - tokens)  # W_Q
+    executed = formulas.total_macs - 256 * 256 // 16 * (pixels - tokens)  # W_Q
     resize = 8 * 12 * (pixels + 12 * sum(x.shape[3] for x in maps))
     in_model = models.segmentation(name, (800, 1216)).macs["neck"]
     assert count_macs(lambda: neck(maps)) == in_model == executed + resize <= 8.25e9

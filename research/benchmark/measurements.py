@@ -1,4 +1,4 @@
-"""The parts of the benchmark: what each compares, and the tables that come out."""
+"""The parts of the benchmark: what each measures, and its tables."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,40 +8,40 @@ from ..paper_tables.models import PaperModels
 from ..report_table import ReportTable
 from .memory import peak_memory
 from .necks import LATERALS, head_forward, neck_forward, neck_training
-from .peers import PEERS, peer_label_maps
-from .pictures import scaling_picture
+from .other_models import OTHER_MODELS, other_label_maps
+from .plots import scaling_plot
 from .processes import ALLOCATORS, compare
 from .roofline import measure_roofline
 from .scaling import over_sizes, over_tokens
 from .segmentors import DETECTRON2, VT_SEG, label_maps, training_step
-from .settings import Precision, Settings, in_words, low_precisions, named
+from .settings import Precision, Settings, low_precisions, named, size_text
 from .tables import (
     macs_table,
     memory_table,
-    peer_table,
+    other_models_table,
     roofline_table,
     sizes_table,
     speed_table,
     tokens_table,
 )
-from .timing import Build, Comparison
+from .timing import Build
 
 
 @dataclass(frozen=True)
 class PartResult:
-    """What a part found.
+    """The tables of a part.
 
     Attributes:
-        tables: in their order.
-        picture: a PNG that shows them, if there is one.
+        tables: Tables in their order.
+        plot: A PNG of their figures, if there is one.
     """
 
     tables: list[ReportTable]
-    picture: bytes | None = None
+    plot: bytes | None = None
 
 
 def neck(settings: Settings) -> PartResult:
-    """The necks on the same maps: inference and training."""
+    """Compare the necks on the same maps, in inference and training."""
     titles = {DETECTRON2: "Detectron2's FPN", VT_SEG: "VT-FPN", LATERALS: LATERALS}
     groups, bounds = {}, {}
     precisions = list(dict.fromkeys([*settings.precisions(), *low_precisions("bfloat16")]))
@@ -62,21 +62,19 @@ def neck(settings: Settings) -> PartResult:
 
 
 def neck_macs(settings: Settings) -> dict[str, int]:
-    """Multiply-adds of the necks for one image."""
+    """Return the multiply-adds of the necks for one image."""
     models = PaperModels(settings.configs)
-    ours = models.printed_neck("vtfpn_R50_cocostuff", settings.size)
+    ours = models.neck_by_formulas("vtfpn_R50_cocostuff", settings.size)
     return {
         "Detectron2's FPN": models.segmentation("fpn_R50_cocostuff", settings.size).macs["neck"],
-        "VT-FPN, as the paper counts it": ours.total_macs,
-        "VT-FPN, as it is computed": models.segmentation("vtfpn_R50_cocostuff", settings.size).macs[
-            "neck"
-        ],
+        "VT-FPN, by the paper's formulas": ours.total_macs,
+        "VT-FPN, executed": models.segmentation("vtfpn_R50_cocostuff", settings.size).macs["neck"],
         LATERALS: ours.macs["laterals"],
     }
 
 
 def head(settings: Settings) -> PartResult:
-    """The prediction heads alone, up to the logits at stride 4."""
+    """Compare the prediction heads alone, up to the logits at stride 4."""
     groups = {}
     for precision in settings.precisions():
         title = f"Prediction head, {precision.name}, {settings.classes[0]} classes"
@@ -91,7 +89,7 @@ def head(settings: Settings) -> PartResult:
 
 
 def model(settings: Settings) -> PartResult:
-    """Whole models, from a uint8 image to its label map."""
+    """Compare whole models, from a uint8 image to its label map."""
     groups = {
         f"Image to label map, {precision.name}, {classes} classes, {settings.images}": (
             model_builds(settings, classes, precision)
@@ -103,25 +101,25 @@ def model(settings: Settings) -> PartResult:
 
 
 def model_builds(settings: Settings, classes: int, precision: Precision) -> dict[str, Build]:
-    """Both libraries' models in all layouts; Detectron2's NCHW comes first, as the reference."""
+    """Return both libraries' models in all memory formats; the first is the reference."""
     builds = {}
     for layout in settings.layouts:
         work = partial(
             label_maps, settings, classes=classes, precision=precision, channels_last=layout
         )
         builds[named(DETECTRON2, layout, "argmax")] = partial(work, DETECTRON2)
-        builds[named(VT_SEG, layout, "labels")] = partial(work, VT_SEG)
-        builds[named(VT_SEG, layout, "logits, argmax")] = partial(work, VT_SEG, labels=False)
+        builds[named(VT_SEG, layout, "optimized")] = partial(work, VT_SEG, optimized=True)
+        builds[named(VT_SEG, layout, "argmax")] = partial(work, VT_SEG, optimized=False)
         if settings.compile:
-            builds[named(DETECTRON2, layout, "argmax, compiled")] = partial(
-                work, DETECTRON2, compiled=True
-            )
-            builds[named(VT_SEG, layout, "labels, compiled")] = partial(work, VT_SEG, compiled=True)
+            for library in (DETECTRON2, VT_SEG):
+                builds[named(library, layout, "argmax, compiled")] = partial(
+                    work, library, optimized=False, compiled=True
+                )
     return builds
 
 
 def training(settings: Settings) -> PartResult:
-    """A training step of both, and its memory."""
+    """Compare time and memory of a training step."""
     precision = settings.precision
     builds = {
         named(name, layout): partial(
@@ -130,9 +128,8 @@ def training(settings: Settings) -> PartResult:
         for layout in settings.layouts
         for name in (DETECTRON2, VT_SEG)
     }
-    title = (
-        f"Training step, {precision.name}, {settings.train_batch} x {in_words(settings.train_size)}"
-    )
+    images = f"{settings.train_batch} x {size_text(settings.train_size)}"
+    title = f"Training step, {precision.name}, {images}"
     timed = _timed(settings, {title: builds}, settings.slow_rounds)
     peaks = {name: peak_memory(build, settings) for name, build in builds.items()}
     table = memory_table(f"{title}: peak memory", peaks, next(iter(builds)))
@@ -140,7 +137,7 @@ def training(settings: Settings) -> PartResult:
 
 
 def memory(settings: Settings) -> PartResult:
-    """Peak memory of a prediction above the model."""
+    """Compare the peak memory of inference above the model."""
     precision, tables = settings.precision, []
     for classes in settings.classes:
         builds = model_builds(settings, classes, precision)
@@ -151,8 +148,8 @@ def memory(settings: Settings) -> PartResult:
     return PartResult(tables)
 
 
-def peers(settings: Settings) -> PartResult:
-    """What a user would pick instead, at the first number of classes."""
+def other_models(settings: Settings) -> PartResult:
+    """Compare models of other libraries, at the first number of classes."""
     precision = settings.precision
     work = partial(label_maps, settings, precision=precision)
     title = named("Detectron2's semantic FPN R-50", settings.layout)
@@ -161,20 +158,22 @@ def peers(settings: Settings) -> PartResult:
         title = named("VT-FPN R-50 (vt_seg)", layout)
         ours[title] = partial(work, VT_SEG, channels_last=layout)
     installed = {
-        name: partial(peer_label_maps, settings, name)
-        for name, peer in PEERS.items()
-        if peer.is_installed
+        name: partial(other_label_maps, settings, name)
+        for name, model in OTHER_MODELS.items()
+        if model.is_installed
     }
     builds = {**ours, **installed}
-    timed = compare({"peers": builds}, settings, rounds=settings.slow_rounds)["peers"]
+    timed = compare({"all": builds}, settings, rounds=settings.slow_rounds)["all"]
     peaks = {name: peak_memory(build, settings) for name, build in builds.items()}
-    missing = {name: peer.install for name, peer in PEERS.items() if not peer.is_installed}
+    missing = {
+        name: model.install for name, model in OTHER_MODELS.items() if not model.is_installed
+    }
     title = f"Other models, {precision.name}, {settings.classes[0]} classes, {settings.images}"
-    return PartResult([peer_table(title, timed, peaks, next(iter(builds)), missing)])
+    return PartResult([other_models_table(title, timed, peaks, next(iter(builds)), missing)])
 
 
 def scaling(settings: Settings) -> PartResult:
-    """Cost over image size and tokens, and the machine's roofline, with their picture."""
+    """Measure the cost over image size and tokens, and the machine's roofline."""
     sizes, tokens = over_sizes(settings), over_tokens(settings)
     roofline = measure_roofline(settings)
     tables = [
@@ -182,7 +181,7 @@ def scaling(settings: Settings) -> PartResult:
         tokens_table(tokens, settings),
         roofline_table(roofline, settings),
     ]
-    return PartResult(tables, scaling_picture(sizes, tokens, roofline, settings))
+    return PartResult(tables, scaling_plot(sizes, tokens, roofline, settings))
 
 
 PARTS: dict[str, Callable[[Settings], PartResult]] = {
@@ -191,7 +190,7 @@ PARTS: dict[str, Callable[[Settings], PartResult]] = {
     "model": model,
     "training": training,
     "memory": memory,
-    "peers": peers,
+    "other-models": other_models,
     "scaling": scaling,
 }
 
@@ -203,7 +202,7 @@ def _timed(
     *,
     bounds: dict[str, str] | None = None,
 ) -> PartResult:
-    """Each group with both allocators, where the device lets them matter; its first is 1.00."""
+    """Time each group with both allocators on a CPU; the first of a group is the reference."""
     allocators = ["warm"] if settings.device.startswith("cuda") else list(ALLOCATORS)
     found = {
         allocator: compare(groups, settings, rounds=rounds, allocator=allocator)
@@ -212,20 +211,5 @@ def _timed(
     tables = []
     for title, builds in groups.items():
         comparisons = {allocator: found[allocator][title] for allocator in allocators}
-        tables.append(
-            speed_table(
-                title,
-                comparisons,
-                next(iter(builds)),
-                text=_compile_times(comparisons),
-                bounds=bounds,
-            )
-        )
+        tables.append(speed_table(title, comparisons, next(iter(builds)), bounds=bounds))
     return PartResult(tables)
-
-
-def _compile_times(comparisons: dict[str, Comparison]) -> str:
-    """A sentence, "" where nothing was compiled."""
-    first = next(iter(comparisons.values())).first_call
-    times = [f"{name} {s:.0f} s" for name, s in first.items() if "compiled" in name]
-    return f"The first call compiles: {', '.join(times)}." if times else ""

@@ -1,7 +1,7 @@
-"""Other segmentation models, from the libraries where a user would take them.
+"""Other segmentation models, from the libraries that publish them.
 
-All are built from their configuration with random weights; nothing is downloaded. Each goes from a
-normalised image to its label map the way its library does it.
+All are built from their configuration with random weights; nothing is downloaded. Each predicts the
+label maps of normalised images as its library does.
 """
 
 import importlib.util
@@ -17,17 +17,17 @@ from .settings import Precision, Settings
 from .timing import Work
 
 Predict = Callable[[nn.Module, Tensor], Tensor]
-"""From a model and images ``(N, 3, H, W)`` to labels ``(N, H, W)``."""
+"""Predicts label maps ``(N, H, W)`` from a model and images ``(N, 3, H, W)``."""
 
 
 @dataclass(frozen=True)
-class Peer:
+class OtherModel:
     """A model of another library.
 
     Attributes:
-        package: what has to be importable.
-        install: what ``pip install`` calls it.
-        build: the model with a number of classes, and how it predicts.
+        package: Package that has to be importable.
+        install: Its name for ``pip install``.
+        build: Function from a number of classes to the model and how it predicts.
     """
 
     package: str
@@ -36,14 +36,15 @@ class Peer:
 
     @property
     def is_installed(self) -> bool:
+        """Return True if the library is installed."""
         return importlib.util.find_spec(self.package) is not None
 
 
-def peer_label_maps(settings: Settings, name: str) -> Work:
-    """Predict with :data:`PEERS` ``[name]``: normalised images to labels ``(N, H, W)``."""
+def other_label_maps(settings: Settings, name: str) -> Work:
+    """Return the inference of a model from normalised images to label maps ``(N, H, W)``."""
     torch.manual_seed(0)
     precision = settings.precision
-    model, predict = PEERS[name].build(settings.classes[0])
+    model, predict = OTHER_MODELS[name].build(settings.classes[0])
     model = model.to(settings.device, precision.weights).eval()
     images = torch.randn(settings.batch, 3, *settings.size).to(settings.device, precision.weights)
     return partial(_run, predict, model, images, precision)
@@ -74,8 +75,13 @@ def _upernet(classes: int):
 
 
 def _masks(family: str, model: str, classes: int):
-    """A model that classifies masks: ``family`` as the library's class names begin, ``model`` as
-    that of the model ends."""
+    """Build a model that classifies masks.
+
+    Args:
+        family: Beginning of the library's class names.
+        model: End of the model's class name.
+        classes: Number of classes.
+    """
     import transformers
 
     def of_family(ending: str) -> type:
@@ -123,28 +129,30 @@ def _smp_fpn(classes: int):
 _TRANSFORMERS = ("transformers", "transformers")
 _TORCHVISION = ("torchvision", "torchvision")
 
-PEERS = {
-    "SegFormer-B0": Peer(
+OTHER_MODELS = {
+    "SegFormer-B0": OtherModel(
         *_TRANSFORMERS, partial(_segformer, [32, 64, 160, 256], [2, 2, 2, 2], 256)
     ),
-    "SegFormer-B1": Peer(
+    "SegFormer-B1": OtherModel(
         *_TRANSFORMERS, partial(_segformer, [64, 128, 320, 512], [2, 2, 2, 2], 256)
     ),
-    "SegFormer-B2": Peer(
+    "SegFormer-B2": OtherModel(
         *_TRANSFORMERS, partial(_segformer, [64, 128, 320, 512], [3, 4, 6, 3], 768)
     ),
-    "MaskFormer R-50": Peer(
+    "MaskFormer R-50": OtherModel(
         *_TRANSFORMERS, partial(_masks, "MaskFormer", "ForInstanceSegmentation")
     ),
-    "Mask2Former R-50": Peer(
+    "Mask2Former R-50": OtherModel(
         *_TRANSFORMERS, partial(_masks, "Mask2Former", "ForUniversalSegmentation")
     ),
-    "UPerNet R-50": Peer(*_TRANSFORMERS, _upernet),
-    "DeepLabV3 R-50 (torchvision)": Peer(
+    "UPerNet R-50": OtherModel(*_TRANSFORMERS, _upernet),
+    "DeepLabV3 R-50 (torchvision)": OtherModel(
         *_TORCHVISION, partial(_torchvision, "deeplabv3_resnet50")
     ),
-    "LRASPP MobileNetV3 (torchvision)": Peer(
+    "LRASPP MobileNetV3 (torchvision)": OtherModel(
         *_TORCHVISION, partial(_torchvision, "lraspp_mobilenet_v3_large")
     ),
-    "FPN R-50 (smp)": Peer("segmentation_models_pytorch", "segmentation-models-pytorch", _smp_fpn),
+    "FPN R-50 (smp)": OtherModel(
+        "segmentation_models_pytorch", "segmentation-models-pytorch", _smp_fpn
+    ),
 }

@@ -1,4 +1,4 @@
-"""What users install does not need the research folder."""
+"""The installed package does not need research/."""
 
 import ast
 import shutil
@@ -22,7 +22,7 @@ def test_package_and_tools_import_nothing_of_research():
     rooms = ("vt_seg/**/*.py", "tools/*.py", "datasets/**/*.py")
     files = [path for room in rooms for path in ROOT.glob(room)]
     importing = {path.name for path in files if "vt_seg.engine" in imported_modules(path)}
-    assert "train_net.py" in importing  # so the search finds imports
+    assert "train_net.py" in importing  # The search finds imports.
     for path in files:
         assert not [m for m in imported_modules(path) if m.split(".")[0] == "research"], path
         assert "research/" not in path.read_text(encoding="utf-8"), path

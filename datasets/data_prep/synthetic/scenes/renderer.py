@@ -1,41 +1,40 @@
-"""Paints one scene of vt_scenes: a landscape with objects, and two labels decided from afar.
+"""Render a scene of vt_scenes: a landscape with objects and two pairs of context classes.
 
-**Context classes.** A field is `wheat` or `fallow`, a pond `lake` or `ice`. The code that paints
-fields and ponds does not know which: the two coins come from a random stream of their own and
-are read only where the *cue* is painted, the disc in the sky (sun or moon) and the flag on the
-tower (red or blue), and where the label is written. So neither texture, colour, shape, position
-nor lighting tells, only the cue does; and it is at least 0.4 of the image's shorter side away.
+**Context classes.** A field is ``wheat`` or ``fallow``, a pond ``lake`` or ``ice``. Two random
+choices, from a stream of their own, decide. They are only read where the *cue* is drawn, the disc
+in the sky (sun or moon) and the flag on the tower (red or blue), and where the label is written. So
+neither texture, colour, shape, position nor lighting of a field or pond reveals its label, only the
+cue, which is at least 0.4 of the image's shorter side away.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
-from . import textures, things
-from .canvas import Canvas, blob, box, ellipse
 from vt_seg.data.datasets import IGNORE_LABEL, SCENE_LABEL
 
-PAINTER_VERSION = 1
-"""Raised whenever the same (seed, index) would paint other pixels."""
+from . import textures, things
+from .canvas import Canvas, blob, box, ellipse
+
+RENDERER_VERSION = 1
+"""Increased whenever the same (seed, index) gives other pixels."""
 
 MIN_SIDE = 32
 _SUPERSAMPLE = 2
-# Fractions of the height: cues end above the first, fields and ponds begin below the second.
+# Fractions of the height: cues are above the first, fields and ponds below the second.
 _CUES_END, _CONTEXT_BEGINS = 0.185, 0.605
 
 
 @dataclass
 class Scene:
-    """A painted scene.
+    """A rendered scene.
 
     Attributes:
-        image: (H, W, 3) uint8, BGR.
-        mask: (H, W) uint8, class ids and 255 on the borders between regions.
-        cues: for each context pair ("field", "pond") the cue's pixels, (H, W) bool.
-        truth: for each context pair the label that its regions have, whether or not any is seen.
+        image: Image ``(H, W, 3)`` uint8, BGR.
+        mask: Label map ``(H, W)`` uint8, 255 on the borders between regions.
+        cues: The cue's pixels, ``(H, W)`` bool, by context pair ("field", "pond").
+        truth: The label of its regions, visible or not, by context pair.
     """
 
     image: np.ndarray
@@ -44,13 +43,13 @@ class Scene:
     truth: dict[str, str] = field(default_factory=dict)
 
 
-def paint_scene(seed: int, index: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Image (H, W, 3) uint8 BGR and mask (H, W) uint8 of scene ``index``.
+def render_scene(seed: int, index: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return image ``(H, W, 3)`` uint8 BGR and label map ``(H, W)`` uint8 of a scene.
 
-    The same (seed, index, height, width) gives the same pixels, whatever was painted before.
+    The same (seed, index, height, width) gives the same pixels, whatever was rendered before.
 
     Raises:
-        ValueError: a side under 32 pixels, or a negative seed or index.
+        ValueError: if a side is shorter than 32 pixels, or seed or index is negative.
     """
     scene = compose_scene(seed, index, height, width)
     return scene.image, scene.mask
@@ -59,35 +58,42 @@ def paint_scene(seed: int, index: int, height: int, width: int) -> tuple[np.ndar
 def compose_scene(
     seed: int, index: int, height: int, width: int, truth: dict[str, str] | None = None
 ) -> Scene:
-    """As `paint_scene`, with where the cues are and what they decide.
+    """Render a scene and return it with its cues and what they decide.
 
     Args:
-        truth: set the coins instead of tossing them, e.g. ``{"field": "wheat", "pond": "ice"}``:
-            the same scene with other cues, to see whether a model follows them.
+        seed: Random seed of the set.
+        index: Index of the scene.
+        height: Height in pixels.
+        width: Width in pixels.
+        truth: Labels of the context pairs, ``{"field": "wheat", "pond": "ice"}``, in place of
+            random ones: the same scene with other cues, to test whether a model uses them.
+
+    Raises:
+        ValueError: if a side is shorter than 32 pixels, or seed or index is negative.
     """
     if min(height, width) < MIN_SIDE:
         raise ValueError(f"a scene needs sides of at least {MIN_SIDE} pixels, got {height}x{width}")
     if seed < 0 or index < 0:
         raise ValueError(f"seed and index must not be negative, got seed {seed}, index {index}")
-    streams = np.random.SeedSequence(seed, spawn_key=(PAINTER_VERSION, index)).spawn(3)
+    streams = np.random.SeedSequence(seed, spawn_key=(RENDERER_VERSION, index)).spawn(3)
     layout, coins, lens = (np.random.default_rng(s) for s in streams)
     truth = truth or {
         "field": "wheat" if coins.random() < 0.5 else "fallow",
         "pond": "lake" if coins.random() < 0.5 else "ice",
     }
     canvas = Canvas(height * _SUPERSAMPLE, width * _SUPERSAMPLE)
-    cues = _paint_landscape(canvas, layout, truth)
+    cues = _draw_landscape(canvas, layout, truth)
     image = cv2.resize(canvas.image, (width, height), interpolation=cv2.INTER_AREA)
-    # The top-left pixel of each 2x2 block: the border around every region is ignored anyway.
+    # The top-left pixel of each 2x2 block suffices, since borders of regions are ignored.
     mask = _ignore_borders(canvas.labels[::_SUPERSAMPLE, ::_SUPERSAMPLE])
     cues = {pair: cue[::_SUPERSAMPLE, ::_SUPERSAMPLE] for pair, cue in cues.items()}
     return Scene(_photograph(image, lens), mask, cues, truth)
 
 
-def _paint_landscape(
+def _draw_landscape(
     canvas: Canvas, rng: np.random.Generator, truth: dict[str, str]
 ) -> dict[str, np.ndarray]:
-    """Back to front: sky, far land, ground, fields and ponds, objects. Returns the cues."""
+    """Draw sky, far land, ground, fields and ponds, and objects; return the cues."""
     w, h, unit = canvas.width, canvas.height, canvas.unit
     horizon = rng.uniform(0.40, 0.47) * h
     canvas.paint(box(0, 0, w, h), textures.sky, rng, SCENE_LABEL["sky"])
@@ -104,7 +110,7 @@ def _paint_landscape(
     _road(canvas, rng, horizon)
     for _ in range(int(rng.integers(0, 3))):
         x, y = rng.uniform(0.05, 0.95) * w, horizon + rng.uniform(0.02, 0.1) * h
-        # Never so tall that a roof reaches a cue.
+        # The size is bounded, so that no roof reaches a cue.
         size = min(rng.uniform(0.14, 0.22) * unit, (y - (_CUES_END + 0.01) * h) / things.HOUSE_RISE)
         things.house(canvas, rng, x, y, size)
     cues["pond"] = _tower(canvas, rng, flag_side, horizon, truth["pond"] == "lake")
@@ -114,7 +120,7 @@ def _paint_landscape(
 
 
 def _disc(canvas: Canvas, rng: np.random.Generator, flag_side: int, sun: bool) -> np.ndarray:
-    """The cue of fields: position, size and noise do not depend on ``sun``."""
+    """Draw the cue of fields; position, size and noise do not depend on ``sun``."""
     radius = rng.uniform(0.055, 0.07) * canvas.unit
     y = rng.uniform(radius + 0.02 * canvas.height, _CUES_END * canvas.height - radius)
     x = rng.uniform(0.08, 0.66) * canvas.width
@@ -131,7 +137,7 @@ def _disc(canvas: Canvas, rng: np.random.Generator, flag_side: int, sun: bool) -
 def _tower(
     canvas: Canvas, rng: np.random.Generator, side: int, horizon: float, red: bool
 ) -> np.ndarray:
-    """A brick tower at one side with the cue of ponds, its flag, on top."""
+    """Draw a brick tower at one side, with a flag on top: the cue of ponds."""
     unit, label = canvas.unit, SCENE_LABEL["building"]
     inset = rng.uniform(0.04, 0.09) * unit
     x = canvas.width - inset if side > 0 else inset
@@ -161,7 +167,7 @@ def _tower(
 def _ridge(
     rng: np.random.Generator, width: int, level: float, relief: float, peaks: int
 ) -> list[tuple[float, float]]:
-    """A jagged line from the left edge to the right one, ``level`` ± ``relief`` pixels high."""
+    """Return a jagged line from the left to the right edge, around ``level`` by ``relief``."""
     knots = rng.uniform(-1, 1, peaks + 2)
     xs = np.linspace(0, 1, 65)
     ys = np.interp(xs, np.linspace(0, 1, peaks + 2), knots) + 0.12 * rng.uniform(-1, 1, 65)
@@ -169,7 +175,7 @@ def _ridge(
 
 
 def _road(canvas: Canvas, rng: np.random.Generator, horizon: float) -> None:
-    """A road from the horizon to the lower edge, with a dashed centre line."""
+    """Draw a road from the horizon to the lower edge, with a dashed centre line."""
     far, near = rng.uniform(0.3, 0.7) * canvas.width, rng.uniform(0.42, 0.58) * canvas.width
     bend = rng.uniform(-0.12, 0.12) * canvas.width
     slim, wide = 0.012 * canvas.unit, rng.uniform(0.09, 0.12) * canvas.unit
@@ -186,9 +192,9 @@ def _road(canvas: Canvas, rng: np.random.Generator, horizon: float) -> None:
 
 
 def _fields_and_ponds(canvas: Canvas, rng: np.random.Generator, truth: dict[str, str]) -> None:
-    """One to three regions of context classes left and right of the road.
+    """Draw the regions of context classes left and right of the road.
 
-    ``truth`` is read for the labels only: nothing that is drawn depends on it.
+    ``truth`` decides the labels only; nothing that is drawn depends on it.
     """
     w, h = canvas.width, canvas.height
     sides = [-1, 1] if rng.random() < 0.5 else [1, -1]
@@ -214,13 +220,13 @@ def _fields_and_ponds(canvas: Canvas, rng: np.random.Generator, truth: dict[str,
             ]
             canvas.paint(corners, textures.plot, rng, label)
         else:
-            # A blob reaches 1.1 of its radii.
+            # A blob extends to 1.1 of its radii.
             shore = blob(rng, x, top + depth / 2, half, depth / 2.2, 0.1, 5)
             canvas.paint(shore, textures.water, rng, label)
 
 
 def _objects(canvas: Canvas, rng: np.random.Generator, horizon: float) -> None:
-    """Trees, cars, balls and crates, far ones first, so that near ones cover them."""
+    """Draw trees, cars, balls and crates, distant ones first, so that near ones occlude them."""
     wanted = []
     for draw, chance, most, small, large in (
         (things.tree, 0.75, 3, 0.22, 0.33),
@@ -233,21 +239,21 @@ def _objects(canvas: Canvas, rng: np.random.Generator, horizon: float) -> None:
                 depth = rng.uniform(horizon / canvas.height + 0.08, 0.97)
                 wanted.append((depth, draw, small, large))
     for depth, draw, small, large in sorted(wanted, key=lambda item: item[0]):
-        # Farther objects are drawn smaller, yet never too small to learn.
+        # Distant objects are smaller, but never too small to learn.
         scale = 0.75 + 0.35 * (depth - 0.45) / 0.55
         size = rng.uniform(small, large) * scale * canvas.unit
         draw(canvas, rng, rng.uniform(0.04, 0.96) * canvas.width, depth * canvas.height, size)
 
 
 def _ignore_borders(labels: np.ndarray) -> np.ndarray:
-    """255 on each pixel that has another label beside it (a border of two pixels)."""
+    """Set pixels with a neighbour of another label to 255, a border of two pixels."""
     kernel = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     border = cv2.dilate(labels, kernel) != cv2.erode(labels, kernel)
     return np.where(border, np.uint8(IGNORE_LABEL), labels)
 
 
 def _photograph(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Light from one side, white balance, exposure, noise, at times JPEG: uint8 (H, W, 3)."""
+    """Apply lighting, white balance, exposure, noise and, at random, JPEG to an image."""
     height, width = image.shape[:2]
     angle, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.22)
     ys, xs = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)

@@ -1,17 +1,17 @@
-"""The paper's cost in code: MACs and weights of its formulas.
+"""MACs and weights by the paper's formulas, by arithmetic on sizes; no layer is built.
 
-Plain arithmetic on sizes; no layer is built. It stands beside what the implementation executes
-(:func:`vt_seg.complexity.count_cost`), which may reach the same result with fewer MACs.
+The implementation may reach the same result with fewer MACs: those that it executes are counted by
+:func:`vt_seg.complexity.count_cost`.
 
-Formulas: v1 as App. A lists them, v4 as Eqs. 1-5 and App. C, with v1's groups in its queries of
-pixels. One MAC is a multiplication with its addition; weights are those of convolutions and linear
-layers, without norms. Resizing, pooling, averaging a cluster and softmax cost nothing.
+v1 is counted by the listings of App. A, v4 by Eqs. 1-5 and App. C, with v1's groups in the queries
+of pixels. One MAC is a multiplication with its addition. Weights are those of convolutions and
+linear layers, without norms. Resizing, pooling, averages of clusters and softmax are not counted.
 
-One formula has two costs: Eq. 1 of v1 reads ``T = (W_V X) A`` with ``W_V`` on HW pixels, but
-``W_V (X A)`` has it on L tokens. The neck's 8.5 G of v1 Table 4 and v1's VT-ResNets of depth 50 and
-101 fit the latter alone: ``values_on_tokens``. (With ``W_V`` on pixels the neck has 8.86 G; both
-hold for projectors that read their own level's tokens.) ``W_V`` has the C to C channels and the
-groups of v1's listing.
+One formula has two costs: in v1's Eq. 1, ``T = (W_V X) A``, ``W_V`` is applied to HW pixels, but in
+``W_V (X A)`` to L tokens. The neck's 8.5 G of v1 Table 4 and v1's VT-ResNets of depth 50 and 101
+agree with the latter only: ``values_on_tokens``. (With ``W_V`` on pixels the neck has 8.86 G; in
+both, projectors read the tokens of their own level.) ``W_V`` maps C to C channels, in the groups of
+v1's listing.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ from vt_seg.layers import VTConfig
 
 
 @dataclass
-class LiteralCost:
+class FormulaCost:
     """MACs and weights by term of the formulas."""
 
     macs: Counter[str] = field(default_factory=Counter)
@@ -33,37 +33,39 @@ class LiteralCost:
     def conv(
         self, term: str, channels: tuple[int, int], places: int, *, groups: int = 1, kernel: int = 1
     ) -> None:
-        """A convolution with ``(input, output)`` channels that is evaluated at ``places``."""
+        """Add a convolution with ``(input, output)`` channels, evaluated at ``places``."""
         weights = channels[0] * channels[1] // groups * kernel**2
         self.weights[term] += weights
         self.macs[term] += weights * places
 
     def product(self, term: str, macs: int) -> None:
-        """A matrix product of two activations, which has no weights."""
+        """Add a matrix product of two activations, which has no weights."""
         self.macs[term] += macs
 
     @property
     def total_macs(self) -> int:
+        """Return the MACs of all terms."""
         return self.macs.total()
 
     @property
     def total_weights(self) -> int:
+        """Return the weights of all terms."""
         return self.weights.total()
 
 
 def vt_resnet_stage(
     in_channels: int, channels: int, pixels: int, config: VTConfig, **more: bool
-) -> LiteralCost:
-    """Stage 5 of a VT-ResNet: the channel adjustment, where there is one, and the VT modules.
+) -> FormulaCost:
+    """Return the cost of a VT-ResNet's stage 5: VT modules, after a convolution that adjusts C.
 
     Args:
-        in_channels: channels of stage 4.
+        in_channels: Channels of stage 4.
         channels: C of the VT modules.
         pixels: H * W of stage 4.
-        config: of the VT modules.
-        more: of :func:`vt_stack`.
+        config: Configuration of the VT modules.
+        more: Keyword arguments of :func:`vt_stack`.
     """
-    cost = LiteralCost()
+    cost = FormulaCost()
     if in_channels != channels:
         cost.conv("channel adjustment", (in_channels, channels), pixels)
     vt_stack(cost, channels, [pixels], config, **more)
@@ -76,17 +78,17 @@ def vt_fpn_neck(
     pixels: Sequence[int],
     config: VTConfig,
     **more: bool,
-) -> LiteralCost:
-    """The VT-FPN neck: laterals and one VT over all levels (v1 Sec. 4.2, v4 Sec. 4).
+) -> FormulaCost:
+    """Return the cost of VT-FPN: laterals and one VT over all levels (v1 Sec. 4.2, v4 Sec. 4).
 
     Args:
-        in_channels: channels of each map.
+        in_channels: Channels of each map.
         channels: C, after the laterals.
         pixels: H * W of each map.
-        config: of the VT layers.
-        more: of :func:`vt_stack`.
+        config: Configuration of the VT layers.
+        more: Keyword arguments of :func:`vt_stack`.
     """
-    cost = LiteralCost()
+    cost = FormulaCost()
     for level_channels, level_pixels in zip(in_channels, pixels, strict=True):
         cost.conv("laterals", (level_channels, channels), level_pixels)
     vt_stack(cost, channels, pixels, config, **more)
@@ -94,7 +96,7 @@ def vt_fpn_neck(
 
 
 def vt_stack(
-    cost: LiteralCost,
+    cost: FormulaCost,
     channels: int,
     pixels: Sequence[int],
     config: VTConfig,
@@ -105,8 +107,8 @@ def vt_stack(
     """Add VT layers on maps of ``channels`` channels and ``pixels[i]`` pixels to ``cost``.
 
     ``config`` and ``tokens_only`` are those of :class:`vt_seg.layers.VisualTransformerStack`.
-    ``values_on_tokens`` is the reading of v1's Eq. 1, for static tokenizers. Recurrent ones
-    (App. A) have heads and ``W_V`` on pixels in both.
+    ``values_on_tokens`` is the interpretation of v1's Eq. 1, for static tokenizers. Recurrent ones
+    (App. A) have heads, and their ``W_V`` is on pixels in either.
     """
     num_tokens, token_channels, revision = config.num_tokens, config.token_channels, config.revision
     all_tokens = num_tokens * len(pixels)
@@ -144,19 +146,19 @@ def vt_stack(
 
 
 def _attention(
-    cost: LiteralCost,
+    cost: FormulaCost,
     kind: str,
     channels: tuple[int, int],
     num_tokens: int,
     pixels: int,
     config: VTConfig,
 ) -> tuple[int, int]:
-    """A, of which tokens weigh which pixels; returns its heads and how many tokens are new."""
+    """Add the attention A of a tokenizer; return its heads and the number of new tokens."""
     c, c_t = channels
     heads, new = 1, num_tokens
     if kind == "filter":  # softmax(X W_A)
         cost.conv("tokenizer W_A", (c, num_tokens), pixels)
-    elif kind == "recurrent":  # softmax(X (T W)^T); in v1 half the tokens ask, in several heads
+    elif kind == "recurrent":  # softmax(X (T W)^T); in v1 with half the tokens, in several heads
         if config.revision == "v1":
             heads, new = config.num_heads, num_tokens // 2
             cost.conv("tokenizer key", (c, c), pixels, groups=config.pixel_groups)
@@ -169,9 +171,9 @@ def _attention(
 
 
 def _positional_encoding(
-    cost: LiteralCost, heads: int, tokens: int, size: int, downsamples: int
+    cost: FormulaCost, heads: int, tokens: int, size: int, downsamples: int
 ) -> int:
-    """Eq. 2 of v1 as App. A Listing 2 has it; returns its channels."""
+    """Add v1's Eq. 2 by App. A Listing 2; return the channels of the encoding."""
     for _ in range(downsamples):
         size //= 2
         cost.conv("positional encoding", (heads, heads), size * size * tokens, kernel=3)
@@ -180,8 +182,8 @@ def _positional_encoding(
     return size * size
 
 
-def _mixer(cost: LiteralCost, config: VTConfig, tokens: int) -> None:
-    """What relates the tokens: v1 Eq. 3 (App. A Listing 3), v4 Eqs. 3-4, or an alternative."""
+def _mixer(cost: FormulaCost, config: VTConfig, tokens: int) -> None:
+    """Add a token mixer: v1 Eq. 3 (App. A Listing 3), v4 Eqs. 3-4, or an alternative."""
     kind, c_t = config.mixer, config.token_channels
     if kind == "graph_conv":  # A T W, W as large as "none" has
         cost.conv("graph convolution", (c_t, c_t), tokens)
@@ -200,8 +202,8 @@ def _mixer(cost: LiteralCost, config: VTConfig, tokens: int) -> None:
             cost.conv("transformer F", (c_t, c_t), tokens)
 
 
-def _projector(cost: LiteralCost, c: int, tokens: int, pixels: int, config: VTConfig) -> None:
-    """Eq. 4 of v1, Eq. 5 of v4: K and V from C_T to C; where C_T = C, v4's V is T itself."""
+def _projector(cost: FormulaCost, c: int, tokens: int, pixels: int, config: VTConfig) -> None:
+    """Add v1's Eq. 4 or v4's Eq. 5: K and V map C_T to C; where C_T = C, v4's V is T."""
     c_t = config.token_channels
     cost.conv("projector Q", (c, c), pixels, groups=config.pixel_groups)
     cost.conv("projector K", (c_t, c), tokens)

@@ -1,4 +1,4 @@
-"""The benchmark's pictures."""
+"""The benchmark's plots."""
 
 import io
 
@@ -6,14 +6,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .roofline import MATMUL, Roofline
-from .scaling import CONTENDERS, Cost, pixel_exponent
+from .scaling import BUILDERS, Cost, pixel_exponent
 from .settings import Settings, named
 
-COLORS = dict(zip(CONTENDERS, ("tab:orange", "tab:blue", "tab:red", "tab:green"), strict=True))
+COLORS = dict(zip(BUILDERS, ("tab:orange", "tab:blue", "tab:red", "tab:green"), strict=True))
 
 
-def scaling_picture(sizes: Cost, tokens: Cost, roofline: Roofline, settings: Settings) -> bytes:
-    """A PNG of four panels: time and memory over pixels, both over tokens, and the roofline."""
+def scaling_plot(sizes: Cost, tokens: Cost, roofline: Roofline, settings: Settings) -> bytes:
+    """Return a PNG of four panels: time and memory over pixels, over tokens, and the roofline."""
     figure = Figure(figsize=(13, 10), layout="constrained")
     title = f"{settings.precision.name}; below: {settings.images}"
     figure.suptitle(named(title, settings.layout))
@@ -32,7 +32,7 @@ def scaling_picture(sizes: Cost, tokens: Cost, roofline: Roofline, settings: Set
 
 
 def _over_pixels(axes: Axes, cost: Cost, kind: str, label: str, scale: float) -> None:
-    for name in CONTENDERS:
+    for name in BUILDERS:
         found = getattr(cost, kind)(name)
         axes.loglog(
             [side**2 for side in found],
@@ -46,7 +46,7 @@ def _over_pixels(axes: Axes, cost: Cost, kind: str, label: str, scale: float) ->
 
 
 def _bounds(axes: Axes, sizes: Cost, roofline: Roofline) -> None:
-    """What the VT-FPN neck would take if it only multiplied, or only moved its maps."""
+    """Draw the time of the VT-FPN neck if it only multiplied, or only moved its maps."""
     side = [size**2 for size in sizes.times]
     _, operations = roofline.parts["VT-FPN"]
     pixels = roofline.pixels
@@ -95,5 +95,5 @@ def _roofline(axes: Axes, roofline: Roofline) -> None:
     for name, (intensity, achieved) in points.items():
         marker = "s" if "Detectron2" in name else "o"
         axes.plot(intensity, achieved / 1e9, marker, label=name)
-    # Room for the legend above the roof.
+    # The limit leaves room for the legend above the roof.
     axes.set(xlabel="operations per byte moved", ylabel="GFLOP/s", ylim=(None, 12 * rate / 1e9))
