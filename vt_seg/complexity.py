@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vt_seg.engine.data_loaders import is_classifier
-from vt_seg.modeling.norm_layers import NORM_LAYERS
+from vt_seg.modeling import NORM_LAYERS
 
 PARTS = ("backbone", "neck", "head")
 

@@ -81,7 +81,7 @@ def _add_missing(node: CN, defaults: CN) -> None:
 
 def _defaults() -> CN:
     """Return vt_seg's keys alone."""
-    nodes_of_detectron2 = {
+    nodes_of_detectron2: dict[str, dict] = {
         "MODEL": {"BACKBONE": {}, "SEM_SEG_HEAD": {}},
         "INPUT": {"CROP": {}},
         **{"DATASETS": {}, "TEST": {}, "SOLVER": {}},

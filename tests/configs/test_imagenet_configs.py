@@ -90,9 +90,9 @@ def test_the_model_has_the_layers_of_its_family_and_depth(model, depth, recipe):
     assert blocks[0].tokenizers[0].attention_filter.weight.shape[:2] == (TOKENS[model], channels)
     assert (backbone.res5.adjust is None) == (channels == (256 if depth < 50 else 1024))
     assert [block.projectors is None for block in blocks] == [False] * (len(blocks) - 1) + [True]
-    revision, position_code = {"vtresnet_v1": ("v1", True), "vtresnet_v4": ("v4", False)}[model]
+    revision, encoding = {"vtresnet_v1": ("v1", True), "vtresnet_v4": ("v4", False)}[model]
     assert revision == cfg.MODEL.VT_RESNET.REVISION
-    assert position_code == cfg.MODEL.VT_RESNET.POSITIONAL_ENCODING
+    assert encoding == cfg.MODEL.VT_RESNET.POSITIONAL_ENCODING
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.endswith("default")])

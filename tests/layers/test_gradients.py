@@ -4,19 +4,24 @@ Autograd is compared with numerical differences in float64. Memory layouts matte
 the strides of the input and of the incoming gradient, and one of them has been wrong.
 """
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from detectron2.layers import FrozenBatchNorm2d, NaiveSyncBatchNorm
 from detectron2.layers.batch_norm import LayerNorm
 from torch import Tensor, nn
 
-from tests.layers.blocks import SMALL, block, stack
+from tests.layers.blocks import KINDS, REVISIONS, block, neck, random_maps, small, stack
 from tests.layers.conftest import randomised
 from tests.layers.numerical_gradients import largest_gradient_error
-from vt_seg.layers import VTFPN, GraphConv, PositionEncoder, Projector, TokenAttention, TokenMixer
-from vt_seg.layers.pointwise import TokenConv
-from vt_seg.layers.token_mixer import MIXERS
-from vt_seg.layers.visual_transformer import TOKENIZERS
+from vt_seg.layers import (
+    MIXERS,
+    PositionEncoder,
+    Projector,
+    TokenConv,
+    TokenMixer,
+)
 
 TOLERANCE = 1e-8
 NORMS = {
@@ -27,17 +32,15 @@ NORMS = {
     "LN": LayerNorm,
     "FrozenBN": FrozenBatchNorm2d,
 }
-REVISIONS = ("v1", "v4")
-KINDS = [(tokenizer, revision) for tokenizer in TOKENIZERS for revision in REVISIONS]
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """The same values, the channels of a pixel or token side by side in memory."""
+    """Return the same values, the channels of a pixel or token side by side in memory."""
     return x.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
 def expanded(x: Tensor) -> Tensor:
-    """Values that all channels share, as the gradient of a sum over channels has them."""
+    """Return values that all channels share, as the gradient of a sum over channels has them."""
     return x[:, :1].expand(x.shape)
 
 
@@ -92,7 +95,7 @@ def _flat(values) -> list[Tensor]:
 
 
 def hold_centroids(module: nn.Module) -> None:
-    """Compute the clusters once: no gradient passes through them, numerical changes would."""
+    """Compute the clusters once: no gradient passes through them, but numerical changes would."""
     for part in module.modules():
         if hasattr(part, "centroids"):
             compute, held = part.centroids, []
@@ -109,8 +112,15 @@ def tokens(number: int = 5, channels: int = 8) -> Tensor:
     return torch.randn(3, channels, number, dtype=torch.float64)
 
 
-def maps(*sizes: tuple[int, int], channels: int = 8) -> list[Tensor]:
-    return [torch.randn(3, channels, *size, dtype=torch.float64) for size in sizes]
+class Partial(nn.Module):
+    """A module of which one output is wanted, or that takes further arguments."""
+
+    def __init__(self, module: nn.Module, call: Callable) -> None:
+        super().__init__()
+        self.module, self.call = module, call
+
+    def forward(self, *inputs) -> Tensor | list[Tensor]:
+        return self.call(self.module, *inputs)
 
 
 @pytest.fixture(params=LAYOUTS)
@@ -125,69 +135,47 @@ def norm(request):
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_token_convolution(norm, layout, groups):
-    conv = randomised(TokenConv(8, 6, groups=groups, norm=norm))
+    conv = randomised(TokenConv(8, 6, norm, groups=groups))
     assert worst_error(conv, tokens(), layout=layout) < TOLERANCE
 
 
+@pytest.mark.parametrize("mixer", MIXERS)
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_token_attention(norm, layout, revision):
-    attention = TokenAttention(8, num_heads=2, token_groups=2, revision=revision, norm=norm)
-    assert worst_error(randomised(attention), tokens(), layout=layout) < TOLERANCE
-
-
-@pytest.mark.parametrize("kind", MIXERS)
-@pytest.mark.parametrize("revision", REVISIONS)
-def test_token_mixer(norm, layout, kind, revision):
-    mixer = TokenMixer(
-        8, 5, kind=kind, num_heads=2, token_groups=2, num_parallel=2, revision=revision, norm=norm
-    )
-    assert worst_error(randomised(mixer), tokens(), layout=layout) < TOLERANCE
-
-
-def test_graph_convolution(norm, layout):
-    assert worst_error(randomised(GraphConv(8, 5, norm=norm)), tokens(), layout=layout) < TOLERANCE
+def test_token_mixer(norm, layout, mixer, revision):
+    module = TokenMixer(5, small(mixer=mixer, parallel_mixers=2, revision=revision), norm)
+    assert worst_error(randomised(module), tokens(), layout=layout) < TOLERANCE
 
 
 @pytest.mark.parametrize("heads", [1, 2])
 def test_positional_encoding(layout, heads):
-    encoder = randomised(PositionEncoder(heads, size=4))
+    encoder = randomised(PositionEncoder(heads, 4, 1))
+    module = Partial(encoder, lambda encoder, attention: encoder(attention, (5, 7), None))
     attention = torch.rand(3, heads, 5, 35, dtype=torch.float64)
-
-    class OnMaps(nn.Module):
-        """The encoder with the size of the map as a constant."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.encoder = encoder
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.encoder(x, (5, 7), None)
-
-    assert worst_error(OnMaps(), attention, layout=layout) < TOLERANCE
+    assert worst_error(module, attention, layout=layout) < TOLERANCE
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
 @pytest.mark.parametrize("token_channels", [8, 12])
 @pytest.mark.parametrize("size", [(3, 5), (5, 1), (1, 5), (1, 1)])
 def test_projector(norm, layout, revision, token_channels, size):
-    projector = Projector(
-        8, token_channels, num_heads=2, pixel_groups=2, revision=revision, norm=norm
-    )
-    (x,) = maps(size)
+    config = small(token_channels=token_channels, revision=revision)
+    (x,) = random_maps([size], 3)
     written = tokens(channels=token_channels)
-    assert worst_error(randomised(projector), x, written, layout=layout) < TOLERANCE
+    module = randomised(Projector(8, config, norm))
+    assert worst_error(module, x, written, layout=layout) < TOLERANCE
 
 
 @pytest.mark.parametrize(("tokenizer", "revision"), KINDS)
 def test_block(norm, layout, tokenizer, revision):
-    vt = randomised(block(tokenizer, revision, norm=norm, token_channels=12, num_heads=2))
+    vt = randomised(block(tokenizer, revision, norm, token_channels=12))
     mask = None
     if layout == "channels_last_inputs":
         mask = torch.ones(3, 1, 4, 3)
         mask[1, :, 2:] = 0
     hold_centroids(vt)
     earlier = [[tokens(4, 12)]] if tokenizer == "recurrent" else []
-    assert worst_error(vt, maps((4, 3)), *earlier, mask=mask, layout=layout) < TOLERANCE
+    maps = random_maps([(4, 3)], 3)
+    assert worst_error(vt, maps, *earlier, mask=mask, layout=layout) < TOLERANCE
 
 
 NECKS = {  # tokenizer of the first layer, what projectors read, sizes of the maps
@@ -201,48 +189,30 @@ NECKS = {  # tokenizer of the first layer, what projectors read, sizes of the ma
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_vt_fpn(norm, layout, revision):
     """Two layers, the second of which is recurrent; maps as narrow as one pixel, too."""
-    tokenizer, reads, (first, second) = NECKS[layout]
-    neck = VTFPN(
-        (5, 6),
-        8,
-        num_layers=2,
-        tokenizer=tokenizer,
-        projector_reads=reads,
-        revision=revision,
-        norm=norm,
-        **SMALL,
-    )
-    hold_centroids(neck)
-    features = [*maps(first, channels=5), *maps(second, channels=6)]
-    assert worst_error(randomised(neck, 0.3), features, layout=layout) < TOLERANCE
+    tokenizer, reads, sizes = NECKS[layout]
+    changes = {"tokenizer": tokenizer, "projector_reads": reads, "revision": revision}
+    module = neck((5, 6), norm, num_layers=2, **changes)
+    hold_centroids(module)
+    features = random_maps(sizes, 3, (5, 6))
+    assert worst_error(randomised(module, 0.3), features, layout=layout) < TOLERANCE
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_stack_of_a_classifier(norm, layout, revision):
-    """What stands behind stage 4 of a VT-ResNet: the tokens of the last layer are the output."""
-    vt = stack(2, num_levels=1, tokens_only=True, revision=revision, norm=norm, token_groups=1)
-    randomised(vt, 0.3)
-
-    class Tokens(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stack = vt
-
-        def forward(self, maps: list[Tensor]) -> list[Tensor]:
-            return self.stack(maps)[1]
-
-    assert worst_error(Tokens(), maps((4, 5)), layout=layout) < TOLERANCE
+    """What follows stage 4 of a VT-ResNet: the tokens of the last layer are the output."""
+    vt = stack(2, norm, num_levels=1, tokens_only=True, revision=revision, token_groups=1)
+    module = Partial(randomised(vt, 0.3), lambda stack, maps: stack(maps)[1])
+    assert worst_error(module, random_maps([(4, 5)], 3), layout=layout) < TOLERANCE
 
 
 @pytest.mark.xfail(
     strict=True,
     reason="PyTorch's batch norm gives wrong gradients on the CPU for (N, C, L, 1) views of "
-    "channels-last tokens (2.7.1 to 2.14.1). If this test is said to have passed, PyTorch has "
-    "mended that: remove it, and the care that `normalise_tokens` takes where older versions are "
-    "not supported any more",
+    "channels-last tokens (2.7.1 to 2.14.1). If this test passes, PyTorch has fixed that: remove "
+    "it, and the care that `normalise_tokens` takes once older versions are not supported",
 )
-def test_pytorch_normalises_maps_of_width_1_right():
-    """The PyTorch fault that `vt_seg.layers.pointwise.normalise_tokens` avoids."""
+def test_gradients_of_pytorchs_batch_norm_on_maps_of_width_1():
+    """The error of PyTorch that `vt_seg.layers.token_conv.normalise_tokens` avoids."""
     norm = nn.BatchNorm2d(6).double()
     x = torch.randn(3, 5, 6, dtype=torch.float64).transpose(1, 2).unsqueeze(-1).requires_grad_()
     incoming = torch.randn(3, 6, 5, 1, dtype=torch.float64)

@@ -13,8 +13,8 @@ from detectron2.utils.events import EventStorage
 from tests.modeling.conftest import sem_seg_batch, wake
 from tests.small_configs import PYRAMID, RES, small_cfg
 from vt_seg.layers import VTFPN
+from vt_seg.modeling.vt_config import build_vt_fpn_neck
 from vt_seg.modeling.vt_fpn_backbone import VTFPNBackbone
-from vt_seg.modeling.vt_fpn_neck import build_vt_fpn_neck
 
 
 def cfg_with(backbone="build_resnet_vt_fpn_backbone"):

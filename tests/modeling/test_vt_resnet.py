@@ -15,13 +15,29 @@ from vt_seg.checkpoint.torchvision_resnet import (
 )
 
 
-def vt_resnet_cfg(depth=18):
-    cfg = small_cfg()
-    cfg.MODEL.BACKBONE.NAME = "build_vt_resnet_backbone"
+def vt_resnet_cfg(depth=18, out_features=RES, **settings):
+    """Return the config of a VT-ResNet; ``settings`` are keys of MODEL.VT_RESNET."""
+    cfg = small_cfg("MODEL.BACKBONE.NAME", "build_vt_resnet_backbone")
     cfg.MODEL.RESNETS.DEPTH = depth
+    cfg.MODEL.RESNETS.OUT_FEATURES = out_features
     if depth >= 50:
         cfg.MODEL.RESNETS.RES2_OUT_CHANNELS = 256
+    for key, value in settings.items():
+        cfg.MODEL.VT_RESNET[key] = value
     return cfg
+
+
+def on_meta(cfg):
+    with torch.device("meta"):
+        return build_backbone(cfg)
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def without_gradient(module):
+    return [n for n, p in module.named_parameters() if p.grad is None or not p.grad.any()]
 
 
 @pytest.mark.parametrize(("depth", "blocks"), [(18, 2), (34, 3), (50, 3), (101, 3)])
@@ -48,17 +64,11 @@ def test_stage_5_is_as_many_vt_modules_as_the_paper_says(depth, blocks):
 )
 def test_parameters_are_those_of_the_papers_table(depth, channels, groups, expected):
     """v1 Table 1 in the reading that fits it best (L = 16 for 18 and 34), with the
-    classifier's 1.025 M added and without the last projector, which a classifier has not."""
-    cfg = vt_resnet_cfg(depth)
-    cfg.MODEL.VT_RESNET.NUM_TOKENS = 16 if depth < 50 else 8
-    cfg.MODEL.VT_RESNET.TOKEN_CHANNELS = 1024
-    cfg.MODEL.VT_RESNET.OUT_CHANNELS = channels
-    cfg.MODEL.VT_RESNET.TOKEN_GROUPS = groups
-    cfg.MODEL.RESNETS.OUT_FEATURES = ["tokens"]
-    with torch.device("meta"):
-        backbone = build_backbone(cfg)
-    count = sum(p.numel() for p in backbone.parameters())
-    count += 1024 * 1000 + 1000
+    classifier's 1.025 M added and without the last projector, which a classifier lacks."""
+    settings = {"NUM_TOKENS": 16 if depth < 50 else 8, "TOKEN_CHANNELS": 1024}
+    settings |= {"OUT_CHANNELS": channels, "TOKEN_GROUPS": groups}
+    backbone = on_meta(vt_resnet_cfg(depth, ["tokens"], **settings))
+    count = parameters(backbone) + 1024 * 1000 + 1000
     assert count / 1e6 == pytest.approx(expected, rel=0.005)
 
 
@@ -68,71 +78,24 @@ FAMILIES = {  # (revision, L, C of R-18 and R-34, C of R-50 and R-101)
 }
 
 
-def family_cfg(family, depth):
-    revision, num_tokens, small, large = FAMILIES[family]
-    cfg = vt_resnet_cfg(depth)
-    cfg.MODEL.VT_RESNET.REVISION = revision
-    cfg.MODEL.VT_RESNET.NUM_TOKENS = num_tokens
-    cfg.MODEL.VT_RESNET.TOKEN_CHANNELS = 1024
-    cfg.MODEL.VT_RESNET.OUT_CHANNELS = small if depth < 50 else large
-    return cfg
-
-
-def parameters_by_hand(revision, depth, num_tokens, c, writes_back):
-    """Weights and norms of a VT-ResNet by the paper's formulas, with C_T = 1024, 16 heads, 16 pixel
-    and 8 token groups, and a position square of 12 x 12 with one stride-2 step."""
-    c_t, pixel, token, norm = 1024, 16, 8, 2
-    v1 = revision == "v1"
-
-    def position(heads):  # 3x3 and 1x1 convolutions, then 36 to 36; the code is concatenated
-        return heads * heads * 9 + heads + 36 * 36 + 36 * c_t
-
-    to_tokens = c * c_t + norm * c_t
-    first = c * num_tokens + (c * c // pixel if v1 else 0) + position(1) + to_tokens
-    later = c_t * c + norm * c + (2 * c * c // pixel if v1 else 0) + to_tokens
-    later += position(16 if v1 else 1)
-    if v1:  # Q, K at half the channels, V, one F, all but F grouped
-        mixer = (2 * c_t * c_t // 2 + c_t * c_t) // token + norm * (c_t + c_t) + c_t * c_t
-        mixer += norm * c_t
-    else:  # Q, K, a norm on what they answer, F1, F2
-        mixer = 2 * (c_t * c_t // 2 + norm * c_t // 2) + norm * c_t + 2 * (c_t * c_t + norm * c_t)
-    # K and V; in v4 the value is T itself where the channels agree, with a scalar gain.
-    projector = c * c // pixel + (c_t * c + norm * c) * (2 if v1 or c != c_t else 1)
-    projector += 0 if v1 or c != c_t else 1
-
-    layers = {18: 2, 34: 3, 50: 3, 101: 3}[depth]
-    total = first + (layers - 1) * later + layers * mixer + (layers - 1 + writes_back) * projector
-    with torch.device("meta"):
-        resnet = getattr(torchvision.models, f"resnet{depth}")()
-    before = resnet.layer4[0].conv1.in_channels
-    if before != c:
-        total += before * c + norm * c
-    kept = (resnet.conv1, resnet.bn1, resnet.layer1, resnet.layer2, resnet.layer3)
-    return total + sum(p.numel() for module in kept for p in module.parameters())
-
-
 @pytest.mark.parametrize("depth", [18, 34, 50, 101])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_both_families_at_all_depths(family, depth):
-    cfg = family_cfg(family, depth)
     revision, num_tokens, small, large = FAMILIES[family]
     channels = small if depth < 50 else large
+    settings = {"REVISION": revision, "NUM_TOKENS": num_tokens, "TOKEN_CHANNELS": 1024}
     for out_features in (RES, ["tokens"], ["res3", "tokens"], ["res5", "tokens"]):
-        cfg.MODEL.RESNETS.OUT_FEATURES = out_features
-        with torch.device("meta"):
-            backbone = build_backbone(cfg)
-        count = sum(p.numel() for p in backbone.parameters())
-        writes_back = "res5" in out_features
-        assert count == parameters_by_hand(revision, depth, num_tokens, channels, writes_back)
+        cfg = vt_resnet_cfg(depth, out_features, OUT_CHANNELS=channels, **settings)
+        backbone = on_meta(cfg)
+        last = backbone.res5.stack.blocks[-1]
+        assert (last.projectors is not None) == ("res5" in out_features)
     out = backbone(torch.empty(1, 3, 224, 224, device="meta"))
     assert out["res5"].shape == (1, channels, 14, 14)
     assert out["tokens"].shape == (1, 1024, num_tokens)
 
 
-def test_tokens_are_an_output_beside_the_maps():
-    cfg = vt_resnet_cfg()
-    cfg.MODEL.RESNETS.OUT_FEATURES = ["res3", "tokens", "res5"]
-    backbone = wake(build_backbone(cfg)).eval()
+def test_tokens_are_an_output_besides_the_maps():
+    backbone = wake(build_backbone(vt_resnet_cfg(18, ["res3", "tokens", "res5"]))).eval()
     image = torch.randn(2, 3, 65, 97)
     out = backbone(image)
     assert set(out) == {"res3", "res5", "tokens"}
@@ -145,10 +108,8 @@ def test_tokens_are_an_output_beside_the_maps():
 
 
 def test_where_only_tokens_are_wanted_the_last_module_has_no_projector():
-    cfg = vt_resnet_cfg()
-    whole = wake(build_backbone(cfg))
-    cfg.MODEL.RESNETS.OUT_FEATURES = ["tokens"]
-    backbone = build_backbone(cfg)
+    whole = wake(build_backbone(vt_resnet_cfg()))
+    backbone = build_backbone(vt_resnet_cfg(18, ["tokens"]))
     assert [b.projectors is not None for b in backbone.res5.stack.blocks] == [True, False]
     missing, unexpected = backbone.load_state_dict(whole.state_dict(), strict=False)
     assert not missing
@@ -159,30 +120,24 @@ def test_where_only_tokens_are_wanted_the_last_module_has_no_projector():
     assert list(out) == ["tokens"]
     assert list(backbone.output_shape()) == ["tokens"]
     out["tokens"].square().mean().backward()
-    assert [n for n, p in backbone.named_parameters() if p.grad is None] == []
+    assert without_gradient(backbone) == []
 
 
-def test_number_of_layers_is_the_configs_or_the_papers():
-    cfg = vt_resnet_cfg(34)
-    for asked, built in ((0, 3), (1, 1), (4, 4)):
-        cfg.MODEL.VT_RESNET.NUM_LAYERS = asked
-        with torch.device("meta"):
-            assert len(build_backbone(cfg).res5.stack.blocks) == built
+@pytest.mark.parametrize(("number", "built"), [(0, 3), (1, 1), (4, 4)])
+def test_number_of_layers_is_the_configs_or_the_papers(number, built):
+    assert len(on_meta(vt_resnet_cfg(34, NUM_LAYERS=number)).res5.stack.blocks) == built
 
 
 @pytest.mark.parametrize(
     ("tokenizer", "mixer"), [("pooling", "graph_conv"), ("clustering", "none")]
 )
 def test_other_tokenizers_and_mixers_train_as_backbone(tokenizer, mixer):
-    cfg = vt_resnet_cfg()
-    cfg.MODEL.VT_RESNET.TOKENIZER = tokenizer
-    cfg.MODEL.VT_RESNET.MIXER = mixer
-    cfg.MODEL.VT_RESNET.PROJECTOR = False
+    cfg = vt_resnet_cfg(TOKENIZER=tokenizer, MIXER=mixer, PROJECTOR=False)
     model = wake(build_model(cfg)).train()
     stack = model.backbone.res5.stack
     assert [block.projectors is not None for block in stack.blocks] == [False, True]
     model(sem_seg_batch((64, 96), (50, 70)))["loss_sem_seg"].backward()
-    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    assert without_gradient(model) == []
 
 
 def test_stages_1_to_4_take_an_ordinary_resnets_weights(tmp_path):
@@ -225,19 +180,15 @@ def test_torchvision_weights_give_torchvisions_features(depth):
     assert not is_torchvision_resnet(ours.state_dict())
 
 
-def test_freeze_at():
+@pytest.mark.parametrize(("freeze_at", "trained"), [(2, {"res3", "res4", "res5"}), (5, set())])
+def test_freeze_at_freezes_the_first_stages(freeze_at, trained):
     cfg = vt_resnet_cfg()
-    cfg.MODEL.BACKBONE.FREEZE_AT = 2
+    cfg.MODEL.BACKBONE.FREEZE_AT = freeze_at
     backbone = build_backbone(cfg)
-    frozen = {n.split(".")[0] for n, p in backbone.named_parameters() if not p.requires_grad}
-    trained = {n.split(".")[0] for n, p in backbone.named_parameters() if p.requires_grad}
-    assert "res2" not in trained and "stem" not in trained
-    assert trained == {"res3", "res4", "res5"}
-    assert frozen <= {"stem", "res2"}
-    cfg.MODEL.BACKBONE.FREEZE_AT = 5
-    backbone = build_backbone(cfg)
-    assert not any(p.requires_grad for p in backbone.parameters())
-    assert any(isinstance(m, FrozenBatchNorm2d) for m in backbone.res5.modules())
+    names = [name for name, p in backbone.named_parameters() if p.requires_grad]
+    assert {name.split(".")[0] for name in names} == trained
+    frozen_norms = any(isinstance(m, FrozenBatchNorm2d) for m in backbone.res5.modules())
+    assert frozen_norms == (freeze_at == 5)
 
 
 def test_stride_in_1x1_is_detectron2s():
@@ -251,44 +202,43 @@ def test_stride_in_1x1_is_detectron2s():
 def test_vt_resnet_under_vt_fpn_trains():
     model = wake(build_model(vt_resnet_cfg())).train()
     model(sem_seg_batch((64, 96), (50, 70)))["loss_sem_seg"].backward()
-    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    assert without_gradient(model) == []
     model.eval()
     batch = sem_seg_batch((61, 97))
     assert model(batch)[0]["sem_seg"].shape == (5, 61, 97)
 
 
-def test_what_cannot_be_is_refused():
-    cfg = vt_resnet_cfg()
-    cfg.MODEL.RESNETS.OUT_FEATURES = ["res2", "res3"]
-    with pytest.raises(ValueError, match="neither 'res5' nor 'tokens'"):
-        build_backbone(cfg)
-    cfg.MODEL.RESNETS.OUT_FEATURES = ["res5", "token"]
-    with pytest.raises(ValueError, match=r"OUT_FEATURES names \['token'\].*'tokens'"):
-        build_backbone(cfg)
-    cfg.MODEL.RESNETS.DEPTH = 152
-    with pytest.raises(ValueError, match="152"):
-        build_backbone(cfg)
+@pytest.mark.parametrize(
+    ("depth", "out_features", "reason"),
+    [
+        (18, ["res2", "res3"], "neither 'res5' nor 'tokens'"),
+        (18, ["res5", "token"], r"OUT_FEATURES names \['token'\].*'tokens'"),
+        (152, RES, "152 is none of"),
+    ],
+)
+def test_outputs_and_depths_that_a_vt_resnet_lacks_are_refused(depth, out_features, reason):
+    with pytest.raises(ValueError, match=reason):
+        build_backbone(vt_resnet_cfg(depth, out_features))
+
+
+def test_an_image_without_a_batch_is_refused():
     with pytest.raises(ValueError, match=r"takes images \(N, C, H, W\), not \(3, 64, 64\)"):
         build_backbone(vt_resnet_cfg())(torch.zeros(3, 64, 64))
 
 
 @pytest.mark.parametrize("head", ["VTFPNHead", "SemSegFPNLossHead"])
 def test_tokens_are_no_feature_map_for_a_segmentation_head(head):
-    cfg = vt_resnet_cfg()
+    cfg = vt_resnet_cfg(18, [*RES, "tokens"])
     cfg.MODEL.SEM_SEG_HEAD.NAME = head
-    cfg.MODEL.RESNETS.OUT_FEATURES = [*RES, "tokens"]
     cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = [*RES, "tokens"]
     with pytest.raises(ValueError, match=r"names \['tokens'\], which are visual tokens"):
         build_model(cfg)
 
 
-def test_a_v4_checkpoint_with_the_left_out_convolution_is_refused(tmp_path):
+def test_a_v4_checkpoint_with_a_convolution_that_tokenizers_lack_is_refused(tmp_path):
     """In v4 with C = C_T a tokenizer has no last convolution; older checkpoints have one."""
-    cfg = vt_resnet_cfg()
-    node = cfg.MODEL.VT_RESNET
-    node.REVISION, node.POSITIONAL_ENCODING = "v4", False
-    node.TOKEN_CHANNELS = node.OUT_CHANNELS = 32
-    backbone = build_backbone(cfg)
+    settings = {"REVISION": "v4", "TOKEN_CHANNELS": 32, "POSITIONAL_ENCODING": False}
+    backbone = build_backbone(vt_resnet_cfg(**settings))
     weights = backbone.state_dict()
     assert not [name for name in weights if "to_token_channels" in name]
     torch.save({"model": weights}, tmp_path / "current.pth")

@@ -5,7 +5,7 @@ import logging
 from torch import nn
 
 from vt_seg.layers import VTFPN, GraphConv, Projector, TokenAttention, Tokenizer
-from vt_seg.modeling.norm_layers import NORM_LAYERS
+from vt_seg.modeling import NORM_LAYERS
 
 logger = logging.getLogger(__name__)
 

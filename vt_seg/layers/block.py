@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .clustering import ClusteringTokenizer
-from .config import NormFactory, VTConfig
+from .config import NormFactory, VTConfig, refuse_if
 from .masks import level_masks
 from .projector import Projector
 from .token_mixer import TokenMixer
@@ -23,8 +23,7 @@ class VisualTransformer(nn.Module):
     """One VT: extracts tokens from feature maps, relates them, and writes them back.
 
     It works on a pyramid of maps, each with its own tokenizer and projector and all with one mixer
-    (v1 Sec. 4.2); VT-ResNet's single map is a pyramid of one. Blocks cascade: each takes the maps
-    and tokens of the one before (:class:`VisualTransformerStack`).
+    (v1 Sec. 4.2); VT-ResNet's single map is a pyramid of one.
 
     Attributes:
         num_tokens: L of each level.
@@ -50,7 +49,7 @@ class VisualTransformer(nn.Module):
             in_channels: C, channels of every feature map, kept.
             num_levels: number of maps.
             config: of the Visual Transformers.
-            norm: makes a norm over ``(N, channels, H, W)``; None for none.
+            norm: makes the norms of all parts.
             recurrent: whether the tokenizers take their tokens from those of the block before.
             projects: whether the tokens are written back to the maps.
 
@@ -82,8 +81,7 @@ class VisualTransformer(nn.Module):
         Args:
             maps: one feature map ``(N, C, H_i, W_i)`` per level, of any sizes.
             tokens: those of the block before, ``(N, C_T, L_i)`` per level; None in the first.
-            mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
-                where a pixel is real; None if all are.
+            mask: of real pixels, see :func:`.level_masks`; None if all are.
 
         Returns:
             The maps ``(N, C, H_i, W_i)`` and the tokens ``(N, C_T, L_i)``, per level.
@@ -92,19 +90,16 @@ class VisualTransformer(nn.Module):
             ValueError: if the mask has another shape.
         """
         masks = [None] * len(maps) if mask is None else level_masks(mask, maps)
-        new = []
-        for level, tokenizer in enumerate(self.tokenizers):
-            before = None if tokens is None else tokens[level]
-            new.append(tokenizer(maps[level], before, masks[level]))
+        before = [None] * len(maps) if tokens is None else tokens
+        levels = zip(self.tokenizers, maps, before, masks, strict=True)
+        new = [tokenizer(*inputs) for tokenizer, *inputs in levels]
         mixed = self.mixer(torch.cat(new, dim=2))
         tokens = list(mixed.split(self.num_tokens, dim=2))
         if self.projectors is None:
             return list(maps), tokens
         read = tokens if self.projector_reads == "own" else [mixed] * len(tokens)
-        written = []
-        for projector, x, level_tokens in zip(self.projectors, maps, read, strict=True):
-            written.append(projector(x, level_tokens))
-        return written, tokens
+        pairs = zip(self.projectors, maps, read, strict=True)
+        return [projector(*inputs) for projector, *inputs in pairs], tokens
 
 
 class VisualTransformerStack(nn.Module):
@@ -127,29 +122,25 @@ class VisualTransformerStack(nn.Module):
         *,
         tokens_only: bool = False,
     ) -> None:
-        """Create the blocks.
+        """Create the blocks; see :class:`VisualTransformer` for most arguments.
 
-        Args:
-            in_channels: C, channels of every map.
-            num_levels: number of maps.
-            config: of the Visual Transformers.
-            norm: makes a norm over ``(N, channels, H, W)``; None for none.
-            tokens_only: the maps are not wanted, so the last block writes nothing back (as the
-                paper's counts for classification have it).
+        With ``tokens_only`` the maps are not wanted, so the last block writes nothing back (as the
+        paper's counts for classification have it).
 
         Raises:
             ValueError: if the config does not fit the channels or the number of levels, or leaves
                 what is wanted without effect.
         """
         super().__init__()
-        if tokens_only and config.num_layers < 1:
-            raise ValueError("0 VT layers: at least 1 are needed, for tokens")
-        if not (config.projector or tokens_only) and config.num_layers == 1:
-            raise ValueError(
-                "projector=False would change nothing: the only layer's projector is what brings "
-                "tokens to the pixels. Use projector=True or more layers (VT-FPN without tokens "
-                "has num_layers=0)"
-            )
+        refuse_if(
+            tokens_only and config.num_layers < 1, "num_layers 0: at least 1 is needed for tokens"
+        )
+        refuse_if(
+            not (config.projector or tokens_only) and config.num_layers == 1,
+            "projector=False would change nothing: the only layer's projector is what brings "
+            "tokens to the pixels. Use projector=True or more layers (VT-FPN without tokens "
+            "has num_layers=0)",
+        )
         last = config.num_layers - 1
         self.blocks = nn.ModuleList(
             VisualTransformer(
@@ -166,18 +157,17 @@ class VisualTransformerStack(nn.Module):
     def forward(
         self, maps: Sequence[Tensor], mask: Tensor | None = None
     ) -> tuple[list[Tensor], list[Tensor] | None]:
-        """Run the blocks.
+        """Run the blocks; each takes the maps and tokens of the one before.
 
         Args:
             maps: one feature map ``(N, C, H_i, W_i)`` per level.
-            mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
-                where a pixel is real; None if all are.
+            mask: of real pixels, see :func:`.level_masks`; None if all are.
 
         Returns:
-            The maps, as they came in size, and the last block's tokens ``(N, C_T, L_i)`` per level
+            The maps ``(N, C, H_i, W_i)`` and the last block's tokens ``(N, C_T, L_i)`` per level
             (None without blocks).
         """
-        maps, tokens = list(maps), None
+        outputs, tokens = list(maps), None
         for block in self.blocks:
-            maps, tokens = block(maps, tokens, mask)
-        return maps, tokens
+            outputs, tokens = block(outputs, tokens, mask)
+        return outputs, tokens

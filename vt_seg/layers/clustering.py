@@ -23,13 +23,8 @@ class ClusteringTokenizer(Tokenizer):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        num_tokens: int,
-        config: VTConfig,
-        norm: NormFactory = None,
+        self, in_channels: int, num_tokens: int, config: VTConfig, norm: NormFactory = None
     ) -> None:
-        """Create what gives the initial centroids; see :class:`Tokenizer` for the arguments."""
         super().__init__(in_channels, num_tokens, config, norm)
         self.steps = config.clustering_steps
         self.initial_cells = CellAttention(num_tokens)

@@ -1,6 +1,6 @@
 """Hyper-parameters of the Visual Transformers: each has its one default here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
@@ -16,14 +16,20 @@ TOKENIZERS = ("filter", "pooling", "clustering")
 
 MIXERS = ("transformer", "graph_conv", "none")
 
-PROJECTOR_READS = ("own", "all")
-
 REVISIONS = ("v1", "v4")
 """v1: June 2020, with pseudo-code in App. A. v4: November 2020, Eqs. 1-5.
 
 v4's equations, and the digits of its tables, are taken from notes on it; nobody has compared these
 with the paper. Sections of its text are cited from the text itself.
 """
+
+_CHOICES = {
+    "tokenizer": TOKENIZERS,
+    "mixer": MIXERS,
+    "projector_reads": ("own", "all"),
+    "revision": REVISIONS,
+}
+_FEWEST = {"num_layers": 0, "clustering_steps": 0, "parallel_mixers": 1}
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class VTConfig:
     """
 
     num_layers: int = 1
-    num_tokens: int | Sequence[int] = 8
+    num_tokens: int | tuple[int, ...] = 8
     token_channels: int = 1024
     num_heads: int = 16
     pixel_groups: int = 16
@@ -76,71 +82,64 @@ class VTConfig:
     revision: str = "v1"
 
     def __post_init__(self) -> None:
-        if self.tokenizer == "recurrent":
-            raise ValueError(
-                "tokenizer 'recurrent' cannot be the first: its queries are the tokens of a layer "
-                "before. Name the tokenizer of the first layer (filter, pooling or clustering); "
-                "later layers are recurrent by default"
-            )
-        self._check_choice("tokenizer", TOKENIZERS)
-        self._check_choice("mixer", MIXERS)
-        self._check_choice("projector_reads", PROJECTOR_READS)
-        self._check_choice("revision", REVISIONS)
-        if not isinstance(self.num_tokens, int):
-            object.__setattr__(self, "num_tokens", tuple(self.num_tokens))  # hashable
-        fewest_tokens = min(self.tokens_of_levels())
-        if fewest_tokens < 1:
-            raise ValueError(f"num_tokens {self.num_tokens}: a level needs at least 1")
-        if self.num_layers < 0:
-            raise ValueError(f"{self.num_layers} VT layers: at least 0 are needed")
-        if self.clustering_steps < 0:
-            raise ValueError(f"clustering steps {self.clustering_steps} cannot be negative")
-        if self.parallel_mixers < 1:
-            raise ValueError(f"{self.parallel_mixers} parallel mixers: at least 1 is needed")
+        if isinstance(self.num_tokens, int):
+            fewest_tokens = self.num_tokens
+        else:
+            object.__setattr__(self, "num_tokens", tuple(self.num_tokens))  # of a list, too
+            fewest_tokens = min(self.num_tokens)
+        is_cascade, is_v1 = self.num_layers > 1, self.revision == "v1"
+        refuse_if(
+            self.tokenizer == "recurrent",
+            "tokenizer 'recurrent' cannot be the first: its queries are the tokens of a layer "
+            "before. Name the tokenizer of the first layer (filter, pooling or clustering); later "
+            "layers are recurrent by default",
+        )
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            refuse_if(value not in choices, f"{name} {value!r} is none of {choices}")
+        for name, fewest in _FEWEST.items():
+            value = getattr(self, name)
+            refuse_if(value < fewest, f"{name} {value}: at least {fewest} is needed")
+        refuse_if(fewest_tokens < 1, f"num_tokens {self.num_tokens}: a level needs at least 1")
+        refuse_if(
+            is_cascade and self.recurrent and is_v1 and fewest_tokens < 2,
+            "a recurrent tokenizer of v1 replaces half of its tokens, of 1 token none: use at "
+            "least 2 tokens, revision 'v4' or recurrent=False",
+        )
+        refuse_if(
+            is_cascade and not self.recurrent and not self.projector,
+            "projector=False and recurrent=False: the tokens of all layers but the last would "
+            "reach nothing. Switch one of them on, or use one layer",
+        )
         if self.mixer == "transformer":
-            if self.token_channels % 2:
-                raise ValueError(
-                    f"token_channels {self.token_channels} must be even: keys have half of it"
-                )
+            refuse_if(
+                self.token_channels % 2 != 0,
+                f"token_channels {self.token_channels} must be even: keys have half of it",
+            )
             check_divisible(self.token_channels // 2, num_heads=self.num_heads)
-            if self.revision == "v1":
+            if is_v1:
                 check_divisible(self.token_channels // 2, token_groups=self.token_groups)
-        if self.num_layers > 1:
-            self._check_cascade(fewest_tokens)
 
-    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
-        if getattr(self, name) not in choices:
-            raise ValueError(f"{name} {getattr(self, name)!r} is none of {choices}")
-
-    def _check_cascade(self, fewest_tokens: int) -> None:
-        if self.recurrent and self.revision == "v1" and fewest_tokens < 2:
-            raise ValueError(
-                "a recurrent tokenizer of v1 replaces half of its tokens, of 1 token none: use at "
-                "least 2 tokens, revision 'v4' or recurrent=False"
-            )
-        if not self.projector and not self.recurrent:
-            raise ValueError(
-                "projector=False and recurrent=False: the tokens of all layers but the last would "
-                "reach nothing. Switch one of them on, or use one layer"
-            )
-
-    def tokens_of_levels(self, num_levels: int | None = None) -> list[int]:
+    def tokens_of_levels(self, num_levels: int) -> list[int]:
         """Return the number of tokens of each level.
-
-        Args:
-            num_levels: how many levels there are; None where ``num_tokens`` tells.
 
         Raises:
             ValueError: if ``num_tokens`` gives numbers for another number of levels.
         """
         if isinstance(self.num_tokens, int):
-            return [self.num_tokens] * (num_levels or 1)
+            return [self.num_tokens] * num_levels
         numbers = list(self.num_tokens)
-        if num_levels not in (None, len(numbers)):
-            raise ValueError(
-                f"numbers of tokens {numbers} for {num_levels} levels: give one, or one per level"
-            )
+        refuse_if(
+            len(numbers) != num_levels,
+            f"numbers of tokens {numbers} for {num_levels} levels: give one, or one per level",
+        )
         return numbers
+
+
+def refuse_if(is_wrong: bool, message: str) -> None:
+    """Raise ValueError with the message if something is wrong."""
+    if is_wrong:
+        raise ValueError(message)
 
 
 def check_divisible(channels: int, **divisors: int) -> None:

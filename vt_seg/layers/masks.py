@@ -12,7 +12,8 @@ def level_masks(mask: Tensor, maps: Sequence[Tensor]) -> list[Tensor | None]:
     """Return the mask at the resolution of each map, one per image.
 
     Args:
-        mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, nonzero where a pixel is real.
+        mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
+            where a pixel is real.
         maps: feature maps ``(N, C, H_i, W_i)``.
 
     Returns:

@@ -35,13 +35,8 @@ class Projector(nn.Module):
     def __init__(self, in_channels: int, config: VTConfig, norm: NormFactory = None) -> None:
         """Create the convolutions.
 
-        Args:
-            in_channels: C.
-            config: of the Visual Transformers.
-            norm: makes the norms of keys and values; None for none.
-
         Raises:
-            ValueError: if heads or groups do not divide the channels.
+            ValueError: if heads or groups do not divide ``in_channels``, C.
         """
         super().__init__()
         check_divisible(in_channels, num_heads=config.num_heads, pixel_groups=config.pixel_groups)
@@ -50,7 +45,8 @@ class Projector(nn.Module):
         self.query = nn.Conv2d(in_channels, in_channels, 1, groups=config.pixel_groups, bias=False)
         # The softmax over tokens cancels a bias, which is the same for all of them.
         self.key = TokenConv(config.token_channels, in_channels, norm, bias=False)
-        self.value = self.gain = None
+        self.value: TokenConv | None = None
+        self.gain: nn.Parameter | None = None
         if config.revision == "v1" or config.token_channels != in_channels:
             self.value = TokenConv(config.token_channels, in_channels, norm)
             self.value.zero_init()
@@ -62,7 +58,9 @@ class Projector(nn.Module):
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
         """Write tokens ``(N, C_T, L)`` to a map ``(N, C, H, W)``; return the new map."""
         key = self.key(tokens).unflatten(1, (self.num_heads, -1))
-        value = tokens * self.gain if self.value is None else self.value(tokens)
+        value = tokens if self.value is None else self.value(tokens)
+        if self.gain is not None:
+            value = value * self.gain
         value = value.unflatten(1, (self.num_heads, -1))
         filters = weight_into_filters(
             self.query.weight, key / math.sqrt(key.shape[2]), self.query.groups

@@ -22,15 +22,7 @@ class TokenConv(nn.Module):
         groups: int = 1,
         bias: bool = True,
     ) -> None:
-        """Create the convolution and its norm.
-
-        Args:
-            in_channels: channels of the tokens before.
-            out_channels: channels of the tokens after.
-            norm: makes the norm; None for none.
-            groups: groups of the convolution.
-            bias: whether to add a bias where no norm follows.
-        """
+        """Create the convolution and its norm; ``bias`` is for where no norm follows."""
         super().__init__()
         self.conv = nn.Conv1d(
             in_channels, out_channels, 1, groups=groups, bias=bias and norm is None

@@ -35,27 +35,16 @@ class TokenMixer(nn.Module):
     """
 
     def __init__(self, num_tokens: int, config: VTConfig, norm: NormFactory = None) -> None:
-        """Create the branches.
-
-        Args:
-            num_tokens: L, of all levels together ("graph_conv" alone depends on it).
-            config: of the Visual Transformers.
-            norm: makes the norms; None for none.
-        """
+        """Create the branches; ``num_tokens`` is L of all levels together."""
         super().__init__()
-        channels = config.token_channels
         self.relate, self.feed_forward = nn.ModuleList(), nn.ModuleList()
         for _ in range(config.parallel_mixers):
-            if config.mixer == "graph_conv":
-                self.relate.append(GraphConv(channels, num_tokens, norm))
-                continue
-            last = TokenConv(channels, channels, norm)
-            last.zero_init()
             if config.mixer == "transformer":
                 self.relate.append(TokenAttention(config, norm))
-                if config.revision == "v4":
-                    last = nn.Sequential(TokenConv(channels, channels, norm), nn.ReLU(), last)
-            self.feed_forward.append(last)
+            elif config.mixer == "graph_conv":
+                self.relate.append(GraphConv(config.token_channels, num_tokens, norm))
+            if config.mixer != "graph_conv":
+                self.feed_forward.append(_feed_forward(config, norm))
         self.drop_path = nn.Identity()
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -67,6 +56,16 @@ class TokenMixer(nn.Module):
                     added = added + branch(tokens)
                 tokens = tokens + self.drop_path(added)
         return tokens
+
+
+def _feed_forward(config: VTConfig, norm: NormFactory) -> nn.Module:
+    """Return ``F`` of v1 or, in v4's transformer, ``F1``, ReLU and ``F2``; the output is zero."""
+    channels = config.token_channels
+    last = TokenConv(channels, channels, norm)
+    last.zero_init()
+    if config.mixer == "transformer" and config.revision == "v4":
+        return nn.Sequential(TokenConv(channels, channels, norm), nn.ReLU(), last)
+    return last
 
 
 class TokenAttention(nn.Module):
@@ -93,7 +92,6 @@ class TokenAttention(nn.Module):
     """
 
     def __init__(self, config: VTConfig, norm: NormFactory = None) -> None:
-        """Create the convolutions; see :class:`TokenMixer` for the arguments."""
         super().__init__()
         channels, inner = config.token_channels, config.token_channels // 2
         groups = config.token_groups if config.revision == "v1" else 1
@@ -106,8 +104,9 @@ class TokenAttention(nn.Module):
             self.value.zero_init()
         elif norm is not None:
             self.attention_norm = norm(channels)
-            if isinstance(getattr(self.attention_norm, "weight", None), nn.Parameter):
-                nn.init.zeros_(self.attention_norm.weight)
+            scale = getattr(self.attention_norm, "weight", None)
+            if isinstance(scale, nn.Parameter):
+                nn.init.zeros_(scale)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map ``(N, C_T, L)`` to ``(N, C_T, L)``; permuting the tokens permutes the result."""
@@ -133,13 +132,7 @@ class GraphConv(nn.Module):
     """
 
     def __init__(self, token_channels: int, num_tokens: int, norm: NormFactory = None) -> None:
-        """Create adjacency and projection.
-
-        Args:
-            token_channels: C_T.
-            num_tokens: L, of all levels together.
-            norm: makes the norm after the projection, which starts at zero; None for none.
-        """
+        """Create adjacency and projection; ``num_tokens`` is L of all levels together."""
         super().__init__()
         self.adjacency = nn.Parameter(torch.randn(num_tokens, num_tokens) / num_tokens**0.5)
         self.projection = TokenConv(token_channels, token_channels, norm)

@@ -23,22 +23,18 @@ from .token_conv import TokenConv
 
 
 class Tokenizer(nn.Module):
-    """Base of the tokenizers; called ``tokenizer(x, tokens, mask)``, returns ``(N, C_T, L)``.
+    """Base of the tokenizers: averages under an attention, positional encoding, channels.
 
-    ``T = (W_V X) A`` in v1 (Eq. 1), ``T = X A`` in v4 (Eq. 1). Then the positional encoding is
-    concatenated, and a 1x1 convolution on the tokens, with its norm, sets the channels: this is how
-    C = 256 becomes C_T = 1024. (v1 Eq. 1 gives W_V as C x C_T; its listing, which is followed here,
-    has it C to C in groups, and sets the channels afterwards.)
+    ``T = (W_V X) A`` in v1, ``T = X A`` in v4 (Eq. 1 of both). Then the positional encoding is
+    concatenated, and a 1x1 convolution with its norm brings the C + C_P channels to C_T: this is
+    how C = 256 becomes C_T = 1024. (v1 Eq. 1 gives W_V as C x C_T; its listing, which is followed
+    here, has it C to C in groups, and sets the channels afterwards.)
 
-    v4 has no convolution where nothing is left to set: with C = C_T and without positional encoding
-    the tokens are the averages themselves, as Eq. 1 says. v4 does not describe a positional
-    encoding; where one is used all the same, the convolution brings C + C_P channels to C_T.
-
-    v1 always has the convolution. Its Sec. 4 asks for one "if the visual token's channel size C_T
-    is not the same as the input feature's channel size C", but its listing (App. A Listing 1)
-    builds it without a condition, since the positional encoding always widens the tokens first.
-    It is kept for C = C_T without positional encoding, which v1 does not list, so that the ablation
-    of the encoding (v1 Table 3 "-PE") changes nothing else.
+    v4 has no convolution where nothing is left to set: with C = C_T and without positional
+    encoding, which v4 does not describe, the tokens are the averages themselves, as Eq. 1 says. v1
+    always has it: its Sec. 4 asks for one where C_T differs from C, but its listing (App. A
+    Listing 1) builds it without a condition. So the ablation of the encoding (v1 Table 3 "-PE")
+    changes nothing else.
 
     The value convolution runs on averages, not on pixels (:mod:`.pixel_attention`).
 
@@ -62,20 +58,13 @@ class Tokenizer(nn.Module):
         *,
         num_heads: int = 1,
     ) -> None:
-        """Create what all tokenizers share.
-
-        Args:
-            in_channels: C.
-            num_tokens: L.
-            config: of the Visual Transformers.
-            norm: makes the norms; None for none.
-            num_heads: heads of the attention.
+        """Create what tokenizers of L ``num_tokens`` from C ``in_channels`` share.
 
         Raises:
             ValueError: if groups or heads do not divide the channels.
         """
         super().__init__()
-        self.num_tokens, self.num_heads = num_tokens, num_heads
+        self.num_heads = num_heads
         self.blocks = math.gcd(num_heads, config.pixel_groups)  # of channels, see `pixel_averages`
         is_v1 = config.revision == "v1"
         self.value = None
@@ -150,13 +139,8 @@ class FilterTokenizer(Tokenizer):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        num_tokens: int,
-        config: VTConfig,
-        norm: NormFactory = None,
+        self, in_channels: int, num_tokens: int, config: VTConfig, norm: NormFactory = None
     ) -> None:
-        """Create the filters; see :class:`Tokenizer` for the arguments."""
         super().__init__(in_channels, num_tokens, config, norm)
         self.attention_filter = nn.Conv2d(in_channels, num_tokens, 1, bias=False)
         # Logits of unit variance on a normalised map: with smaller ones all L tokens start as the
@@ -175,13 +159,8 @@ class PoolingTokenizer(Tokenizer):
     """Pooling-based tokenizer, the baseline of v4 Sec. 5.1 (Table 3): the map in L cells."""
 
     def __init__(
-        self,
-        in_channels: int,
-        num_tokens: int,
-        config: VTConfig,
-        norm: NormFactory = None,
+        self, in_channels: int, num_tokens: int, config: VTConfig, norm: NormFactory = None
     ) -> None:
-        """Create the cells; see :class:`Tokenizer` for the arguments."""
         super().__init__(in_channels, num_tokens, config, norm)
         self.attention = CellAttention(num_tokens)
 
@@ -214,7 +193,7 @@ class CellAttention(nn.Module):
         Returns:
             Attention ``(N, 1, L, H * W)``, summing to 1 over the last axis.
         """
-        to_rows, to_columns = map_to_cells(x.shape[-2:], self.cells, mask, x)
+        to_rows, to_columns = map_to_cells((x.shape[2], x.shape[3]), self.cells, mask, x)
         shares = torch.einsum("...rh,...cw->...rchw", to_rows, to_columns)
         shares = shares.flatten(-4, -3).flatten(-2)
         if mask is None:
@@ -245,13 +224,8 @@ class RecurrentTokenizer(Tokenizer):
     value: nn.Conv2d | None
 
     def __init__(
-        self,
-        in_channels: int,
-        num_tokens: int,
-        config: VTConfig,
-        norm: NormFactory = None,
+        self, in_channels: int, num_tokens: int, config: VTConfig, norm: NormFactory = None
     ) -> None:
-        """Create query and key; see :class:`Tokenizer` for the arguments."""
         num_heads = config.num_heads if config.revision == "v1" else 1
         super().__init__(in_channels, num_tokens, config, norm, num_heads=num_heads)
         check_divisible(in_channels, num_heads=num_heads)
@@ -262,21 +236,12 @@ class RecurrentTokenizer(Tokenizer):
         self.attention = SpatialSoftmax()
 
     def _value_conv(self, channels: int, groups: int) -> nn.Conv2d:
-        # Each head has an attention, and so averages, of its own: see `values`.
         return nn.Conv2d(channels, channels, 1, groups=groups, bias=False)
 
     def forward(
         self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Extract tokens from a feature map with those of the layer before as queries.
-
-        Args:
-            x: feature map ``(N, C, H, W)``.
-            tokens: those of the layer before, ``(N, C_T, L)``.
-            mask: ``(N, 1, H, W)``, nonzero where a pixel counts; None when all do.
-
-        Returns:
-            Tokens ``(N, C_T, L)``.
+        """Extract tokens as any tokenizer, with those of the layer before as queries.
 
         Raises:
             ValueError: if ``tokens`` is None.

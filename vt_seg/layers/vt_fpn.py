@@ -43,13 +43,14 @@ class VTFPN(nn.Module):
             ValueError: if the config does not fit the channels or the number of levels.
         """
         super().__init__()
-        self.laterals = nn.ModuleList(
-            nn.Sequential(
-                _lateral_conv(channels, out_channels, bias=norm is None),
-                nn.Identity() if norm is None else norm(out_channels),
-            )
-            for channels in in_channels
-        )
+        self.laterals = nn.ModuleList()
+        for channels in in_channels:
+            conv = nn.Conv2d(channels, out_channels, 1, bias=norm is None)
+            nn.init.kaiming_uniform_(conv.weight, a=1)  # as in the FPN: Caffe2's "XavierFill"
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+            last = nn.Identity() if norm is None else norm(out_channels)
+            self.laterals.append(nn.Sequential(conv, last))
         self.stack = VisualTransformerStack(
             out_channels, len(in_channels), config or VTConfig(), norm
         )
@@ -73,12 +74,3 @@ class VTFPN(nn.Module):
             raise ValueError(f"{len(features)} feature maps for {len(self.laterals)} levels")
         maps = [lateral(x) for lateral, x in zip(self.laterals, features, strict=True)]
         return self.stack(maps, mask)[0]
-
-
-def _lateral_conv(in_channels: int, out_channels: int, bias: bool) -> nn.Conv2d:
-    """Return a 1x1 convolution with the FPN's initialisation (Caffe2's "XavierFill")."""
-    conv = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
-    nn.init.kaiming_uniform_(conv.weight, a=1)
-    if bias:
-        nn.init.zeros_(conv.bias)
-    return conv

@@ -15,11 +15,13 @@ from .sem_seg_fpn_loss_head import SemSegFPNLossHead
 from .stochastic_depth import add_stochastic_depth
 from .timm_backbone import TimmBackbone
 from .unwarping_segmentor import UnwarpingSemanticSegmentor
+from .vt_config import NORM_LAYERS
 from .vt_fpn_backbone import VTFPNBackbone
 from .vt_fpn_head import ScaleHead, VTFPNHead
 from .vt_resnet import VTResNet
 
 __all__ = [
+    "NORM_LAYERS",
     "ImageClassifier",
     "PaddingAwareSegmentor",
     "ScaleHead",

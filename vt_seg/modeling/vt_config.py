@@ -8,9 +8,16 @@ from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec, get_norm
+from detectron2.layers.batch_norm import LayerNorm
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from ..config import adopt_renamed_keys, require_vt_seg_keys
 from ..layers import VTFPN, NormFactory, VTConfig
+
+NORM_LAYERS = (_NormBase, nn.GroupNorm, nn.LayerNorm, LayerNorm)
+"""Norms with a learned scale and shift. ``_NormBase`` are the batch norms, Detectron2's and
+synchronised ones too, and instance norms. ``FrozenBatchNorm2d`` has buffers, no parameters."""
 
 
 def vt_config(cfg: CfgNode, name: str, **changes: Any) -> VTConfig:

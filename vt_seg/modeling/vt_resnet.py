@@ -71,6 +71,8 @@ class VTResNet(ResNet):
     gives ``tokens`` ``(N, C_T, L)``, those of the last VT module, which a classifier averages.
     """
 
+    stage_names: tuple[str, ...]
+
     def __init__(
         self,
         stem: nn.Module,
@@ -121,23 +123,17 @@ class VTResNet(ResNet):
         if x.dim() != 4:
             raise ValueError(f"a VT-ResNet takes images (N, C, H, W), not {tuple(x.shape)}")
         outputs = {}
-
-        def keep(name: str, output: Tensor) -> None:
+        modules = zip(("stem", *self.stage_names), (self.stem, *self.stages[:-1]), strict=False)
+        for name, module in modules:
+            x = module(x)
             if name in self._out_features:
-                outputs[name] = output
-
-        x = self.stem(x)
-        keep("stem", x)
-        for name, stage in zip(self.stage_names[:-1], self.stages[:-1], strict=True):
-            x = stage(x)
-            keep(name, x)
+                outputs[name] = x
         x, tokens = self.res5(x)
-        keep("res5", x)
-        keep("tokens", tokens)
-        return outputs
+        last = {"res5": x, "tokens": tokens}
+        return outputs | {name: y for name, y in last.items() if name in self._out_features}
 
     def freeze(self, freeze_at: int = 0) -> "VTResNet":
-        """Freeze the first stages, as Detectron2's ``ResNet.freeze``."""
+        """Freeze the first stages as Detectron2's ``ResNet.freeze``; 5 includes the VT stage."""
         super().freeze(min(freeze_at, 4))
         if freeze_at >= 5:
             self.res5.requires_grad_(False)

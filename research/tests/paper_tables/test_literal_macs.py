@@ -2,52 +2,44 @@
 
 import logging
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
-from vt_seg.modeling.vt_fpn_neck import build_vt_fpn_neck
 
 from research.paper_tables import PaperModels
 from research.paper_tables.literal_macs import LiteralCost, vt_fpn_neck, vt_resnet_stage, vt_stack
 from vt_seg.complexity import count_macs, num_parameters
-from vt_seg.layers import VTFPN, VisualTransformerStack
+from vt_seg.layers import VTFPN, VisualTransformerStack, VTConfig
+from vt_seg.modeling.vt_config import build_vt_fpn_neck
 
 C, C_T, H, W, HEADS, GROUPS, TOKEN_GROUPS = 32, 64, 14, 18, 4, 4, 2
 HW = H * W
-BASE = {
-    "num_tokens": 6,
-    "token_channels": C_T,
-    "revision": "v1",
-    "tokenizer": "filter",
-    "clustering_steps": 3,
-    "recurrent": True,
-    "mixer": "transformer",
-    "parallel_mixers": 1,
-    "projector": True,
-    "num_heads": HEADS,
-    "pixel_groups": GROUPS,
-    "token_groups": TOKEN_GROUPS,
-    "position_code": True,
-    "position_size": 12,
-    "position_downsamples": 1,
-}
+BASE = VTConfig(
+    num_tokens=6,
+    token_channels=C_T,
+    clustering_steps=3,
+    num_heads=HEADS,
+    pixel_groups=GROUPS,
+    token_groups=TOKEN_GROUPS,
+)
 
 
-def stack_cost(num_layers, **changes):
+def stack_cost(num_layers, tokens_only=False, values_on_tokens=False, **changes):
     cost = LiteralCost()
-    vt_stack(cost, C, [HW], num_layers, **{**BASE, **changes})
+    config = replace(BASE, num_layers=num_layers, **changes)
+    more = {"tokens_only": tokens_only, "values_on_tokens": values_on_tokens}
+    vt_stack(cost, C, [HW], config, **more)
     return cost
 
 
 def test_the_papers_own_example():
     """v1 Sec. 3.2: C_T = 512, L = 8: 6.3 M MACs in the transformer, 3 C_T^2 L + 1.5 L^2 C_T."""
-    sizes = {**BASE, "num_tokens": 8, "token_channels": 512, "token_groups": 1}
     cost = LiteralCost()
-    vt_stack(cost, 512, [49], **sizes)
+    vt_stack(cost, 512, [49], replace(BASE, num_tokens=8, token_channels=512, token_groups=1))
     transformer = sum(macs for term, macs in cost.macs.items() if term.startswith("transformer"))
     assert transformer == 3 * 512**2 * 8 + 3 * 8**2 * 512 // 2
     assert transformer / 1e6 == pytest.approx(6.3, abs=0.05)
@@ -65,7 +57,7 @@ def test_v1_by_hand():
         "tokenizer logits": HW * C * 3,
         "tokenizer A^T V": HW * C * (6 + 3),
         # 3x3 from heads to heads and 1x1 to one, on 6x6 cells; then 36 to 36.
-        "position code": 6 * (9 + 1 + 36) * 36 + 3 * (9 * 16 + 4 + 36) * 36,
+        "positional encoding": 6 * (9 + 1 + 36) * 36 + 3 * (9 * 16 + 4 + 36) * 36,
         "tokenizer to C_T": (C + 36) * C_T * (6 + 3),
         "transformer K, Q": 2 * 6 * C_T * C_T // 2,
         "transformer V": 2 * 6 * C_T * C_T // 2,
@@ -81,7 +73,7 @@ def test_v1_by_hand():
 
 
 def test_v4_by_hand():
-    cost = stack_cost(2, revision="v4", position_code=False)
+    cost = stack_cost(2, revision="v4", positional_encoding=False)
     assert cost.macs == {
         "tokenizer W_A": HW * C * 6,
         "tokenizer query": 6 * C_T * C,  # all tokens ask, in one head
@@ -105,7 +97,7 @@ def test_projector_values_of_v4_are_the_tokens_where_channels_agree():
 
 def test_tokens_of_v4_need_no_convolution_where_channels_agree():
     term = "tokenizer to C_T"
-    equal = {"token_channels": C, "position_code": False}
+    equal = {"token_channels": C, "positional_encoding": False}
     assert term not in stack_cost(2, revision="v4", **equal).macs
     assert stack_cost(2, **equal).macs[term] == C * C * (6 + 3)  # v1's listing always has it
     with_position = stack_cost(2, revision="v4", token_channels=C)
@@ -114,15 +106,15 @@ def test_tokens_of_v4_need_no_convolution_where_channels_agree():
 
 def test_stage_and_neck_add_their_convolutions():
     without = stack_cost(1)
-    stage = vt_resnet_stage(2 * C, C, HW, 1, **BASE)
+    stage = vt_resnet_stage(2 * C, C, HW, BASE)
     assert stage.macs - without.macs == {"channel adjustment": 2 * C * C * HW}
-    assert "channel adjustment" not in vt_resnet_stage(C, C, HW, 1, **BASE).macs
-    neck = vt_fpn_neck([8, 16], C, [HW, HW // 4], **BASE)
+    assert "channel adjustment" not in vt_resnet_stage(C, C, HW, BASE).macs
+    neck = vt_fpn_neck([8, 16], C, [HW, HW // 4], BASE)
     assert neck.macs["laterals"] == C * (8 * HW + 16 * HW // 4)
     # One transformer over the tokens of both levels; own tokens are written back.
     assert neck.macs["transformer F"] == 12 * C_T * C_T
     assert neck.macs["projector products"] == 2 * C * 6 * (HW + HW // 4)
-    every = vt_fpn_neck([8, 16], C, [HW, HW // 4], **BASE, projector_reads="all")
+    every = vt_fpn_neck([8, 16], C, [HW, HW // 4], replace(BASE, projector_reads="all"))
     assert every.macs["projector products"] == 2 * neck.macs["projector products"]
 
 
@@ -136,17 +128,17 @@ def test_values_on_tokens():
     assert stack_cost(2, **v4, values_on_tokens=True) == stack_cost(2, **v4)
 
 
-def executed_beside_printed(sizes, height, width, kinds, num_projectors):
+def executed_beside_printed(config, height, width, kinds, num_projectors):
     """MACs by which the implementation differs on one map from the formulas, and why.
 
     Args:
-        sizes: those of ``BASE``.
+        config: of the VT layers.
         height: of the map.
         width: of the map.
         kinds: the tokenizer of each layer.
         num_projectors: of the map's layers.
     """
-    pixels, num_heads = height * width, sizes["num_heads"]
+    pixels, num_heads = height * width, config.num_heads
     # Neither a head nor a group of channels crosses these.
     blocks = math.gcd(num_heads, GROUPS)
 
@@ -159,24 +151,24 @@ def executed_beside_printed(sizes, height, width, kinds, num_projectors):
         wider = num_heads * tokens * pixels * (C // blocks - C // num_heads)
         return folded - printed + wider
 
-    total = num_projectors * moved(sizes["num_tokens"])  # W_Q
+    total = num_projectors * moved(config.num_tokens)  # W_Q
     for kind in kinds:
-        heads, new = 1, sizes["num_tokens"]
-        if kind == "recurrent" and sizes["revision"] == "v1":
+        heads, new = 1, config.num_tokens
+        if kind == "recurrent" and config.revision == "v1":
             heads, new = num_heads, new // 2
             total += 2 * moved(new)  # keys and values
-        elif sizes["revision"] == "v1":
+        elif config.revision == "v1":
             # One attention for all heads: W_V is a convolution on tokens, no wider than on pixels.
             total -= C * C // GROUPS * (pixels - new)
-        if sizes["position_code"]:
+        if config.positional_encoding:
             # The resize to a square is a product over rows and one over columns.
-            side = sizes["position_size"]
+            side = config.position_size
             total += heads * new * (side * pixels + side * width * side)
         if kind == "pooling":
             total += new * pixels * C  # an average is a product here
         if kind == "clustering":
             # The first centroids, and the average of every cluster in each step, are products.
-            total += (1 + sizes["clustering_steps"]) * new * pixels * C
+            total += (1 + config.clustering_steps) * new * pixels * C
     return total
 
 
@@ -188,7 +180,7 @@ def executed_beside_printed(sizes, height, width, kinds, num_projectors):
         {"recurrent": False},
         {"tokenizer": "pooling"},
         {"tokenizer": "clustering"},
-        {"mixer": "none", "position_code": False},
+        {"mixer": "none", "positional_encoding": False},
         {"mixer": "graph_conv"},
         {"parallel_mixers": 2},
         {"projector": False},
@@ -196,37 +188,32 @@ def executed_beside_printed(sizes, height, width, kinds, num_projectors):
         {"num_heads": 2},
         {"num_heads": 8},
         {"token_channels": C},
-        {"token_channels": C, "position_code": False},
+        {"token_channels": C, "positional_encoding": False},
     ],
     ids=str,
 )
 def test_the_counter_agrees(changes, revision, tokens_only):
-    sizes = {**BASE, "revision": revision, **changes}
+    config = replace(BASE, num_layers=3, revision=revision, **changes)
     with torch.device("meta"):
-        stack = VisualTransformerStack(
-            C, 3, tokens_only=tokens_only, norm=nn.BatchNorm2d, **sizes
-        ).eval()
+        stack = VisualTransformerStack(C, 1, config, nn.BatchNorm2d, tokens_only=tokens_only).eval()
         x = torch.empty(1, C, H, W)
-    printed = stack_cost(3, **sizes, tokens_only=tokens_only)
+    printed = LiteralCost()
+    vt_stack(printed, C, [HW], config, tokens_only=tokens_only)
     # The formula of v4 has no weight in the value branch; the scalar gain there is ours.
     gains = sum(name.endswith(".gain") for name, _ in stack.named_parameters())
     assert num_parameters(stack, norms=False) == printed.total_weights + gains
-    later = "recurrent" if sizes["recurrent"] else sizes["tokenizer"]
-    kinds = (sizes["tokenizer"], later, later)
-    num_projectors = (2 if sizes["projector"] else 0) + (not tokens_only)
-    beside = executed_beside_printed(sizes, H, W, kinds, num_projectors)
+    later = "recurrent" if config.recurrent else config.tokenizer
+    kinds = (config.tokenizer, later, later)
+    num_projectors = (2 if config.projector else 0) + (not tokens_only)
+    beside = executed_beside_printed(config, H, W, kinds, num_projectors)
     assert count_macs(lambda: stack([x])) == printed.total_macs + beside
-    # What inference writes in place is counted: with gradients, where nothing is, it is as much.
-    with FlopCounterMode(display=False) as counter:
-        stack([x])
-    assert counter.get_total_flops() == 2 * (printed.total_macs + beside)
 
 
 def test_the_counter_agrees_on_a_neck():
     with torch.device("meta"):
-        neck = VTFPN([8, 16], C, norm=nn.BatchNorm2d, **BASE).eval()
+        neck = VTFPN([8, 16], C, BASE, nn.BatchNorm2d).eval()
         maps = [torch.empty(1, 8, H, W), torch.empty(1, 16, H // 2, W // 2)]
-    printed = vt_fpn_neck([8, 16], C, [HW, HW // 4], **BASE)
+    printed = vt_fpn_neck([8, 16], C, [HW, HW // 4], BASE)
     assert num_parameters(neck, norms=False) == printed.total_weights
     beside = sum(executed_beside_printed(BASE, *x.shape[2:], ("filter",), 1) for x in maps)
     assert count_macs(lambda: neck(maps)) == printed.total_macs + beside

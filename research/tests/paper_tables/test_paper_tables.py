@@ -1,13 +1,13 @@
 """The paper's tables against what our configs cost: how near, and that no difference is hidden."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
 from torch.utils.flop_counter import FlopCounterMode
-from vt_seg.modeling.layer_arguments import visual_transformer_arguments
 
 from research.marked_section import read_section
 from research.paper_tables import TABLES, section_name
@@ -22,6 +22,7 @@ from research.paper_tables.numbers import (
     V4_SAVED_MACS,
     V4_TABLE_2,
 )
+from vt_seg.modeling.vt_config import vt_config
 
 DEPTHS = (18, 34, 50, 101)
 DOCUMENT = Path(__file__).parents[3] / "docs" / "paper_tables.md"
@@ -188,8 +189,7 @@ def test_the_necks_8_5_g_need_own_tokens_and_values_on_tokens(models, tables):
     """As written, on all pixels, W_V would make the neck 8.86 G, not 8.5 G; a projector that reads
     the tokens of all levels makes it 9.58 G."""
     cfg = models.config("vtfpn_R50_cocostuff")
-    sizes = visual_transformer_arguments(cfg, "VT_FPN")
-    del sizes["norm"]
+    config = vt_config(cfg, "VT_FPN")
     pixels = [200 * 304 // 4**level for level in range(4)]
     text = tables["v1 Table 4"].text
     for reads, on_tokens, reported in (
@@ -202,8 +202,7 @@ def test_the_necks_8_5_g_need_own_tokens_and_values_on_tokens(models, tables):
             [256, 512, 1024, 2048],
             256,
             pixels,
-            **sizes,
-            projector_reads=reads,
+            replace(config, projector_reads=reads),
             values_on_tokens=on_tokens,
         )
         assert f"{neck.total_macs / 1e9:.2f}" == reported

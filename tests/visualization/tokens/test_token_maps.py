@@ -1,5 +1,7 @@
 """What the hooks catch is what the paper's formulas say, token by token."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,18 +12,18 @@ from tests.layers.conftest import affine, dense, pixels, randomised
 from tests.layers.literal import filter_tokens, recurrent_tokens_v1, recurrent_tokens_v4, softmax
 from tests.modeling.conftest import wake
 from tests.small_configs import small_cfg
-from vt_seg.layers import VTFPN
-from vt_seg.layers.stack import VisualTransformerStack
+from vt_seg.layers import VTFPN, VisualTransformerStack, VTConfig
 from vt_seg.visualization import capture_tokens
 
 HEADS = 2
-SMALL = {
-    "token_channels": 8,
-    "num_heads": HEADS,
-    "pixel_groups": 2,
-    "token_groups": 2,
-    "position_size": 4,
-}
+SMALL = VTConfig(
+    num_tokens=5,
+    token_channels=8,
+    num_heads=HEADS,
+    pixel_groups=2,
+    token_groups=2,
+    position_size=4,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +32,7 @@ def _seed():
 
 
 def stack(num_layers, **more):
-    return randomised(VisualTransformerStack(8, num_layers, **{**SMALL, "num_tokens": 5, **more}))
+    return randomised(VisualTransformerStack(8, 1, replace(SMALL, num_layers=num_layers, **more)))
 
 
 def recurrent_attention(tokenizer, x, tokens):
@@ -39,7 +41,7 @@ def recurrent_attention(tokenizer, x, tokens):
     # The bias of the query, as an input that is always 1.
     asking = np.hstack([tokens, np.ones((len(tokens), 1))])
     w_q = np.hstack([w_q, b_q[:, None]])
-    if tokenizer.revision == "v4":
+    if tokenizer.key is None:
         return recurrent_tokens_v4(x, asking, w_q)[1][None]
     weights = (dense(tokenizer.key), dense(tokenizer.value))
     return recurrent_tokens_v1(x, asking, w_q, *weights, HEADS)[1]
@@ -126,7 +128,7 @@ def test_any_tokenizer(tokenizer, revision):
 
 
 def test_levels_differ_in_size_and_number_of_tokens():
-    neck = VTFPN([4, 6], 8, num_tokens=[2, 3], projector_reads="all", **SMALL)
+    neck = VTFPN([4, 6], 8, replace(SMALL, num_tokens=(2, 3), projector_reads="all"))
     features = [torch.randn(1, 4, 7, 5), torch.randn(1, 6, 4, 3)]
     with torch.no_grad(), capture_tokens(neck) as captured:
         neck(features)
