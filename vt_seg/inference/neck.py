@@ -41,11 +41,13 @@ class OptimizedVTFPN(nn.Module):
         self.laterals = neck.laterals
         shared = {id(x): x for x in (*neck.stack.parameters(), *neck.stack.buffers())}
         self.stack = copy.deepcopy(neck.stack, shared)
-        for block in self.stack.blocks:
-            for parts in filter(None, (block.tokenizers, block.projectors)):
+        for parts in list(self.stack.modules()):
+            if isinstance(parts, nn.ModuleList):  # one tokenizer or projector per level
                 for i, part in enumerate(parts):
-                    if type(part) in TWINS:
-                        parts[i] = TWINS[type(part)](part)
+                    if type(part) is FilterTokenizer:  # a subclass may compute anything
+                        parts[i] = OptimizedFilterTokenizer(part)
+                    elif type(part) is Projector:
+                        parts[i] = InPlaceProjector(part)
         self.eval()
 
     def forward(self, features: list[Tensor], mask: Tensor | None = None) -> list[Tensor]:
@@ -122,7 +124,9 @@ class InPlaceProjector(nn.Module):
         if not x.is_cpu:  # strips would only start more kernels
             return plain(x, tokens)
         key = plain.key(tokens).unflatten(1, (plain.num_heads, -1))
-        value = tokens * plain.gain if plain.value is None else plain.value(tokens)
+        value = tokens if plain.value is None else plain.value(tokens)
+        if plain.gain is not None:
+            value = value * plain.gain
         value = value.unflatten(1, (plain.num_heads, -1)).transpose(2, 3)
         filters = weight_into_filters(
             plain.query.weight, key / math.sqrt(key.shape[2]), plain.query.groups
@@ -152,28 +156,20 @@ def _write(pixels: Tensor, filters: Tensor, value: Tensor) -> None:
     """
     heads, num_tokens, width = filters.shape
     weight = filters.reshape(heads * num_tokens, width, 1, 1)
-    # Grouped 1x1 convolutions of channels-last maps beat batched products of small matrices.
+    # Grouped 1x1 convolutions of channels-last maps are faster than batches of small products.
     logits = F.conv2d(pixels.T[None, :, None], weight, groups=pixels.shape[1] // width)
-    low, high = logits.aminmax()
-    if -MAX_EXPONENT < low and high < MAX_EXPONENT:
-        share = logits.exp_()
-        # Sums over the tokens, each as often as there are tokens: a softmax over a last dimension
-        # of 8 is ten times slower.
-        ones = share.new_ones(heads * num_tokens, num_tokens, 1, 1)
-        share.div_(F.conv2d(share, ones, groups=heads))
-        attention = share[0, :, 0].T.unflatten(1, (heads, num_tokens))
+    if logits.amin() > -MAX_EXPONENT and logits.amax() < MAX_EXPONENT:
+        # A softmax along L, here by exp and a sum of the tokens, would first transpose the logits.
+        shares = logits.exp_()
+        ones = shares.new_ones(heads * num_tokens, num_tokens, 1, 1)
+        shares.div_(F.conv2d(shares, ones, groups=heads))
+        attention = shares[0, :, 0].unflatten(0, (heads, num_tokens))
     else:
-        attention = logits[0, :, 0].T.unflatten(1, (heads, num_tokens)).softmax(2)
-    pixels.unflatten(1, (heads, -1)).transpose(0, 1).baddbmm_(attention.transpose(0, 1), value)
+        attention = logits[0, :, 0].unflatten(0, (heads, num_tokens)).softmax(1)
+    pixels.unflatten(1, (heads, -1)).transpose(0, 1).baddbmm_(attention.transpose(1, 2), value)
 
 
 def channels_last_pixels(x: Tensor) -> Tensor:
-    """Return a map ``(N, C, H, W)`` as contiguous ``(N, H, W, C)``: a view if it is channels-last."""
+    """Return a map ``(N, C, H, W)`` as contiguous ``(N, H, W, C)``; a view of channels-last maps."""
     return x.permute(0, 2, 3, 1).contiguous()
 
-
-TWINS: dict[type[nn.Module], type[nn.Module]] = {
-    FilterTokenizer: OptimizedFilterTokenizer,
-    Projector: InPlaceProjector,
-}
-"""The fast twin of each part that has one, by exact type: a subclass may compute anything."""

@@ -1,0 +1,233 @@
+#!/usr/bin/env python
+"""Measure what ``vt_seg.inference.optimize`` is worth, next to Detectron2's semantic FPN R-50.
+
+    python research/benchmark_optimized.py                      # all, into docs/benchmarks.md
+    python research/benchmark_optimized.py --parts neck --report ""
+    python research/benchmark_optimized.py --quick --report ""   # small and rough, prints only
+
+The models of a part run in one process and take turns; each figure is the median of ratios within
+a round, with their range. "Pages kept" and "plain glibc" are two settings of the C library's
+allocator, see docs/benchmarks.md. Other work on the machine spoils the figures.
+"""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where `research` is
+
+import vt_seg  # noqa: F401  (first, as it quiets Detectron2)
+
+# isort: split
+from research.benchmark.machine import describe_machine
+from research.benchmark.memory import peak_memory
+from research.benchmark.necks import (
+    CHANNELS,
+    LATERALS,
+    build_neck,
+    neck_forward,
+    neck_training,
+    random_maps,
+)
+from research.benchmark.processes import compare
+from research.benchmark.segmentors import (
+    DETECTRON2,
+    VT_SEG,
+    build_segmentor,
+    label_maps,
+    model_cfg,
+    random_image,
+    training_step,
+)
+from research.benchmark.settings import FLOAT32, Precision, Settings
+from research.benchmark.timing import Comparison, Work, spread
+from research.marked_section import fill_document, read_document
+from research.report_table import ReportTable, Row
+from vt_seg.command_line import positive_int
+from vt_seg.inference import optimize
+from vt_seg.inference.neck import OptimizedVTFPN
+
+ROOT = Path(__file__).resolve().parents[1]
+SECTION = "optimized"
+OPTIMIZED, STOCK = "optimized", "vt_seg's head in SemanticSegmentor"
+LATERALS_LAST = f"{LATERALS}, channels-last"
+BFLOAT16 = Precision("bfloat16", autocast=True)
+KEPT, GLIBC = ("warm", "pages kept"), ("plain", "plain glibc")
+
+Figure = tuple[str, str, str]
+"""What is measured, its value, and the goal."""
+
+
+def optimized_neck(settings: Settings) -> Work:
+    """Build a work: inference of the optimized neck on channels-last maps."""
+    neck = build_neck(settings, VT_SEG).eval().to(memory_format=torch.channels_last)
+    for lateral in neck.laterals:  # untrained batch norms; their folding is not timed
+        lateral[1] = nn.Identity()
+    optimized = OptimizedVTFPN(neck)
+    maps = random_maps(settings, CHANNELS, None, FLOAT32, channels_last=True)
+
+    def work() -> object:
+        with torch.no_grad():
+            return optimized(list(maps))
+
+    return work
+
+
+def optimized_labels(
+    settings: Settings, classes: int | None = None, precision: Precision = FLOAT32
+) -> Work:
+    """Build a work: label maps of the optimized segmentor."""
+    model = optimize(build_segmentor(model_cfg(settings, VT_SEG, classes)).eval())
+    batch = [{"image": random_image(settings.size, settings.device)}]
+
+    def work() -> object:
+        with precision.region(settings.device):
+            return model.predict_labels(batch)
+
+    return work
+
+
+def stock_labels(settings: Settings) -> Work:
+    """Build a work: Detectron2's segmentor with vt_seg's head, not optimized; argmax of logits."""
+    cfg = model_cfg(settings, VT_SEG)
+    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
+    model = build_segmentor(cfg).eval()
+    batch = [{"image": random_image(settings.size, settings.device)}]
+
+    def work() -> object:
+        with torch.no_grad():
+            return model(batch)[0]["sem_seg"].argmax(dim=0)
+
+    return work
+
+
+def measure_neck(settings: Settings) -> Iterator[Figure]:
+    """Compare the necks in inference and in training."""
+    forward = {
+        LATERALS: partial(neck_forward, settings, LATERALS),
+        LATERALS_LAST: partial(neck_forward, settings, LATERALS, channels_last=True),
+        DETECTRON2: partial(neck_forward, settings, DETECTRON2),
+        VT_SEG: partial(neck_forward, settings, VT_SEG),
+        OPTIMIZED: partial(optimized_neck, settings),
+    }
+    backward = {
+        name: partial(neck_training, settings, name, precision=FLOAT32)
+        for name in (DETECTRON2, VT_SEG)
+    }
+    times = compare({"forward": forward, "backward": backward}, settings, rounds=settings.rounds)
+    neck = times["forward"]
+    for name in forward:
+        yield f"{name}: ms", f"{neck.median(name) * 1e3:.1f}", ""
+    for reference in (LATERALS, LATERALS_LAST):
+        ratios = spread(neck.speedups(reference, OPTIMIZED))
+        yield f"neck, optimized: time relative to the {reference}", ratios, "≤ 1.3"
+    bound = spread(neck.speedups(LATERALS, DETECTRON2))
+    yield "Detectron2's FPN: time relative to the laterals alone", bound, ""
+    yield _speedup("neck, optimized: speedup", neck, OPTIMIZED, "≥ 4.0 where that is 5 or more")
+    yield _speedup("neck, plain formulas: speedup", neck, VT_SEG, "≥ 0.8 of the optimized one's")
+    title = "neck, forward and backward: speedup"
+    yield _speedup(title, times["backward"], VT_SEG, "≥ 2.5")
+
+
+def measure_labels(settings: Settings) -> Iterator[Figure]:
+    """Compare image to label map, each model with its own argmax."""
+    first, many = settings.classes[0], settings.classes[-1]
+
+    def models(classes: int, precision: Precision) -> dict[str, Callable[[], Work]]:
+        theirs = partial(
+            label_maps, settings, DETECTRON2, classes=classes, precision=precision, labels=False
+        )
+        return {
+            DETECTRON2: theirs,
+            OPTIMIZED: partial(optimized_labels, settings, classes, precision),
+        }
+
+    plain = models(first, FLOAT32) | {STOCK: partial(stock_labels, settings)}
+    kept = {"float32": plain, "bfloat16": models(first, BFLOAT16)}
+    glibc = {"float32": plain, "many": models(many, FLOAT32)}
+    for groups, (allocator, words) in ((kept, KEPT), (glibc, GLIBC)):
+        times = compare(groups, settings, rounds=settings.slow_rounds, allocator=allocator)
+        goal = "≥ 1.9" if allocator == KEPT[0] else "≥ 2.35"
+        title = f"image to labels, optimized, {first} classes, {words}: speedup"
+        yield _speedup(title, times["float32"], OPTIMIZED, goal)
+        yield _speedup(f"{STOCK}, {words}: speedup", times["float32"], STOCK, "≥ 1.25")
+        if "bfloat16" in times:
+            title = f"image to labels, optimized, {BFLOAT16.name}, {words}: speedup"
+            yield _speedup(title, times["bfloat16"], OPTIMIZED, "≥ 2.4")
+        if "many" in times:
+            title = f"image to labels, optimized, {many} classes, {words}: speedup"
+            yield _speedup(title, times["many"], OPTIMIZED, "≥ 2.2")
+
+
+def measure_memory(settings: Settings) -> Iterator[Figure]:
+    """Compare the peak memory of image to label map, each in a process of its own."""
+    for classes, goal in zip(settings.classes, ("≤ 0.5", "≤ 0.22"), strict=False):
+        theirs = partial(label_maps, settings, DETECTRON2, classes=classes, labels=False)
+        ours = partial(optimized_labels, settings, classes)
+        peaks = [peak_memory(build, settings).process / 2**20 for build in (ours, theirs)]
+        value = f"{peaks[0] / peaks[1]:.2f} ({peaks[0]:.0f} of {peaks[1]:.0f} MiB)"
+        yield f"peak memory, optimized, {classes} classes: relative", value, goal
+
+
+def measure_training(settings: Settings) -> Iterator[Figure]:
+    """Compare a training step."""
+    works = {name: partial(training_step, settings, name) for name in (DETECTRON2, VT_SEG)}
+    times = compare({"step": works}, settings, rounds=settings.slow_rounds)
+    yield _speedup("training step: speedup", times["step"], VT_SEG, "≥ 1.25")
+
+
+def _speedup(title: str, times: Comparison, name: str, goal: str) -> Figure:
+    return title, spread(times.speedups(name, DETECTRON2)), goal
+
+
+PARTS = {
+    "neck": measure_neck,
+    "labels": measure_labels,
+    "memory": measure_memory,
+    "training": measure_training,
+}
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--threads", type=positive_int, default=2)
+    parser.add_argument("--rounds", type=positive_int, default=14, help="of necks; half elsewhere")
+    parser.add_argument("--quick", action="store_true", help="small images, two rounds")
+    parser.add_argument("--report", default=str(ROOT / "docs/benchmarks.md"), help='file, or ""')
+    return parser.parse_args(arguments)
+
+
+def main(args: argparse.Namespace, command: str) -> None:
+    """Measure, print, and fill the section of the report."""
+    settings = Settings(ROOT / "configs", threads=args.threads, rounds=args.rounds)
+    if args.quick:
+        small = {"size": (128, 160), "train_size": (96, 96), "rounds": 2}
+        settings = Settings(ROOT / "configs", threads=args.threads, **small)
+    if args.report:
+        read_document(args.report, "Benchmarks", [SECTION])
+    rows = []
+    for part in args.parts:
+        for figure in PARTS[part](settings):
+            print(*figure, sep=" | ", flush=True)
+            rows.append(Row(figure))
+    source = f"{describe_machine(settings)}; {settings.rounds} rounds of necks; `{command}`."
+    title = f"Speed and memory compared with Detectron2's semantic FPN R-50, {settings.images}"
+    table = ReportTable(title, ("figure", "median (range)", "goal"), tuple(rows))
+    table.print(Console(width=None if sys.stdout.isatty() else 160))
+    if args.report:
+        fill_document(args.report, "Benchmarks", {SECTION: f"#{table.markdown()}\n\n{source}"})
+
+
+if __name__ == "__main__":
+    main(parse(), shlex.join(["python", "research/benchmark_optimized.py", *sys.argv[1:]]))
