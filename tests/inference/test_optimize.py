@@ -294,5 +294,3 @@ def test_timm_backbones_are_taken():
     model = make_model(*keys)
     assert model.backbone.output_shape().keys() == set(RES)
     assert_same_predictions(model, sem_seg_batch((64, 96)), 1e-4)
-
-
