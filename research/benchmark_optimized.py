@@ -26,26 +26,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where `research`
 import vt_seg  # noqa: F401  (first, as it quiets Detectron2)
 
 # isort: split
+from research.benchmark import necks, segmentors
 from research.benchmark.machine import describe_machine
 from research.benchmark.memory import peak_memory
-from research.benchmark.necks import (
-    CHANNELS,
-    LATERALS,
-    build_neck,
-    neck_forward,
-    neck_training,
-    random_maps,
-)
 from research.benchmark.processes import compare
-from research.benchmark.segmentors import (
-    DETECTRON2,
-    VT_SEG,
-    build_segmentor,
-    label_maps,
-    model_cfg,
-    random_image,
-    training_step,
-)
 from research.benchmark.settings import FLOAT32, Precision, Settings
 from research.benchmark.timing import Comparison, Work, spread
 from research.marked_section import fill_document, read_document
@@ -56,10 +40,10 @@ from vt_seg.inference.neck import OptimizedVTFPN
 
 ROOT = Path(__file__).resolve().parents[1]
 SECTION = "optimized"
+DETECTRON2, VT_SEG, LATERALS = segmentors.DETECTRON2, segmentors.VT_SEG, necks.LATERALS
 OPTIMIZED, STOCK = "optimized", "vt_seg's head in SemanticSegmentor"
 LATERALS_LAST = f"{LATERALS}, channels-last"
 BFLOAT16 = Precision("bfloat16", autocast=True)
-KEPT, GLIBC = ("warm", "pages kept"), ("plain", "plain glibc")
 
 Figure = tuple[str, str, str]
 """What is measured, its value, and the goal."""
@@ -67,11 +51,11 @@ Figure = tuple[str, str, str]
 
 def optimized_neck(settings: Settings) -> Work:
     """Build a work: inference of the optimized neck on channels-last maps."""
-    neck = build_neck(settings, VT_SEG).eval().to(memory_format=torch.channels_last)
+    neck = necks.build_neck(settings, VT_SEG).eval().to(memory_format=torch.channels_last)
     for lateral in neck.laterals:  # untrained batch norms; their folding is not timed
         lateral[1] = nn.Identity()
     optimized = OptimizedVTFPN(neck)
-    maps = random_maps(settings, CHANNELS, None, FLOAT32, channels_last=True)
+    maps = necks.random_maps(settings, necks.CHANNELS, None, FLOAT32, channels_last=True)
 
     def work() -> object:
         with torch.no_grad():
@@ -80,30 +64,27 @@ def optimized_neck(settings: Settings) -> Work:
     return work
 
 
-def optimized_labels(
-    settings: Settings, classes: int | None = None, precision: Precision = FLOAT32
+def our_labels(
+    settings: Settings,
+    classes: int | None = None,
+    precision: Precision = FLOAT32,
+    stock: bool = False,
 ) -> Work:
-    """Build a work: label maps of the optimized segmentor."""
-    model = optimize(build_segmentor(model_cfg(settings, VT_SEG, classes)).eval())
-    batch = [{"image": random_image(settings.size, settings.device)}]
+    """Build a work: label maps of the optimized segmentor.
+
+    With ``stock``, of Detectron2's segmentor with vt_seg's head: the argmax of plain logits.
+    """
+    cfg = segmentors.model_cfg(settings, VT_SEG, classes)
+    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor" if stock else cfg.MODEL.META_ARCHITECTURE
+    model = segmentors.build_segmentor(cfg).eval()
+    optimized = None if stock else optimize(model)
+    batch = [{"image": segmentors.random_image(settings.size, settings.device)}]
 
     def work() -> object:
-        with precision.region(settings.device):
-            return model.predict_labels(batch)
-
-    return work
-
-
-def stock_labels(settings: Settings) -> Work:
-    """Build a work: Detectron2's segmentor with vt_seg's head, not optimized; argmax of logits."""
-    cfg = model_cfg(settings, VT_SEG)
-    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
-    model = build_segmentor(cfg).eval()
-    batch = [{"image": random_image(settings.size, settings.device)}]
-
-    def work() -> object:
-        with torch.no_grad():
-            return model(batch)[0]["sem_seg"].argmax(dim=0)
+        with torch.no_grad(), precision.region(settings.device):
+            if optimized is None:
+                return model(batch)[0]["sem_seg"].argmax(dim=0)
+            return optimized.predict_labels(batch)
 
     return work
 
@@ -111,16 +92,13 @@ def stock_labels(settings: Settings) -> Work:
 def measure_neck(settings: Settings) -> Iterator[Figure]:
     """Compare the necks in inference and in training."""
     forward = {
-        LATERALS: partial(neck_forward, settings, LATERALS),
-        LATERALS_LAST: partial(neck_forward, settings, LATERALS, channels_last=True),
-        DETECTRON2: partial(neck_forward, settings, DETECTRON2),
-        VT_SEG: partial(neck_forward, settings, VT_SEG),
+        LATERALS: partial(necks.neck_forward, settings, LATERALS),
+        LATERALS_LAST: partial(necks.neck_forward, settings, LATERALS, channels_last=True),
+        DETECTRON2: partial(necks.neck_forward, settings, DETECTRON2),
+        VT_SEG: partial(necks.neck_forward, settings, VT_SEG),
         OPTIMIZED: partial(optimized_neck, settings),
     }
-    backward = {
-        name: partial(neck_training, settings, name, precision=FLOAT32)
-        for name in (DETECTRON2, VT_SEG)
-    }
+    backward = {name: partial(necks.neck_training, settings, name) for name in (DETECTRON2, VT_SEG)}
     times = compare({"forward": forward, "backward": backward}, settings, rounds=settings.rounds)
     neck = times["forward"]
     for name in forward:
@@ -128,8 +106,7 @@ def measure_neck(settings: Settings) -> Iterator[Figure]:
     for reference in (LATERALS, LATERALS_LAST):
         ratios = spread(neck.speedups(reference, OPTIMIZED))
         yield f"neck, optimized: time relative to the {reference}", ratios, "≤ 1.3"
-    bound = spread(neck.speedups(LATERALS, DETECTRON2))
-    yield "Detectron2's FPN: time relative to the laterals alone", bound, ""
+    yield _speedup("laterals alone: speedup, the bound", neck, LATERALS, "")
     yield _speedup("neck, optimized: speedup", neck, OPTIMIZED, "≥ 4.0 where that is 5 or more")
     yield _speedup("neck, plain formulas: speedup", neck, VT_SEG, "≥ 0.8 of the optimized one's")
     title = "neck, forward and backward: speedup"
@@ -141,36 +118,32 @@ def measure_labels(settings: Settings) -> Iterator[Figure]:
     first, many = settings.classes[0], settings.classes[-1]
 
     def models(classes: int, precision: Precision) -> dict[str, Callable[[], Work]]:
-        theirs = partial(
-            label_maps, settings, DETECTRON2, classes=classes, precision=precision, labels=False
-        )
+        chosen = {"classes": classes, "precision": precision}
         return {
-            DETECTRON2: theirs,
-            OPTIMIZED: partial(optimized_labels, settings, classes, precision),
+            DETECTRON2: partial(
+                segmentors.label_maps, settings, DETECTRON2, labels=False, **chosen
+            ),
+            OPTIMIZED: partial(our_labels, settings, **chosen),
         }
 
-    plain = models(first, FLOAT32) | {STOCK: partial(stock_labels, settings)}
-    kept = {"float32": plain, "bfloat16": models(first, BFLOAT16)}
-    glibc = {"float32": plain, "many": models(many, FLOAT32)}
-    for groups, (allocator, words) in ((kept, KEPT), (glibc, GLIBC)):
+    plain = models(first, FLOAT32) | {STOCK: partial(our_labels, settings, stock=True)}
+    low, large = f"{first} classes, {BFLOAT16.name}", f"{many} classes"
+    for allocator, words, groups, goals in (
+        ("warm", "pages kept", {"": plain, low: models(first, BFLOAT16)}, (1.9, 2.4)),
+        ("plain", "plain glibc", {"": plain, large: models(many, FLOAT32)}, (2.35, 2.2)),
+    ):
         times = compare(groups, settings, rounds=settings.slow_rounds, allocator=allocator)
-        goal = "≥ 1.9" if allocator == KEPT[0] else "≥ 2.35"
-        title = f"image to labels, optimized, {first} classes, {words}: speedup"
-        yield _speedup(title, times["float32"], OPTIMIZED, goal)
-        yield _speedup(f"{STOCK}, {words}: speedup", times["float32"], STOCK, "≥ 1.25")
-        if "bfloat16" in times:
-            title = f"image to labels, optimized, {BFLOAT16.name}, {words}: speedup"
-            yield _speedup(title, times["bfloat16"], OPTIMIZED, "≥ 2.4")
-        if "many" in times:
-            title = f"image to labels, optimized, {many} classes, {words}: speedup"
-            yield _speedup(title, times["many"], OPTIMIZED, "≥ 2.2")
+        for (name, group), goal in zip(times.items(), goals, strict=True):
+            title = f"image to labels, optimized, {name or f'{first} classes'}, {words}: speedup"
+            yield _speedup(title, group, OPTIMIZED, f"≥ {goal}")
+        yield _speedup(f"{STOCK}, {words}: speedup", times[""], STOCK, "≥ 1.25")
 
 
 def measure_memory(settings: Settings) -> Iterator[Figure]:
     """Compare the peak memory of image to label map, each in a process of its own."""
     for classes, goal in zip(settings.classes, ("≤ 0.5", "≤ 0.22"), strict=False):
-        theirs = partial(label_maps, settings, DETECTRON2, classes=classes, labels=False)
-        ours = partial(optimized_labels, settings, classes)
+        theirs = partial(segmentors.label_maps, settings, DETECTRON2, classes=classes, labels=False)
+        ours = partial(our_labels, settings, classes)
         peaks = [peak_memory(build, settings).process / 2**20 for build in (ours, theirs)]
         value = f"{peaks[0] / peaks[1]:.2f} ({peaks[0]:.0f} of {peaks[1]:.0f} MiB)"
         yield f"peak memory, optimized, {classes} classes: relative", value, goal
@@ -178,7 +151,9 @@ def measure_memory(settings: Settings) -> Iterator[Figure]:
 
 def measure_training(settings: Settings) -> Iterator[Figure]:
     """Compare a training step."""
-    works = {name: partial(training_step, settings, name) for name in (DETECTRON2, VT_SEG)}
+    works = {
+        name: partial(segmentors.training_step, settings, name) for name in (DETECTRON2, VT_SEG)
+    }
     times = compare({"step": works}, settings, rounds=settings.slow_rounds)
     yield _speedup("training step: speedup", times["step"], VT_SEG, "≥ 1.25")
 

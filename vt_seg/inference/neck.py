@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from vt_seg.layers import VTFPN, FilterTokenizer, Projector
 from vt_seg.layers.pixel_attention import weight_into_filters
 
-STRIP_PIXELS = 4096
-"""Pixels that a projector works on at a time; 4 MB of a map with 256 channels."""
+STRIP_PIXELS = 8192
+"""Pixels that a projector works on at a time; 8 MB of a map with 256 channels."""
 
 MAX_EXPONENT = 80.0
 """Logits within +-80 need no shift before ``exp``, which overflows in float32 above 88."""
@@ -32,15 +32,15 @@ class OptimizedVTFPN(nn.Module):
 
     Attributes:
         laterals: as in :class:`VTFPN`.
-        stack: a copy of the neck's stack that shares its weights.
+        stack: as in :class:`VTFPN`, with the twins in their places.
     """
 
     def __init__(self, neck: VTFPN) -> None:
-        """Take over the parts of a neck, which itself stays as it is."""
+        """Copy the parts of a neck, which itself stays as it is, and share its weights."""
         super().__init__()
-        self.laterals = neck.laterals
-        shared = {id(x): x for x in (*neck.stack.parameters(), *neck.stack.buffers())}
-        self.stack = copy.deepcopy(neck.stack, shared)
+        shared = {id(x): x for x in (*neck.parameters(), *neck.buffers())}
+        neck = copy.deepcopy(neck, shared)
+        self.laterals, self.stack = neck.laterals, neck.stack
         for parts in list(self.stack.modules()):
             if isinstance(parts, nn.ModuleList):  # one tokenizer or projector per level
                 for i, part in enumerate(parts):
@@ -157,7 +157,8 @@ def _write(pixels: Tensor, filters: Tensor, value: Tensor) -> None:
     heads, num_tokens, width = filters.shape
     weight = filters.reshape(heads * num_tokens, width, 1, 1)
     # Grouped 1x1 convolutions of channels-last maps are faster than batches of small products.
-    logits = F.conv2d(pixels.T[None, :, None], weight, groups=pixels.shape[1] // width)
+    as_map = pixels[None, None].permute(0, 3, 1, 2)  # channels-last, (1, C, 1, P)
+    logits = F.conv2d(as_map, weight, groups=pixels.shape[1] // width)
     if logits.amin() > -MAX_EXPONENT and logits.amax() < MAX_EXPONENT:
         # A softmax along L, here by exp and a sum of the tokens, would first transpose the logits.
         shares = logits.exp_()
@@ -170,5 +171,5 @@ def _write(pixels: Tensor, filters: Tensor, value: Tensor) -> None:
 
 
 def channels_last_pixels(x: Tensor) -> Tensor:
-    """Return a map ``(N, C, H, W)`` as contiguous ``(N, H, W, C)``, a view if channels-last."""
+    """Return ``(N, C, H, W)`` as contiguous ``(N, H, W, C)``: a view of a channels-last map."""
     return x.permute(0, 2, 3, 1).contiguous()

@@ -84,7 +84,7 @@ class SemanticSegmentorWithTTA(nn.Module):
         """
         if self.output == "labels":
             return [{"sem_seg": labels} for labels in self.predict_labels(batched_inputs)]
-        return [{"sem_seg": self._probabilities(record)} for record in batched_inputs]
+        return [{"sem_seg": self._average(self._views(record))} for record in batched_inputs]
 
     @torch.no_grad()
     def predict_labels(self, batched_inputs: list[dict]) -> list[Tensor]:
@@ -100,9 +100,6 @@ class SemanticSegmentorWithTTA(nn.Module):
             parts = [self._view_probabilities(*view, top, bottom) for view in views]
             strips.append(torch.stack(parts).sum(dim=0).argmax(dim=0))
         return torch.cat(strips)
-
-    def _probabilities(self, record: dict) -> Tensor:
-        return self._average(self._views(record))
 
     def _average(self, views: Iterator[tuple[LogitMap, bool]]) -> Tensor:
         """Average the probabilities ``(K, H, W)`` of views, of which one is held at a time."""
