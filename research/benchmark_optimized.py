@@ -27,12 +27,12 @@ import vt_seg  # noqa: F401  (first, as it quiets Detectron2)
 
 # isort: split
 from research.benchmark import necks, segmentors
-from research.benchmark.machine import describe_machine
 from research.benchmark.memory import peak_memory
 from research.benchmark.processes import compare
 from research.benchmark.settings import FLOAT32, Precision, Settings
 from research.benchmark.timing import Comparison, Work, spread
 from research.marked_section import fill_document, read_document
+from research.provenance import describe_machine
 from research.report_table import ReportTable, Row
 from vt_seg.command_line import positive_int
 from vt_seg.inference import optimize

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from detectron2.engine import default_argument_parser
 from detectron2.modeling import build_backbone
 from iopath.common import file_io
 
@@ -123,7 +124,7 @@ def test_the_command_line_runs_no_code(files, marker, slim_cfg, tmp_path):
     for flags in ([], ["--eval-only"]):
         arguments = ["--config-file", str(path), *flags, "MODEL.WEIGHTS", files[6]]
         with pytest.raises(SystemExit, match=r"pickle2.pkl is refused: it names posix.mkdir"):
-            train_net.main(train_net.default_argument_parser().parse_args(arguments))
+            train_net.main(default_argument_parser().parse_args(arguments))
         assert not marker.path.exists()
 
 

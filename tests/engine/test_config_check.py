@@ -92,7 +92,7 @@ REFUSED = [
     ("MODEL.PIXEL_MEAN", [NAN, 0.0, 0.0], ": set a finite number"),
     ("MODEL.META_ARCHITECTURE", "SemanticSegmenter", " (near: SemanticSegmentor): use one of"),
     ("MODEL.BACKBONE.NAME", "build_resnet", " (near: build_resnet_backbone): use one of build_"),
-    ("MODEL.SEM_SEG_HEAD.NAME", "VTFPN", " (near: VTFPNHead): use one of SemSegFPNHead, "),
+    ("MODEL.SEM_SEG_HEAD.NAME", "VTFPN", " (near: VTFPNHead): use one of "),
     ("MODEL.ROI_HEADS.NAME", "RoIHeads", "", *RCNN),
     ("MODEL.VT_FPN.NORM", "SyncBn", " (near: SyncBN): use one of BN, SyncBN, FrozenBN, GN, LN, nn"),
     ("INPUT.FORMAT", "bgr", " (near: BGR): use one of BGR, RGB, L, YUV-BT.601, HSV, YCbCr"),

@@ -96,7 +96,7 @@ def test_norms_and_layers_are_built_as_the_config_says(node):
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_old_name_of_positional_encoding_is_taken_with_a_warning(node, tmp_path, caplog):
+def test_old_name_of_positional_encoding_is_taken_with_a_warning(node, tmp_path, log):
     old, new = f"MODEL.{node}.POSITION_CODE", f"MODEL.{node}.POSITIONAL_ENCODING"
     (tmp_path / "c.yaml").write_text(f"MODEL: {{{node}: {{POSITION_CODE: False}}}}")
     stock, loaded, overridden = (small_cfg() for _ in range(3))
@@ -105,7 +105,7 @@ def test_old_name_of_positional_encoding_is_taken_with_a_warning(node, tmp_path,
     merge_overrides(overridden, [old, "False"])
     for cfg in (stock, loaded, overridden):
         assert not vt_config(cfg, node, num_layers=1).positional_encoding
-    assert f"{old} False is taken, and is an old key: write {new} False" in caplog.text
+    assert f"{old} False is taken, and is an old key: write {new} False" in log.text
     for cfg in (loaded, overridden):
         assert not cfg.MODEL[node].POSITIONAL_ENCODING
         merge_overrides(cfg, [new, "True"])
