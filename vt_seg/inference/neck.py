@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from vt_seg.layers import VTFPN, FilterTokenizer, Projector
 from vt_seg.layers.pixel_attention import weight_into_filters
 
-STRIP_PIXELS = 8192
-"""Pixels that a projector works on at a time; 8 MB of a map with 256 channels."""
+STRIP_PIXELS = 16384
+"""Pixels that a projector works on at a time; 16 MB of a map with 256 channels."""
 
 MAX_EXPONENT = 80.0
 """Logits within +-80 need no shift before ``exp``, which overflows in float32 above 88."""
