@@ -21,11 +21,8 @@ import torch
 from rich.console import Console
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where `research` is
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `research` and `vt_seg`
 
-import vt_seg  # noqa: F401  (first, as it quiets Detectron2)
-
-# isort: split
 from research.benchmark import necks, segmentors
 from research.benchmark.memory import peak_memory
 from research.benchmark.processes import compare
@@ -190,18 +187,20 @@ def main(args: argparse.Namespace, command: str) -> None:
         small = {"size": (128, 160), "train_size": (96, 96), "rounds": 2}
         settings = Settings(ROOT / "configs", threads=args.threads, **small)
     if args.report:
-        read_document(args.report, "Benchmarks", [SECTION])
+        read_document(args.report, [SECTION])
     rows = []
     for part in args.parts:
         for figure in PARTS[part](settings):
             print(*figure, sep=" | ", flush=True)
             rows.append(Row(figure))
-    source = f"{describe_machine(settings)}; {settings.rounds} rounds of necks; `{command}`."
+    source = (
+        f"{describe_machine(settings.threads)}; {settings.rounds} rounds of necks; `{command}`."
+    )
     title = f"Speed and memory compared with Detectron2's semantic FPN R-50, {settings.images}"
     table = ReportTable(title, ("figure", "median (range)", "goal"), tuple(rows))
     table.print(Console(width=None if sys.stdout.isatty() else 160))
     if args.report:
-        fill_document(args.report, "Benchmarks", {SECTION: f"#{table.markdown()}\n\n{source}"})
+        fill_document(args.report, {SECTION: f"#{table.markdown()}\n\n{source}"})
 
 
 if __name__ == "__main__":

@@ -23,4 +23,4 @@ def test_optimized_and_stock_model_predict_the_same_labels():
 def test_all_parts_are_measured_into_a_section_of_the_document():
     args = parse([])
     assert args.parts == list(PARTS)
-    assert read_document(args.report, "Benchmarks", [SECTION])
+    assert read_document(args.report, [SECTION])
