@@ -36,6 +36,7 @@ test: install
 lint: install
 	$(VENV_PYTHON) -m ruff check .
 	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m mypy
 
 # Paint the scenes, train VT-FPN on them from scratch, draw its predictions on held-out ones. A demo
 # that was interrupted goes on where it was.

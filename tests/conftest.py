@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+import torch
 
 
 @pytest.fixture
@@ -15,3 +16,8 @@ def log(caplog):
     yield caplog
     logger.removeHandler(caplog.handler)
     logger.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)

@@ -17,15 +17,16 @@ import cv2
 
 @contextlib.contextmanager
 def process_pool(workers: int, preload: str) -> Iterator[ProcessPoolExecutor | None]:
-    """A pool of ``workers`` processes; None for one or none, where this process does the work.
+    """Open a pool of processes; None if this process is to do the work itself.
 
-    On leaving, what was not begun is dropped: take all results before.
+    On leaving, work that has not begun is dropped: take all results before.
 
     Args:
+        workers: number of processes; 1 or fewer make no pool.
         preload: the module whose functions will run, imported once for all workers.
 
     Raises:
-        ChildProcessError: a worker was killed.
+        ChildProcessError: if a worker was killed.
     """
     if workers <= 1:
         yield None

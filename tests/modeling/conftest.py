@@ -1,16 +1,10 @@
 """Batches and configs of detectors for small models, and a seed for each test."""
 
-import pytest
 import torch
 from detectron2.config import CfgNode
 from detectron2.structures import BitMasks, Boxes, Instances
 
 from tests.small_configs import PYRAMID, small_cfg
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
 
 
 def sem_seg_batch(*sizes: tuple[int, int], classes: int = 5) -> list[dict]:

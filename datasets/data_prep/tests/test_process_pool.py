@@ -24,7 +24,7 @@ def test_one_worker_is_this_process():
 
 def test_a_killed_worker_is_an_error_and_no_endless_wait():
     with (
-        pytest.raises(ChildProcessError, match="a worker process was killed.*fewer processes"),
+        pytest.raises(ChildProcessError, match=r"a worker process was killed.*fewer processes"),
         process_pool(2, "data_prep.process_pool") as pool,
     ):
         list(pool.map(end_like_out_of_memory, range(20)))
