@@ -12,9 +12,9 @@ INSTALLED := $(VENV)/.installed
 
 install: $(INSTALLED)
 
-# There are two ways. Where PYTHON has no Detectron2, the tested versions of requirements.txt go into .venv
-# and Detectron2 after them. Where it has one, .venv sees PYTHON's packages (its pyvenv.cfg says
-# so), and only what is missing is added, within the ranges of pyproject.toml: that torch and
+# There are two ways. If PYTHON has no Detectron2, the tested versions of requirements.txt go into
+# .venv and Detectron2 after them. If it has one, .venv sees PYTHON's packages (its pyvenv.cfg says
+# so), and only missing packages are added, within the ranges of pyproject.toml: that torch and that
 # Detectron2 belong together and are used as they are.
 $(INSTALLED): requirements.txt pyproject.toml dev/create_environment.py \
 		dev/install_detectron2.py
