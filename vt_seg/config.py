@@ -49,9 +49,9 @@ def require_vt_seg_keys(cfg: CN, *names: str) -> None:
 
 
 def adopt_renamed_keys(cfg: CN) -> None:
-    """Move values that Detectron2's own code merged under an old key, in place, with a warning.
+    """Move, in place, what Detectron2's own code merged by an old key; a warning says so.
 
-    SOLVER.OPTIMIZER is left to `vt_seg.engine.optimizer`, since other projects have this key, too.
+    Other projects have a SOLVER.OPTIMIZER, too: `vt_seg.engine.optimizer` decides about that.
 
     Args:
         cfg: an unfrozen config, which may lack vt_seg's keys.

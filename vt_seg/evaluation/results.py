@@ -133,9 +133,9 @@ def _table(
 
 
 def draw_confusion(matrix: np.ndarray, class_names: Sequence[str]) -> bytes:
-    """Draw the confusion matrix as PNG: a row per true class, a column per predicted class.
+    """Draw, for each true class (a row), the classes predicted for its pixels (columns), as PNG.
 
-    ``matrix`` is its transpose, numbers of pixels by predicted (rows) and true class (columns).
+    ``matrix`` has the pixels by predicted (rows) and true class (columns).
     """
     # Matplotlib is imported here since only evaluations need it, and without pyplot, which has
     # global state and may want a display.

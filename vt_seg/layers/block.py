@@ -105,9 +105,9 @@ class VisualTransformer(nn.Module):
 class VisualTransformerStack(nn.Module):
     """VT blocks one after the other on the same maps (v1 Sec. 3.4).
 
-    VT-FPN has such a stack after its lateral convolutions, VT-ResNet as stage 5. The tokenizer of
-    the first block needs no tokens of an earlier one. Later tokenizers are recurrent (v1 Sec. 4),
-    or like the first.
+    This is what VT-FPN has behind its laterals and VT-ResNet as stage 5. The first block has no
+    tokens to start from (``T_in`` of the first layer does not exist), so its tokenizer is one that
+    needs none. Later ones are recurrent (v1 Sec. 4), or like the first.
 
     Attributes:
         blocks: the :class:`VisualTransformer` blocks, in order.
