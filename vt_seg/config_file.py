@@ -59,7 +59,7 @@ def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
     """Merge ``["KEY", "VALUE", ...]`` into ``cfg``, in place.
 
     Raises:
-        ValueError: if a value is missing, a key does not exist, or a value has a wrong type.
+        ValueError: if they are no pairs, a key does not exist, or a value has another type.
     """
     if len(overrides) % 2:
         raise ValueError(
