@@ -117,11 +117,12 @@ _OTHER_NAMES = {"IMAGES": "image_dir", "MASKS": "mask_dir", "IMAGE_FOLDER": "fol
 def register_from_config(entries: Sequence[Mapping[str, object]]) -> None:
     """Register the entries of ``DATASETS.CUSTOM``: those with ``IMAGE_FOLDER`` for classification.
 
-    `register_sem_seg` and `register_image_folder` say what their keys mean.
+    Their keys are the arguments of `register_sem_seg` and `register_image_folder`.
 
     Raises:
         FileNotFoundError: if a list that an entry names does not exist.
-        ValueError: if an entry cannot be registered; says which and why. Or TypeError.
+        TypeError: if a value in an entry has a wrong type.
+        ValueError: if an entry cannot be registered; the message says which and why.
     """
     for number, entry in enumerate(entries):
         where = f"DATASETS.CUSTOM[{number}]"

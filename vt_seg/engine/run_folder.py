@@ -97,7 +97,7 @@ def _newest_whole(folder: str, model_state: Mapping[str, Tensor] | None) -> str:
         if difference:
             raise CheckpointError(
                 f"{path} is of another model: {difference}. Resume with the config it was trained "
-                "with (see config*.yaml beside it), or start from its weights in another "
+                "with (see config*.yaml in its folder), or start from its weights in another "
                 "OUTPUT_DIR: MODEL.WEIGHTS FILE without --resume"
             )
         return path

@@ -78,13 +78,14 @@ class TokenAttention(nn.Module):
     v4: ``softmax((TK)(TQ)^T) T``: the value is T itself, and so keys and queries are not grouped.
     (The paper gives no scale for v4; ``1 / sqrt(d)``.)
 
-    Keys have no bias: what it adds to all of them alike, the softmax takes away.
+    Keys have no bias: it would add the same to all logits of a query, which softmax ignores.
 
     Both are multi-head here; v4's text names no heads. The equations write the query as ``TK`` and
     the keys as ``TQ``; here the names are the usual ones, and the function is the same.
 
-    With a norm it stands after each convolution and, in v4, after the attention. The last one of
-    the branch starts at zero (in v4 without a norm nothing can: no weight follows the attention).
+    A norm follows each convolution and, in v4, the attention. The branch's last norm, or without
+    norms its last convolution, starts at zero (except in v4 without norms, where no weight follows
+    the attention).
 
     Attributes:
         value: None in v4.

@@ -122,8 +122,8 @@ def load_teacher(name: str, num_classes: int, weights: str = "") -> nn.Module:
     Raises:
         ImportError: if timm is not installed.
         OSError: if timm cannot download its weights, or has none.
-        ValueError: if timm does not know the name, or the weights do not fit it or the classes;
-            CheckpointError if their file is absent or no checkpoint, or names code.
+        CheckpointError: if the file is missing, is no checkpoint, or would run code.
+        ValueError: if timm does not know the name, or the weights do not fit it or the classes.
     """
     timm = import_timm(f"{_NODE}.TEACHER {name}")
     if ":" not in name and not timm.is_model(name):  # timm itself looks for "hf-hub:..."

@@ -113,8 +113,8 @@ def centred_matrix(
 ) -> np.ndarray:
     """Return the matrix (2, 3) that puts an image in the middle of a canvas.
 
-    ``window`` 1 makes the image as large as fits, 2 half of that. ``angle`` is in degrees,
-    counter-clockwise as one sees the image.
+    ``window`` 1 makes the image as large as fits on the canvas, 2 half as large. ``angle`` is in
+    degrees, counter-clockwise.
     """
     (height, width), (out_height, out_width) = input_size, output_size
     factor = min(out_height / height, out_width / width) / window

@@ -26,7 +26,7 @@ def build_augmentations(
     resizes. A flip swaps the labels of ``flip_label_pairs``.
 
     Raises:
-        ValueError: if a key has a wrong value, or two exclude each other; names them.
+        ValueError: if a key has a wrong value, or two keys exclude each other.
     """
     flip = cfg.INPUT.RANDOM_FLIP
     if flip not in ("horizontal", "vertical", "none"):
