@@ -22,12 +22,9 @@ from vt_seg.engine import task_of
 from vt_seg.layers import Size
 from vt_seg.modeling import NORM_LAYERS
 
-
-def _baddbmm_flops(_: torch.Size, a: torch.Size, b: torch.Size, **__: object) -> int:
-    return 2 * math.prod(a) * b[-1]
-
-
-IN_PLACE_PRODUCTS = {torch.ops.aten.baddbmm_: _baddbmm_flops}
+IN_PLACE_PRODUCTS = {
+    torch.ops.aten.baddbmm_: lambda _, a, b, **__: 2 * math.prod(a) * b[-1],
+}
 """In-place products with their FLOPs, which PyTorch's counter overlooks."""
 
 
@@ -36,11 +33,10 @@ class ModelCost:
     """The cost of one image of one size.
 
     Attributes:
-        size: (height, width) of the image.
-        counted_size: (height, width) that was counted; larger if the model pads its input.
-        macs: MACs of "backbone", "neck" and "head"; without R-CNN heads, and without "neck" if
-            there is none.
-        parameters: Parameters of the same parts, frozen ones included; of all heads together.
+        size: of the image.
+        counted_size: larger if the model pads its input.
+        macs: of "backbone", "neck" if there is one, and "head", without R-CNN heads.
+        parameters: of the same parts, frozen ones included; of all heads together.
     """
 
     size: Size
@@ -61,10 +57,7 @@ class _Whole(nn.Module):
 
 
 def macs_by_module(model: nn.Module, run: Callable[[], object]) -> dict[str, int]:
-    """Return the MACs of each module of ``model`` while ``run`` runs, by the module's path.
-
-    The entry "" has the MACs of everything; modules that were not called have no entry.
-    """
+    """Return the MACs of each module that ``run`` calls, by its path; those of all under ""."""
     counter = FlopCounterMode(display=False, custom_mapping=IN_PLACE_PRODUCTS)
     with torch.no_grad(), counter:
         _Whole(model)(run)
@@ -83,8 +76,7 @@ def count_macs(run: Callable[[], object]) -> int:
 def build_on_meta(cfg: CfgNode) -> nn.Module:
     """Build the model that ``cfg`` describes on PyTorch's meta device, its norms doing nothing.
 
-    Nothing is computed there, no weights are read, and a large model takes no longer than a small
-    one. The device and weights of ``cfg`` are not used.
+    Nothing is computed there and no weights are read, so that a large model is as fast as a small.
     """
     cfg = cfg.clone()
     cfg.defrost()

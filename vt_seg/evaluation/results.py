@@ -30,13 +30,10 @@ def format_iou_table(
     keys = {"IoU": "IoU"}
     if f"BoundaryIoU-{class_names[0]}" in scores:
         keys["boundary"] = "BoundaryIoU"
-    cells = [
-        [
-            f"{name} *" if name in context_classes else name,
-            *(_percent(scores[f"{key}-{name}"]) for key in keys.values()),
-        ]
-        for name in class_names
-    ]
+    cells = []
+    for name in class_names:
+        percents = [_percent(scores[f"{key}-{name}"]) for key in keys.values()]
+        cells.append([f"{name} *" if name in context_classes else name, *percents])
     columns = min(max(1, math.ceil(len(cells) / 20)), 4)
     height = math.ceil(len(cells) / columns)
     table = tabulate(

@@ -31,13 +31,7 @@ class VTFPN(nn.Module):
         config: VTConfig | None = None,
         norm: NormFactory = None,
     ) -> None:
-        """Create laterals and blocks.
-
-        Args:
-            in_channels: channels of each input map, in the order in which they will come.
-            out_channels: channels of every output map.
-            config: of the Visual Transformers; None for the defaults. The paper has one layer.
-            norm: makes a norm over ``(N, channels, H, W)``; None for none.
+        """Create laterals and blocks for maps of ``in_channels``, in the order of the levels.
 
         Raises:
             ValueError: if the config does not fit the channels or the number of levels.
@@ -56,15 +50,10 @@ class VTFPN(nn.Module):
         )
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None = None) -> list[Tensor]:
-        """Let feature maps exchange information.
+        """Let maps ``(N, C_i, H_i, W_i)`` exchange information: ``(N, out_channels, H_i, W_i)``.
 
-        Args:
-            features: one map ``(N, C_i, H_i, W_i)`` per level, of any sizes.
-            mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
-                where a pixel is real; None if all are.
-
-        Returns:
-            One map ``(N, out_channels, H_i, W_i)`` per level.
+        The mask is ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
+        where a pixel is real; None if all are.
 
         Raises:
             ValueError: if the number of maps is not that of ``in_channels``, or the mask has

@@ -1,6 +1,6 @@
 """Detectron2's SemanticSegmentor that tells padding from image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -38,12 +38,9 @@ class PaddingAwareSegmentor(SemanticSegmentor):
     def __init__(
         self, *, output: str = "logits", channels_last: bool = False, **kwargs: Any
     ) -> None:
-        """Build the segmentor.
+        """Build a ``SemanticSegmentor`` of the ``kwargs``.
 
-        Args:
-            output: what inference gives, "logits" or "labels".
-            channels_last: whether to keep weights, and so feature maps, in that memory format.
-            kwargs: arguments of ``SemanticSegmentor``.
+        ``channels_last`` keeps weights, and so feature maps, in that memory format.
 
         Raises:
             ValueError: if ``output`` is neither "logits" nor "labels".
@@ -95,24 +92,16 @@ class PaddingAwareSegmentor(SemanticSegmentor):
         logits, losses = self.sem_seg_head(features, targets, **head_inputs)
         if self.training:
             return losses
-        outputs = []
-        for one, record, size in zip(logits, batched_inputs, images.image_sizes, strict=True):
-            prediction = self.postprocess(one, record, size)
-            outputs.append(
-                {"sem_seg": prediction if self.output == "logits" else prediction.argmax(0)}
-            )
-        return outputs
+        triples = zip(logits, batched_inputs, images.image_sizes, strict=True)
+        predictions = [self.postprocess(*triple) for triple in triples]
+        if self.output == "labels":
+            predictions = [prediction.argmax(0) for prediction in predictions]
+        return [{"sem_seg": prediction} for prediction in predictions]
 
     def postprocess(self, logits: Tensor, record: dict, image_size: Size) -> Tensor:
         """Crop the padding off logits and resize them to the record's ``height`` and ``width``.
 
-        Args:
-            logits: ``(num_classes, H, W)`` of the padded image.
-            record: the model's input.
-            image_size: ``(height, width)`` of the image without padding.
-
-        Returns:
-            ``(num_classes, height, width)``.
+        ``logits`` are ``(num_classes, H, W)``; ``image_size`` is that without padding.
         """
         height, width = record.get("height", image_size[0]), record.get("width", image_size[1])
         return sem_seg_postprocess(logits, image_size, height, width)
@@ -124,7 +113,7 @@ def check_output(output: str) -> None:
         raise ValueError(f'MODEL.SEM_SEG_HEAD.OUTPUT is "{output}": use "logits" or "labels"')
 
 
-def normalized_images(model: SemanticSegmentor, batched_inputs: list[dict]) -> ImageList:
+def normalized_images(model: Any, batched_inputs: list[dict]) -> ImageList:
     """Return the records' images as the model's backbone takes them, padded to one size."""
     images = [x["image"].to(model.device) for x in batched_inputs]
     return ImageList.from_tensors(
@@ -134,7 +123,7 @@ def normalized_images(model: SemanticSegmentor, batched_inputs: list[dict]) -> I
     )
 
 
-def map_by_size(run: Callable[[list[dict]], list], batched_inputs: list[dict]) -> list:
+def map_by_size(run: Callable[[list[dict]], Iterable], batched_inputs: list[dict]) -> list:
     """Call ``run`` once for the records of each image size; return the results in their order."""
     groups: dict[Size, list[int]] = {}
     for i, record in enumerate(batched_inputs):
@@ -147,14 +136,9 @@ def map_by_size(run: Callable[[list[dict]], list], batched_inputs: list[dict]) -
 
 
 def padding_mask(sizes: Sequence[Size], device: torch.device | str = "cpu") -> Tensor | None:
-    """Return which pixels of a padded batch are real.
+    """Return which pixels of a padded batch are real, bool ``(N, 1, H, W)``.
 
-    Args:
-        sizes: ``(height, width)`` of each image, which lies in the top left corner.
-        device: where the mask is made.
-
-    Returns:
-        Bool ``(N, 1, H, W)`` of the largest height and width; None if the sizes are all the same.
+    The images of these ``(height, width)`` lie in the top left corner. None if all have one size.
     """
     if len(set(sizes)) == 1:
         return None

@@ -2,11 +2,7 @@
 
 from typing import Any
 
-from detectron2.modeling.backbone.resnet import (
-    BasicBlock,
-    BottleneckBlock,
-    DeformBottleneckBlock,
-)
+from detectron2.modeling.backbone.resnet import BasicBlock, BottleneckBlock, DeformBottleneckBlock
 from torch import nn
 from torchvision.ops import StochasticDepth
 
@@ -28,7 +24,7 @@ def add_stochastic_depth(backbone: nn.Module, probability: float) -> int:
 
     Args:
         backbone: a network of such blocks, or one that has it as ``bottom_up`` (an FPN).
-        probability: probability that the last block's branches are dropped, 0 to 1; 0 is off.
+        probability: that the last block's branches are dropped; 0 is off.
 
     Returns:
         L, the number of blocks.
@@ -61,9 +57,8 @@ def _drop_branches(block: Any, probability: float) -> None:
         return
     # The branch is the output of the last convolution, as only the sum follows. Detectron2's Conv2d
     # applies its `activation`, which is None there, after its norm.
-    conv = getattr(
-        block, next(name for kind, name in _LAST_CONV.items() if isinstance(block, kind))
-    )
+    name = next(name for kind, name in _LAST_CONV.items() if isinstance(block, kind))
+    conv = getattr(block, name)
     if conv.activation is not None and not isinstance(conv.activation, StochasticDepth):
         raise ValueError(
             f"the last convolution of a {type(block).__name__} has an activation of its own: "

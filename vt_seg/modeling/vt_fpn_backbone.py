@@ -36,10 +36,10 @@ class VTFPNBackbone(Backbone):
         Args:
             bottom_up: the network that makes the feature maps.
             in_features: names of its maps, from high to low resolution.
-            neck: the neck for those maps in that order.
+            neck: for those maps in that order, which gives ``out_channels``.
             out_channels: channels of the neck's maps.
-            top_block: a module that makes further levels from ``top_block.in_feature``, a name
-                among the bottom-up maps or the outputs, as in Detectron2's ``FPN``.
+            top_block: makes further levels from ``top_block.in_feature``, a name among the
+                bottom-up maps or the outputs, as in Detectron2's ``FPN``.
             square_pad: if > 0, images are padded to squares of this side.
 
         Raises:
@@ -63,9 +63,8 @@ class VTFPNBackbone(Backbone):
         self._out_feature_strides = {
             f"p{level}": stride for level, stride in zip(levels, strides, strict=True)
         }
-        if top_block is not None:
-            for i in range(1, top_block.num_levels + 1):
-                self._out_feature_strides[f"p{levels[-1] + i}"] = strides[-1] * 2**i
+        for i in range(1, top_block.num_levels + 1 if top_block is not None else 1):
+            self._out_feature_strides[f"p{levels[-1] + i}"] = strides[-1] * 2**i
         self._out_features = list(self._out_feature_strides)
         self._out_feature_channels = dict.fromkeys(self._out_features, out_channels)
         self._size_divisibility = max(strides)

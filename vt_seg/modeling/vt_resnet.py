@@ -32,23 +32,13 @@ class VisualTransformerStage(nn.Module):
     ) -> None:
         """Create the channel adjustment and the VT modules.
 
-        Args:
-            in_channels: channels of stage 4.
-            out_channels: C of the VT modules.
-            config: of the VT modules.
-            norm: makes the norms; None for none.
-            tokens_only: the map is not wanted, so the last module has no projector.
+        With ``tokens_only`` the map is not wanted, so the last module has no projector.
         """
         super().__init__()
         self.adjust = None
         if in_channels != out_channels:
-            self.adjust = Conv2d(
-                in_channels,
-                out_channels,
-                1,
-                bias=norm is None,
-                norm=norm(out_channels) if norm is not None else None,
-            )
+            last = None if norm is None else norm(out_channels)
+            self.adjust = Conv2d(in_channels, out_channels, 1, bias=norm is None, norm=last)
             weight_init.c2_msra_fill(self.adjust)
         self.stack = VisualTransformerStack(out_channels, 1, config, norm, tokens_only=tokens_only)
 
@@ -88,7 +78,7 @@ class VTResNet(ResNet):
         Args:
             stem: see Detectron2's ``ResNet``.
             stages: the blocks of res2, res3 and res4.
-            res5: the VT stage.
+            res5: the VT stage, which gives maps of ``out_channels`` and tokens.
             out_channels: channels of its map.
             token_channels: channels of its tokens.
             out_features: any of "stem", "res2", ..., "res5", "tokens".
