@@ -136,18 +136,6 @@ def test_padding_reaches_no_token_of_any_layer(tokenizer, revision, changes):
     assert (vts(larger)[1][0] - tokens[0]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize(("tokenizer", "revision"), KINDS)
-@pytest.mark.parametrize("size", [(5, 7), (10, 14)])
-def test_one_mask_serves_all_images(tokenizer, revision, size):
-    vt = randomised(block(tokenizer, revision))
-    maps, before = random_maps([SIZE]), random_tokens()
-    mask = torch.zeros(1, 1, *size)
-    mask[..., : size[0] // 2, : size[1] // 2] = 1
-    one = vt(maps, before, mask)
-    torch.testing.assert_close(one, vt(maps, before, mask.repeat(2, 1, 1, 1)), rtol=0, atol=0)
-    assert (one[1][0] - vt(maps, before)[1][0]).abs().max() > 0.001
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 13), (2, 3), (17, 19), (48, 64)])
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 @pytest.mark.parametrize("mixer", MIXERS)

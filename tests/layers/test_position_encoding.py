@@ -27,12 +27,6 @@ def test_shares_are_exact_areas(size, cells):
         np.testing.assert_allclose(got, shares(length, number), rtol=0, atol=1e-12)
 
 
-def test_each_pixel_is_shared_out_whole_at_sizes_of_real_maps():
-    rows, _ = map_to_cells((200, 304), (12, 12), None, LIKE)
-    assert_close(rows.sum(0), torch.ones_like(rows[0]))
-    assert_close(rows.sum(1), torch.full((12,), 200 / 12, dtype=torch.float64))
-
-
 def test_with_a_mask_the_cells_tile_each_images_box():
     mask = torch.zeros(3, 1, 9, 11)
     mask[0, 0, :5, :7] = 1

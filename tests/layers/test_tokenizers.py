@@ -203,15 +203,6 @@ def test_only_v4_without_positional_encoding_leaves_equal_channels_unchanged(kin
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
-def test_tokens_of_v4_are_the_average_under_the_attention(kind):
-    tokenizer = plain(kind, "v4", token_channels=8, norm=nn.BatchNorm2d)
-    seen = seen_by(tokenizer.attention)
-    x, tokens_in = inputs(token_channels=8)
-    tokens = tokenizer(x, tokens_in)
-    assert_close(tokens, torch.einsum("ncp,nlp->ncl", x.flatten(2), seen[0][:, 0]))
-
-
-@pytest.mark.parametrize("kind", TOKENIZERS)
 def test_weights_of_a_convolution_that_a_tokenizer_lacks_are_refused(kind):
     """They are of another function: to load the rest of them would change the model's results."""
     other = plain(kind, "v4", token_channels=8)

@@ -8,7 +8,6 @@ from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_backbone
 
-from tests.modeling.conftest import wake
 from tests.small_configs import small_cfg
 from vt_seg import add_vt_seg_config
 from vt_seg.config_file import merge_config_file, merge_overrides
@@ -114,22 +113,6 @@ def test_old_name_of_positional_encoding_is_taken_with_a_warning(node, tmp_path,
         merge_overrides(loaded, [old, "7"])
 
 
-@pytest.mark.parametrize(
-    ("tokenizer", "mixer"),
-    [("pooling", "graph_conv"), ("clustering", "none"), ("filter", "transformer")],
-)
-@pytest.mark.parametrize("revision", ["v1", "v4"])
-def test_necks_of_all_kinds_train(tokenizer, mixer, revision):
-    settings = {"TOKENIZER": tokenizer, "MIXER": mixer, "REVISION": revision, "NUM_LAYERS": 2}
-    settings |= {"PARALLEL_MIXERS": 2, "TOKENS_PER_LEVEL": (2, 5, 3)}
-    neck = wake(build_vt_fpn_neck(cfg_with("VT_FPN", **settings), SHAPES))
-    maps = [torch.randn(2, s.channels, 64 // s.stride, 96 // s.stride) for s in SHAPES]
-    written = neck(maps)
-    assert [tuple(y.shape) for y in written] == [(2, 32, *x.shape[-2:]) for x in maps]
-    sum(y.square().mean() for y in written).backward()
-    assert [n for n, p in neck.named_parameters() if p.grad is None] == []
-
-
 @pytest.mark.parametrize("node", NODES)
 @pytest.mark.parametrize(
     ("settings", "reason"),
@@ -146,11 +129,6 @@ def test_necks_of_all_kinds_train(tokenizer, mixer, revision):
 def test_values_that_do_not_fit_are_refused_with_node_and_reason(node, settings, reason):
     with pytest.raises(ValueError, match=f"(?s)MODEL.{node}.*{reason}"):
         stack_of(node, **settings)
-
-
-def test_numbers_of_tokens_must_be_as_many_as_levels():
-    with pytest.raises(ValueError, match=r"MODEL.VT_FPN.*numbers of tokens .* for 3 levels"):
-        stack_of("VT_FPN", TOKENS_PER_LEVEL=(2, 5))
 
 
 @pytest.mark.parametrize("node", NODES)

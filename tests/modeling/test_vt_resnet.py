@@ -125,18 +125,6 @@ def test_number_of_layers_is_the_configs_or_the_papers(number, built):
     assert len(on_meta(vt_resnet_cfg(34, NUM_LAYERS=number)).res5.stack.blocks) == built
 
 
-@pytest.mark.parametrize(
-    ("tokenizer", "mixer"), [("pooling", "graph_conv"), ("clustering", "none")]
-)
-def test_other_tokenizers_and_mixers_train_as_backbone(tokenizer, mixer):
-    cfg = vt_resnet_cfg(TOKENIZER=tokenizer, MIXER=mixer, PROJECTOR=False)
-    model = wake(build_model(cfg)).train()
-    stack = model.backbone.res5.stack
-    assert [block.projectors is not None for block in stack.blocks] == [False, True]
-    model(sem_seg_batch((64, 96), (50, 70)))["loss_sem_seg"].backward()
-    assert without_gradient(model) == []
-
-
 def test_stages_1_to_4_take_an_ordinary_resnets_weights(tmp_path):
     stock_cfg = small_cfg()
     stock = build_model(stock_cfg).backbone
@@ -186,14 +174,6 @@ def test_freeze_at_freezes_the_first_stages(freeze_at, trained):
     assert {name.split(".")[0] for name in names} == trained
     frozen_norms = any(isinstance(m, FrozenBatchNorm2d) for m in backbone.res5.modules())
     assert frozen_norms == (freeze_at == 5)
-
-
-def test_stride_in_1x1_is_detectron2s():
-    cfg = vt_resnet_cfg(50)
-    for in_1x1, strides in ((True, ((2, 2), (1, 1))), (False, ((1, 1), (2, 2)))):
-        cfg.MODEL.RESNETS.STRIDE_IN_1X1 = in_1x1
-        block = build_backbone(cfg).res3[0]
-        assert (block.conv1.stride, block.conv2.stride) == strides
 
 
 def test_vt_resnet_under_vt_fpn_trains():

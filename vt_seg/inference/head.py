@@ -26,7 +26,7 @@ class OptimizedHead(nn.Module):
     """
 
     def __init__(self, head: VTFPNHead | SemSegFPNHead, neck: nn.Module | None) -> None:
-        """Take over the layers of one of the ``HEADS``; ``neck`` is its own or an optimized twin."""
+        """Take over the layers of one of the ``HEADS``, with its neck or an optimized twin."""
         super().__init__()
         self.in_features = list(head.in_features)
         self.common_stride = head.common_stride
