@@ -93,9 +93,7 @@ def build_on_meta(cfg: CfgNode) -> nn.Module:
 def count_cost(cfg: CfgNode, size: Size) -> ModelCost:
     """Return the cost of the model that ``cfg`` describes, for one image of ``size``.
 
-    The image is padded if the backbone asks for a multiple of a stride (``size_divisibility``), as
-    an FPN does, whose top-down sums need even maps.
-
+    The image is padded if the backbone asks for a multiple of a stride, as an FPN does.
     "backbone" is the bottom-up network, "neck" all between it and the head (laterals, output
     convolutions and top block of an FPN; the VT-FPN neck, wherever it sits), "head" the semantic
     segmentation head, or that of a classifier. Heads of R-CNN are not counted, as their cost

@@ -1,7 +1,5 @@
 """Visual Transformer blocks and stacks: tokenizers, mixer and projectors in their order."""
 
-import copy
-
 import pytest
 import torch
 from torch import nn
@@ -188,18 +186,3 @@ def test_runs_on_the_meta_device(tokenizer, revision):
         maps, tokens = vts([torch.empty(1, 8, *size) for size in SIZES], torch.empty(1, 1, *SIZE))
     assert [y.shape[1:] for y in maps] == [(8, *size) for size in SIZES]
     assert [t.shape[1:] for t in tokens] == [(8, 4)] * 2
-
-
-def test_a_copy_and_a_saved_file_give_the_same_and_share_no_weight(tmp_path):
-    """Averages of weights (EMA) are kept in a copy."""
-    changes = {"tokenizer": "clustering", "mixer": "graph_conv", "parallel_mixers": 2}
-    vts, loaded = (randomised(stack(2, nn.BatchNorm2d, **changes)).eval() for _ in range(2))
-    random, other = random_maps(), copy.deepcopy(vts)
-    before = vts(random)[0][0]
-    torch.save(vts.state_dict(), tmp_path / "stack.pth")
-    assert not torch.equal(loaded(random)[0][0], before)
-    loaded.load_state_dict(torch.load(tmp_path / "stack.pth", weights_only=True))
-    assert torch.equal(loaded(random)[0][0], before)
-    assert torch.equal(other(random)[0][0], before)
-    randomised(other)
-    assert torch.equal(vts(random)[0][0], before)

@@ -155,18 +155,3 @@ def test_vt_fpn(norm, layout, revision):
     hold_centroids(module)
     features = random_maps(sizes, 3, (5, 6))
     assert worst_error(randomised(module, 0.3), features, layout=layout) < TOLERANCE
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="PyTorch's batch norm gives wrong gradients on the CPU for (N, C, L, 1) views of "
-    "channels-last tokens (2.7.1 to 2.14.1). If this test passes, PyTorch has fixed that: remove "
-    "it, and the care that `normalise_tokens` takes once older versions are not supported",
-)
-def test_gradients_of_pytorchs_batch_norm_on_maps_of_width_1():
-    """The error of PyTorch that `vt_seg.layers.token_conv.normalise_tokens` avoids."""
-    norm = nn.BatchNorm2d(6).double()
-    x = torch.randn(3, 5, 6, dtype=torch.float64).transpose(1, 2).unsqueeze(-1).requires_grad_()
-    incoming = torch.randn(3, 6, 5, 1, dtype=torch.float64)
-    leaves = {"x": x, **dict(norm.named_parameters())}
-    assert largest_gradient_error(lambda: [norm(x)], leaves, [incoming]) < TOLERANCE

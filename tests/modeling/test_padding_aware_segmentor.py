@@ -117,8 +117,6 @@ def test_label_output_is_the_argmax_and_has_no_effect_on_training(kind):
 
 def test_keys_without_effect_or_meaning_are_refused_early():
     key, architecture = "MODEL.SEM_SEG_HEAD.OUTPUT", "MODEL.META_ARCHITECTURE"
-    with pytest.raises(ValueError, match=r'OUTPUT is "classes".* use one of logits, labels'):
-        load_cfg("", [key, "classes"])
     with pytest.raises(ValueError, match=r"OUTPUT labels .* SemanticSegmentor passes over it"):
         load_cfg("", [key, "labels", architecture, "SemanticSegmentor"])
     with pytest.raises(ValueError, match=r"CHANNELS_LAST True .* GeneralizedRCNN passes over it"):

@@ -69,28 +69,6 @@ def test_parameters_are_those_of_the_papers_table(depth, channels, groups, expec
     assert count / 1e6 == pytest.approx(expected, rel=0.005)
 
 
-FAMILIES = {  # (revision, L, C of, C of)
-    "v1": ("v1", 8, 512, 1024),
-    "v4": ("v4", 16, 256, 1024),
-}
-
-
-@pytest.mark.parametrize("depth", [18, 34, 50, 101])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_both_families_at_all_depths(family, depth):
-    revision, num_tokens, small, large = FAMILIES[family]
-    channels = small if depth < 50 else large
-    settings = {"REVISION": revision, "NUM_TOKENS": num_tokens, "TOKEN_CHANNELS": 1024}
-    for out_features in (RES, ["tokens"], ["res3", "tokens"], ["res5", "tokens"]):
-        cfg = vt_resnet_cfg(depth, out_features, OUT_CHANNELS=channels, **settings)
-        backbone = on_meta(cfg)
-        last = backbone.res5.stack.blocks[-1]
-        assert (last.projectors is not None) == ("res5" in out_features)
-    out = backbone(torch.empty(1, 3, 224, 224, device="meta"))
-    assert out["res5"].shape == (1, channels, 14, 14)
-    assert out["tokens"].shape == (1, 1024, num_tokens)
-
-
 def test_tokens_are_an_output_besides_the_maps():
     backbone = wake(build_backbone(vt_resnet_cfg(18, ["res3", "tokens", "res5"]))).eval()
     image = torch.randn(2, 3, 65, 97)

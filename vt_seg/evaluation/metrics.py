@@ -102,11 +102,8 @@ class BoundaryCounts:
 
     The pixels of each class form a binary mask; its boundary is the mask minus its erosion.
     (Detectron2 erodes the map of all labels at once, so that a class's boundary depends on how
-    its neighbours are numbered.)
-
-    Attributes:
-        counts: ``(3, C)`` int64: boundary pixels of class c in both maps, in the prediction, in
-            the truth.
+    its neighbours are numbered.) ``counts`` ``(3, C)`` int64 are those in both maps, in the
+    prediction and in the truth.
     """
 
     def __init__(self, num_classes: int, ignore_label: int) -> None:
@@ -114,10 +111,7 @@ class BoundaryCounts:
         self.counts = np.zeros((3, num_classes), np.int64)
 
     def add(self, predicted: np.ndarray, truth: np.ndarray) -> None:
-        """Count one image, given as two label maps ``(H, W)``.
-
-        Pixels that the truth ignores belong to no class in either map.
-        """
+        """Count two label maps ``(H, W)``, without the pixels that the truth ignores."""
         width = boundary_width(*truth.shape)
         labelled = truth != self.ignore_label
         for index in np.union1d(predicted[labelled], truth[labelled]):

@@ -45,13 +45,8 @@ class VisualTransformer(nn.Module):
     ) -> None:
         """Create the parts for ``num_levels`` maps of C ``in_channels``.
 
-        Args:
-            in_channels: C, kept.
-            num_levels: number of maps.
-            config: of the Visual Transformers.
-            norm: makes the norms of all parts.
-            recurrent: whether the tokenizers take their tokens from those of the block before.
-            projects: whether the tokens are written back to the maps.
+        ``recurrent`` tokenizers take their tokens from those of the block before; a block that
+        ``projects`` writes its tokens back to the maps.
 
         Raises:
             ValueError: if the config does not fit the channels or the number of levels.

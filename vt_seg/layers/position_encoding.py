@@ -75,15 +75,9 @@ def map_to_cells(size: Size, cells: Size, mask: Tensor | None, like: Tensor) -> 
     what a pooling operator would: exact areas at any size, deterministic gradients, exportable, and
     per image where masks differ.
 
-    Args:
-        size: ``(H, W)`` of the map.
-        cells: rows and columns of equal cells.
-        mask: ``(N, 1, H, W)`` or None; the cells then tile the box around its pixels, or the map
-            if it has none.
-        like: gives device and dtype.
-
-    Returns:
-        ``(rows, H)`` and ``(columns, W)``; with a mask ``(N, rows, H)`` and ``(N, columns, W)``.
+    Equal cells tile a map of ``size`` ``(H, W)``, or with a mask ``(N, 1, H, W)`` the box around
+    its pixels. This gives ``(rows, H)`` and ``(columns, W)``, with a mask ``(N, rows, H)`` and
+    ``(N, columns, W)``, of the device and dtype of ``like``.
     """
     # bfloat16 cannot represent pixel 257: half precision only holds the result.
     dtype = torch.promote_types(like.dtype, torch.float32)

@@ -59,17 +59,10 @@ class ImageClassifier(nn.Module):
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
     ) -> None:
-        """Put a classifier of K ``num_classes`` on a backbone.
+        """Put a :class:`ClassifierHead` on the backbone's output ``in_feature``.
 
-        Args:
-            backbone: a network with the output ``in_feature``.
-            in_feature: the output that is averaged.
-            num_classes: K.
-            dropout: see :class:`ClassifierHead`.
-            label_smoothing: share of the target that is spread evenly over all classes.
-            distillation: a teacher to learn from.
-            pixel_mean: mean of each channel, to normalise images with.
-            pixel_std: std of each channel.
+        ``label_smoothing`` is the share of the target that is spread evenly over all classes;
+        images are normalised by the mean and std of each channel.
 
         Raises:
             ValueError: if the backbone lacks the output, or a number is out of range.

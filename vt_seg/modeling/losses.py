@@ -35,15 +35,9 @@ class SegmentationLoss(nn.Module):
     ) -> None:
         """Check and keep the settings.
 
-        Args:
-            num_classes: C.
-            ignore_value: label of the pixels that do not count.
-            class_weights: C numbers, not negative; () for none.
-            class_weight_rule: how weights are to be computed from the training set, which is not
-                done here. A rule without ``class_weights`` makes :meth:`forward` raise.
-            label_smoothing: 0 to 1.
-            ohem_threshold: 0 to 1; 1 switches OHEM off.
-            ohem_min_kept: pixels per image of the batch.
+        ``class_weight_rule`` names how ``class_weights`` are to be computed from the training set,
+        which is not done here: without them it makes :meth:`forward` raise. ``ohem_threshold`` 1
+        switches OHEM off, and ``ohem_min_kept`` counts pixels per image of the batch.
 
         Raises:
             ValueError: if a number is out of range, or weights and classes differ in number.

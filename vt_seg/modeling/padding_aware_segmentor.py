@@ -14,8 +14,6 @@ from ..config import require_vt_seg_keys
 from ..layers import Size
 from .vt_fpn_head import VTFPNHead
 
-OUTPUTS = ("logits", "labels")
-
 
 @META_ARCH_REGISTRY.register()
 class PaddingAwareSegmentor(SemanticSegmentor):
@@ -46,7 +44,8 @@ class PaddingAwareSegmentor(SemanticSegmentor):
             ValueError: if ``output`` is neither "logits" nor "labels".
         """
         super().__init__(**kwargs)
-        check_output(output)
+        if output not in ("logits", "labels"):
+            raise ValueError(f'MODEL.SEM_SEG_HEAD.OUTPUT is "{output}": use "logits" or "labels"')
         self.output = output
         if channels_last:
             self.to(memory_format=torch.channels_last)
@@ -105,12 +104,6 @@ class PaddingAwareSegmentor(SemanticSegmentor):
         """
         height, width = record.get("height", image_size[0]), record.get("width", image_size[1])
         return sem_seg_postprocess(logits, image_size, height, width)
-
-
-def check_output(output: str) -> None:
-    """Raise ValueError unless ``MODEL.SEM_SEG_HEAD.OUTPUT`` is "logits" or "labels"."""
-    if output not in OUTPUTS:
-        raise ValueError(f'MODEL.SEM_SEG_HEAD.OUTPUT is "{output}": use "logits" or "labels"')
 
 
 def normalized_images(model: Any, batched_inputs: list[dict]) -> ImageList:

@@ -33,14 +33,10 @@ class VTFPNBackbone(Backbone):
     ) -> None:
         """Put a neck on a bottom-up network.
 
-        Args:
-            bottom_up: the network that makes the feature maps.
-            in_features: names of its maps, from high to low resolution.
-            neck: for those maps in that order, which gives ``out_channels``.
-            out_channels: channels of the neck's maps.
-            top_block: makes further levels from ``top_block.in_feature``, a name among the
-                bottom-up maps or the outputs, as in Detectron2's ``FPN``.
-            square_pad: if > 0, images are padded to squares of this side.
+        The neck takes the maps ``in_features``, from high to low resolution, and gives maps of
+        ``out_channels``. ``top_block`` makes further levels from ``top_block.in_feature``, a name
+        among the bottom-up maps or the outputs; images are padded to squares of side
+        ``square_pad`` unless it is 0. Both are as in Detectron2's ``FPN``.
 
         Raises:
             ValueError: if the bottom-up network lacks one of ``in_features``, or one has a stride

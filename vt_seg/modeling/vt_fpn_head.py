@@ -94,16 +94,10 @@ class VTFPNHead(nn.Module):
     ) -> None:
         """Build the prediction layers behind ``neck``.
 
-        Args:
-            input_shape: channels and stride of each input map.
-            neck: for these maps in the order of :func:`ordered_by_stride`.
-            neck_channels: channels of the neck's maps.
-            num_classes: channels of the logits.
-            conv_dims: channels of the convolutions at all levels.
-            common_stride: stride to which all levels are brought.
-            loss_weight: factor of the loss.
-            norm: of the convolutions, as Detectron2's ``get_norm`` takes it.
-            loss: computes the loss and knows the label to ignore.
+        The neck is for the maps of ``input_shape`` in the order of :func:`ordered_by_stride` and
+        gives ``neck_channels``. Convolutions of ``conv_dims`` channels, with ``norm`` as
+        Detectron2's ``get_norm`` takes it, bring all levels to ``common_stride``. The ``loss``
+        knows the label to ignore; the rest is as in ``SemSegFPNHead``.
 
         Raises:
             ValueError: if ``common_stride`` and a map's stride do not differ by a power of two.

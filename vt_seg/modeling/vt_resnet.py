@@ -43,14 +43,8 @@ class VisualTransformerStage(nn.Module):
         self.stack = VisualTransformerStack(out_channels, 1, config, norm, tokens_only=tokens_only)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the stage on a map ``(N, in_channels, H, W)``.
-
-        Returns:
-            The map ``(N, out_channels, H, W)`` and the last module's tokens ``(N, C_T, L)``.
-        """
-        if self.adjust is not None:
-            x = self.adjust(x)
-        (x,), (tokens,) = self.stack([x])
+        """Return the map ``(N, out_channels, H, W)`` and the last tokens ``(N, C_T, L)``."""
+        (x,), (tokens,) = self.stack([x if self.adjust is None else self.adjust(x)])
         return x, tokens
 
 
@@ -75,14 +69,8 @@ class VTResNet(ResNet):
     ) -> None:
         """Put the VT stage behind the first stages of a ResNet.
 
-        Args:
-            stem: see Detectron2's ``ResNet``.
-            stages: the blocks of res2, res3 and res4.
-            res5: the VT stage, which gives maps of ``out_channels`` and tokens.
-            out_channels: channels of its map.
-            token_channels: channels of its tokens.
-            out_features: any of "stem", "res2", ..., "res5", "tokens".
-            freeze_at: stages to freeze; 5 freezes the VT modules too.
+        ``stages`` are the blocks of res2, res3 and res4; ``out_channels`` are those of the map of
+        ``res5``. ``freeze_at`` 5 freezes the VT modules too.
 
         Raises:
             ValueError: if ``out_features`` names an output that does not exist.
