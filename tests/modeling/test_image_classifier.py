@@ -61,12 +61,8 @@ def test_the_loss_is_cross_entropy_with_label_smoothing():
     assert list(losses) == ["loss_cls"]
     logits = kept[0].detach().numpy().astype(np.float64)
     log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    expected = np.mean(
-        [
-            -0.9 * row[label] - 0.1 / 7 * row.sum()
-            for row, label in zip(log_p, (0, 3, 6), strict=True)
-        ]
-    )
+    pairs = zip(log_p, (0, 3, 6), strict=True)
+    expected = np.mean([-0.9 * row[label] - 0.1 / 7 * row.sum() for row, label in pairs])
     assert losses["loss_cls"].item() == pytest.approx(expected, rel=1e-5)
 
 

@@ -14,13 +14,9 @@ from vt_seg.modeling import add_stochastic_depth
 
 
 def backbone(name="build_resnet_backbone", depth=18):
-    channels = 64 if depth < 50 else 256
-    return build_backbone(
-        small_cfg(
-            *("MODEL.BACKBONE.NAME", name, "MODEL.RESNETS.DEPTH", depth),
-            *("MODEL.RESNETS.RES2_OUT_CHANNELS", channels),
-        )
-    )
+    width = ["MODEL.RESNETS.RES2_OUT_CHANNELS", 64 if depth < 50 else 256]
+    cfg = small_cfg("MODEL.BACKBONE.NAME", name, "MODEL.RESNETS.DEPTH", depth, *width)
+    return build_backbone(cfg)
 
 
 def drops(module):

@@ -19,27 +19,13 @@ NODES = ("VT_FPN", "VT_RESNET")
 
 # A value of each shared key that is not the default.
 KEYS = {
-    "NUM_LAYERS": 3,
-    "NUM_TOKENS": 6,
-    "TOKEN_CHANNELS": 96,
-    "NUM_HEADS": 8,
-    "PIXEL_GROUPS": 4,
-    "TOKEN_GROUPS": 4,
-    "TOKENIZER": "clustering",
-    "CLUSTERING_STEPS": 2,
-    "RECURRENT": False,
-    "MIXER": "graph_conv",
-    "PARALLEL_MIXERS": 3,
-    "PROJECTOR": False,
-    "POSITIONAL_ENCODING": False,
-    "POSITION_SIZE": 8,
-    "POSITION_DOWNSAMPLES": 2,
-    "REVISION": "v4",
+    **{"NUM_LAYERS": 3, "NUM_TOKENS": 6, "TOKEN_CHANNELS": 96, "REVISION": "v4"},
+    **{"NUM_HEADS": 8, "PIXEL_GROUPS": 4, "TOKEN_GROUPS": 4},
+    **{"TOKENIZER": "clustering", "CLUSTERING_STEPS": 2, "RECURRENT": False},
+    **{"MIXER": "graph_conv", "PARALLEL_MIXERS": 3, "PROJECTOR": False},
+    **{"POSITIONAL_ENCODING": False, "POSITION_SIZE": 8, "POSITION_DOWNSAMPLES": 2},
 }
-OWN = {
-    "VT_FPN": {"TOKENS_PER_LEVEL", "PROJECTOR_READS"},
-    "VT_RESNET": {"OUT_CHANNELS"},
-}
+OWN = {"VT_FPN": {"TOKENS_PER_LEVEL", "PROJECTOR_READS"}, "VT_RESNET": {"OUT_CHANNELS"}}
 
 
 def cfg_with(node: str, **settings):

@@ -33,9 +33,8 @@ def test_has_the_interface_of_detectron2s_fpn():
     assert ours.bottom_up.state_dict().keys() == stock.bottom_up.state_dict().keys()
     assert isinstance(ours.neck, VTFPN)
     image = torch.randn(1, 3, 64, 96)
-    assert {k: v.shape for k, v in ours(image).items()} == {
-        k: v.shape for k, v in stock(image).items()
-    }
+    found, expected = ({k: v.shape for k, v in model(image).items()} for model in (ours, stock))
+    assert found == expected
 
 
 def test_levels_are_the_necks_and_p6_is_pooled_from_p5():
@@ -102,9 +101,8 @@ class Maps(Backbone):
         self.strides = strides
 
     def forward(self, x):
-        return {
-            name: torch.nn.functional.avg_pool2d(x, stride) for name, stride in self.strides.items()
-        }
+        pool = torch.nn.functional.avg_pool2d
+        return {name: pool(x, stride) for name, stride in self.strides.items()}
 
     def output_shape(self):
         return {name: ShapeSpec(channels=3, stride=s) for name, s in self.strides.items()}
