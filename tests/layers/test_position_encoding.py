@@ -57,15 +57,6 @@ def test_a_square_holds_the_attention_in_each_cell(size):
         np.testing.assert_allclose(got, expected, atol=1e-10)
 
 
-@pytest.mark.parametrize("size", [(5, 9), (200, 304)])
-def test_uniform_attention_is_a_vector_of_length_one_at_any_resolution(size):
-    number = size[0] * size[1]
-    attention = torch.full((1, 1, 1, number), 1.0 / number, dtype=torch.float64)
-    square = squares(PositionEncoder(1, 12, 1).double(), attention, size)
-    assert_close(square, torch.full_like(square, 1 / 12))
-    assert square.norm().item() == pytest.approx(1)
-
-
 def test_masked_attention_is_encoded_as_that_of_its_box_alone():
     encoder = randomised(PositionEncoder(1, 4, 1))
     boxes = [(slice(0, 5), slice(0, 7)), (slice(2, 9), slice(3, 10))]

@@ -1,9 +1,6 @@
-import re
-
 import pytest
 import torch
 import torchvision
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
 from detectron2.modeling import build_backbone, build_model
 
@@ -103,21 +100,6 @@ def test_number_of_layers_is_the_configs_or_the_papers(number, built):
     assert len(on_meta(vt_resnet_cfg(34, NUM_LAYERS=number)).res5.stack.blocks) == built
 
 
-def test_stages_1_to_4_take_an_ordinary_resnets_weights(tmp_path):
-    stock_cfg = small_cfg()
-    stock = build_model(stock_cfg).backbone
-    path = tmp_path / "resnet.pth"
-    torch.save(
-        {"model": stock.state_dict(), "__author__": "test", "matching_heuristics": True}, path
-    )
-    model = build_model(vt_resnet_cfg())
-    DetectionCheckpointer(model).load(str(path))
-    ours = model.backbone.state_dict()
-    shared = [k for k in stock.state_dict() if not k.startswith("res5")]
-    assert len(shared) > 70
-    assert all(torch.equal(ours[k], stock.state_dict()[k]) for k in shared)
-
-
 @pytest.mark.parametrize("depth", [18, 50])
 def test_torchvision_weights_give_torchvisions_features(depth):
     theirs = getattr(torchvision.models, f"resnet{depth}")().eval()
@@ -188,18 +170,3 @@ def test_tokens_are_no_feature_map_for_a_segmentation_head(head):
     cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = [*RES, "tokens"]
     with pytest.raises(ValueError, match=r"names \['tokens'\], which are visual tokens"):
         build_model(cfg)
-
-
-def test_a_v4_checkpoint_with_a_convolution_that_tokenizers_lack_is_refused(tmp_path):
-    """In v4 with C = C_T a tokenizer has no last convolution; older checkpoints have one."""
-    settings = {"REVISION": "v4", "TOKEN_CHANNELS": 32, "POSITIONAL_ENCODING": False}
-    backbone = build_backbone(vt_resnet_cfg(**settings))
-    weights = backbone.state_dict()
-    assert not [name for name in weights if "to_token_channels" in name]
-    torch.save({"model": weights}, tmp_path / "current.pth")
-    prefix = "res5.stack.blocks.0.tokenizers.0.to_token_channels."
-    weights[f"{prefix}conv.weight"] = torch.eye(32)[:, :, None]
-    torch.save({"model": weights}, tmp_path / "older.pth")
-    DetectionCheckpointer(backbone).load(str(tmp_path / "current.pth"))
-    with pytest.raises(RuntimeError, match=f"{re.escape(prefix)}\\* are weights of a convolution"):
-        DetectionCheckpointer(backbone).load(str(tmp_path / "older.pth"))

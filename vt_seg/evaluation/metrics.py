@@ -51,8 +51,8 @@ def sem_seg_scores(
     Args:
         matrix: ``(C, C)`` pixels by predicted (rows) and true class (columns), with a true pixel.
         class_names: C names.
-        mean_over: Whether means are over the classes "present" in the ground truth, as Detectron2's
-            are, or over "all", absent classes counting 0, as LIP's scripts.
+        mean_over: Classes over which means are taken: those "present" in the ground truth, as in
+            Detectron2, or "all", absent ones counting 0, as in LIP's scripts.
         boundary_ious: ``(C,)``, 0 to 1.
         context_classes: Classes whose mean IoU is reported apart from that of the others.
 

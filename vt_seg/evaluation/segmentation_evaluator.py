@@ -51,10 +51,9 @@ class SegmentationEvaluator(SemSegEvaluator):
         """Create an evaluator for one dataset.
 
         The arguments up to ``ignore_label`` are those of Detectron2's evaluator. Without a
-        ``sem_seg_loading_fn`` masks are read as in training. ``mean_over`` are the classes over
-        which mIoU and mACC average: those "present" in the ground truth, as in Detectron2, or
-        "all", absent ones counting 0. ``boundary_iou`` adds that of each class.
-        ``predictions_json`` writes the predictions to ``output_dir``, in COCO's format.
+        ``sem_seg_loading_fn`` masks are read as in training. ``mean_over`` is that of
+        `sem_seg_scores`. ``boundary_iou`` adds that of each class. ``predictions_json`` writes the
+        predictions to ``output_dir``, in COCO's format.
 
         Raises:
             ValueError: If ``mean_over`` is neither "present" nor "all".
