@@ -148,9 +148,10 @@ def format_costs(costs: Sequence[ModelCost]) -> str:
     sizes = [f"{cost.size[0]}x{cost.size[1]}" for cost in costs]
     rows = []
     for part in costs[0].parameters:
-        macs = [_giga(cost.macs[part]) if part in cost.macs else "not counted" for cost in costs]
+        counts = [cost.macs.get(part) for cost in costs]
+        macs = ["not counted" if count is None else f"{count / 1e9:.2f}" for count in counts]
         rows.append([part, *macs, f"{costs[0].parameters[part] / 1e6:.2f}"])
-    totals = [_giga(sum(cost.macs.values())) for cost in costs]
+    totals = [f"{sum(cost.macs.values()) / 1e9:.2f}" for cost in costs]
     rows.append(["total", *totals, f"{sum(costs[0].parameters.values()) / 1e6:.2f}"])
     table = tabulate(
         rows,
@@ -173,7 +174,3 @@ def num_parameters(module: nn.Module, *, norms: bool = True) -> int:
     """Return the number of parameters of a module, if ``norms`` is False without its norms'."""
     layers = (m for m in module.modules() if norms or not isinstance(m, NORM_LAYERS))
     return sum(p.numel() for p in {p for m in layers for p in m.parameters(recurse=False)})
-
-
-def _giga(count: int) -> str:
-    return f"{count / 1e9:.2f}"

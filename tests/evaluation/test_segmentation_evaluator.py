@@ -107,9 +107,7 @@ def test_results_reset_and_log(register, log):
 
 
 @pytest.mark.parametrize("label", [4, 5, 200])
-@pytest.mark.parametrize(
-    "loader", [None, read_unchecked]
-)  # one that does not check changes nothing
+@pytest.mark.parametrize("loader", [None, read_unchecked])
 def test_label_out_of_range_is_refused(register, label, loader):
     """Detectron2 ignores label 4 of four classes and counts 5 as class 0."""
     name, records = register([columns(0, 1, 2, label)], 4)

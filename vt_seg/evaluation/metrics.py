@@ -59,8 +59,8 @@ def sem_seg_scores(
     Returns:
         ``mIoU, fwIoU, mACC, pACC, IoU-<class>, ACC-<class>``; with boundary IoUs also
         ``mBoundaryIoU, BoundaryIoU-<class>, min(IoU, B-Iou)-<class>``; with context classes
-        ``mIoU-context`` and ``mIoU-local``. NaN stands for a class that the ground truth lacks.
-        ``classes-in-mean`` is the number of classes that are averaged.
+        ``mIoU-context`` and ``mIoU-local``; and ``classes-in-mean``, how many are averaged. NaN
+        stands for a class that the ground truth lacks.
 
     Raises:
         ValueError: If a context class is not among ``class_names``.

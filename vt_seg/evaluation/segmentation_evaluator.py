@@ -28,12 +28,9 @@ class SegmentationEvaluator(SemSegEvaluator):
 
     Where a dataset's metadata name ``context_classes``, the results gain ``mIoU-context`` (mean
     over those classes) and ``mIoU-local`` (mean over the others).
-
-    Attributes:
-        reads_labels: True, since label maps ``(H, W)`` suffice in place of logits ``(C, H, W)``.
     """
 
-    reads_labels = True
+    reads_labels = True  # label maps suffice in place of logits
 
     def __init__(
         self,

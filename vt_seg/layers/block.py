@@ -97,9 +97,6 @@ class VisualTransformerStack(nn.Module):
     This is what VT-FPN has behind its laterals and VT-ResNet as stage 5. The first block has no
     tokens to start from (``T_in`` of the first layer does not exist), so its tokenizer is one that
     needs none. Later ones are recurrent (v1 Sec. 4), or like the first.
-
-    Attributes:
-        blocks: the :class:`VisualTransformer` blocks, in order.
     """
 
     def __init__(

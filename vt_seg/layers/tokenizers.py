@@ -83,15 +83,12 @@ class Tokenizer(nn.Module):
     def forward(
         self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Extract tokens from a feature map.
+        """Extract tokens ``(N, C_T, L)`` from a feature map.
 
         Args:
             x: feature map ``(N, C, H, W)``.
             tokens: those of the layer before, ``(N, C_T, L)``; only recurrent tokenizers read them.
             mask: ``(N, 1, H, W)``, nonzero where a pixel counts; None when all do.
-
-        Returns:
-            Tokens ``(N, C_T, L)``.
         """
         attention = self.attend(x, tokens, mask)
         new = self.values(pixel_averages(x, attention, self.blocks))

@@ -18,10 +18,6 @@ class VTFPN(nn.Module):
     paper reports 8.5 G (v1 Table 4). Its formulas give 8.53 G if each projector reads its level's
     own tokens and the tokenizer's W_V is applied to tokens, which is the same function; with W_V on
     pixels, as v1 Eq. 1 has it, they give 8.86 G.
-
-    Attributes:
-        laterals: one per level.
-        stack: the :class:`VisualTransformerStack` on the laterals' maps.
     """
 
     def __init__(

@@ -16,11 +16,7 @@ from .stochastic_depth import add_stochastic_depth
 
 
 class ClassifierHead(nn.Module):
-    """Global average pooling, dropout and a linear layer.
-
-    The pixels of a feature map are averaged, as in a ResNet, or visual tokens (v4 Sec. 4: "an
-    average pooling over the tokens", then "a fully-connected layer").
-    """
+    """Average pooling over pixels or visual tokens (v4 Sec. 4), dropout and a linear layer."""
 
     def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0) -> None:
         """Build the layers; ``dropout`` is the probability that training zeroes a channel."""
@@ -124,16 +120,11 @@ class ImageClassifier(nn.Module):
         return self.pixel_mean.device
 
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """Return losses in training, logits in inference.
+        """Return losses in training, else ``{"logits": (K,)}`` for each record.
 
-        Args:
-            batched_inputs: records with ``image`` (3, H, W), 0 to 255 in the order of
-                ``INPUT.FORMAT``; in training of one size, and with ``label``, an int.
-
-        Returns:
-            in training the losses: ``loss_cls``, and with distillation ``loss_distill``, each with
-            its weight; their sum is the paper's (v4 Sec. 5.2). Else ``{"logits": (K,)}`` for each
-            record.
+        Records have an ``image`` (3, H, W), 0 to 255 in the order of ``INPUT.FORMAT``; in training
+        of one size, and with a ``label``, an int. The losses are ``loss_cls``, and with
+        distillation ``loss_distill``; their sum, weights included, is the paper's (v4 Sec. 5.2).
 
         Raises:
             ValueError: in training, if labels are missing or no class, or images differ in size.

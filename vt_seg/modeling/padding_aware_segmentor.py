@@ -61,15 +61,10 @@ class PaddingAwareSegmentor(SemanticSegmentor):
         }
 
     def forward(self, batched_inputs: list[dict]) -> Any:
-        """Compute losses in training, predictions in inference, as ``SemanticSegmentor.forward``.
+        """Compute losses in training, else ``{"sem_seg": logits or label map}`` for each record.
 
-        Args:
-            batched_inputs: records with ``image`` ``(C, H, W)``, in training ``sem_seg``
-                ``(H, W)``, in inference the output's ``height`` and ``width`` if it is to have
-                another size than the image.
-
-        Returns:
-            the losses, or ``{"sem_seg": logits (num_classes, height, width)}`` for each record.
+        As in ``SemanticSegmentor``, records have an ``image`` ``(C, H, W)``, in training
+        ``sem_seg`` ``(H, W)``, and in inference ``height`` and ``width`` of another output size.
         """
         if self.training:
             return self._run(batched_inputs)

@@ -19,12 +19,8 @@ def add_stochastic_depth(backbone: nn.Module, probability: float) -> int:
     the expectation stays; the paper's survival probability of 0.9 (v1 Sec. 5.1, v4 Sec. 5.2) is
     a ``probability`` of 0.1. A block is a residual block of Detectron2 or a Visual Transformer; all
     branches of one (both steps of its mixer, its projector) have its probability and are dropped
-    independently. Evaluation drops nothing, and frozen blocks are never dropped. Names of weights
-    stay as they are. A second call replaces the probability.
-
-    Args:
-        backbone: a network of such blocks, or one that has it as ``bottom_up`` (an FPN).
-        probability: that the last block's branches are dropped; 0 is off.
+    independently. Of an FPN only the ``bottom_up`` network is changed. Evaluation drops nothing,
+    and frozen blocks are never dropped. A second call replaces the probability; 0 is off.
 
     Returns:
         L, the number of blocks.

@@ -164,14 +164,12 @@ class VTFPNHead(nn.Module):
         Args:
             features: maps ``(N, C_i, H_i, W_i)`` by name.
             targets: label maps ``(N, H, W)``, for training.
-            image_size: ``(H, W)`` of the images, for inference. None covers the images in steps of
+            image_size: ``(H, W)`` of the logits in inference. None covers the images in steps of
                 the common stride (``SemanticSegmentor`` crops that).
-            mask: ``(N, 1, h, w)`` at any resolution, nonzero where a pixel is not padding; None if
-                there is no padding.
+            mask: ``(N, 1, h, w)`` at any resolution, nonzero where a pixel is not padding.
 
         Returns:
-            ``(None, losses)`` in training, logits ``(N, num_classes, H, W)`` and ``{}`` in
-            inference.
+            ``(None, losses)`` in training, else logits ``(N, num_classes, H, W)`` and ``{}``.
         """
         logits = self.layers(features, mask)
         if self.training:
