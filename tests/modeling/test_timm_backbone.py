@@ -30,8 +30,7 @@ def timm_cfg(name=CNN, backbone="build_timm_backbone", cfg=None, **keys):
     cfg.MODEL.BACKBONE.NAME = backbone
     cfg.MODEL.TIMM.update(NAME=name, **keys)
     if backbone != "build_timm_backbone":
-        cfg.MODEL.SEM_SEG_HEAD.NAME = "SemSegFPNHead"
-        cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = PYRAMID
+        cfg.MODEL.SEM_SEG_HEAD.update(NAME="SemSegFPNHead", IN_FEATURES=PYRAMID)
     return cfg
 
 
@@ -76,7 +75,7 @@ def test_segmentor_trains_a_step_and_predicts_at_an_odd_size(name, backbone):
     assert output["sem_seg"].isfinite().all()
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [CONVNEXT, LITE])
 @pytest.mark.parametrize("backbone", ["_fpn", "_vt_fpn"])
 def test_stock_mask_rcnn_trains_a_step_and_predicts_at_an_odd_size(name, backbone):
     cfg = timm_cfg(name, f"build_timm{backbone}_backbone", detection_cfg("GeneralizedRCNN"))
