@@ -22,9 +22,7 @@ from vt_seg.engine import task_of
 from vt_seg.layers import Size
 from vt_seg.modeling import NORM_LAYERS
 
-IN_PLACE_PRODUCTS = {
-    torch.ops.aten.baddbmm_: lambda _, a, b, **__: 2 * math.prod(a) * b[-1],
-}
+IN_PLACE_PRODUCTS = {torch.ops.aten.baddbmm_: lambda _, a, b, **__: 2 * math.prod(a) * b[-1]}
 """In-place products with their FLOPs, which PyTorch's counter overlooks."""
 
 
