@@ -18,34 +18,24 @@ from vt_seg.modeling import VTFPNHead
 from .test_label_map import assert_is_argmax
 
 KINDS = ["SemanticSegmentor", "PaddingAwareSegmentor", "UnwarpingSemanticSegmentor"]
+STOCK = ["MODEL.SEM_SEG_HEAD.IN_FEATURES", PYRAMID, "MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNHead"]
+FPN = [*STOCK, "MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"]
 HEADS = {
-    "VT-FPN": ["MODEL.SEM_SEG_HEAD.NAME", "VTFPNHead"],
-    "FPN": [
-        *("MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNLossHead", "MODEL.FPN.NORM", "BN"),
-        *("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"),
-        *("MODEL.SEM_SEG_HEAD.IN_FEATURES", PYRAMID),
-    ],
-    "Detectron2's FPN": [
-        *("MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNHead", "MODEL.RESNETS.NORM", "FrozenBN"),
-        *("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"),
-        *("MODEL.SEM_SEG_HEAD.IN_FEATURES", PYRAMID),
-    ],
+    "VT-FPN": [],
+    "FPN": [*FPN, "MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNLossHead", "MODEL.FPN.NORM", "BN"],
+    "Detectron2's FPN": [*FPN, "MODEL.RESNETS.NORM", "FrozenBN"],
     "VT-FPN backbone": [
-        *("MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNHead", "MODEL.SEM_SEG_HEAD.NORM", "BN"),
-        *("MODEL.BACKBONE.NAME", "build_resnet_vt_fpn_backbone"),
-        *("MODEL.SEM_SEG_HEAD.IN_FEATURES", PYRAMID),
+        *(*STOCK, "MODEL.BACKBONE.NAME", "build_resnet_vt_fpn_backbone"),
+        *("MODEL.SEM_SEG_HEAD.NORM", "BN"),
     ],
     "VT-ResNet": [
-        *("MODEL.SEM_SEG_HEAD.NAME", "VTFPNHead", "MODEL.SEM_SEG_HEAD.NORM", "BN"),
-        *("MODEL.BACKBONE.NAME", "build_vt_resnet_backbone"),
+        *("MODEL.BACKBONE.NAME", "build_vt_resnet_backbone", "MODEL.SEM_SEG_HEAD.NORM", "BN"),
     ],
     "DeepLab's stride": [
-        *("MODEL.SEM_SEG_HEAD.NAME", "VTFPNHead", "MODEL.SEM_SEG_HEAD.NORM", ""),
         *("MODEL.SEM_SEG_HEAD.COMMON_STRIDE", 16, "MODEL.CHANNELS_LAST", True),
+        *("MODEL.SEM_SEG_HEAD.NORM", ""),
     ],
-    "one level": [
-        *("MODEL.SEM_SEG_HEAD.NAME", "VTFPNHead", "MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res4"]),
-    ],
+    "one level": ["MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res4"]],
 }
 
 

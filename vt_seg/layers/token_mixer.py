@@ -51,10 +51,7 @@ class TokenMixer(nn.Module):
         """Map ``(N, C_T, L)`` to ``(N, C_T, L)``."""
         for branches in (self.relate, self.feed_forward):
             if len(branches):
-                added = 0
-                for branch in branches:
-                    added = added + branch(tokens)
-                tokens = tokens + self.drop_path(added)
+                tokens = tokens + self.drop_path(sum([branch(tokens) for branch in branches]))
         return tokens
 
 

@@ -18,10 +18,6 @@ class VTFPN(nn.Module):
     paper reports 8.5 G (v1 Table 4). Its formulas give 8.53 G if each projector reads its level's
     own tokens and the tokenizer's W_V is applied to tokens, which is the same function; with W_V on
     pixels, as v1 Eq. 1 has it, they give 8.86 G.
-
-    Attributes:
-        laterals: one per level.
-        stack: the :class:`VisualTransformerStack` on the laterals' maps.
     """
 
     def __init__(
@@ -31,13 +27,7 @@ class VTFPN(nn.Module):
         config: VTConfig | None = None,
         norm: NormFactory = None,
     ) -> None:
-        """Create laterals and blocks.
-
-        Args:
-            in_channels: channels of each input map, in the order in which they will come.
-            out_channels: channels of every output map.
-            config: of the Visual Transformers; None for the defaults. The paper has one layer.
-            norm: makes a norm over ``(N, channels, H, W)``; None for none.
+        """Create laterals and blocks for maps of ``in_channels``, in the order of the levels.
 
         Raises:
             ValueError: if the config does not fit the channels or the number of levels.
@@ -56,15 +46,10 @@ class VTFPN(nn.Module):
         )
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None = None) -> list[Tensor]:
-        """Let feature maps exchange information.
+        """Let maps ``(N, C_i, H_i, W_i)`` exchange information: ``(N, out_channels, H_i, W_i)``.
 
-        Args:
-            features: one map ``(N, C_i, H_i, W_i)`` per level, of any sizes.
-            mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
-                where a pixel is real; None if all are.
-
-        Returns:
-            One map ``(N, out_channels, H_i, W_i)`` per level.
+        The mask is ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
+        where a pixel is real; None if all are.
 
         Raises:
             ValueError: if the number of maps is not that of ``in_channels``, or the mask has
