@@ -109,7 +109,7 @@ def register_image_folder(
         name: what configs call the dataset.
         folder: holds one folder per class, each with images in any depth of subfolders.
         classes: the class folders to read in the order of their labels, or a text file, one name
-            per line; others are left out. None takes all, sorted, as torchvision does.
+            per line. None takes all, sorted, as torchvision does.
         hint: ends the message if the folder is missing or empty.
 
     Raises:
@@ -119,8 +119,7 @@ def register_image_folder(
     """
     listed = None if classes is None else read_class_names(classes)
     if listed is not None:
-        repeated = first_repeated(listed)
-        if repeated is not None:
+        if (repeated := first_repeated(listed)) is not None:
             raise ValueError(f"{name}: the list of classes holds {repeated} twice")
         if len(listed) < 2:
             raise ValueError(f"{name}: the list of classes holds {len(listed)} class, need two")

@@ -1,7 +1,6 @@
 """How an image and a mask are read: one reader of each for training, evaluation and tools.
 
-Detectron2 reads masks as luminance in training and as palette indices in evaluation, and its
-EXIF handling depends on the installed copy. Here both are read one way everywhere.
+Detectron2 reads masks as luminance in training and as palette indices in evaluation.
 """
 
 import io

@@ -8,7 +8,7 @@ from detectron2.modeling import build_model
 
 from tests.small_configs import PYRAMID, small_cfg
 from vt_seg.visualization.tokens import TokenMaps, analyze_tokens
-from vt_seg.visualization.tokens.analysis import cell_size, level_maps
+from vt_seg.visualization.tokens.analysis import level_maps
 
 CLASSES = Metadata(stuff_classes=[f"class{i}" for i in range(5)])
 
@@ -24,19 +24,11 @@ def captured(attention, reads=None):
     return TokenMaps("neck.stack", 1, "res3", attention, ((1, 1),), reads, ())
 
 
-@pytest.mark.parametrize(
-    ("pixels", "cells", "side"),
-    [
-        (473, 119, 4),  # 473 / 4 = 118.25, rounded up: the last cell ends at 476
-        (473, 15, 32),
-        (128, 4, 32),
-        (40, 2, 32),
-        (1199, 38, 32),
-        (100, 30, 100 / 30),  # no stride fits: the map is stretched
-    ],
-)
-def test_cell_size(pixels, cells, side):
-    assert cell_size(pixels, cells) == side
+# 473 / 4 = 118.25, rounded up: the last cell ends at 476. No stride gives 30 cells: it is stretched.
+@pytest.mark.parametrize(("pixels", "cells", "covered"), [(473, 119, 476), (100, 30, 100)])
+def test_cells_have_the_maps_stride_if_there_is_one(pixels, cells, covered):
+    one = level_maps(captured(torch.ones(1, 1, 1, cells, cells)), (pixels,) * 2, (pixels,) * 2)
+    assert one.covered == (covered, covered)
 
 
 def test_padding_is_cut_off():

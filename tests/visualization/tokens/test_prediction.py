@@ -6,7 +6,7 @@ import torch
 from detectron2.data import Metadata
 from detectron2.structures import Boxes, Instances
 
-from vt_seg.visualization.tokens.prediction import read_prediction
+from vt_seg.visualization.tokens.analysis import read_prediction
 
 IMAGE = np.full((60, 80, 3), 90, np.uint8)
 

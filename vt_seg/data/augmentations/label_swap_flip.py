@@ -11,11 +11,7 @@ LabelPairs = Sequence[Sequence[int]]
 
 
 class LabelSwapFlipTransform(HFlipTransform):
-    """A horizontal flip that swaps paired labels in the mask, so that left is still left.
-
-    Image, coordinates, boxes and polygons are flipped as by ``HFlipTransform``. It is its own
-    inverse.
-    """
+    """A horizontal flip that swaps paired labels in the mask, so that left is still left."""
 
     def __init__(self, width: int, label_pairs: LabelPairs) -> None:
         super().__init__(width)

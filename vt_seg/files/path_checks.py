@@ -1,20 +1,44 @@
-"""Checks that files named by lists, records or archives are written below their folder."""
+"""Checks of paths: only regular files are read, and files are written below their folder."""
 
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def require_regular_file(path: str | os.PathLike) -> None:
+    """Raise ValueError if something other than a regular file is at ``path``, links followed.
+
+    Nothing is opened, as opening a pipe or a device could block for ever. Missing files pass, so
+    that the caller's own message about them stands, and so does an address such as ``https://``.
+
+    Raises:
+        ValueError: if ``path`` is a folder, a named pipe, a device or a socket; names it.
+    """
+    path = os.fspath(path)
+    try:
+        mode = os.stat(path.removeprefix("file://")).st_mode
+    except (OSError, ValueError):  # Nothing is there; opening it says so.
+        return
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "not a regular file")
+        raise ValueError(f"{path} is {kind}; only regular files can be read: pass a file")
 
 
 def check_names_below(folder: str | os.PathLike, names: Iterable[str], named_by: str) -> None:
     """Raise ValueError unless every name is that of a file in ``folder``, at any depth.
 
-    ``folder`` itself may be a symbolic link, as datasets often lie on another disk. A link below it
-    that leads out is refused: whoever packed an archive would decide what is overwritten.
-
-    Args:
-        folder: where the files are to be written; need not exist yet.
-        names: paths relative to ``folder``.
-        named_by: what the names come from; begins the error message.
+    ``folder`` need not exist yet and may be a symbolic link. A link below it that leads out is
+    refused: whoever packed an archive would decide what is overwritten. ``named_by`` says what the
+    names come from and begins the error message.
 
     Raises:
         ValueError: if a name is empty or absolute, holds ".." or a NUL, or passes through a link
