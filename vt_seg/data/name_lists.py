@@ -65,8 +65,7 @@ def read_split_list(split_list: Names) -> list[str]:
     if isinstance(split_list, (str, os.PathLike)):
         where, split_list = os.fspath(split_list), read_names(split_list)
     stems = [_stem(name) for name in split_list]
-    repeated = first_repeated(stems)
-    if repeated is not None:
+    if (repeated := first_repeated(stems)) is not None:
         raise ValueError(f"{where} names {repeated} more than once; remove the extra lines")
     return stems
 
@@ -94,8 +93,7 @@ def class_findings(classes: Sequence[str], ignore_label: int) -> list[Finding]:
         messages.append(
             f"{count} classes: masks have 8 bits, so at most {_MAX_LABEL} and one ignored"
         )
-    repeated = first_repeated(classes)
-    if repeated is not None:
+    if (repeated := first_repeated(classes)) is not None:
         messages.append(f"class name {repeated!r} occurs twice: give every class its own name")
     if not count <= ignore_label <= _MAX_LABEL:
         messages.append(

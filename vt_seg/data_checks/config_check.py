@@ -15,7 +15,7 @@ from .dataset_check import flip_findings, metadata_findings, unregistered
 def check_segmentation_datasets(cfg: CfgNode, *, is_train: bool, mapper_name: str) -> None:
     """Raise ValueError, with what to set, if datasets do not give what a segmentor expects.
 
-    Without ``is_train`` only ``DATASETS.TEST`` is checked. ``mapper_name``: "vt_seg" or "detectron2".
+    Without ``is_train`` only ``DATASETS.TEST`` is checked. The mapper is "vt_seg" or "detectron2".
     """
     known, _ = _registered(cfg, is_train)
     findings = config_findings(cfg, is_train=is_train, mapper_name=mapper_name)

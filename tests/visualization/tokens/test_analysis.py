@@ -24,7 +24,7 @@ def captured(attention, reads=None):
     return TokenMaps("neck.stack", 1, "res3", attention, ((1, 1),), reads, ())
 
 
-# 473 / 4 = 118.25, rounded up: the last cell ends at 476. No stride gives 30 cells: it is stretched.
+# 473 / 4 = 118.25, rounded up: the last cell ends at 476. No stride gives 100 / 30 cells.
 @pytest.mark.parametrize(("pixels", "cells", "covered"), [(473, 119, 476), (100, 30, 100)])
 def test_cells_have_the_maps_stride_if_there_is_one(pixels, cells, covered):
     one = level_maps(captured(torch.ones(1, 1, 1, cells, cells)), (pixels,) * 2, (pixels,) * 2)

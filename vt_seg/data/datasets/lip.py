@@ -4,11 +4,9 @@ import os
 from functools import partial
 from typing import NamedTuple
 
-from detectron2.utils.file_io import PathManager
+from vt_seg.files import only_folder, walk_folders
 
-from vt_seg.files import only_folder, require_regular_file, walk_folders
-
-from ..name_lists import first_repeated, left_right_pairs
+from ..name_lists import left_right_pairs, read_names, read_split_list
 from ..pairing import IMAGE_EXTENSIONS, MASK_EXTENSIONS, pair_images_and_masks
 from .registration import register_folders
 
@@ -102,7 +100,7 @@ def load_lip(folder: str, split: str) -> list[dict]:
 
 
 def _read_canonical(path: str, folder: str) -> list[dict]:
-    pairs = [line.split("\t") for line in _read_lines(path)]
+    pairs = [line.split("\t") for line in read_names(path)]
     files = [[os.path.join(folder, name) for name in pair] for pair in pairs]
     missing = [name for pair in files for name in pair if not os.path.isfile(name)]
     if missing:
@@ -118,16 +116,7 @@ def _read_ids(folder: str, name: str) -> list[str]:
     paths = [os.path.join(parent, name) for parent, names in walk_folders(folder) if name in names]
     if not paths:
         raise FileNotFoundError(f"no {name} below {folder}. {_HINT}")
-    ids, *others = map(_read_lines, paths)
+    ids, *others = map(read_split_list, paths)
     if any(other != ids for other in others):
         raise ValueError(f"several {name} that differ: {', '.join(paths)}; keep one")
-    repeated = first_repeated(ids)
-    if repeated is not None:
-        raise ValueError(f"{paths[0]} names {repeated} more than once; remove the extra lines")
     return ids
-
-
-def _read_lines(path: str) -> list[str]:
-    require_regular_file(path)
-    with PathManager.open(path, "r") as file:
-        return [line.strip() for line in file if line.strip()]
