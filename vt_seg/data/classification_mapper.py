@@ -50,9 +50,7 @@ class ClassificationMapper:
     def __call__(self, dataset_dict: dict) -> dict:
         """Return a copy of a record with ``image`` (3, H', W') uint8 in the format's channel order.
 
-        ``height`` and ``width`` are those of the file, upright.
-
-        Raises what `read_image` does.
+        ``height`` and ``width`` are those of the file, upright. Raises what `read_image` does.
         """
         # Pillow's read-only arrays, of which torch warns, are copied.
         pixels = np.require(read_image(dataset_dict["file_name"], "RGB"), requirements=("C", "W"))

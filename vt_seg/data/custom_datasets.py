@@ -72,8 +72,7 @@ def register_sem_seg(
 
     Raises:
         FileNotFoundError: if ``classes`` names no file.
-        ValueError: if an argument cannot be right (says which, and what to give), or the name
-            belongs to a dataset that was not registered with this function.
+        ValueError: if an argument cannot be right, or the name belongs to another dataset.
     """
     image_dir = os.fspath(os.path.expanduser(image_dir))
     mask_dir = os.fspath(os.path.expanduser(mask_dir))
@@ -114,11 +113,8 @@ _OTHER_NAMES = {"IMAGES": "image_dir", "MASKS": "mask_dir", "IMAGE_FOLDER": "fol
 def register_from_config(entries: Sequence[Mapping[str, object]]) -> None:
     """Register the entries of ``DATASETS.CUSTOM``: those with ``IMAGE_FOLDER`` for classification.
 
-    `register_sem_seg` and `register_image_folder` say what their keys mean.
-
-    Raises:
-        FileNotFoundError: if a list that an entry names does not exist.
-        ValueError: if an entry cannot be registered; says which and why. Or TypeError.
+    Raises the errors of `register_sem_seg` and `register_image_folder`, whose arguments their keys
+    are, with the number of the entry; and ValueError if an entry has wrong keys.
     """
     for number, entry in enumerate(entries):
         where = f"DATASETS.CUSTOM[{number}]"

@@ -114,8 +114,7 @@ def register_image_folder(
 
     Raises:
         FileNotFoundError: if ``classes`` names no file.
-        ValueError: if a class is listed twice, or the name belongs to a dataset that was not
-            registered with this function.
+        ValueError: if a class is listed twice, or the name belongs to another dataset.
     """
     listed = None if classes is None else read_class_names(classes)
     if listed is not None:
@@ -136,20 +135,16 @@ def register_image_folder(
 def class_names(name: str) -> list[str]:
     """Return the classes of a registered classification dataset, in the order of their labels.
 
-    Of an image folder the class folders are checked; see `ImageFolder.class_names`.
-
     Raises:
-        ValueError: if its metadata have no ``classes``.
+        ValueError: if its metadata have no ``classes``; see `ImageFolder.class_names` too.
     """
     metadata = MetadataCatalog.get(name)
     dataset = DatasetCatalog[name] if name in DatasetCatalog.list() else None
     if isinstance(dataset, ImageFolder):
         metadata.classes = dataset.class_names()
     elif metadata.get("classes") is None:
-        raise ValueError(
-            f"{name} has no classes in its metadata: "
-            f'MetadataCatalog.get("{name}").set(classes=[...])'
-        )
+        setter = f'MetadataCatalog.get("{name}").set'
+        raise ValueError(f"{name} has no classes in its metadata: {setter}(classes=[...])")
     return list(metadata.classes)
 
 

@@ -64,7 +64,11 @@ def read_split_list(split_list: Names) -> list[str]:
     where = "the split list"
     if isinstance(split_list, (str, os.PathLike)):
         where, split_list = os.fspath(split_list), read_names(split_list)
-    stems = [_stem(name) for name in split_list]
+    stems = []
+    for name in split_list:
+        stem, extension = os.path.splitext(name.replace("\\", "/").removeprefix("./"))
+        is_known = extension.lower() in IMAGE_EXTENSIONS | MASK_EXTENSIONS
+        stems.append(stem if is_known else stem + extension)
     if (repeated := first_repeated(stems)) is not None:
         raise ValueError(f"{where} names {repeated} more than once; remove the extra lines")
     return stems
@@ -73,11 +77,6 @@ def read_split_list(split_list: Names) -> list[str]:
 def first_repeated(names: Sequence[str]) -> str | None:
     """Return the first name that occurs more than once, or None."""
     return next((name for name, count in Counter(names).items() if count > 1), None)
-
-
-def _stem(name: str) -> str:
-    stem, extension = os.path.splitext(name.replace("\\", "/").removeprefix("./"))
-    return stem if extension.lower() in IMAGE_EXTENSIONS | MASK_EXTENSIONS else stem + extension
 
 
 def class_findings(classes: Sequence[str], ignore_label: int) -> list[Finding]:

@@ -64,7 +64,6 @@ def check_classification_datasets(cfg: CfgNode, *, is_train: bool) -> None:
 
     Raises:
         FileNotFoundError: if the folder of a dataset is missing.
-        ValueError: if a dataset is not registered or contradicts the config.
     """
     known, messages = _registered(cfg, is_train)
     messages += [
@@ -95,11 +94,7 @@ def check_labelled(cfg: CfgNode, *, mapper_name: str) -> None:
     """Raise ValueError if all masks of a training set are ignored, as the loss would be 0.
 
     Reads masks of each dataset of ``DATASETS.TRAIN`` as the mapper does, "vt_seg" or "detectron2",
-    until one has a labelled pixel, which is nearly always the first one.
-
-    Raises:
-        FileNotFoundError: if a mask is missing.
-        ValueError: if a mask cannot be read, or no mask of a dataset has a labelled pixel.
+    and raises as that does, until one has a labelled pixel, which is nearly always the first one.
     """
     ignored = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
     read_mask = mask_loader(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, ignored)

@@ -15,13 +15,10 @@ _KINDS = (
 
 
 def require_regular_file(path: str | os.PathLike) -> None:
-    """Raise ValueError if something other than a regular file is at ``path``, links followed.
+    """Raise ValueError if a folder, a named pipe, a device or a socket is at ``path``.
 
-    Nothing is opened, as opening a pipe or a device could block for ever. Missing files pass, so
-    that the caller's own message about them stands, and so does an address such as ``https://``.
-
-    Raises:
-        ValueError: if ``path`` is a folder, a named pipe, a device or a socket; names it.
+    Links are followed. Nothing is opened, as opening a pipe or a device could block for ever. Paths
+    of nothing pass, so that the caller's own message stands, and so do addresses (``https://``).
     """
     path = os.fspath(path)
     try:
@@ -37,12 +34,8 @@ def check_names_below(folder: str | os.PathLike, names: Iterable[str], named_by:
     """Raise ValueError unless every name is that of a file in ``folder``, at any depth.
 
     ``folder`` need not exist yet and may be a symbolic link. A link below it that leads out is
-    refused: whoever packed an archive would decide what is overwritten. ``named_by`` says what the
-    names come from and begins the error message.
-
-    Raises:
-        ValueError: if a name is empty or absolute, holds ".." or a NUL, or passes through a link
-            out of ``folder``.
+    refused, as whoever packed an archive would decide what is overwritten, and so are names that
+    are empty or absolute or hold ".." or a NUL. The message begins with ``named_by``.
     """
     folder = Path(folder)
     real, parents = folder.resolve(), set()
