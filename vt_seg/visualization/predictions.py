@@ -33,10 +33,9 @@ def draw_files(
 def draw_dataset(
     dataset_name: str, num: int, predict: Predictor, output_dir: str
 ) -> tuple[list[str], str]:
-    """Write image, ground truth and prediction of ``num`` images side by side, and an overview.
+    """Write image, ground truth and prediction of ``num`` images side by side.
 
-    Returns:
-        The files ``<name>_comparison.jpg``, and the file ``overview.png``.
+    Returns the files ``<name>_comparison.jpg``, and the file ``overview.png`` with all of them.
     """
     metadata = MetadataCatalog.get(dataset_name)
     records = spread_evenly(DatasetCatalog.get(dataset_name), num)

@@ -1,9 +1,8 @@
 """The affine warp of the LIP literature: an undistorted image on a canvas of fixed size.
 
 As in CE2P (arXiv 1809.05996) and SCHP (arXiv 1910.09777), whose code scales and rotates the window
-of the image that is cut out, about the image's centre. One difference: they let the centres of the
-first and last pixel mark the image's ends, which moves everything by half a pixel; here pixel
-centres are at i + 0.5, as everywhere in Detectron2.
+of the image that is cut out, about the image's centre. Here pixel centres are at i + 0.5, as in
+Detectron2; there, those of the first and last pixel are the image's ends.
 """
 
 from collections.abc import Sequence
