@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.multiprocessing as mp
-from detectron2.modeling import build_model
+from detectron2.modeling import build_backbone, build_model
 from detectron2.utils import comm
 from torch.nn import functional
 
@@ -45,6 +45,22 @@ def ours(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     """Return the parameters that are not in Detectron2's own stages and convolutions."""
     parts = (".stack.", ".laterals.", ".adjust.", "predictor.")
     return {n: p for n, p in model.named_parameters() if any(part in n for part in parts)}
+
+
+@pytest.mark.parametrize("revision", ["v1", "v4"])
+def test_vt_resnet_against_numerical_differences(revision, without_kinks):
+    backbone = awake(build_backbone(cfg_of("build_vt_resnet_backbone", revision)))
+    x = torch.randn(2, 3, 48, 80, dtype=torch.float64)
+
+    def outputs():
+        maps = backbone(x)
+        return [maps[name] for name in sorted(maps)]
+
+    with torch.no_grad():
+        incoming = [torch.randn_like(output) for output in outputs()]
+    leaves = ours(backbone)
+    assert len(leaves) > 40
+    assert largest_gradient_error(outputs, leaves, incoming) < TOLERANCE
 
 
 def head_loss(head: torch.nn.Module, features: dict[str, torch.Tensor], labels: torch.Tensor):

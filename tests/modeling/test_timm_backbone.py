@@ -75,7 +75,7 @@ def test_segmentor_trains_a_step_and_predicts_at_an_odd_size(name, backbone):
     assert output["sem_seg"].isfinite().all()
 
 
-@pytest.mark.parametrize("name", [CONVNEXT, LITE])
+@pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("backbone", ["_fpn", "_vt_fpn"])
 def test_stock_mask_rcnn_trains_a_step_and_predicts_at_an_odd_size(name, backbone):
     cfg = timm_cfg(name, f"build_timm{backbone}_backbone", detection_cfg("GeneralizedRCNN"))
