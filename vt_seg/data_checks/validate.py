@@ -38,8 +38,7 @@ def validate(
     found: list[Finding] = []
     start = time.perf_counter()
     reports = _check_pairs(records, num_workers)
-    bar = tqdm(reports, source.name, len(records), unit="image", disable=not progress)
-    for report in bar:
+    for report in tqdm(reports, source.name, len(records), unit="image", disable=not progress):
         statistics.add(report)
         found += report.findings
     seconds = time.perf_counter() - start

@@ -13,6 +13,8 @@ from tqdm import tqdm
 from vt_seg.data import IMAGE_EXTENSIONS
 from vt_seg.files import path_below, require_regular_file, write_atomically
 
+from .panels import contact_sheet
+
 _T = TypeVar("_T")
 
 # Bytes. File systems take 255, of which endings and the names of unfinished files need up to 35.
@@ -152,3 +154,16 @@ def write_picture(picture_rgb: np.ndarray, path: str) -> str:
         raise OSError(f"OpenCV could not encode {path}")
     write_atomically(path, code.tobytes())
     return path
+
+
+def write_with_overview(
+    pictures: Sequence[tuple[str, np.ndarray]], output_dir: str, ending: str
+) -> tuple[list[str], str]:
+    """Write ``<name><ending>`` per (image file, picture), and ``overview.png``; return paths."""
+    names = unique_names([file for file, _ in pictures])
+    written = [
+        write_picture(picture, path_below(output_dir, f"{name}{ending}", file))
+        for (file, picture), name in zip(pictures, names, strict=True)
+    ]
+    overview = contact_sheet([picture for _, picture in pictures], columns=2, width=2400)
+    return written, write_picture(overview, os.path.join(output_dir, "overview.png"))

@@ -13,11 +13,10 @@ from tqdm import tqdm
 
 from vt_seg.data import mask_loader, read_image
 from vt_seg.engine import build_train_loader, task_of
-from vt_seg.files import path_below
 
 from .overlay import draw_legend, draw_sem_seg
-from .panels import contact_sheet, side_by_side
-from .picture_files import spread_evenly, unique_names, write_picture
+from .panels import side_by_side
+from .picture_files import spread_evenly, write_with_overview
 
 
 @dataclass(frozen=True)
@@ -80,18 +79,11 @@ def draw_samples(
     Raises:
         ValueError: If there is no sample.
     """
-    pictures, files = [], []
-    for sample in tqdm(samples, desc="draw", unit="image"):
-        pictures.append(draw_sample(sample, metadata))
-        files.append(sample.file_name)
+    bar = tqdm(samples, desc="draw", unit="image")
+    pictures = [(sample.file_name, draw_sample(sample, metadata)) for sample in bar]
     if not pictures:
         raise ValueError("there is no image to draw")
-    written = [
-        write_picture(picture, path_below(output_dir, f"{name}_data.jpg", file))
-        for picture, name, file in zip(pictures, unique_names(files), files, strict=True)
-    ]
-    overview = contact_sheet(pictures, columns=2, width=2400)
-    return written, write_picture(overview, os.path.join(output_dir, "overview.png"))
+    return write_with_overview(pictures, output_dir, "_data.jpg")
 
 
 def draw_sample(sample: Sample, metadata: Metadata) -> np.ndarray:
