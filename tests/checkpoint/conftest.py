@@ -11,35 +11,27 @@ from tools import demo, visualize_tokens
 from vt_seg.engine import Trainer, evaluate, trained_model
 
 
-class Payload:
-    """An object that makes a folder when it is unpickled without restriction."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple:
-        return os.mkdir, (self.folder,)
-
-
 class Marker:
-    """The folder that a payload makes."""
+    """An object that makes a folder when it is unpickled without restriction."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.payload = Payload(str(path))
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
 
     def made(self) -> bool:
         """Return True if the code has run; the next one may."""
-        if self.path.exists():
+        was_made = self.path.exists()
+        if was_made:
             self.path.rmdir()
-            return True
-        return False
+        return was_made
 
 
 @pytest.fixture
 def marker(tmp_path):
     marker = Marker(tmp_path / "code has run")
-    pickle.loads(pickle.dumps(marker.payload))
+    pickle.loads(pickle.dumps(marker))
     assert marker.made()  # the payload does what it should
     return marker
 

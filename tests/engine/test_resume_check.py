@@ -5,6 +5,8 @@ import pytest
 from vt_seg.engine import Trainer, load_cfg
 from vt_seg.engine.resume_check import check_same_recipe, log_recipe_changes, recipe_state
 
+from .conftest import train
+
 
 @pytest.fixture
 def cfg():
@@ -68,14 +70,10 @@ def test_changed_recipe_of_a_resumed_run_is_logged(cfg, log, key, value, level, 
 
 def test_trainer_logs_changes_and_refuses_another_recipe(slim_cfg, log):
     slim_cfg.DATASETS.TEST = ()
-    trainer = Trainer(slim_cfg)
-    trainer.resume_or_load(resume=False)
-    trainer.train()
+    train(slim_cfg)
     slim_cfg.SEED, slim_cfg.SOLVER.MAX_ITER = 5, 3
     log.clear()
-    trainer = Trainer(slim_cfg)
-    trainer.resume_or_load(resume=True)
-    trainer.train()
+    train(slim_cfg, resume=True)
     assert "trained with SEED 1, this run has 5" in log.text
     assert "trained with SOLVER.MAX_ITER 2, this run has 3" in log.text
     assert "Evaluation without" not in log.text

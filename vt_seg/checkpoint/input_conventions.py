@@ -16,10 +16,9 @@ _KEYS = {
 
 
 def input_convention(cfg: CfgNode) -> dict[str, Any]:
-    """Return what a checkpoint records of the input that its weights expect.
+    """Return what a checkpoint records of the input that its weights expect, by ``_KEYS``.
 
-    It has the keys FORMAT, PIXEL_MEAN and PIXEL_STD, and for ResNets of bottleneck blocks
-    STRIDE_IN_1X1, which basic blocks lack.
+    ResNets of basic blocks lack STRIDE_IN_1X1.
     """
     convention = {
         "FORMAT": cfg.INPUT.FORMAT,
@@ -34,9 +33,7 @@ def input_convention(cfg: CfgNode) -> dict[str, Any]:
 def describe_difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return what differs and the overrides that restore it, in a sentence, or "".
 
-    Args:
-        saved: the :func:`input_convention` of the weights; as part of a file it can hold anything.
-        now: that of the config.
+    ``saved`` is the :func:`input_convention` of weights; as part of a file it can hold anything.
     """
     both = [name for name in _KEYS if name in saved and name in now]
     names = [name for name in both if not _equal(saved[name], now[name])]

@@ -22,11 +22,6 @@ def processes_per_machine(
 ) -> tuple[int, str]:
     """Return how many processes to launch, and a sentence to print ("" if nothing changed).
 
-    Args:
-        num_gpus: ``--num-gpus``; 0 means "on the CPU".
-        num_machines: ``--num-machines``.
-        machine_rank: ``--machine-rank``.
-
     Raises:
         ValueError: if more GPUs are asked for than the machine has, a number is out of range,
             several machines are to train on CPUs, or another launcher started several processes.
@@ -98,8 +93,7 @@ def adapt_to_machine(
         a sentence per change, for the log.
     """
     notes = []
-    if has_gpu is None:
-        has_gpu = torch.cuda.is_available()
+    has_gpu = torch.cuda.is_available() if has_gpu is None else has_gpu
     if cfg.MODEL.DEVICE.startswith("cuda") and not (has_gpu and wants_gpu):
         reason = "there is no GPU" if wants_gpu else "--num-gpus is 0"
         notes.append(f"MODEL.DEVICE {cfg.MODEL.DEVICE} -> cpu: {reason}.")

@@ -63,21 +63,16 @@ def build_train_loader(cfg: CfgNode) -> Any:
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> Any:
-    """Return the test loader of a dataset, in order, with the task's batch size.
-
-    Raises:
-        ValueError: if images are paired with masks of other names (see ``check_records``).
-    """
+    """Return the test loader of a dataset, in order; raises as :func:`build_train_loader`."""
     task = task_of(cfg)
     if task.is_segmentation:
         check_records(DatasetCatalog.get(dataset_name), (dataset_name,))
-    loader = build_detection_test_loader(
-        cfg,
-        dataset_name,
-        mapper=task.build_mapper(is_train=False),
-        batch_size=task.test_batch_size,
+    mapper = task.build_mapper(is_train=False)
+    return _with_signal_proof_workers(
+        build_detection_test_loader(
+            cfg, dataset_name, mapper=mapper, batch_size=task.test_batch_size
+        )
     )
-    return _with_signal_proof_workers(loader)
 
 
 def _with_signal_proof_workers(loader: Any) -> Any:

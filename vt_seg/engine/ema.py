@@ -37,11 +37,7 @@ class WeightEMA(AveragedModel):
     """
 
     def __init__(self, model: nn.Module, decay: float, warmup: bool = True) -> None:
-        """Copy a model, perhaps in ``DistributedDataParallel``.
-
-        Raises:
-            ValueError: if the decay is not in [0, 1).
-        """
+        """Copy a model, perhaps a parallel one; raise ValueError if the decay is not in [0, 1)."""
         if not 0 <= decay < 1:
             raise ValueError(f"SOLVER.EMA.DECAY is {decay}: it must be at least 0 and below 1")
         super().__init__(unwrapped(model), multi_avg_fn=self._average, use_buffers=True)
@@ -93,11 +89,11 @@ class EMAHook(HookBase):
 
     def before_train(self) -> None:
         """Warn if the average starts in the middle of a run."""
-        if self.trainer.start_iter > 0 and not self.ema.n_averaged:
+        start = self.trainer.start_iter
+        if start > 0 and not self.ema.n_averaged:
             logger.warning(
                 "The checkpoint that training resumes from has no EMA weights: the average starts "
-                "with the weights of iteration %d.",
-                self.trainer.start_iter,
+                f"with the weights of iteration {start}."
             )
 
     def after_step(self) -> None:
@@ -131,9 +127,8 @@ def model_with_ema_weights(
 ) -> nn.Module | None:
     """Return a copy of ``model`` with the averaged weights of a loaded checkpoint.
 
-    Returns:
-        None if ``SOLVER.EMA.ENABLED`` is False or the checkpoint has no average; the log says so if
-        only one of these is the case.
+    None if ``SOLVER.EMA.ENABLED`` is False or the checkpoint has no average; the log says so if
+    only one of these is the case.
 
     Raises:
         CheckpointError: if the average is of another model or no state dict.

@@ -103,10 +103,7 @@ class EvaluatingTrainer(DefaultTrainer):
 
 
 def optimized(cfg: CfgNode, model: nn.Module) -> nn.Module:
-    """Return the optimized model if ``TEST.OPTIMIZE`` is True and ``optimize`` takes the model.
-
-    Otherwise return it as it is; the log says if and why ``optimize`` refuses it.
-    """
+    """Return the optimized model if ``TEST.OPTIMIZE`` is True, or itself where that is refused."""
     require_vt_seg_keys(cfg, "TEST.OPTIMIZE")
     if not (cfg.TEST.OPTIMIZE and task_of(cfg).is_segmentation):
         return model
@@ -133,10 +130,8 @@ def _label_model(model: nn.Module) -> nn.Module | Callable[[list[dict]], list[di
 def wants_tta(cfg: CfgNode) -> bool:
     """Return ``TEST.AUG.ENABLED``; if the task has no TTA here, warn and return False."""
     if cfg.TEST.AUG.ENABLED and not task_of(cfg).is_segmentation:
-        logger.warning(
-            "TEST.AUG.ENABLED has no effect on MODEL.META_ARCHITECTURE %s.",
-            cfg.MODEL.META_ARCHITECTURE,
-        )
+        name = cfg.MODEL.META_ARCHITECTURE
+        logger.warning(f"TEST.AUG.ENABLED has no effect on MODEL.META_ARCHITECTURE {name}.")
         return False
     return cfg.TEST.AUG.ENABLED
 
@@ -174,24 +169,18 @@ def evaluate(
     model = EvaluatingTrainer.build_model(cfg)
     last = checkpoint_to_resume(cfg.OUTPUT_DIR, model.state_dict()) if resume else ""
     weights = last or cfg.MODEL.WEIGHTS
+    hint = f"pass MODEL.WEIGHTS <file>, or --resume for the newest checkpoint of {cfg.OUTPUT_DIR}"
     if weights:
         logger.info("Evaluating %s", weights)
+    elif allow_random_weights:
+        logger.warning("Evaluating RANDOM weights, the scores mean nothing: %s.", hint)
     else:
-        message = (
-            "pass MODEL.WEIGHTS <file>, or --resume for the newest checkpoint of OUTPUT_DIR "
-            f"({cfg.OUTPUT_DIR})"
+        raise ValueError(
+            f'There are no weights to evaluate: {hint}. MODEL.WEIGHTS "" on the command line '
+            "evaluates random ones"
         )
-        if not allow_random_weights:
-            raise ValueError(
-                f"There are no weights to evaluate: {message}. "
-                'MODEL.WEIGHTS "" on the command line evaluates random ones'
-            )
-        logger.warning("Evaluating RANDOM weights, the scores mean nothing: %s.", message)
     checkpointer = SegmentationCheckpointer(
-        model,
-        save_dir=cfg.OUTPUT_DIR,
-        input_convention=input_convention(cfg),
-        require_complete=True,
+        model, cfg.OUTPUT_DIR, input_convention=input_convention(cfg), require_complete=True
     )
     checkpoint = checkpointer.resume_or_load(weights, resume=False)
     ema_model = model_with_ema_weights(cfg, model, checkpoint)

@@ -9,15 +9,11 @@ from .optimizer import optimizer_name
 
 
 def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
-    """Return ``cfg``, or a copy whose batch, learning rate and schedule are scaled.
+    """Return ``cfg``, or a copy scaled from ``SOLVER.REFERENCE_WORLD_SIZE`` to ``world_size``.
 
     Detectron2's ``auto_scale_workers`` scales its keys. Of vt_seg's, ``EXPONENTIAL_LR_PERIOD``
     remains an epoch, and ``EMA.DECAY`` becomes ``DECAY ** (world_size / reference)``, so that the
-    average forgets as much per image.
-
-    Args:
-        cfg: a config written for ``SOLVER.REFERENCE_WORLD_SIZE`` processes (0: never scaled).
-        world_size: number of processes in use.
+    average forgets as much per image. A reference of 0 scales nothing.
 
     Raises:
         ValueError: if the batch cannot be divided among the processes.
@@ -57,10 +53,7 @@ def _scale_own_keys(cfg: CfgNode, scale: float) -> None:
 def describe_recipe(cfg: CfgNode, world_size: int, reference: int) -> str:
     """Return a line with what decides a training result; what is unusual is added at the end.
 
-    Args:
-        cfg: the scaled config.
-        world_size: number of processes in use.
-        reference: ``SOLVER.REFERENCE_WORLD_SIZE`` before scaling.
+    ``cfg`` is scaled; ``reference`` is ``SOLVER.REFERENCE_WORLD_SIZE`` before that.
     """
     solver = cfg.SOLVER
     if reference == 0:

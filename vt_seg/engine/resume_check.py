@@ -34,9 +34,7 @@ def recipe_state(cfg: CfgNode) -> dict[str, Any]:
 def log_recipe_changes(saved: dict[str, Any], cfg: CfgNode) -> None:
     """Log what a resumed run changes of the recipe, with a warning unless it is ``MAX_ITER``.
 
-    Args:
-        saved: of :func:`recipe_state`; keys that older checkpoints lack are skipped.
-        cfg: the scaled config of the run that resumes.
+    Keys that older checkpoints lack in ``saved`` are skipped.
     """
     now = recipe_state(cfg)
     for key, effect in _CHANGEABLE.items():
@@ -54,12 +52,10 @@ def check_same_recipe(saved: dict[str, Any], cfg: CfgNode) -> None:
     A checkpoint holds iterations and learning rates of its own recipe: resumed on another number of
     GPUs they would go on unscaled. The state of an optimizer fits no other optimizer or parameters.
 
-    Args:
-        saved: of :func:`recipe_state`. Older checkpoints call VT_OPTIMIZER OPTIMIZER; the oldest
-            lack it and TRAINABLE.
-        cfg: the scaled config of the run that resumes.
+    ``saved`` is of :func:`recipe_state`, ``cfg`` the scaled config of the run that resumes.
     """
     now = recipe_state(cfg)
+    # Older checkpoints call VT_OPTIMIZER OPTIMIZER; the oldest lack it and TRAINABLE.
     optimizer = saved.get("OPTIMIZER", "SGD")
     for key, default in (("VT_OPTIMIZER", optimizer), ("TRAINABLE", "all")):
         before = saved.get(key, default)

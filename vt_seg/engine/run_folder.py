@@ -37,11 +37,7 @@ def refuse_earlier_run(folder: str) -> None:
 
 
 def keep_earlier_config(folder: str, config: str) -> str:
-    """Rename a ``config.yaml`` that ``config`` is about to replace to ``config.N.yaml``.
-
-    Returns:
-        the path of the renamed file; "" if there is none or it holds the same.
-    """
+    """Rename a ``config.yaml`` unless it equals ``config``; return its new name or ""."""
     path = os.path.join(folder, "config.yaml")
     if not os.path.isfile(path):
         return ""
