@@ -50,11 +50,8 @@ class SegmentationCheckpointer(DetectionCheckpointer):
     ) -> None:
         """Take Detectron2's arguments and two more.
 
-        Args:
-            model, save_dir, kwargs: as for ``DetectionCheckpointer``.
-            input_convention: result of :func:`vt_seg.checkpoint.input_convention`, to record and
-                to compare; None for neither.
-            require_complete: whether ``load`` has to set every tensor of the model.
+        ``input_convention``, of :func:`vt_seg.checkpoint.input_convention`, is recorded and
+        compared. With ``require_complete``, ``load`` has to set every tensor of the model.
         """
         super().__init__(model, save_dir, **kwargs)
         self.input_convention = input_convention
