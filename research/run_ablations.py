@@ -28,7 +28,7 @@ from research.sweep import Run, budget_overrides, task_of, train_all
 from vt_seg.command_line import errors_as_messages, positive_int
 from vt_seg.complexity import count_cost, usual_image_size
 from vt_seg.engine import load_cfg
-from vt_seg.engine.linear_lr_scaling import scale_recipe
+from vt_seg.engine.recipe import scale_recipe
 
 ROWS = Path(__file__).resolve().parents[1] / "configs" / "ablations"
 SECTION = "research/run_ablations.py"

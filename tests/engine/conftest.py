@@ -25,27 +25,26 @@ scenes_root = registered_root(write_tiny_scenes)
 shapes_root = registered_root(write_tiny_shapes)
 
 
-@pytest.fixture
 def run_opts(tmp_path):
     return ["OUTPUT_DIR", str(tmp_path / "out"), "MODEL.DEVICE", "cpu"]
 
 
 @pytest.fixture
-def scenes_cfg(scenes_root, run_opts):
+def scenes_cfg(scenes_root, tmp_path):
     """The recipe of fpn_R18_scenes for tiny images and two iterations, on one CPU process."""
-    return load_cfg("configs/fpn_R18_scenes.yaml", TINY_SCENES + run_opts)
+    return load_cfg("configs/fpn_R18_scenes.yaml", TINY_SCENES + run_opts(tmp_path))
 
 
 @pytest.fixture
-def slim_cfg(scenes_root, run_opts):
+def slim_cfg(scenes_root, tmp_path):
     """VT-FPN on a ResNet-50 of few channels: steps and checkpoints that cost next to nothing."""
-    return load_cfg("configs/vtfpn_R18_scenes.yaml", TINY_SCENES + SLIM + run_opts)
+    return load_cfg("configs/vtfpn_R18_scenes.yaml", TINY_SCENES + SLIM + run_opts(tmp_path))
 
 
 @pytest.fixture
-def shapes_cfg(shapes_root, run_opts):
+def shapes_cfg(shapes_root, tmp_path):
     """The recipe of resnet_R18_shapes for tiny images and two iterations, on one CPU process."""
-    return load_cfg("configs/resnet_R18_shapes.yaml", TINY_SHAPES + run_opts)
+    return load_cfg("configs/resnet_R18_shapes.yaml", TINY_SHAPES + run_opts(tmp_path))
 
 
 def train(cfg, resume=False, stop=None):

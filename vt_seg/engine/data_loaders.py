@@ -36,18 +36,13 @@ def build_train_loader(cfg: CfgNode) -> Any:
     task = task_of(cfg)
     mapper = task.build_mapper(is_train=True)
     keypoints = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE if cfg.MODEL.KEYPOINT_ON else 0
-    dataset = get_detection_dataset_dicts(
-        cfg.DATASETS.TRAIN,
-        filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
-        min_keypoints=keypoints,
-    )
+    filter_empty = cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+    dataset = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty, keypoints)
     check_records(dataset, cfg.DATASETS.TRAIN)
     grouped = task.groups_by_aspect_ratio
     if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
-        loader = build_detection_train_loader(
-            cfg, mapper=mapper, dataset=dataset, aspect_ratio_grouping=grouped
-        )
-        return _with_signal_proof_workers(loader)
+        kwargs = {"mapper": mapper, "dataset": dataset, "aspect_ratio_grouping": grouped}
+        return _with_signal_proof_workers(build_detection_train_loader(cfg, **kwargs))
     order = SeededOrder(len(dataset), seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed())
     batch_size = cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()
     loader = DataLoader(

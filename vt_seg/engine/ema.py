@@ -64,21 +64,17 @@ class WeightEMA(AveragedModel):
         check_tensors(state_dict, source, own)
         difference = strict and describe_other_model(state_dict, own)
         if difference:
-            raise CheckpointError(
-                f"{source} is of another model: {difference}. Use the config that it was "
-                "trained with, or another checkpoint"
-            )
+            fix = "Use the config that it was trained with, or another checkpoint"
+            raise CheckpointError(f"{source} is of another model: {difference}. {fix}")
         # The counts of batches may be absent, see `describe_other_model`.
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
     def _average(self, averages: Tensors, weights: Tensors, count: Tensor | int) -> None:
-        if averages[0].is_floating_point():
-            n = int(self.n_averaged)
-            decay = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
-            get_ema_multi_avg_fn(decay)(averages, weights, count)
-        else:
-            for average, weight in zip(averages, weights, strict=True):
-                average.copy_(weight)
+        n = int(self.n_averaged)
+        decay = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
+        if not averages[0].is_floating_point():
+            decay = 0  # copies
+        get_ema_multi_avg_fn(decay)(averages, weights, count)
 
 
 class EMAHook(HookBase):

@@ -120,11 +120,7 @@ def _label_model(model: nn.Module) -> nn.Module | Callable[[list[dict]], list[di
         model.output = "labels"
     if not isinstance(model, OptimizedSegmentor):
         return model
-
-    def predict(batched_inputs: list[dict]) -> list[dict]:
-        return [{"sem_seg": labels} for labels in model.predict_labels(batched_inputs)]
-
-    return predict
+    return lambda inputs: [{"sem_seg": labels} for labels in model.predict_labels(inputs)]
 
 
 def wants_tta(cfg: CfgNode) -> bool:
@@ -137,11 +133,10 @@ def wants_tta(cfg: CfgNode) -> bool:
 
 
 def tta_model(cfg: CfgNode, model: nn.Module) -> SemanticSegmentorWithTTA:
-    """Return the model with test-time augmentation, which swaps left and right labels in flips.
+    """Return the model with test-time augmentation; flips swap left and right labels.
 
     Raises:
-        ValueError: if ``TEST.AUG.MIN_SIZES`` is empty, or ``TEST.AUG.FLIP`` is True and the
-            datasets of ``DATASETS.TEST`` need different flips.
+        ValueError: if ``TEST.AUG.MIN_SIZES`` is empty, or the datasets need different flips.
     """
     pairs = common_flip_pairs(cfg.DATASETS.TEST) if cfg.TEST.AUG.FLIP else ()
     return SemanticSegmentorWithTTA(cfg, model, pairs)

@@ -59,13 +59,9 @@ def checkpoint_to_resume(folder: str, model_state: Mapping[str, Tensor] | None =
     floating point tensors are finite. The file ``last_checkpoint`` is only a hint to files of other
     names. The log says what is wrong with each newer checkpoint. The main process decides for all.
 
-    Args:
-        folder: ``OUTPUT_DIR``, which may be missing.
-        model_state: ``state_dict`` of the model that goes on; None if any model will do.
-
     Raises:
         CheckpointError: if there are checkpoints but none is whole, or if the newest whole one is
-            of another model than ``model_state``.
+            of another model than ``model_state``, a ``state_dict`` (None if any model will do).
     """
     error, path = "", ""
     if comm.is_main_process():

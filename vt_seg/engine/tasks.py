@@ -88,6 +88,15 @@ class Task:
     def check_labelled(self) -> None:
         """Raise ValueError if nothing is labelled in a dataset of ``DATASETS.TRAIN``."""
 
+    def require_segmentation(self) -> None:
+        """Raise ValueError if the model's datasets have no masks."""
+        if not self.has_masks:
+            raise ValueError(
+                f"MODEL.META_ARCHITECTURE {self.cfg.MODEL.META_ARCHITECTURE} classifies images; "
+                "this tool is for semantic segmentation, whose datasets have masks "
+                "(tools/train_net.py trains and evaluates both)"
+            )
+
     def headline(self, results: dict[str, Any]) -> str:
         """Return the main score of an evaluation on one dataset, as "mIoU 41.30 %", or ""."""
         key, name = self.score
@@ -166,21 +175,6 @@ def is_architecture(cfg: CfgNode, *kinds: type) -> bool:
     name = cfg.MODEL.META_ARCHITECTURE
     model = META_ARCH_REGISTRY.get(name) if name in META_ARCH_REGISTRY else None
     return isinstance(model, type) and issubclass(model, kinds)
-
-
-def check_datasets(cfg: CfgNode, *, is_train: bool) -> None:
-    """See :meth:`Task.check_datasets`."""
-    task_of(cfg).check_datasets(is_train=is_train)
-
-
-def require_segmentation(cfg: CfgNode) -> None:
-    """Raise ValueError if the datasets of ``MODEL.META_ARCHITECTURE`` have no masks."""
-    if not task_of(cfg).has_masks:
-        raise ValueError(
-            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} classifies images; this tool "
-            "is for semantic segmentation, whose datasets have masks (tools/train_net.py trains "
-            "and evaluates both)"
-        )
 
 
 class RegularFileMapper(DatasetMapper):

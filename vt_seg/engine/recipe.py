@@ -1,0 +1,148 @@
+"""The recipe of a run: scaled to the processes in use, described, compared in resuming."""
+
+import logging
+import math
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer
+
+from vt_seg.config import require_vt_seg_keys
+
+from .optimizer import optimizer_name
+
+logger = logging.getLogger(__name__)
+
+# Keys that a resumed run may change, and what a change does.
+_CHANGEABLE = {
+    "SEED": "the order of the images goes on with the checkpoint's seed, and the new one is unused",
+    "DATASETS.TRAIN": "training goes on with the new images, from the same place in their order",
+    "SOLVER.STEPS": "the learning rate follows the new steps from here on",
+    "SOLVER.MAX_ITER": "training ends, and the learning rate falls, by the new one",
+}
+
+
+def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
+    """Return ``cfg``, or a copy scaled from ``SOLVER.REFERENCE_WORLD_SIZE`` to ``world_size``.
+
+    Detectron2's ``auto_scale_workers`` scales its keys. Of vt_seg's, ``EXPONENTIAL_LR_PERIOD``
+    remains an epoch, and ``EMA.DECAY`` becomes ``DECAY ** (world_size / reference)``, so that the
+    average forgets as much per image. A reference of 0 scales nothing.
+
+    Raises:
+        ValueError: if the batch cannot be divided among the processes.
+    """
+    require_vt_seg_keys(cfg, "SOLVER.VT_OPTIMIZER", "SOLVER.EMA", "SOLVER.TRAINABLE")
+    batch, reference = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
+    if reference not in (0, world_size):
+        if batch % reference:
+            raise ValueError(
+                f"SOLVER.IMS_PER_BATCH {batch} cannot be divided among the "
+                f"SOLVER.REFERENCE_WORLD_SIZE {reference} processes that the recipe is written "
+                f"for. Make the batch a multiple of {reference}, or pass "
+                "SOLVER.REFERENCE_WORLD_SIZE 0 to train with the recipe unscaled."
+            )
+        cfg = DefaultTrainer.auto_scale_workers(cfg, world_size)
+        frozen, solver, scale = cfg.is_frozen(), cfg.SOLVER, world_size / reference
+        cfg.defrost()
+        if solver.EXPONENTIAL_LR_PERIOD:
+            solver.EXPONENTIAL_LR_PERIOD = max(round(solver.EXPONENTIAL_LR_PERIOD / scale), 1)
+        solver.EMA.DECAY = solver.EMA.DECAY**scale
+        if frozen:
+            cfg.freeze()
+        batch = solver.IMS_PER_BATCH
+    if batch % world_size:
+        raise ValueError(
+            f"SOLVER.IMS_PER_BATCH {batch} cannot be divided among {world_size} processes: "
+            f"make it a multiple of {world_size}."
+        )
+    return cfg
+
+
+def describe_recipe(cfg: CfgNode, world_size: int, reference: int) -> str:
+    """Return a line with what decides a training result; what is unusual is added at the end.
+
+    ``cfg`` is scaled; ``reference`` is ``SOLVER.REFERENCE_WORLD_SIZE`` before that.
+    """
+    solver = cfg.SOLVER
+    if reference == 0:
+        scaling = "not scaled"
+    elif reference == world_size:
+        scaling = f"written for {reference}"
+    else:
+        scaling = f"scaled from {reference}; SOLVER.REFERENCE_WORLD_SIZE 0 switches scaling off"
+    processes = "1 process" if world_size == 1 else f"{world_size} processes"
+    schedule = f"{solver.LR_SCHEDULER_NAME}, warm-up {solver.WARMUP_ITERS}"
+    if solver.LR_SCHEDULER_NAME == "WarmupExponentialLR":
+        schedule += f", then x {solver.EXPONENTIAL_LR_DECAY:g} every {solver.EXPONENTIAL_LR_PERIOD}"
+    parts = [
+        f"Recipe: {processes} ({scaling})",
+        f"batch {solver.IMS_PER_BATCH} ({solver.IMS_PER_BATCH // world_size} per process)",
+        f"base LR {solver.BASE_LR:g}",
+        f"{solver.MAX_ITER} iterations ({schedule})",
+        f"device {cfg.MODEL.DEVICE}",
+    ]
+    if optimizer_name(solver) != "SGD":
+        parts.append(optimizer_name(solver))
+    if solver.CLIP_GRADIENTS.ENABLED:
+        clip = solver.CLIP_GRADIENTS
+        parts.append(f"gradients clipped at {clip.CLIP_VALUE:g} ({clip.CLIP_TYPE})")
+    if solver.EMA.ENABLED:
+        parts.append(f"EMA {solver.EMA.DECAY:g}")
+    return ", ".join(parts)
+
+
+def recipe_state(cfg: CfgNode) -> dict[str, Any]:
+    """Return what a checkpoint records of the (scaled) recipe it was trained with."""
+    return {
+        **{key: cfg.SOLVER[key] for key in ("IMS_PER_BATCH", "BASE_LR", "TRAINABLE")},
+        **{"VT_OPTIMIZER": optimizer_name(cfg.SOLVER), "SEED": cfg.SEED},
+        "DATASETS.TRAIN": tuple(cfg.DATASETS.TRAIN),
+        "SOLVER.STEPS": tuple(cfg.SOLVER.STEPS),
+        "SOLVER.MAX_ITER": cfg.SOLVER.MAX_ITER,
+    }
+
+
+def log_recipe_changes(saved: dict[str, Any], cfg: CfgNode) -> None:
+    """Log what a resumed run changes of the recipe, with a warning unless it is ``MAX_ITER``.
+
+    Keys that older checkpoints lack in ``saved`` are skipped.
+    """
+    now = recipe_state(cfg)
+    for key, effect in _CHANGEABLE.items():
+        if saved.get(key, now[key]) != now[key]:
+            logger.log(
+                logging.INFO if key == "SOLVER.MAX_ITER" else logging.WARNING,
+                "The checkpoint was trained with %s %s, this run has %s: %s.",
+                *(key, saved[key], now[key], effect),
+            )
+
+
+def check_same_recipe(saved: dict[str, Any], cfg: CfgNode) -> None:
+    """Raise ValueError unless batch, learning rate, optimizer and frozen weights are as before.
+
+    A checkpoint holds iterations and learning rates of its own recipe: resumed on another number of
+    GPUs they would go on unscaled. The state of an optimizer fits no other optimizer or parameters.
+
+    ``saved`` is of :func:`recipe_state`, ``cfg`` the scaled config of the run that resumes.
+    """
+    now = recipe_state(cfg)
+    # Older checkpoints call VT_OPTIMIZER OPTIMIZER; the oldest lack it and TRAINABLE.
+    optimizer = saved.get("OPTIMIZER", "SGD")
+    for key, default in (("VT_OPTIMIZER", optimizer), ("TRAINABLE", "all")):
+        before = saved.get(key, default)
+        if before != now[key]:
+            raise ValueError(
+                f"the checkpoint was trained with SOLVER.{key} {before}, this run has {now[key]}: "
+                f"resume with SOLVER.{key} {before}, or start anew from its weights: "
+                "MODEL.WEIGHTS FILE without --resume"
+            )
+    batch, rate = saved["IMS_PER_BATCH"], saved["BASE_LR"]
+    if batch != now["IMS_PER_BATCH"] or not math.isclose(rate, now["BASE_LR"]):
+        raise ValueError(
+            f"the checkpoint was trained with batch {batch} and base LR {rate:g}, this run has "
+            f"batch {now['IMS_PER_BATCH']} and base LR {now['BASE_LR']:g}. Resume on as many GPUs "
+            "as before; or keep its recipe on other GPUs: SOLVER.REFERENCE_WORLD_SIZE 0 "
+            f"SOLVER.IMS_PER_BATCH {batch} SOLVER.BASE_LR {rate:g} (and its MAX_ITER and STEPS); "
+            "or start anew from its weights: MODEL.WEIGHTS FILE without --resume"
+        )
