@@ -8,10 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def errors_as_messages() -> Iterator[None]:
-    """Turn `OSError` and `ValueError`, which say what to do, into SystemExit with their message.
-
-    A training stays outside, since its errors may be bugs.
-    """
+    """Turn OSError and ValueError (not those of a training) into SystemExit with their message."""
     try:
         yield
     except (OSError, ValueError) as error:

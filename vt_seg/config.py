@@ -41,10 +41,7 @@ def require_vt_seg_keys(cfg: CN, *names: str) -> None:
 
 
 def adopt_renamed_keys(cfg: CN) -> None:
-    """Move, in place, what Detectron2's own code merged by an old key; a warning says so.
-
-    ``cfg`` is not frozen and may lack vt_seg's keys.
-    """
+    """Move, in place, what Detectron2's own code merged by an old key; a warning says so."""
     for old, new in RENAMED_KEYS.items():
         if old == "SOLVER.OPTIMIZER":  # other projects have it, too: see `vt_seg.engine.optimizer`
             continue

@@ -50,11 +50,7 @@ def merge_config_file(cfg: CfgNode, path: str) -> None:
 
 
 def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
-    """Merge ``["KEY", "VALUE", ...]`` into ``cfg``, in place.
-
-    Raises:
-        ValueError: if they are no pairs, a key does not exist, or a value has another type.
-    """
+    """Merge ``["KEY", "VALUE", ...]`` in place; raise ValueError for wrong pairs, keys or types."""
     if len(overrides) % 2:
         raise ValueError(
             f"overrides are pairs KEY VALUE, and {overrides[-1]!r} is left over: "
@@ -72,21 +68,13 @@ def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
 
 
 def read_yaml(path: str) -> Any:
-    """Return the content of one YAML file, its ``_BASE_`` not followed.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is no regular file, has tags that make Python objects, or is not YAML.
-    """
+    """Return one YAML file's content without its ``_BASE_``; errors as `merge_config_file`'s."""
     with _yaml_errors_in_sentences(path), _SafeCfgNode._open_cfg(path) as file:
         return yaml.safe_load(file)
 
 
 def flat_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield dotted names and values: ``{"MODEL": {"DEVICE": "cpu"}}`` has ``"MODEL.DEVICE"``.
-
-    An empty node is a value.
-    """
+    """Yield dotted names and values: ``{"MODEL": {"DEVICE": "cpu"}}`` has ``"MODEL.DEVICE"``."""
     for key, value in node.items():
         if isinstance(value, Mapping) and value:
             yield from flat_keys(value, f"{prefix}{key}.")

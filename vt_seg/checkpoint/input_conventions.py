@@ -16,16 +16,13 @@ _KEYS = {
 
 
 def input_convention(cfg: CfgNode) -> dict[str, Any]:
-    """Return what a checkpoint records of the input that its weights expect, by ``_KEYS``.
-
-    ResNets of basic blocks lack STRIDE_IN_1X1.
-    """
+    """Return what a checkpoint records of the input that its weights expect, by ``_KEYS``."""
     convention = {
         "FORMAT": cfg.INPUT.FORMAT,
         "PIXEL_MEAN": [float(x) for x in cfg.MODEL.PIXEL_MEAN],
         "PIXEL_STD": [float(x) for x in cfg.MODEL.PIXEL_STD],
     }
-    if cfg.MODEL.RESNETS.DEPTH >= 50:
+    if cfg.MODEL.RESNETS.DEPTH >= 50:  # basic blocks lack it
         convention["STRIDE_IN_1X1"] = cfg.MODEL.RESNETS.STRIDE_IN_1X1
     return convention
 

@@ -41,10 +41,7 @@ def to_detectron2_layout(loaded: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def read_weights(path: str, expected: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """Return the weights in a file, checked by :func:`.check_tensors` with ``expected``.
-
-    As in timm, averaged weights are taken where the file has both.
-    """
+    """Return a file's weights (as timm, the averaged ones if it has both), checked by `expected`."""
     weights, _ = split_weights(read_checkpoint(path), path, (*AVERAGES, *WRAPPERS))
     check_tensors(weights, path, expected)
     return {key: torch.as_tensor(value) for key, value in weights.items()}
@@ -56,10 +53,7 @@ def split_weights(
     """Return the weights of a checkpoint by name, and what lies next to them.
 
     ``module.`` (of ``DistributedDataParallel``) and ``_orig_mod.`` (of ``torch.compile``) are
-    removed from the names.
-
-    Raises:
-        CheckpointError: if there are no weights, or something else is among them.
+    removed from the names. Raises CheckpointError as :func:`require_named_tensors` does.
     """
     weights: dict[str, Any] = loaded
     rest: dict[str, Any] = {}

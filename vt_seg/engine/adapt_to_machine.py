@@ -51,8 +51,7 @@ def processes_per_machine(
 def check_launcher(num_machines: int, environment: Mapping[str, str] = os.environ) -> None:
     """Raise ValueError if another launcher than Detectron2's started more processes than machines.
 
-    Each of them would train on its own, into the same folder. Processes that formed a group of
-    their own are fine.
+    Each would train on its own, into the same folder; those that formed a group are fine.
     """
     for launcher, (count, local_rank) in _LAUNCHED.items():
         processes = _number(environment.get(count), 1)

@@ -33,12 +33,8 @@ RULES = {
 def class_weights(pixels: np.ndarray, rule: str) -> np.ndarray:
     """Return ``(C,)`` weights: 1 on average over the classes that occur, and 1 for the others.
 
-    Args:
-        pixels: ``(C,)`` labelled pixels per class.
-        rule: "inverse", "inverse_sqrt" or "inverse_log", of the class's share of all pixels.
-
-    Raises:
-        ValueError: if the rule is another one, or there is no labelled pixel.
+    ``pixels`` are the ``(C,)`` labelled pixels per class, ``rule`` is one of ``RULES`` of their
+    shares. Raises ValueError if the rule is another one, or there is no labelled pixel.
     """
     if rule not in RULES:
         raise ValueError(

@@ -29,9 +29,7 @@ def build_train_loader(cfg: CfgNode) -> Any:
 
     The order of the images and their augmentations depend only on ``SEED`` (on a random seed if it
     is negative), not on the number of workers. Samplers other than the default are Detectron2's.
-
-    Raises:
-        ValueError: if images are paired with masks of other names (see ``check_records``).
+    Raises ValueError if images are paired with masks of other names (see ``check_records``).
     """
     task = task_of(cfg)
     mapper = task.build_mapper(is_train=True)

@@ -52,12 +52,7 @@ class WeightEMA(AveragedModel):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        """Load as ``nn.Module`` does, after a check.
-
-        Raises:
-            CheckpointError: if it is no state dict, has values that no model can use or is, with
-                ``strict``, of another model; nothing is loaded then.
-        """
+        """Load a state dict or raise CheckpointError if it is none, unusable or of another model."""
         source = f'The EMA entry of the checkpoint ("{CHECKPOINT_KEY}")'
         require_named_tensors(state_dict, source)
         own = self.state_dict()
@@ -98,10 +93,7 @@ class EMAHook(HookBase):
 
 
 class EMAFileHook(HookBase):
-    """Writes ``model_final_ema.pth``, which can be ``MODEL.WEIGHTS``, at the end of training.
-
-    It belongs behind all other hooks, so that an error with this file stops none of them.
-    """
+    """Writes ``model_final_ema.pth`` at the end; behind all other hooks, so it stops none."""
 
     def __init__(self, ema: WeightEMA, output_dir: str, input_convention: dict[str, Any]) -> None:
         self.ema = ema
@@ -124,10 +116,7 @@ def model_with_ema_weights(
     """Return a copy of ``model`` with the averaged weights of a loaded checkpoint.
 
     None if ``SOLVER.EMA.ENABLED`` is False or the checkpoint has no average; the log says so if
-    only one of these is the case.
-
-    Raises:
-        CheckpointError: if the average is of another model or no state dict.
+    only one of these is the case. Raises CheckpointError if the average is of another model.
     """
     state = checkpoint.get(CHECKPOINT_KEY)
     if not cfg.SOLVER.EMA.ENABLED:

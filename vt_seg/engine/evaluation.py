@@ -133,11 +133,7 @@ def wants_tta(cfg: CfgNode) -> bool:
 
 
 def tta_model(cfg: CfgNode, model: nn.Module) -> SemanticSegmentorWithTTA:
-    """Return the model with test-time augmentation; flips swap left and right labels.
-
-    Raises:
-        ValueError: if ``TEST.AUG.MIN_SIZES`` is empty, or the datasets need different flips.
-    """
+    """Return the model with TTA; raise ValueError if datasets need different flips of labels."""
     pairs = common_flip_pairs(cfg.DATASETS.TEST) if cfg.TEST.AUG.FLIP else ()
     return SemanticSegmentorWithTTA(cfg, model, pairs)
 

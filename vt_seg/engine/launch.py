@@ -15,8 +15,7 @@ from .interruption import signals_for_children
 def launch(main: Callable[[argparse.Namespace], object], description: str) -> None:
     """Parse Detectron2's arguments and run ``main(args)`` in as many processes as they ask for.
 
-    Raises:
-        SystemExit: if the arguments are wrong (2), or with the code of a process that failed.
+    Ends with SystemExit if arguments are wrong (2), or with the code of a process that failed.
     """
     parser = default_argument_parser(epilog=description)
     args = parser.parse_args()

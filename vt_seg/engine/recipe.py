@@ -27,10 +27,8 @@ def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
 
     Detectron2's ``auto_scale_workers`` scales its keys. Of vt_seg's, ``EXPONENTIAL_LR_PERIOD``
     remains an epoch, and ``EMA.DECAY`` becomes ``DECAY ** (world_size / reference)``, so that the
-    average forgets as much per image. A reference of 0 scales nothing.
-
-    Raises:
-        ValueError: if the batch cannot be divided among the processes.
+    average forgets as much per image. A reference of 0 scales nothing. Raises ValueError if the
+    batch cannot be divided among the processes.
     """
     require_vt_seg_keys(cfg, "SOLVER.VT_OPTIMIZER", "SOLVER.EMA", "SOLVER.TRAINABLE")
     batch, reference = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
@@ -60,10 +58,7 @@ def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
 
 
 def describe_recipe(cfg: CfgNode, world_size: int, reference: int) -> str:
-    """Return a line with what decides a training result; what is unusual is added at the end.
-
-    ``cfg`` is scaled; ``reference`` is ``SOLVER.REFERENCE_WORLD_SIZE`` before that.
-    """
+    """Return a line with what decides a training result, of a config scaled from ``reference``."""
     solver = cfg.SOLVER
     if reference == 0:
         scaling = "not scaled"
@@ -123,8 +118,6 @@ def check_same_recipe(saved: dict[str, Any], cfg: CfgNode) -> None:
 
     A checkpoint holds iterations and learning rates of its own recipe: resumed on another number of
     GPUs they would go on unscaled. The state of an optimizer fits no other optimizer or parameters.
-
-    ``saved`` is of :func:`recipe_state`, ``cfg`` the scaled config of the run that resumes.
     """
     now = recipe_state(cfg)
     # Older checkpoints call VT_OPTIMIZER OPTIMIZER; the oldest lack it and TRAINABLE.

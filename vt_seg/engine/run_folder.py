@@ -148,11 +148,7 @@ def _whole(path: str, model_state: Mapping[str, Tensor] | None) -> dict[str, Any
 def _tensors(
     value: Any, path: str, seen: set[int], name: str = "", depth: int = 0
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield the floating point tensors in nested containers with their places, each once.
-
-    Raises:
-        CheckpointError: if containers are nested deeper than any training saves.
-    """
+    """Yield the floating point tensors in containers nested less than _DEEPEST, each once."""
     if id(value) in seen:  # A container can hold itself, or one other many times.
         return
     if isinstance(value, Tensor):

@@ -55,11 +55,7 @@ class Task:
         return MetadataCatalog.get(self.cfg.DATASETS[split][0])
 
     def build_mapper(self, *, is_train: bool) -> Mapper:
-        """Return the mapper that ``INPUT.SEM_SEG_MAPPER`` names.
-
-        Raises:
-            ValueError: if the name is unknown, or the mapper would ignore a key of ``INPUT``.
-        """
+        """Return the mapper of ``INPUT.SEM_SEG_MAPPER``; ValueError if it ignores a set key."""
         name = self.mapper_name
         if name == "vt_seg":
             return SemSegMapper(self.cfg, is_train=is_train)
