@@ -4,7 +4,7 @@ import importlib
 import warnings
 
 # What vt_seg uses, with the decorators that warn when they are first imported.
-_PACKAGES = "config structures layers modeling data solver checkpoint evaluation engine utils"
+_PACKAGES = "config structures layers modeling data solver checkpoint evaluation engine"
 
 
 def import_detectron2() -> None:

@@ -5,10 +5,17 @@ import pickle
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.engine.conftest import scenes_root, slim_cfg  # noqa: F401  (fixtures)
 from tools import demo, visualize_tokens
 from vt_seg.engine import Trainer, evaluate, trained_model
+
+WEIGHTS = {"a.weight": torch.arange(600.0).reshape(20, 30), "a.bias": torch.ones(2)}
+
+
+def as_arrays(weights):
+    return {key: value.numpy() for key, value in weights.items()}
 
 
 class Marker:

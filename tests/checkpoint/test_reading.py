@@ -14,7 +14,8 @@ import torch
 from vt_seg.checkpoint import CheckpointError, last_checkpoint, read_checkpoint
 from vt_seg.engine import SegmentationCheckpointer
 
-WEIGHTS = {"a.weight": torch.arange(600.0).reshape(20, 30), "a.bias": torch.ones(2)}
+from .conftest import WEIGHTS, as_arrays
+
 KINDS = ["zip", "legacy", "safetensors", "pickle"]
 
 
@@ -24,8 +25,7 @@ def write(path, kind):
     elif kind == "safetensors":
         safetensors.torch.save_file(WEIGHTS, path)
     else:
-        arrays = {key: value.numpy() for key, value in WEIGHTS.items()}
-        path.write_bytes(pickle.dumps(arrays, protocol=2))
+        path.write_bytes(pickle.dumps(as_arrays(WEIGHTS), protocol=2))
     return str(path)
 
 

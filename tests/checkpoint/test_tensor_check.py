@@ -9,12 +9,7 @@ import torch
 from vt_seg.checkpoint import CheckpointError, check_tensors, read_checkpoint
 from vt_seg.engine import SegmentationCheckpointer
 
-WEIGHTS = {"a.weight": torch.arange(600.0).reshape(20, 30), "a.bias": torch.ones(2)}
-
-
-def as_arrays(weights):
-    return {key: value.numpy() for key, value in weights.items()}
-
+from .conftest import WEIGHTS, as_arrays
 
 both_kinds = pytest.mark.parametrize("convert", [dict, as_arrays])
 

@@ -41,7 +41,7 @@ def to_detectron2_layout(loaded: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def read_weights(path: str, expected: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """Return a file's weights (as timm, the averaged ones if it has both), checked by `expected`."""
+    """Return a file's weights, averaged ones as in timm if it has both, checked by `expected`."""
     weights, _ = split_weights(read_checkpoint(path), path, (*AVERAGES, *WRAPPERS))
     check_tensors(weights, path, expected)
     return {key: torch.as_tensor(value) for key, value in weights.items()}

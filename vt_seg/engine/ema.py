@@ -52,7 +52,7 @@ class WeightEMA(AveragedModel):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        """Load a state dict or raise CheckpointError if it is none, unusable or of another model."""
+        """Load a state dict; raise CheckpointError if it is unusable or of another model."""
         source = f'The EMA entry of the checkpoint ("{CHECKPOINT_KEY}")'
         require_named_tensors(state_dict, source)
         own = self.state_dict()
