@@ -24,20 +24,12 @@ def add_vt_seg_config(cfg: CN) -> None:
 
     A key that exists keeps its value: one that a user set before a second call, or that other
     projects have too (PointRend's ``INPUT.COLOR_AUG_SSD``, for example).
-
-    Args:
-        cfg: what ``detectron2.config.get_cfg()`` returns.
     """
     _add_missing(cfg, _defaults())
 
 
 def require_vt_seg_keys(cfg: CN, *names: str) -> None:
-    """Raise ValueError if ``cfg`` lacks one of vt_seg's keys, with what to call.
-
-    Args:
-        cfg: a config.
-        names: dotted names of keys or nodes, as ``"MODEL.SEM_SEG_HEAD.LOSS"``.
-    """
+    """Raise ValueError, with what to call, if ``cfg`` lacks a key or node (``"SOLVER.EMA"``)."""
     for name in names:
         node = cfg
         for key in name.split("."):
@@ -49,15 +41,9 @@ def require_vt_seg_keys(cfg: CN, *names: str) -> None:
 
 
 def adopt_renamed_keys(cfg: CN) -> None:
-    """Move, in place, what Detectron2's own code merged by an old key; a warning says so.
-
-    Other projects have a SOLVER.OPTIMIZER, too: `vt_seg.engine.optimizer` decides about that.
-
-    Args:
-        cfg: an unfrozen config, which may lack vt_seg's keys.
-    """
+    """Move, in place, what Detectron2's own code merged by an old key; a warning says so."""
     for old, new in RENAMED_KEYS.items():
-        if old == "SOLVER.OPTIMIZER":
+        if old == "SOLVER.OPTIMIZER":  # other projects have it, too: see `vt_seg.engine.optimizer`
             continue
         *path, name = old.split(".")
         node = functools.reduce(lambda inner, key: inner.get(key, {}), path, cfg)
@@ -65,12 +51,13 @@ def adopt_renamed_keys(cfg: CN) -> None:
         if value is not None:
             cfg.merge_from_list([new, value])  # which checks its type
             node[name] = None
-            log_first_n(
-                logging.WARNING,
-                f"{old} {value} is taken, and is an old key: write {new} {value}",
-                name=__name__,
-                key="message",
-            )
+            warn_of_renamed_key(old, value)
+
+
+def warn_of_renamed_key(old: str, value: object) -> None:
+    """Log, once, that an old key is taken and what to write."""
+    message = f"{old} {value} is taken, and is an old key: write {RENAMED_KEYS[old]} {value}"
+    log_first_n(logging.WARNING, message, name=__name__, key="message")
 
 
 def _add_missing(node: CN, defaults: CN) -> None:
@@ -317,10 +304,7 @@ def _loss_keys() -> CN:
 
 
 def _visual_transformer_keys() -> CN:
-    """Return the keys of any stack of Visual Transformers, with the defaults of `VTConfig`.
-
-    Comments mark our choices where the paper is silent.
-    """
+    """Return the keys of any stack of Visual Transformers, with the defaults of `VTConfig`."""
     node, defaults = CN(), VTConfig()
     # L, visual tokens per feature map. Paper: 8 (v1; VT-FPN in both), 16 (VT-ResNet in v4).
     # Training one image at a time with a single token fails in batch norm, which needs two values.

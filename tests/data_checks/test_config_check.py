@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_sem_seg
 
 from vt_seg.data import register_image_folder, register_sem_seg, unregister
-from vt_seg.engine import check_datasets, load_cfg, require_segmentation, setup_cfg, task_of
+from vt_seg.engine import load_cfg, setup_cfg, task_of
 from vt_seg.engine.data_loaders import build_test_loader, build_train_loader
 
 from ..data.image_files import gradient, write_png
@@ -37,6 +37,10 @@ def custom(tmp_path):
 
     yield make
     unregister("my_train", "my_val")
+
+
+def check_datasets(cfg, *, is_train):
+    task_of(cfg).check_datasets(is_train=is_train)
 
 
 def refused(cfg, says, is_train=True, error=ValueError):
@@ -241,6 +245,6 @@ def test_datasets_that_are_wrong_for_the_model(kinds):
 
 
 def test_tools_for_masks_refuse_classifiers(kinds):
-    require_segmentation(load_cfg(CONFIG))
+    task_of(load_cfg(CONFIG)).require_segmentation()
     with pytest.raises(ValueError, match="ImageClassifier classifies images; this tool is for sem"):
-        require_segmentation(kinds())
+        task_of(kinds()).require_segmentation()

@@ -37,11 +37,7 @@ def refuse_earlier_run(folder: str) -> None:
 
 
 def keep_earlier_config(folder: str, config: str) -> str:
-    """Rename a ``config.yaml`` that ``config`` is about to replace to ``config.N.yaml``.
-
-    Returns:
-        the path of the renamed file; "" if there is none or it holds the same.
-    """
+    """Rename a ``config.yaml`` unless it equals ``config``; return its new name or ""."""
     path = os.path.join(folder, "config.yaml")
     if not os.path.isfile(path):
         return ""
@@ -63,13 +59,9 @@ def checkpoint_to_resume(folder: str, model_state: Mapping[str, Tensor] | None =
     floating point tensors are finite. The file ``last_checkpoint`` is only a hint to files of other
     names. The log says what is wrong with each newer checkpoint. The main process decides for all.
 
-    Args:
-        folder: ``OUTPUT_DIR``, which may be missing.
-        model_state: ``state_dict`` of the model that goes on; None if any model will do.
-
     Raises:
         CheckpointError: if there are checkpoints but none is whole, or if the newest whole one is
-            of another model than ``model_state``.
+            of another model than ``model_state``, a ``state_dict`` (None if any model will do).
     """
     error, path = "", ""
     if comm.is_main_process():
@@ -156,11 +148,7 @@ def _whole(path: str, model_state: Mapping[str, Tensor] | None) -> dict[str, Any
 def _tensors(
     value: Any, path: str, seen: set[int], name: str = "", depth: int = 0
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield the floating point tensors in nested containers with their places, each once.
-
-    Raises:
-        CheckpointError: if containers are nested deeper than any training saves.
-    """
+    """Yield the floating point tensors in containers nested less than _DEEPEST, each once."""
     if id(value) in seen:  # A container can hold itself, or one other many times.
         return
     if isinstance(value, Tensor):
