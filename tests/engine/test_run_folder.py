@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vt_seg.checkpoint import CheckpointError
-from vt_seg.engine import Trainer, evaluate, find_weights, setup_cfg
+from vt_seg.engine import Trainer, evaluate, find_weights, load_cfg, setup_cfg
 from vt_seg.engine.run_folder import checkpoint_to_resume, keep_earlier_config, refuse_earlier_run
 
 from .conftest import contents, train
@@ -212,6 +212,17 @@ def test_config_of_the_earlier_run_is_kept(tmp_path):
         (tmp_path / "config.yaml").write_text(text)
     kept = {"config.1.yaml": b"1", "config.2.yaml": b"2", "config.yaml": b"3"}
     assert contents(tmp_path) == kept
+
+
+def test_a_run_goes_on_with_its_own_config_file(slim_cfg):
+    args = arguments(slim_cfg)
+    setup_cfg(args)
+    args.config_file = f"{slim_cfg.OUTPUT_DIR}/config.yaml"
+    before = load_cfg(args.config_file)
+    for args.eval_only, args.resume in ((True, False), (False, True)):
+        setup_cfg(args)
+        assert load_cfg(args.config_file) == before
+    assert [n for n in os.listdir(slim_cfg.OUTPUT_DIR) if "config" in n] == ["config.yaml"]
 
 
 def test_evaluation_leaves_the_config_of_the_training_alone(scenes_cfg, tmp_path):

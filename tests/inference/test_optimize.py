@@ -284,3 +284,44 @@ def test_timm_backbones_are_taken():
     model = make_model(*keys)
     assert model.backbone.output_shape().keys() == set(RES)
     assert_same_predictions(model, sem_seg_batch((64, 96)), 1e-4)
+
+
+class ByIndex(nn.Module):
+    """A backbone that calls the convolution of a Sequential alone."""
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone = backbone
+        self.first = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
+        self.size_divisibility = backbone.size_divisibility
+        self.padding_constraints = backbone.padding_constraints
+
+    def forward(self, x):
+        return self.backbone(x + self.first[0](x))
+
+
+def test_norms_that_are_not_applied_are_not_folded():
+    model = make_model()
+    model.backbone = ByIndex(model.backbone).eval()
+    nn.init.constant_(model.backbone.first[1].running_var, 4.0)
+    assert_same_predictions(model.double(), sem_seg_batch((61, 47)), 1e-9)
+
+
+def test_replaced_parts_of_a_projector_are_called():
+    class Sharper(nn.Module):
+        def forward(self, x):
+            return (3 * x).softmax(2)
+
+    for name, part in (("token_softmax", Sharper()), ("drop_path", nn.Hardtanh(-0.01, 0.01))):
+        model = make_model()
+        for projector in model.sem_seg_head.neck.stack.blocks[0].projectors:
+            setattr(projector, name, part)
+        assert_same_predictions(model.double(), sem_seg_batch((61, 47)), 1e-9)
+
+
+def test_predictors_in_groups_are_refused():
+    model = make_model()
+    channels = model.sem_seg_head.predictor.in_channels
+    model.sem_seg_head.predictor = Conv2d(channels, 6, 1, groups=2)
+    with pytest.raises(ValueError, match="more than a 1x1 convolution"):
+        optimize(model)

@@ -7,6 +7,7 @@ import torch
 from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_backbone
+from detectron2.utils import logger
 
 from tests.small_configs import small_cfg
 from vt_seg import add_vt_seg_config
@@ -82,6 +83,7 @@ def test_norms_and_layers_are_built_as_the_config_says(node):
 
 @pytest.mark.parametrize("node", NODES)
 def test_old_name_of_positional_encoding_is_taken_with_a_warning(node, tmp_path, log):
+    logger._LOG_COUNTER.clear()  # the warning is given once
     old, new = f"MODEL.{node}.POSITION_CODE", f"MODEL.{node}.POSITIONAL_ENCODING"
     (tmp_path / "c.yaml").write_text(f"MODEL: {{{node}: {{POSITION_CODE: False}}}}")
     stock, loaded, overridden = (small_cfg() for _ in range(3))

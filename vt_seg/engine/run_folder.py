@@ -1,11 +1,14 @@
 """An output folder that holds an earlier run: its newest whole checkpoint, and what is kept."""
 
+import contextlib
 import logging
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import yaml
 from detectron2.utils import comm
 from torch import Tensor
 
@@ -37,18 +40,18 @@ def refuse_earlier_run(folder: str) -> None:
 
 
 def keep_earlier_config(folder: str, config: str) -> str:
-    """Rename a ``config.yaml`` unless it equals ``config``; return its new name or ""."""
+    """Copy a ``config.yaml`` unless it says what ``config`` says; return the copy's path or ""."""
     path = os.path.join(folder, "config.yaml")
     if not os.path.isfile(path):
         return ""
-    with open(path, errors="replace") as file:
-        if file.read() == config:
+    with open(path, errors="replace") as file, contextlib.suppress(yaml.YAMLError):
+        if yaml.safe_load(file) == yaml.safe_load(config):
             return ""
     number = 1
     while os.path.exists(os.path.join(folder, f"config.{number}.yaml")):
         number += 1
     kept = os.path.join(folder, f"config.{number}.yaml")
-    os.rename(path, kept)
+    shutil.copyfile(path, kept)  # not renamed: the run may have been started with that very file
     return kept
 
 

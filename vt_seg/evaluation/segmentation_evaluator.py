@@ -3,6 +3,7 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +32,12 @@ class SegmentationEvaluator(SemSegEvaluator):
     """
 
     reads_labels = True  # label maps suffice in place of logits
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give logits to a subclass with its own ``process`` that does not set `reads_labels`."""
+        super().__init_subclass__(**kwargs)
+        if "process" in vars(cls) and "reads_labels" not in vars(cls):
+            cls.reads_labels = False
 
     def __init__(
         self,

@@ -43,6 +43,7 @@ class OptimizedHead(nn.Module):
         ]
         self.pool_factors = [getattr(module, "pool_factor", 1) for module in head.scale_heads]
         self.predictor = head.predictor
+        self.eval()
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Compute logits ``(N, num_classes, H, W)`` at the common stride.

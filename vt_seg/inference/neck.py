@@ -2,8 +2,8 @@
 
 Next to the lateral convolutions, which are bound by arithmetic, what costs time is how often a map
 is read and written, and how well a matrix library copes with a handful of tokens. So tokens are
-averaged in products of the shape that is fastest, and the projector works in place, in few calls: a
-call costs its threads a rendezvous, which takes long where other processes use the cores.
+averaged in products of the shape that is fastest, and the projector works in place on strips of
+pixels that stay in a CPU's caches.
 """
 
 import copy
@@ -12,12 +12,13 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import StochasticDepth
 
 from vt_seg.layers import VTFPN, FilterTokenizer, Projector
 from vt_seg.layers.pixel_attention import weight_into_filters
 
-STRIP_PIXELS = 2**16
-"""Pixels that a projector works on at a time; 64 MB of a map with 256 channels."""
+STRIP_PIXELS = 16384
+"""Pixels that a projector works on at a time; 16 MB of a map with 256 channels."""
 
 MAX_EXPONENT = 80.0
 """Logits within +-80 need no shift before ``exp``, which overflows in float32 above 88."""
@@ -46,7 +47,7 @@ class OptimizedVTFPN(nn.Module):
                 for i, part in enumerate(parts):
                     if type(part) is FilterTokenizer:  # a subclass may compute anything
                         parts[i] = OptimizedFilterTokenizer(part)
-                    elif type(part) is Projector:
+                    elif type(part) is Projector and _adds_a_softmax(part):
                         parts[i] = InPlaceProjector(part)
         self.eval()
 
@@ -70,6 +71,13 @@ class OptimizedVTFPN(nn.Module):
             raise ValueError(f"{len(features)} feature maps for {len(self.laterals)} levels")
         maps = [lateral(features.pop(0)) for lateral in self.laterals]
         return self.stack(maps, mask)[0]
+
+
+def _adds_a_softmax(projector: Projector) -> bool:
+    """Return True unless the softmax or the stochastic depth of a projector was replaced."""
+    softmax, drop_path = projector.token_softmax, projector.drop_path
+    is_softmax = type(softmax) is nn.Softmax and softmax.dim == 2
+    return is_softmax and type(drop_path) in (nn.Identity, StochasticDepth)
 
 
 class OptimizedFilterTokenizer(nn.Module):
@@ -149,35 +157,25 @@ class InPlaceProjector(nn.Module):
 def _write(pixels: Tensor, filters: Tensor, value: Tensor) -> None:
     """Add to pixels, in place, the values of the tokens that they attend to.
 
-    Heads are taken together, a few at a time, as products with block-diagonal matrices: a product
-    of one head alone, with its handful of tokens and channels, is too narrow to be fast.
-
     Args:
         pixels: ``(P, C)``, contiguous.
         filters: ``(heads, L, C / blocks)``, see :func:`vt_seg.layers.pixel_attention.pixel_logits`.
         value: ``(heads, L, C / heads)``.
     """
     heads, num_tokens, width = filters.shape
-    blocks = pixels.shape[1] // width
-    parts = math.gcd(blocks, 8)
-    # (blocks, C / blocks, heads / blocks * L), then the same of each part on a diagonal.
-    by_block = filters.unflatten(0, (blocks, -1)).flatten(1, 2).transpose(1, 2)
-    query_keys = [torch.block_diag(*part) for part in by_block.tensor_split(parts)]
-    values = [torch.block_diag(*part) for part in value.tensor_split(parts)]
-    logits = pixels.new_empty(len(pixels), heads * num_tokens)
-    columns = list(zip(pixels.chunk(parts, 1), logits.chunk(parts, 1), strict=True))
-    for (x, out), matrix in zip(columns, query_keys, strict=True):
-        torch.mm(x, matrix, out=out)
+    weight = filters.reshape(heads * num_tokens, width, 1, 1)
+    # Grouped 1x1 convolutions of channels-last maps are faster than batches of small products.
+    as_map = pixels[None, None].permute(0, 3, 1, 2)  # channels-last, (1, C, 1, P)
+    logits = F.conv2d(as_map, weight, groups=pixels.shape[1] // width)
     if logits.amin() > -MAX_EXPONENT and logits.amax() < MAX_EXPONENT:
-        # The softmax over L, by exp and a sum that is a product, too: rows of L are too short for
-        # the kernel of softmax.
-        sums = torch.block_diag(*pixels.new_ones(heads, num_tokens, 1))
-        logits.exp_()
-        logits.unflatten(1, (heads, -1)).div_((logits @ sums).unsqueeze(2))
+        # A softmax along L, here by exp and a sum of the tokens, would first transpose the logits.
+        shares = logits.exp_()
+        ones = shares.new_ones(heads * num_tokens, num_tokens, 1, 1)
+        shares.div_(F.conv2d(shares, ones, groups=heads))
+        attention = shares[0, :, 0].unflatten(0, (heads, num_tokens))
     else:
-        logits.copy_(logits.unflatten(1, (heads, -1)).softmax(2).flatten(1))
-    for (x, attention), matrix in zip(columns, values, strict=True):
-        x.addmm_(attention, matrix)
+        attention = logits[0, :, 0].unflatten(0, (heads, num_tokens)).softmax(1)
+    pixels.unflatten(1, (heads, -1)).transpose(0, 1).baddbmm_(attention.transpose(1, 2), value)
 
 
 def channels_last_pixels(x: Tensor) -> Tensor:
