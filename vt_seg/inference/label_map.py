@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from vt_seg.layers import Size
 
-# Logits interpolated at a time: as many as a CPU's caches hold. A GPU needs more to be busy.
-STRIP_LOGITS = {"cpu": 2**20}
+# Logits interpolated at a time: 16 MB on a CPU. A GPU needs more to be busy.
+STRIP_LOGITS = {"cpu": 2**22}
 STRIP_LOGITS_ELSEWHERE = 2**26
 
 
