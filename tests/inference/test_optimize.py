@@ -20,6 +20,10 @@ from .test_label_map import assert_is_argmax
 KINDS = ["SemanticSegmentor", "PaddingAwareSegmentor", "UnwarpingSemanticSegmentor"]
 HEADS = {
     "VT-FPN": ["MODEL.SEM_SEG_HEAD.NAME", "VTFPNHead"],
+    "VT-FPN with options": [
+        *("MODEL.SEM_SEG_HEAD.NAME", "VTFPNHead", "MODEL.VT_FPN.TOP_DOWN", True),
+        *("MODEL.VT_FPN.OUTPUT_CONV", "depthwise", "MODEL.VT_FPN.ZERO_INIT", "none"),
+    ],
     "FPN": [
         *("MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNLossHead", "MODEL.FPN.NORM", "BN"),
         *("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"),
