@@ -11,8 +11,8 @@ import torch
 
 from research import kill_loop
 from research.kill_loop import differences
-from vt_seg.checkpoint import read_checkpoint
-from vt_seg.engine import Trainer
+from vt_seg.checkpoint import CheckpointError, read_checkpoint
+from vt_seg.engine import Trainer, evaluate
 
 
 @pytest.fixture
@@ -138,3 +138,22 @@ def test_place_in_another_samplers_order_is_said_to_be_lost(cfg, log):
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=True)
     assert "lacks the place in the order of a DATALOADER.SAMPLER_TRAIN other than" in log.text
+
+
+def test_a_run_is_resumed_and_evaluated_without_the_weights_it_started_from(slim_cfg, tmp_path):
+    """MODEL.TIMM.WEIGHTS may be gone: the checkpoint holds the backbone."""
+    timm = pytest.importorskip("timm")
+    name, cfg = "mobilenetv3_small_050", slim_cfg
+    weights = tmp_path / "weights.pth"
+    torch.save(timm.create_model(name).state_dict(), weights)
+    cfg.MODEL.BACKBONE.NAME = "build_timm_backbone"
+    cfg.MODEL.TIMM.update(NAME=name, WEIGHTS=str(weights))
+    cfg.SOLVER.MAX_ITER = 1
+    scores = train(cfg)._last_eval_results["sem_seg"]
+    weights.unlink()
+    cfg.SOLVER.MAX_ITER = 2
+    assert evaluate(cfg, resume=True)["sem_seg"]["mIoU"] == scores["mIoU"]
+    assert train(cfg, resume=True).start_iter == 1
+    cfg.OUTPUT_DIR = str(tmp_path / "new")
+    with pytest.raises(CheckpointError, match=r"weights\.pth"):
+        Trainer(cfg)  # a new run needs them

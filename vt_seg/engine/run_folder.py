@@ -36,6 +36,14 @@ def refuse_earlier_run(folder: str) -> None:
         )
 
 
+def has_checkpoint(folder: str) -> bool:
+    """Return True if a folder has checkpoints by their names, so that no new run may begin there.
+
+    A run in it is then resumed from one of them (:func:`checkpoint_to_resume`), or not at all.
+    """
+    return any(name == _FINAL or _NUMBERED.fullmatch(name) for name in _names(folder))
+
+
 def keep_earlier_config(folder: str, config: str) -> str:
     """Rename a ``config.yaml`` that ``config`` is about to replace to ``config.N.yaml``.
 
