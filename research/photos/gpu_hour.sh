@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measure all that docs/photos.md lacks, in some 22 minutes of one H100 (the sums are in that file).
+# Measure all that docs/photos.md lacks, in some 25 minutes of one H100 (the sums are in that file).
 #
 #     bash research/photos/gpu_hour.sh [--weights FILE]
 #
@@ -32,20 +32,24 @@ run() {  # DATASET FOLDER ARGUMENTS...
 waiting=()
 for rate in $RATES; do
     run camvid "lr_$rate" --rows "$FIRST" --seeds 0,1 --iterations "$LR_ITERATIONS" --split val \
-        --base-lr "$rate" --jobs 2 >"$OUT/lr_$rate.log" 2>&1 &
+        --base-lr "$rate" --jobs 2 --rounds 0 >"$OUT/lr_$rate.log" 2>&1 &
     waiting+=($!)
 done
 for job in "${waiting[@]}"; do wait "$job"; done
-read -ra BEST <<<"$("$PYTHON" research/photos/learning_rates.py "$OUT"/lr_*/ --table "$OUT/lr.md")"
-echo "Learning rates: ${BEST[*]}"
+folders=()
+for rate in $RATES; do folders+=("$OUT/lr_$rate"); done
+best=$("$PYTHON" research/photos/learning_rates.py "${folders[@]}" --table "$OUT/lr.md")
+echo "Learning rates: $best"
 
-# 2. CamVid's test split, main rows; all other rows take VT-FPN's learning rate.
-run camvid camvid --rows "$FIRST" --seeds 0,1,2 --iterations "$CAMVID_ITERATIONS" --jobs 8 \
-    --base-lr "${BEST[@]}"
-# 3. CCP, whose VT-FPN runs were cut off last time.
-run ccp ccp --rows "$FIRST" --seeds 0,1,2 --iterations "$CCP_ITERATIONS" --jobs 8 \
-    --base-lr "${BEST[@]}"
-# 4. Options and ablations on CamVid, two seeds; rows without tokens at the laterals' rate would
-#    differ from their twins in more than the tokens, so they share VT-FPN's.
-run camvid camvid --rows "$FIRST,$OPTIONS" --seeds 0,1 --iterations "$CAMVID_ITERATIONS" --jobs 8 \
-    --base-lr "${BEST[@]}"
+# 2. The main rows on CamVid's test split and, beside it, on CCP, with CamVid's rates.
+camvid=(--iterations "$CAMVID_ITERATIONS" --base-lr $best)
+ccp=(--rows "$FIRST" --seeds 0,1,2 --iterations "$CCP_ITERATIONS" --base-lr $best)
+run ccp ccp "${ccp[@]}" --jobs 4 --rounds 0 >"$OUT/ccp.log" 2>&1 &
+other=$!
+run camvid camvid --rows "$FIRST" --seeds 0,1,2 "${camvid[@]}" --jobs 4 --rounds 0
+wait "$other"
+
+# 3. Options and ablations on CamVid, seed by seed. A row that has no rate of its own takes VT-FPN's,
+#    also those without tokens, so that they differ from their twins in the tokens alone.
+run camvid camvid --rows "$FIRST,$OPTIONS" --seeds 0,1 "${camvid[@]}" --jobs 8
+run ccp ccp "${ccp[@]}"  # times the rows, while nothing trains

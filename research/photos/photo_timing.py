@@ -17,8 +17,6 @@ from vt_seg.layers import Size
 
 from ..benchmark.timing import Work, take_turns
 
-ROUNDS = 15
-
 
 def label_work(cfg: CfgNode, size: Size) -> Work:
     """Return the work of making the label map of one uint8 image of noise, in single precision.
@@ -36,7 +34,7 @@ def label_work(cfg: CfgNode, size: Size) -> Work:
 
 
 def milliseconds_per_image(
-    cfgs: Mapping[str, CfgNode], size: Size, rounds: int = ROUNDS
+    cfgs: Mapping[str, CfgNode], size: Size, rounds: int
 ) -> dict[str, float]:
     """Return the median milliseconds of each row; the rows take turns in every round.
 
@@ -59,13 +57,18 @@ def timed_on(device: str) -> str:
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def kept_times(path: Path, cfgs: Mapping[str, CfgNode], size: Size) -> dict[str, Any]:
-    """Return ``{"device": ..., "ms": {row: ...}}`` of a file, measured anew if it lacks a row."""
+def kept_times(path: Path, cfgs: Mapping[str, CfgNode], size: Size, rounds: int) -> dict[str, Any]:
+    """Return ``{"device": ..., "ms": {row: ...}}`` of a file, measured anew if it lacks a row.
+
+    With 0 rounds nothing is measured, and ``ms`` may be empty.
+    """
     device = timed_on(next(iter(cfgs.values())).MODEL.DEVICE)
     if path.exists():
         times = json.loads(path.read_text(encoding="utf-8"))
         if times["device"] == device and cfgs.keys() <= times["ms"].keys():
             return times
-    times = {"device": device, "ms": milliseconds_per_image(cfgs, size)}
+    if not rounds:
+        return {"device": "not timed", "ms": {}}
+    times = {"device": device, "ms": milliseconds_per_image(cfgs, size, rounds)}
     write_atomically(path, json.dumps(times, indent=1).encode())
     return times

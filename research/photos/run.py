@@ -94,6 +94,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads per run (default: 1)")
     parser.add_argument(
+        "--rounds",
+        type=int,
+        default=15,
+        help="rounds of timing at the end, 0 for none (default: 15); nothing else should run then",
+    )
+    parser.add_argument(
         "--output",
         default="output/photos/results",
         metavar="DIR",
@@ -253,7 +259,7 @@ def main() -> None:
     except (OSError, RuntimeError, ValueError) as raised:
         error = raised
     if any(results.values()):
-        times = kept_times(Path(args.output, f"{args.dataset}_times.json"), cfgs, size)
+        times = kept_times(Path(args.output, f"{args.dataset}_times.json"), cfgs, size, args.rounds)
         write_tables()
         plot = accuracy_plot(titles, results, costs, times["ms"], times["device"])
         write_atomically(table.with_suffix(".png"), plot)

@@ -142,6 +142,7 @@ def test_runs_leave_results_and_are_not_trained_again(photos, monkeypatch, capsy
             "run.py", "--rows", "fpn,vtfpn", "--seeds", "0", "--device", "cpu", "--jobs", "2",
             "--images", photos / "images", "--masks", photos / "masks",
             "--iterations", iterations, "--batch", "2", "--crop", "64", "--workers", "0",
+            "--rounds", "2",
             "--base-lr", "fpn=0.002", "0.001",
             "--output", photos / "results", "--runs", photos / "runs",
             "--opts", "MODEL.TIMM.NAME", "mobilenetv3_small_050", "MODEL.TIMM.PRETRAINED", "False",
