@@ -12,9 +12,9 @@ INSTALLED := $(VENV)/.installed
 
 install: $(INSTALLED)
 
-# Two roads. Where PYTHON has no Detectron2, the tested versions of requirements.txt go into .venv
-# and Detectron2 after them. Where it has one, .venv sees PYTHON's packages (its pyvenv.cfg says
-# so), and only what is missing is added, within the ranges of pyproject.toml: that torch and
+# There are two ways. If PYTHON has no Detectron2, the tested versions of requirements.txt go into
+# .venv and Detectron2 after them. If it has one, .venv sees PYTHON's packages (its pyvenv.cfg says
+# so), and only missing packages are added, within the ranges of pyproject.toml: that torch and that
 # Detectron2 belong together and are used as they are.
 $(INSTALLED): requirements.txt pyproject.toml dev/create_environment.py \
 		dev/install_detectron2.py
@@ -29,7 +29,7 @@ $(INSTALLED): requirements.txt pyproject.toml dev/create_environment.py \
 	fi
 	touch $@
 
-# One torch thread a process: pytest runs a process a core.
+# Each process has one torch thread, as pytest runs a process per core.
 test: install
 	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadscope
 
@@ -38,8 +38,8 @@ lint: install
 	$(VENV_PYTHON) -m ruff format --check .
 	$(VENV_PYTHON) -m mypy
 
-# Paint the scenes, train VT-FPN on them from scratch, draw its predictions on held-out ones. A demo
-# that was interrupted goes on where it was.
+# Render the scenes, train VT-FPN on them from scratch, and draw its predictions on held-out ones. A
+# demo that was interrupted continues where it stopped.
 demo: install
 	$(VENV_PYTHON) datasets/prepare_scenes.py --root $(DETECTRON2_DATASETS)
 	$(VENV_PYTHON) tools/train_net.py --config-file configs/vtfpn_R18_scenes.yaml --resume \

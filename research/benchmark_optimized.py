@@ -117,9 +117,7 @@ def measure_labels(settings: Settings) -> Iterator[Figure]:
     def models(classes: int, precision: Precision) -> dict[str, Callable[[], Work]]:
         chosen = {"classes": classes, "precision": precision}
         return {
-            DETECTRON2: partial(
-                segmentors.label_maps, settings, DETECTRON2, labels=False, **chosen
-            ),
+            DETECTRON2: partial(segmentors.label_maps, settings, DETECTRON2, **chosen),
             OPTIMIZED: partial(our_labels, settings, **chosen),
         }
 
@@ -139,7 +137,7 @@ def measure_labels(settings: Settings) -> Iterator[Figure]:
 def measure_memory(settings: Settings) -> Iterator[Figure]:
     """Compare the peak memory of image to label map, each in a process of its own."""
     for classes, goal in zip(settings.classes, ("≤ 0.5", "≤ 0.22"), strict=False):
-        theirs = partial(segmentors.label_maps, settings, DETECTRON2, classes=classes, labels=False)
+        theirs = partial(segmentors.label_maps, settings, DETECTRON2, classes=classes)
         ours = partial(our_labels, settings, classes)
         peaks = [peak_memory(build, settings).process / 2**20 for build in (ours, theirs)]
         value = f"{peaks[0] / peaks[1]:.2f} ({peaks[0]:.0f} of {peaks[1]:.0f} MiB)"

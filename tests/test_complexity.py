@@ -6,14 +6,8 @@ from detectron2.modeling import build_model
 from torch import nn
 from torch.nn import functional as F
 
-from vt_seg.complexity import (
-    ModelCost,
-    count_cost,
-    count_macs,
-    format_costs,
-    macs_by_module,
-    num_parameters,
-)
+from vt_seg import complexity
+from vt_seg.complexity import ModelCost, count_cost, count_macs, format_costs
 from vt_seg.engine import load_cfg
 
 COCO, LIP = (800, 1216), (473, 473)
@@ -44,7 +38,7 @@ def test_macs_by_module():
     model = nn.Sequential(inner, nn.Linear(5, 3))
     x = torch.randn(2, 7)
     # The second call of `inner` counts as well.
-    assert macs_by_module(model, lambda: (model(x), inner(x))) == {
+    assert complexity.macs_by_module(model, lambda: (model(x), inner(x))) == {
         "": 2 * 5 * 3 + 2 * 2 * 7 * 5,
         "0": 2 * 2 * 7 * 5,
         "0.0": 2 * 2 * 7 * 5,
@@ -54,8 +48,8 @@ def test_macs_by_module():
 
 def test_parameters_without_norms():
     model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.GroupNorm(2, 8))
-    assert num_parameters(model) == 3 * 8 + 8 + 2 * 2 * 8
-    assert num_parameters(model, norms=False) == 3 * 8 + 8
+    assert complexity.num_parameters(model) == 3 * 8 + 8 + 2 * 2 * 8
+    assert complexity.num_parameters(model, norms=False) == 3 * 8 + 8
 
 
 def test_fpn_by_hand():
@@ -75,15 +69,9 @@ def test_fpn_by_hand():
 
 def test_vt_fpn_costs_the_same_in_head_and_backbone():
     head = count_cost(load_cfg("configs/vtfpn_R50_cocostuff.yaml"), COCO)
-    backbone = count_cost(
-        load_cfg(
-            "configs/fpn_R50_cocostuff.yaml",
-            ["MODEL.BACKBONE.NAME", "build_resnet_vt_fpn_backbone"],
-        ),
-        COCO,
-    )
-    assert head.macs == backbone.macs
-    assert head.parameters == backbone.parameters
+    name = ["MODEL.BACKBONE.NAME", "build_resnet_vt_fpn_backbone"]
+    backbone = count_cost(load_cfg("configs/fpn_R50_cocostuff.yaml", name), COCO)
+    assert (head.macs, head.parameters) == (backbone.macs, backbone.parameters)
 
 
 def test_parts_have_all_parameters_of_the_model():

@@ -1,11 +1,14 @@
 """vt_seg's keys beside those of a user and of other projects."""
 
+from functools import reduce
+
 import pytest
 from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import build_model
 from torch import nn
 
 import vt_seg
+from tests.small_configs import RES
 from vt_seg.config import require_vt_seg_keys
 from vt_seg.config_file import flat_keys
 from vt_seg.data import ClassificationMapper, SemSegMapper
@@ -23,10 +26,7 @@ def test_adding_the_keys_twice_keeps_what_a_user_set():
     cfg = with_keys()
     for key, value in dict(flat_keys(cfg)).items():  # something else everywhere
         *path, name = key.split(".")
-        node = cfg
-        for part in path:
-            node = node[part]
-        node[name] = ("mine", value)
+        reduce(CfgNode.get, path, cfg)[name] = ("mine", value)
     before = cfg.clone()
     vt_seg.add_vt_seg_config(cfg)
     assert cfg == before
@@ -49,20 +49,19 @@ def test_keys_shared_with_other_projects_keep_their_value(theirs_first):
     assert cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA == 0.75
     assert (cfg.SOLVER.POLY_LR_POWER, cfg.SOLVER.POLY_LR_CONSTANT_ENDING) == (1.0, 0.1)
     assert (cfg.SOLVER.OPTIMIZER, cfg.SOLVER.VT_OPTIMIZER) == ("ADAMW", "SGD")
-    assert cfg.SOLVER.EMA.DECAY == 0.99985
-    assert cfg.MODEL.VT_FPN.NUM_TOKENS == 8
+    assert (cfg.SOLVER.EMA.DECAY, cfg.MODEL.VT_FPN.NUM_TOKENS) == (0.99985, 8)
+    require_vt_seg_keys(cfg, "MODEL.VT_FPN", "MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS")
 
 
 def stock(**names: str) -> CfgNode:
     """A config to which the call of ``add_vt_seg_config`` was forgotten."""
     cfg = get_cfg()
     cfg.MODEL.DEVICE = "cpu"
-    cfg.MODEL.RESNETS.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
     cfg.MODEL.META_ARCHITECTURE = names.get("meta", "SemanticSegmentor")
     cfg.MODEL.BACKBONE.NAME = names.get("backbone", "build_resnet_backbone")
     cfg.MODEL.SEM_SEG_HEAD.NAME = names.get("head", "SemSegFPNHead")
-    cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = ["res2", "res3", "res4", "res5"]
-    cfg.MODEL.FPN.IN_FEATURES = ["res2", "res3", "res4", "res5"]
+    for node in (cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.FPN):
+        node.IN_FEATURES = cfg.MODEL.RESNETS.OUT_FEATURES = RES
     return cfg
 
 
@@ -101,7 +100,3 @@ def test_a_model_without_the_keys_says_what_to_call(names, key):
 def test_parts_of_a_training_without_the_keys_say_what_to_call(make):
     with pytest.raises(ValueError, match=r"the config has no [A-Z_.]+: call vt_seg.add_vt_seg_con"):
         make(stock())
-
-
-def test_required_keys_that_are_there_pass():
-    require_vt_seg_keys(with_keys(), "MODEL.VT_FPN", "MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS")

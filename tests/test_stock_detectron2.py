@@ -7,31 +7,8 @@ from detectron2.engine import DefaultPredictor, DefaultTrainer
 from detectron2.evaluation import SemSegEvaluator
 from detectron2.modeling import SemanticSegmentor
 
-import vt_seg
+from tests.engine.conftest import scenes_root  # noqa: F401  (a fixture)
 from tests.small_configs import PYRAMID, RES, small_cfg
-from tests.tiny_datasets import write_tiny_scenes
-
-
-@pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    """Tiny vt_scenes, registered while the tests run."""
-    root = tmp_path_factory.mktemp("datasets")
-    write_tiny_scenes(root)
-    vt_seg.register_all_datasets(str(root))
-    yield root / "vt_scenes"
-    vt_seg.register_all_datasets()
-
-
-def stock_cfg(output_dir, backbone, head, in_features):
-    """Return a small config of our parts for two iterations in Detectron2's trainer."""
-    return small_cfg(
-        *("OUTPUT_DIR", str(output_dir), "SEED", 1, "MODEL.BACKBONE.NAME", backbone),
-        *("MODEL.SEM_SEG_HEAD.NAME", head, "MODEL.SEM_SEG_HEAD.IN_FEATURES", in_features),
-        *("MODEL.SEM_SEG_HEAD.NUM_CLASSES", 14, "DATALOADER.NUM_WORKERS", 0),
-        *("DATASETS.TRAIN", ("vt_scenes_train",), "DATASETS.TEST", ()),
-        *("INPUT.MIN_SIZE_TRAIN", (64,), "INPUT.MIN_SIZE_TEST", 64),
-        *("SOLVER.IMS_PER_BATCH", 4, "SOLVER.MAX_ITER", 2),
-    )
 
 
 @pytest.mark.parametrize(
@@ -41,8 +18,21 @@ def stock_cfg(output_dir, backbone, head, in_features):
         ("build_resnet_vt_fpn_backbone", "SemSegFPNHead", PYRAMID),
     ],
 )
-def test_default_trainer_predictor_and_evaluator(scenes, tmp_path, backbone, head, in_features):
-    cfg = stock_cfg(tmp_path, backbone, head, in_features)
+def test_default_trainer_predictor_and_evaluator(
+    scenes_root,  # noqa: F811
+    tmp_path,
+    backbone,
+    head,
+    in_features,
+):
+    cfg = small_cfg(
+        *("OUTPUT_DIR", str(tmp_path), "SEED", 1, "MODEL.BACKBONE.NAME", backbone),
+        *("MODEL.SEM_SEG_HEAD.NAME", head, "MODEL.SEM_SEG_HEAD.IN_FEATURES", in_features),
+        *("MODEL.SEM_SEG_HEAD.NUM_CLASSES", 14, "DATALOADER.NUM_WORKERS", 0),
+        *("DATASETS.TRAIN", ("vt_scenes_train",), "DATASETS.TEST", ()),
+        *("INPUT.MIN_SIZE_TRAIN", (64,), "INPUT.MIN_SIZE_TEST", 64),
+        *("SOLVER.IMS_PER_BATCH", 4, "SOLVER.MAX_ITER", 2),
+    )
     trainer = DefaultTrainer(cfg)
     trainer.resume_or_load(resume=False)
     assert type(trainer.model) is SemanticSegmentor
@@ -58,6 +48,7 @@ def test_default_trainer_predictor_and_evaluator(scenes, tmp_path, backbone, hea
     cfg.MODEL.WEIGHTS = str(tmp_path / "model_final.pth")
     predictor = DefaultPredictor(cfg)
     right = labelled = 0
+    scenes = scenes_root / "vt_scenes"
     for path in sorted((scenes / "images" / "val").glob("*.jpg")):
         labels = predictor(cv2.imread(str(path)))["sem_seg"].argmax(0).numpy()
         truth = cv2.imread(str(scenes / "stuffthingmaps" / "val" / f"{path.stem}.png"), 0)

@@ -16,8 +16,12 @@ import os
 
 from vt_seg.command_line import config_parser, errors_as_messages, positive_int
 from vt_seg.engine import check_has_datasets, load_cfg, task_of
-from vt_seg.visualization import draw_samples
-from vt_seg.visualization.sample_sources import dataset_samples, test_samples, training_samples
+from vt_seg.visualization import (
+    dataset_samples,
+    draw_samples,
+    test_samples,
+    training_samples,
+)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -8,14 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def errors_as_messages() -> Iterator[None]:
-    """End the process with a message in place of a traceback if the user's input is wrong.
-
-    Files, configs and datasets are refused with `OSError` and `ValueError` whose messages say what
-    to do. A training stays outside, since its errors may be bugs.
-
-    Raises:
-        SystemExit: with the message, which Python prints on standard error; the status is 1.
-    """
+    """Turn OSError and ValueError (not those of a training) into SystemExit with their message."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -35,11 +28,7 @@ def config_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def positive_int(text: str) -> int:
-    """Return the whole number in an argument, for argparse's ``type``.
-
-    Raises:
-        argparse.ArgumentTypeError: if it is no whole number of at least 1.
-    """
+    """Return an argument's whole number for argparse, or raise ArgumentTypeError if below 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)

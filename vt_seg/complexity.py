@@ -22,12 +22,7 @@ from vt_seg.engine import task_of
 from vt_seg.layers import Size
 from vt_seg.modeling import NORM_LAYERS
 
-
-def _baddbmm_flops(_: torch.Size, a: torch.Size, b: torch.Size, **__: object) -> int:
-    return 2 * math.prod(a) * b[-1]
-
-
-IN_PLACE_PRODUCTS = {torch.ops.aten.baddbmm_: _baddbmm_flops}
+IN_PLACE_PRODUCTS = {torch.ops.aten.baddbmm_: lambda _, a, b, **__: 2 * math.prod(a) * b[-1]}
 """In-place products with their FLOPs, which PyTorch's counter overlooks."""
 
 
@@ -36,11 +31,10 @@ class ModelCost:
     """The cost of one image of one size.
 
     Attributes:
-        size: (height, width) of the image.
-        counted_size: (height, width) that was counted; larger if the model pads its input.
-        macs: MACs of "backbone", "neck" and "head"; without R-CNN heads, and without "neck" if
-            there is none.
-        parameters: Parameters of the same parts, frozen ones included; of all heads together.
+        size: of the image.
+        counted_size: larger if the model pads its input.
+        macs: of "backbone", "neck" if there is one, and "head", without R-CNN heads.
+        parameters: of the same parts, frozen ones included; of all heads together.
     """
 
     size: Size
@@ -61,10 +55,7 @@ class _Whole(nn.Module):
 
 
 def macs_by_module(model: nn.Module, run: Callable[[], object]) -> dict[str, int]:
-    """Return the MACs of each module of ``model`` while ``run`` runs, by the module's path.
-
-    The entry "" has the MACs of everything; modules that were not called have no entry.
-    """
+    """Return the MACs of each module that ``run`` calls, by its path; those of all under ""."""
     counter = FlopCounterMode(display=False, custom_mapping=IN_PLACE_PRODUCTS)
     with torch.no_grad(), counter:
         _Whole(model)(run)
@@ -83,8 +74,7 @@ def count_macs(run: Callable[[], object]) -> int:
 def build_on_meta(cfg: CfgNode) -> nn.Module:
     """Build the model that ``cfg`` describes on PyTorch's meta device, its norms doing nothing.
 
-    Nothing is computed there, no weights are read, and a large model takes no longer than a small
-    one. The device and weights of ``cfg`` are not used.
+    Nothing is computed there and no weights are read, so that a large model is as fast as a small.
     """
     cfg = cfg.clone()
     cfg.defrost()
@@ -101,9 +91,7 @@ def build_on_meta(cfg: CfgNode) -> nn.Module:
 def count_cost(cfg: CfgNode, size: Size) -> ModelCost:
     """Return the cost of the model that ``cfg`` describes, for one image of ``size``.
 
-    The image is padded if the backbone asks for a multiple of a stride (``size_divisibility``), as
-    an FPN does, whose top-down sums need even maps.
-
+    The image is padded if the backbone asks for a multiple of a stride, as an FPN does.
     "backbone" is the bottom-up network, "neck" all between it and the head (laterals, output
     convolutions and top block of an FPN; the VT-FPN neck, wherever it sits), "head" the semantic
     segmentation head, or that of a classifier. Heads of R-CNN are not counted, as their cost
@@ -158,9 +146,10 @@ def format_costs(costs: Sequence[ModelCost]) -> str:
     sizes = [f"{cost.size[0]}x{cost.size[1]}" for cost in costs]
     rows = []
     for part in costs[0].parameters:
-        macs = [_giga(cost.macs[part]) if part in cost.macs else "not counted" for cost in costs]
+        counts = [cost.macs.get(part) for cost in costs]
+        macs = ["not counted" if count is None else f"{count / 1e9:.2f}" for count in counts]
         rows.append([part, *macs, f"{costs[0].parameters[part] / 1e6:.2f}"])
-    totals = [_giga(sum(cost.macs.values())) for cost in costs]
+    totals = [f"{sum(cost.macs.values()) / 1e9:.2f}" for cost in costs]
     rows.append(["total", *totals, f"{sum(costs[0].parameters.values()) / 1e6:.2f}"])
     table = tabulate(
         rows,
@@ -183,7 +172,3 @@ def num_parameters(module: nn.Module, *, norms: bool = True) -> int:
     """Return the number of parameters of a module, if ``norms`` is False without its norms'."""
     layers = (m for m in module.modules() if norms or not isinstance(m, NORM_LAYERS))
     return sum(p.numel() for p in {p for m in layers for p in m.parameters(recurse=False)})
-
-
-def _giga(count: int) -> str:
-    return f"{count / 1e9:.2f}"

@@ -24,20 +24,12 @@ def add_vt_seg_config(cfg: CN) -> None:
 
     A key that exists keeps its value: one that a user set before a second call, or that other
     projects have too (PointRend's ``INPUT.COLOR_AUG_SSD``, for example).
-
-    Args:
-        cfg: what ``detectron2.config.get_cfg()`` returns.
     """
     _add_missing(cfg, _defaults())
 
 
 def require_vt_seg_keys(cfg: CN, *names: str) -> None:
-    """Raise ValueError if ``cfg`` lacks one of vt_seg's keys, with what to call.
-
-    Args:
-        cfg: a config.
-        names: dotted names of keys or nodes, as ``"MODEL.SEM_SEG_HEAD.LOSS"``.
-    """
+    """Raise ValueError, with what to call, if ``cfg`` lacks a key or node (``"SOLVER.EMA"``)."""
     for name in names:
         node = cfg
         for key in name.split("."):
@@ -49,15 +41,9 @@ def require_vt_seg_keys(cfg: CN, *names: str) -> None:
 
 
 def adopt_renamed_keys(cfg: CN) -> None:
-    """Move, in place, what Detectron2's own code merged by an old key; a warning says so.
-
-    Other projects have a SOLVER.OPTIMIZER, too: `vt_seg.engine.optimizer` decides about that.
-
-    Args:
-        cfg: an unfrozen config, which may lack vt_seg's keys.
-    """
+    """Move, in place, what Detectron2's own code merged by an old key; a warning says so."""
     for old, new in RENAMED_KEYS.items():
-        if old == "SOLVER.OPTIMIZER":
+        if old == "SOLVER.OPTIMIZER":  # other projects have it, too: see `vt_seg.engine.optimizer`
             continue
         *path, name = old.split(".")
         node = functools.reduce(lambda inner, key: inner.get(key, {}), path, cfg)
@@ -65,12 +51,13 @@ def adopt_renamed_keys(cfg: CN) -> None:
         if value is not None:
             cfg.merge_from_list([new, value])  # which checks its type
             node[name] = None
-            log_first_n(
-                logging.WARNING,
-                f"{old} {value} is taken, and is an old key: write {new} {value}",
-                name=__name__,
-                key="message",
-            )
+            warn_of_renamed_key(old, value)
+
+
+def warn_of_renamed_key(old: str, value: object) -> None:
+    """Log, once, that an old key is taken and what to write."""
+    message = f"{old} {value} is taken, and is an old key: write {RENAMED_KEYS[old]} {value}"
+    log_first_n(logging.WARNING, message, name=__name__, key="message")
 
 
 def _add_missing(node: CN, defaults: CN) -> None:
@@ -91,11 +78,11 @@ def _defaults() -> CN:
     cfg = CN(nodes_of_detectron2)
 
     # The VT-FPN neck (paper v1 Sec. 4.2), the same for `VTFPNHead` and the VT-FPN backbones.
-    # Its output channels are MODEL.FPN.OUT_CHANNELS, as it stands in the FPN's place.
+    # Its output channels are MODEL.FPN.OUT_CHANNELS, as it replaces an FPN.
     cfg.MODEL.VT_FPN = _visual_transformer_keys()
-    # VT layers. Paper: 1. 0 leaves the laterals alone, a neck without tokens to compare with.
+    # Number of VT layers. Paper: 1. With 0 the neck is its lateral convolutions, a baseline.
     cfg.MODEL.VT_FPN.NUM_LAYERS = VTConfig().num_layers
-    # A number of tokens for each level; () is NUM_TOKENS for all.
+    # Number of tokens of each level; () is NUM_TOKENS for all.
     cfg.MODEL.VT_FPN.TOKENS_PER_LEVEL = ()
     # Each level's projector reads its "own" tokens (which the paper's MACs need) or "all" levels'.
     cfg.MODEL.VT_FPN.PROJECTOR_READS = VTConfig().projector_reads
@@ -110,7 +97,7 @@ def _defaults() -> CN:
     # Channels C of the feature map `res5`. Paper: 512 (18, 34) or 1024 (50, 101) in v1; 256 or
     # 1024 in v4.
     cfg.MODEL.VT_RESNET.OUT_CHANNELS = 1024
-    # VT layers; 0 takes the paper's number: 2, 3, 3, 3 for the depths 18, 34, 50, 101.
+    # Number of VT layers; 0 is the paper's: 2, 3, 3, 3 for the depths 18, 34, 50, 101.
     cfg.MODEL.VT_RESNET.NUM_LAYERS = 0
 
     # The backbones `build_timm_backbone`, `build_timm_fpn_backbone`, `build_timm_vt_fpn_backbone`.
@@ -133,7 +120,7 @@ def _defaults() -> CN:
     # No class should cover more than this share of a crop's labelled pixels, as in Detectron2's
     # PointRend project: ten places are tried. 1.0 allows any.
     cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0
-    # Change brightness, contrast, saturation and hue at random, as SSD does (PointRend's key).
+    # Jitter brightness, contrast, saturation and hue, as SSD does (a key of PointRend's, too).
     cfg.INPUT.COLOR_AUG_SSD = False
     # In training, pad smaller images to this (height, width): on the right and at the bottom, with
     # PIXEL_MEAN, labels with IGNORE_VALUE. () pads none. Unlike the padding of a batch, this one
@@ -143,28 +130,29 @@ def _defaults() -> CN:
     # DatasetMapper. "auto": the former for models that read semantic labels alone, else the latter.
     cfg.INPUT.SEM_SEG_MAPPER = "auto"
 
-    # What image classifiers get in place of all that; INPUT.{FORMAT,RANDOM_FLIP} count there too.
+    # What image classifiers read instead, together with INPUT.{FORMAT,RANDOM_FLIP}.
     cfg.INPUT.CLASSIFICATION = _classification_input_keys()
 
     # Datasets of your own, registered when a config is loaded: a list of {NAME, IMAGES, MASKS,
     # CLASSES, ...}, the arguments of vt_seg.data.register_sem_seg (docs/custom_data.md shows them
-    # all), or of {NAME, IMAGE_FOLDER} with a subfolder per class. Paths start where you do.
+    # all), or of {NAME, IMAGE_FOLDER} with a subfolder per class. Paths are relative to the working
+    # directory.
     cfg.DATASETS.CUSTOM = []
 
-    # Keep weights and maps of `PaddingAwareSegmentor` in the channels-last memory format: the same
-    # results up to rounding, in different time and memory (docs/benchmarks.md).
+    # Keep weights and maps of the plain `PaddingAwareSegmentor` in the channels-last memory format:
+    # the same results up to rounding, in different time and memory (docs/benchmarks.md).
     cfg.MODEL.CHANNELS_LAST = False
 
     # The loss of `VTFPNHead` and `SemSegFPNLossHead`. The defaults are plain cross-entropy.
     cfg.MODEL.SEM_SEG_HEAD.LOSS = _loss_keys()
 
-    # What `PaddingAwareSegmentor` and `UnwarpingSemanticSegmentor` predict as "sem_seg" in
-    # Detectron2's own code: "logits", (C, H, W), as its evaluators need, or "labels", (H, W).
+    # What `PaddingAwareSegmentor` and `UnwarpingSemanticSegmentor` return as "sem_seg": "logits",
+    # (C, H, W), as Detectron2's evaluators need, or "labels", the label map (H, W).
     cfg.MODEL.SEM_SEG_HEAD.OUTPUT = "logits"
 
     # Evaluation, prediction and demo use `vt_seg.inference.optimize(model)`: batch norms folded,
     # label maps in little memory, the same predictions up to rounding (docs/light_inference.md).
-    # False evaluates the plain model and takes the argmax of its logits.
+    # False runs the plain model and takes the argmax of its logits.
     cfg.TEST.OPTIMIZE = True
 
     # What `vt_seg.evaluation` computes. mIoU and mACC average over the classes "present" in the
@@ -204,12 +192,12 @@ def _add_solver_keys(solver: CN) -> None:
     # The learning rate never falls below this share of BASE_LR.
     solver.POLY_LR_CONSTANT_ENDING = 0.0
     # For LR_SCHEDULER_NAME "WarmupExponentialLR": after the warm-up the learning rate is multiplied
-    # by DECAY every PERIOD iterations, an epoch in the paper. 0 is no number: it has to be set.
+    # by DECAY every PERIOD iterations, an epoch in the paper. The default 0 has to be changed.
     solver.EXPONENTIAL_LR_DECAY = 0.9875
     solver.EXPONENTIAL_LR_PERIOD = 0
 
-    # Exponential moving average of weights and batch norm statistics, evaluated next to the raw
-    # ones and written as model_final_ema.pth. Paper (ImageNet): 0.99985 per iteration of 2048.
+    # Exponential moving average of weights and batch norm statistics, evaluated in addition to the
+    # raw ones and written as model_final_ema.pth. Paper (ImageNet): 0.99985 per iteration of 2048.
     solver.EMA = CN({"ENABLED": False, "DECAY": 0.99985})
     # Update n decays by (1 + n) / (10 + n) while that is smaller, as in TensorFlow: else a short
     # run's average is that of its first weights (with 0.99985, 37 % of them after 6667 iterations).
@@ -226,7 +214,7 @@ def _affine_keys() -> CN:
     # Instead of a resize. Needs MODEL.META_ARCHITECTURE UnwarpingSemanticSegmentor, which brings
     # predictions back to the image's size.
     node.ENABLED = False
-    # (height, width) of the canvas. A test shows the image on it as large as fits, in its middle.
+    # (height, width) of the canvas. In a test the image is centred, as large as fits.
     node.SIZE = (473, 473)
     # In training, the window that is cut out of the image is 1 + N(0, SCALE) times as large,
     # clipped to 1 +- SCALE ...
@@ -289,8 +277,8 @@ def _timm_keys() -> CN:
     # Start from timm's own weights, which it downloads into its cache ...
     node.PRETRAINED = False
     # ... or from this file (.safetensors or .pth) with timm's names of tensors. Weights of timm
-    # want INPUT.FORMAT RGB and, most of them, PIXEL_MEAN [123.675, 116.28, 103.53] and PIXEL_STD
-    # [58.395, 57.12, 57.375]. Neither is read where MODEL.WEIGHTS is set, which hold the backbone.
+    # need INPUT.FORMAT RGB and, most of them, PIXEL_MEAN [123.675, 116.28, 103.53] and PIXEL_STD
+    # [58.395, 57.12, 57.375]. Neither is read if MODEL.WEIGHTS is set: it has the backbone.
     node.WEIGHTS = ""
     # timm's stochastic depth: the probability that the last block is dropped for an image.
     node.DROP_PATH = 0.0
@@ -304,7 +292,7 @@ def _timm_keys() -> CN:
 def _loss_keys() -> CN:
     """Return the keys of the loss; MODEL.SEM_SEG_HEAD has LOSS_WEIGHT and IGNORE_VALUE."""
     node = CN()
-    # Weight of each class, NUM_CLASSES numbers; () weighs all alike.
+    # Weight of each class, NUM_CLASSES numbers; () is 1 for all.
     node.CLASS_WEIGHTS = ()
     # Or a rule that computes them from DATASETS.TRAIN, each mask being read once: with f the share
     # of a class among the labelled pixels, "inverse" 1 / f, "inverse_sqrt" 1 / sqrt(f),
@@ -313,7 +301,7 @@ def _loss_keys() -> CN:
     # Online hard example mining: only pixels whose true class has a probability below this count;
     # 0.7 is usual. 1 takes every pixel.
     node.OHEM_THRESHOLD = 1.0
-    # Where those are fewer, this many of the hardest count, times the images in the batch.
+    # If those are fewer than this number per image, that many of the hardest pixels count.
     node.OHEM_MIN_KEPT = 100_000
     # Share of the target that is spread evenly over all classes.
     node.LABEL_SMOOTHING = 0.0
@@ -321,10 +309,7 @@ def _loss_keys() -> CN:
 
 
 def _visual_transformer_keys() -> CN:
-    """Return the keys of any stack of Visual Transformers, with the defaults of `VTConfig`.
-
-    Comments mark our choices where the paper is silent.
-    """
+    """Return the keys of any stack of Visual Transformers, with the defaults of `VTConfig`."""
     node, defaults = CN(), VTConfig()
     # L, visual tokens per feature map. Paper: 8 (v1; VT-FPN in both), 16 (VT-ResNet in v4).
     # Training one image at a time with a single token fails in batch norm, which needs two values.
@@ -337,23 +322,23 @@ def _visual_transformer_keys() -> CN:
     node.PIXEL_GROUPS = defaults.pixel_groups
     # Groups of the token transformer's key, query and value convolutions (v1 App. A: 8).
     node.TOKEN_GROUPS = defaults.token_groups
-    # Where the first layer's tokens come from: "filter" (the paper), or v4's alternatives "pooling"
-    # and "clustering" (v4 Sec. 5.1, App. C), with so many steps of k-means (ours).
+    # Tokenizer of the first layer: "filter" (the paper), or v4's alternatives "pooling" and
+    # "clustering" (v4 Sec. 5.1, App. C); the number of k-means steps of the latter is ours.
     node.TOKENIZER = defaults.tokenizer
     node.CLUSTERING_STEPS = defaults.clustering_steps
-    # Later layers take theirs from the tokens before; False makes them like the first (v4 Table 4).
+    # Later layers have recurrent tokenizers; False gives them the first layer's (v4 Table 4).
     node.RECURRENT = defaults.recurrent
-    # How tokens meet: "transformer", "graph_conv" or "none" (v4 Table 5); and branches of it that
-    # are summed in each step (arXiv 2203.09795, Sec. 3).
+    # Token mixer: "transformer", "graph_conv" or "none" (v4 Table 5); and the number of parallel
+    # branches that are summed in each of its steps (arXiv 2203.09795, Sec. 3).
     node.MIXER = defaults.mixer
     node.PARALLEL_MIXERS = defaults.parallel_mixers
-    # False: no layer but the last writes its tokens back to the map (v4 Table 7).
+    # False: only the last layer projects its tokens back to the map (v4 Table 7).
     node.PROJECTOR = defaults.projector
     # Residual branches that start at zero: "all", those of the "projector" alone, or "none". The
     # paper does not say. Behind a branch that is zero, nothing learns until it has grown.
     node.ZERO_INIT = defaults.zero_init
-    # Positional encoding (v1 Eq. 2): on or off, side of the square that the attention is resized
-    # to, and number of stride-2 convolutions. Side and number are ours and fit the paper's counts.
+    # Positional encoding (v1 Eq. 2): on or off; side of the square to which the attention is
+    # resized; number of stride-2 convolutions. Side and number are ours and fit the paper's counts.
     node.POSITIONAL_ENCODING = defaults.positional_encoding
     node.POSITION_CODE = None  # the old name, see RENAMED_KEYS
     node.POSITION_SIZE = defaults.position_size

@@ -1,7 +1,6 @@
 """Config files and ``KEY VALUE`` overrides, read safely, with errors that name the place."""
 
 import difflib
-import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,12 +9,11 @@ from typing import IO, Any
 import yaml
 from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
-from detectron2.utils.logger import log_first_n
 from fvcore.common.config import BASE_KEY
 
 from vt_seg.files import require_regular_file
 
-from .config import RENAMED_KEYS
+from .config import RENAMED_KEYS, warn_of_renamed_key
 
 _UNKNOWN_KEY = re.compile(r"Non-existent config key: (.+)")
 _OTHER_TYPE = re.compile(
@@ -32,14 +30,10 @@ _TYPE_NAMES = {
 
 
 def merge_config_file(cfg: CfgNode, path: str) -> None:
-    """Merge a YAML file, and the ``_BASE_`` files that it inherits, into ``cfg``.
+    """Merge a YAML file, and the ``_BASE_`` files that it inherits, into ``cfg``, in place.
 
     Unlike Detectron2's ``merge_from_file`` it never runs Python that a file's tags ask for, and it
     takes keys that were renamed, with a warning.
-
-    Args:
-        cfg: an unfrozen config, changed in place.
-        path: the file, in any form that Detectron2's ``PathManager`` knows.
 
     Raises:
         FileNotFoundError: if there is no such file, or none of its ``_BASE_``.
@@ -56,11 +50,7 @@ def merge_config_file(cfg: CfgNode, path: str) -> None:
 
 
 def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
-    """Merge ``["KEY", "VALUE", ...]`` into ``cfg``, in place.
-
-    Raises:
-        ValueError: if they are no pairs, a key does not exist, or a value has another type.
-    """
+    """Merge ``["KEY", "VALUE", ...]`` in place; raise ValueError for wrong pairs, keys or types."""
     if len(overrides) % 2:
         raise ValueError(
             f"overrides are pairs KEY VALUE, and {overrides[-1]!r} is left over: "
@@ -69,7 +59,7 @@ def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
     known = _nodes_and_keys(cfg)
     for key, value in zip(overrides[::2], overrides[1::2], strict=True):
         if key in RENAMED_KEYS:
-            _warn_of_renamed_key(key, value)
+            warn_of_renamed_key(key, value)
             key = RENAMED_KEYS[key]
         if key not in known and key != BASE_KEY:
             raise ValueError(f"{key} {value}: {_no_such_key(known, key)}")
@@ -78,23 +68,13 @@ def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
 
 
 def read_yaml(path: str) -> Any:
-    """Return the content of one YAML file, its ``_BASE_`` not followed.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is no regular file, has tags that make Python objects, or is not YAML.
-    """
+    """Return one YAML file's content without its ``_BASE_``; errors as `merge_config_file`'s."""
     with _yaml_errors_in_sentences(path), _SafeCfgNode._open_cfg(path) as file:
         return yaml.safe_load(file)
 
 
 def flat_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield dotted names and values: ``{"MODEL": {"DEVICE": "cpu"}}`` has ``"MODEL.DEVICE"``.
-
-    Args:
-        node: a config, or a YAML file's content; an empty node in it is a value.
-        prefix: of every name.
-    """
+    """Yield dotted names and values: ``{"MODEL": {"DEVICE": "cpu"}}`` has ``"MODEL.DEVICE"``."""
     for key, value in node.items():
         if isinstance(value, Mapping) and value:
             yield from flat_keys(value, f"{prefix}{key}.")
@@ -122,9 +102,8 @@ class _SafeCfgNode(CfgNode):
                 f"{filename}: it is no mapping of keys to values, but {type(content).__name__}"
             )
         bases = content.get(BASE_KEY, "")
-        if not all(
-            isinstance(base, str) for base in (bases if isinstance(bases, list) else [bases])
-        ):
+        names = bases if isinstance(bases, list) else [bases]
+        if not all(isinstance(name, str) for name in names):
             raise _FileError(f"{filename}: _BASE_ is {bases!r}: name a file, or a list of files")
         if _contains_itself(content, set(), set()):
             raise _FileError(
@@ -137,11 +116,7 @@ class _SafeCfgNode(CfgNode):
 
 
 def _rename_keys(merged: dict[str, Any], own: Mapping[str, Any], filename: str) -> None:
-    """Rename the keys of a file, already merged over its bases (whose keys are renamed), in place.
-
-    Raises:
-        ValueError: if the file itself sets a key by both names to different values.
-    """
+    """Rename the keys of a file in place, already merged over its bases with renamed keys."""
     for old, new in RENAMED_KEYS.items():
         *path, name = old.split(".")
         node: Any = merged
@@ -156,7 +131,7 @@ def _rename_keys(merged: dict[str, Any], own: Mapping[str, Any], filename: str) 
             raise _FileError(
                 f"{filename} sets {new} {own[new]} and, by its old name, {old} {value}: keep {new}"
             )
-        _warn_of_renamed_key(old, value)
+        warn_of_renamed_key(old, value)
         *path, name = new.split(".")
         node = merged
         for part in path:
@@ -164,27 +139,14 @@ def _rename_keys(merged: dict[str, Any], own: Mapping[str, Any], filename: str) 
         node[name] = value
 
 
-def _warn_of_renamed_key(old: str, value: Any) -> None:
-    message = f"{old} {value} is taken, and is an old key: write {RENAMED_KEYS[old]} {value}"
-    log_first_n(logging.WARNING, message, name=__name__, key="message")
-
-
 def _contains_itself(value: Any, around: set[int], done: set[int]) -> bool:
-    """Return True if a YAML value is, or contains, a collection that is an element of itself.
-
-    Args:
-        value: any value.
-        around: ``id`` of the collections that ``value`` is in.
-        done: ``id`` of those that were searched.
-    """
+    """Return True if a value contains itself; `around` and `done` are the ``id`` of collections."""
     if not isinstance(value, dict | list) or id(value) in done:
         return False
     if id(value) in around:
         return True
-    around.add(id(value))
     items = value.values() if isinstance(value, dict) else value
-    found = any(_contains_itself(item, around, done) for item in items)
-    around.remove(id(value))
+    found = any(_contains_itself(item, around | {id(value)}, done) for item in items)
     done.add(id(value))
     return found
 

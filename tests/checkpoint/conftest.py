@@ -5,41 +5,40 @@ import pickle
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.engine.conftest import scenes_root, slim_cfg  # noqa: F401  (fixtures)
 from tools import demo, visualize_tokens
 from vt_seg.engine import Trainer, evaluate, trained_model
 
+WEIGHTS = {"a.weight": torch.arange(600.0).reshape(20, 30), "a.bias": torch.ones(2)}
 
-class Payload:
-    """An object that makes a folder when it is unpickled without restriction."""
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple:
-        return os.mkdir, (self.folder,)
+def as_arrays(weights):
+    return {key: value.numpy() for key, value in weights.items()}
 
 
 class Marker:
-    """The folder that a payload makes."""
+    """An object that makes a folder when it is unpickled without restriction."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.payload = Payload(str(path))
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
 
     def made(self) -> bool:
         """Return True if the code has run; the next one may."""
-        if self.path.exists():
+        was_made = self.path.exists()
+        if was_made:
             self.path.rmdir()
-            return True
-        return False
+        return was_made
 
 
 @pytest.fixture
 def marker(tmp_path):
     marker = Marker(tmp_path / "code has run")
-    pickle.loads(pickle.dumps(marker.payload))
+    pickle.loads(pickle.dumps(marker))
     assert marker.made()  # the payload does what it should
     return marker
 

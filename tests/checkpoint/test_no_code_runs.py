@@ -4,6 +4,7 @@ import contextlib
 import functools
 import http.server
 import io
+import itertools
 import os
 import pickle
 import shutil
@@ -62,7 +63,7 @@ def files(tmp_path, marker):
     folder = tmp_path / "files"
     folder.mkdir()
     for name, (kind, how) in KINDS.items():
-        content, path = contents(marker.payload)[kind], folder / name
+        content, path = contents(marker)[kind], folder / name
         if isinstance(how, int):
             path.write_bytes(pickle.dumps(content, how))
             pickle.loads(path.read_bytes(), encoding="latin1")
@@ -101,21 +102,18 @@ def test_no_checkpoint_of_a_resumed_run_runs_code(files, marker, slim_cfg, way):
         "training": lambda: Trainer(slim_cfg).resume_or_load(resume=True),
         "evaluation": lambda: evaluate(slim_cfg, resume=True),
     }[way]
-    for file in files:
-        # As a checkpoint of a run, and under a name that only `last_checkpoint` leads to.
-        for name in ("model_0000009.pth", os.path.basename(file)):
-            folder = Path(slim_cfg.OUTPUT_DIR)
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            shutil.copy(file, folder / name)
-            (folder / "last_checkpoint").write_text(name)
-            if name.startswith("model_"):
-                with pytest.raises(CheckpointError):
-                    resume()
-            else:
-                with contextlib.suppress(ValueError):  # refused, or not looked at
-                    resume()
-            assert not marker.path.exists(), file
+    folder = Path(slim_cfg.OUTPUT_DIR)
+    # As a checkpoint of a run, and under a name that only `last_checkpoint` leads to.
+    for file, named in itertools.product(files, (False, True)):
+        name = os.path.basename(file) if named else "model_0000009.pth"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        shutil.copy(file, folder / name)
+        (folder / "last_checkpoint").write_text(name)
+        # A file of another name is refused or not looked at.
+        with contextlib.suppress(ValueError) if named else pytest.raises(CheckpointError):
+            resume()
+        assert not marker.path.exists(), file
 
 
 def test_the_command_line_runs_no_code(files, marker, slim_cfg, tmp_path):

@@ -43,11 +43,6 @@ def test_arrays_and_containers_load_as_written(protocol):
         assert given[name].shape == array.shape
 
 
-def test_options_keep_their_attributes():
-    loaded = load(pickle.dumps(argparse.Namespace(lr=0.1, model="resnet18")))
-    assert vars(loaded) == {"lr": 0.1, "model": "resnet18"}
-
-
 def test_a_python_2_pickle_loads():
     """Caffe2's and Detectron's models use protocol 2, with values in byte strings."""
     array = np.array([1.5, -2.0], "<f4")
@@ -65,16 +60,12 @@ FORGED = {
     "eval": b"cbuiltins\neval\n(V1\ntR.",
     "getattr": b"cbuiltins\ngetattr\n.",
     "a path through an allowed module": b"\x80\x04\x8c\x0bcollections\x8c\x0fabc.sys.modules\x93.",
-    "an attribute of an allowed class": (
-        b"\x80\x04\x8c\x0bcollections\x8c\x14OrderedDict.__init__\x93."
-    ),
+    "an attribute of a class": b"\x80\x04\x8c\x0bcollections\x8c\x14OrderedDict.__init__\x93.",
     "numpy's own loader": b"cnumpy\nload\n.",
     "another codec": b"c_codecs\nencode\n(Vabc\nVzip\ntR.",
     "an array of objects": pickle.dumps(np.array([1, "a"], object)),
     "a structured array with objects": pickle.dumps(np.zeros(2, [("a", "O"), ("b", "f4")])),
-    "a dtype that says it has fields": (
-        b"cnumpy\ndtype\n(Vf4\ntR(I3\nV<\nN(Va\nt(dI8\nI1\nI0\ntb."
-    ),
+    "a dtype with fields": b"cnumpy\ndtype\n(Vf4\ntR(I3\nV<\nN(Va\nt(dI8\nI1\nI0\ntb.",
     "an array that is given a buffer of pointers": (
         b"cnumpy._core.multiarray\n_reconstruct\n(I0\n(I0\ntVb\ntR"
         b"(I1\n(I1\ntVO\nI00\nVAAAAAAAA\ntb."

@@ -12,6 +12,8 @@ from vt_seg.checkpoint import CheckpointError
 from vt_seg.checkpoint.state_dicts import AVERAGES, WRAPPERS, split_weights
 from vt_seg.engine import SegmentationCheckpointer
 
+from .conftest import as_arrays
+
 
 def model():
     return torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
@@ -27,10 +29,6 @@ def source():
 
 def with_prefix(prefix):
     return lambda weights: {"model": {prefix + key: value for key, value in weights.items()}}
-
-
-def as_arrays(weights):
-    return {key: value.numpy() for key, value in weights.items()}
 
 
 LAYOUTS = {

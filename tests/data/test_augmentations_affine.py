@@ -1,14 +1,11 @@
 """LIP's warp: where pixels go, that they come back, and what is chance."""
 
-import cv2
 import numpy as np
 import pytest
 from detectron2.data import transforms as T
 
 from vt_seg.data.augmentations import AffineWarp, AffineWarpTransform, LabelSwapFlip, centred_matrix
 from vt_seg.data.datasets import LIP_FLIP_LABEL_PAIRS
-
-from .image_files import gradient
 
 
 def blobs(height, width, seed=0, classes=20):
@@ -37,29 +34,20 @@ def test_image_of_a_test_lies_whole_in_the_middle():
     mask = np.full((20, 10), 7, np.uint8)
     warp = AffineWarp((40, 40), image_border=(1, 2, 3), label_border=255).get_transform(image)
     warped, labels = warp.apply_image(image), warp.apply_segmentation(mask)
-    assert warped.shape == (40, 40, 3)
-    assert labels.shape == (40, 40)
-    assert warped.dtype == labels.dtype == np.uint8
+    assert (warped.shape, warped.dtype) == ((40, 40, 3), np.uint8)
     expected = np.full((40, 40), 255)
     expected[:, 10:30] = 7
     np.testing.assert_array_equal(labels, expected)
     assert (warped[1:-1, 11:29] == 200).all()
-    assert (warped[:, :9] == (1, 2, 3)).all()
-    assert (warped[:, 31:] == (1, 2, 3)).all()
-
-
-def test_at_twice_the_size_each_label_is_a_square_of_four():
-    mask = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    warp = AffineWarp((6, 8)).get_transform(mask)
-    np.testing.assert_array_equal(warp.apply_segmentation(mask), mask.repeat(2, 0).repeat(2, 1))
+    assert (warped[:, [*range(9), *range(31, 40)]] == (1, 2, 3)).all()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
-def test_masks_keep_their_type(dtype):
-    mask = blobs(30, 20).astype(dtype)
-    warped = AffineWarp((40, 40)).get_transform(mask).apply_segmentation(mask)
+def test_at_twice_the_size_each_label_is_a_square_of_four(dtype):
+    mask = np.arange(12, dtype=dtype).reshape(3, 4)
+    warped = AffineWarp((6, 8)).get_transform(mask).apply_segmentation(mask)
+    np.testing.assert_array_equal(warped, mask.repeat(2, 0).repeat(2, 1))
     assert warped.dtype == dtype
-    assert set(np.unique(warped)) <= {*np.unique(mask), 255}
 
 
 def test_rotation_by_90_degrees_is_that_of_the_image():
@@ -80,9 +68,9 @@ def test_points_move_with_the_pixels():
     (point,) = warp.apply_coords(np.array([[12.5, 31.5]]))
     np.testing.assert_allclose(point, [xs.mean() + 0.5, ys.mean() + 0.5], atol=0.25)
     np.testing.assert_allclose(warp.inverse().apply_coords(point[None]), [[12.5, 31.5]])
-    box = warp.apply_box(np.array([[12.0, 31.0, 13.0, 32.0]]))[0]
-    assert (box[:2] <= point).all()
-    assert (point <= box[2:]).all()
+    x0, y0, x1, y1 = warp.apply_box(np.array([[12.0, 31.0, 13.0, 32.0]]))[0]
+    assert x0 <= point[0] <= x1
+    assert y0 <= point[1] <= y1
 
 
 @pytest.mark.parametrize("size", [(174, 117), (491, 349), (300, 600), (473, 473), (61, 473)])
@@ -97,28 +85,6 @@ def test_warp_and_inverse_restore_the_mask(size):
     assert (restored == mask)[inner].mean() >= 0.99
 
 
-def test_random_warps_and_their_inverses_restore_what_the_canvas_holds():
-    np.random.seed(0)
-    augmentation = AffineWarp((473, 473), 0.25, 30, 1.0)
-    mask = blobs(256, 180)
-    held = agreed = 0
-    for _ in range(10):
-        warp = augmentation.get_transform(mask)
-        restored = warp.inverse().apply_segmentation(warp.apply_segmentation(mask))
-        counted = away_from_borders(mask) & (restored != 255)
-        held += counted.sum()
-        agreed += (restored == mask)[counted].sum()
-    assert held > 0.8 * 10 * away_from_borders(mask).sum()
-    assert agreed / held >= 0.99
-
-
-def test_images_come_back_too():
-    image = cv2.resize(gradient(15, 10), (100, 150), interpolation=cv2.INTER_CUBIC)
-    warp = AffineWarp((473, 473)).get_transform(image)
-    restored = warp.inverse().apply_image(warp.apply_image(image)).astype(int)
-    assert np.abs(restored - image)[2:-2, 2:-2].mean() < 2
-
-
 def test_random_changes_are_those_of_the_literature():
     """Window 1 + N(0, .25) in [.75, 1.25], 32 % at its ends; 60 % rotated, within 60 degrees."""
     np.random.seed(0)
@@ -130,15 +96,13 @@ def test_random_changes_are_those_of_the_literature():
         windows.append(1 / np.hypot(a, b))
         angles.append(np.rad2deg(np.arctan2(b, a)))
     windows, angles = np.array(windows), np.array(angles)
-    assert windows.min() == pytest.approx(0.75)
-    assert windows.max() == pytest.approx(1.25)
+    assert (windows.min(), windows.max()) == pytest.approx((0.75, 1.25))
     at_an_end = np.isclose(windows, 0.75) | np.isclose(windows, 1.25)
     assert at_an_end.mean() == pytest.approx(0.3173, abs=0.03)
     rotated = angles[np.abs(angles) > 1e-9]
     assert len(rotated) / 4000 == pytest.approx(0.6, abs=0.03)
     assert np.abs(rotated).max() == pytest.approx(60)
-    within_one = np.abs(rotated) < 30
-    assert within_one.mean() == pytest.approx(0.6827, abs=0.03)
+    assert (np.abs(rotated) < 30).mean() == pytest.approx(0.6827, abs=0.03)
 
 
 def test_flip_and_warp_together_keep_left_and_right():

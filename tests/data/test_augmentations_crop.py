@@ -30,21 +30,13 @@ def test_never_all_ignored_while_another_choice_exists(share):
         mask = np.full((200, 200), 255, np.uint8)
         mask[rng.integers(200), rng.integers(200)] = 3
         assert (crop(mask, (20, 30), share, seed) == 3).sum() == 1
-    theirs = T.RandomCrop_CategoryAreaConstraint("absolute", (20, 30), 0.75, 255)
-    np.random.seed(0)
-    missed = [
-        (theirs.get_transform(mask, mask).apply_segmentation(mask) == 255).all() for _ in range(10)
-    ]
-    assert sum(missed) >= 5
 
 
 def test_window_around_a_single_pixel_varies_and_stays_inside():
     mask = np.full((50, 60), 255, np.uint8)
     mask[49, 0] = 3  # a corner: every window that holds it must touch it
-    for seed in range(5):
-        cropped = crop(mask, (10, 12), seed=seed)
-        assert cropped.shape == (10, 12)
-        assert cropped[-1, 0] == 3
+    cropped = crop(mask, (10, 12))
+    assert (cropped.shape, cropped[-1, 0]) == ((10, 12), 3)
     mask = np.full((50, 60), 255, np.uint8)
     mask[25, 30] = 3
     places = {tuple(np.argwhere(crop(mask, (10, 12), seed=seed) == 3)[0]) for seed in range(20)}
@@ -98,14 +90,13 @@ def test_padding_is_ignored_and_has_the_mean_colour():
     expected = np.full((4, 7), 255)
     expected[:3, :5] = 1
     np.testing.assert_array_equal(inputs.sem_seg, expected)
-    assert (inputs.image[:3, :5] == 50).all()
-    assert (inputs.image[3] == (104, 116, 124)).all()
-    assert (inputs.image[:, 5:] == (104, 116, 124)).all()
+    colors = np.where((expected == 255)[..., None], (104, 116, 124), 50)
+    np.testing.assert_array_equal(inputs.image, colors)
     np.testing.assert_array_equal(transform.inverse().apply_segmentation(inputs.sem_seg), mask)
 
 
-def test_padding_leaves_larger_sides_alone():
-    for size, expected in [((9, 9), (9, 9)), ((3, 9), (4, 9)), ((4, 4), (4, 4))]:
-        inputs = T.AugInput(np.zeros((*size, 1), np.uint8))
-        PadTo((4, 4), (1, 1, 1), 255)(inputs)
-        assert inputs.image.shape == (*expected, 1)
+@pytest.mark.parametrize("size", [(9, 9), (3, 9), (4, 4)])
+def test_padding_leaves_larger_sides_alone(size):
+    inputs = T.AugInput(np.zeros((*size, 1), np.uint8))
+    PadTo((4, 4), (1, 1, 1), 255)(inputs)
+    assert inputs.image.shape == (*np.maximum(size, 4), 1)

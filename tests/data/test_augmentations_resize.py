@@ -1,6 +1,5 @@
 """Resizing by OpenCV gives what Detectron2's resizing by Pillow gives."""
 
-import cv2
 import numpy as np
 import pytest
 from detectron2.data import transforms as T
@@ -8,17 +7,6 @@ from PIL import Image
 
 from vt_seg.data.augmentations import FastResizeTransform
 from vt_seg.data.augmentations.resize import FastResizeShortestEdge
-
-
-def like_a_photograph(height, width, seed=0):
-    """Detail of every size, (height, width, 3) uint8."""
-    rng = np.random.default_rng(seed)
-    image = np.full((height, width, 3), 128.0)
-    for octave in range(7):
-        step = 2**octave
-        grid = rng.normal(size=(height // step + 2, width // step + 2, 3))
-        image += 3 * step * cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
-    return image.clip(0, 255).astype(np.uint8)
 
 
 def noise(height, width, seed=0):
@@ -37,26 +25,20 @@ def both(image, new_h, new_w, method="apply_image"):
     return ours.astype(int), theirs.astype(int)
 
 
-@pytest.mark.parametrize("picture", [like_a_photograph, noise])
-@pytest.mark.parametrize("short", [640, 672, 704, 736, 768, 800])
-def test_upsampling_to_cocos_sizes_within_one_grey_level(picture, short):
-    size = T.ResizeShortestEdge.get_output_shape(480, 640, short, 1333)
-    ours, theirs = both(picture(480, 640), *size)
-    assert np.abs(ours - theirs).max() <= 1
-
-
-def test_any_upsampling_within_one_grey_level():
+def test_upsampling_within_one_grey_level():
     rng = np.random.default_rng(1)
     for seed in range(150):
         height, width = rng.integers(1, 80, 2)
         new_h, new_w = (np.array([height, width]) * rng.uniform(1, 5, 2)).astype(int)
         ours, theirs = both(noise(height, width, seed), int(new_h), int(new_w))
         assert np.abs(ours - theirs).max() <= 1, (height, width, new_h, new_w)
+    ours, theirs = both(noise(480, 640), 800, 1067)
+    assert np.abs(ours - theirs).max() <= 1
 
 
 @pytest.mark.parametrize("size", [(240, 320), (479, 639), (480, 320), (473, 700), (100, 640)])
 def test_downsampling_is_detectron2s_own(size):
-    ours, theirs = both(like_a_photograph(480, 640), *size)
+    ours, theirs = both(noise(480, 640), *size)
     np.testing.assert_array_equal(ours, theirs)
 
 

@@ -31,16 +31,19 @@ def names(records):
 
 
 def test_records_and_metadata(folders):
+    colors = [(1, 2, 3), (4, 5, 6)]
     register_sem_seg(NAME, *folders, CLASSES)
     records = DatasetCatalog.get(NAME)
     assert names(records) == ["a.png", "b.PNG", "sub/c.png"]
     assert records[1]["sem_seg_file_name"] == folders[1] + "/b.bmp"
     metadata = MetadataCatalog.get(NAME)
-    assert metadata.stuff_classes == CLASSES
+    assert (metadata.stuff_classes, metadata.flip_label_pairs) == (CLASSES, ())
     assert (metadata.ignore_label, metadata.evaluator_type) == (255, "sem_seg")
     assert (metadata.image_root, metadata.sem_seg_root) == folders
     assert len({tuple(color) for color in metadata.stuff_colors}) == 3
-    assert metadata.flip_label_pairs == ()
+    register_sem_seg(NAME, *folders, ["left", "right"], colors=colors, flip_label_pairs=[[1, 0]])
+    metadata = MetadataCatalog.get(NAME)
+    assert (metadata.flip_label_pairs, metadata.stuff_colors) == (((0, 1),), [*map(list, colors)])
 
 
 def test_unpaired_files_are_refused_when_the_dataset_is_used(folders, tmp_path):
@@ -124,14 +127,6 @@ def test_wrong_arguments_are_refused(folders, arguments, says):
     with pytest.raises(ValueError, match=says):
         register_sem_seg(NAME, **keys)
     assert NAME not in DatasetCatalog.list()
-
-
-def test_flip_pairs_and_colors_are_kept(folders):
-    colors = [(1, 2, 3), (4, 5, 6)]
-    register_sem_seg(NAME, *folders, ["left", "right"], colors=colors, flip_label_pairs=[[1, 0]])
-    metadata = MetadataCatalog.get(NAME)
-    assert metadata.flip_label_pairs == ((0, 1),)
-    assert metadata.stuff_colors == [[1, 2, 3], [4, 5, 6]]
 
 
 def test_from_a_config_file(folders, tmp_path):

@@ -62,11 +62,8 @@ def test_labels_follow_the_sorted_folders_as_in_torchvision(register):
     name = register(FILES)
     theirs = TorchvisionImageFolder(root_of(name))
     assert [(r["file_name"], r["label"]) for r in DatasetCatalog.get(name)] == theirs.samples
-    assert relative(name) == [
-        *(("a/x.PNG", 0), ("a/deep/y.webp", 0)),
-        *(("b/1.jpg", 1), ("b/2.JPEG", 1)),
-        ("c/z.Tiff", 2),
-    ]
+    files = ["a/x.PNG", "a/deep/y.webp", "b/1.jpg", "b/2.JPEG", "c/z.Tiff"]
+    assert relative(name) == list(zip(files, (0, 0, 1, 1, 2), strict=True))
     metadata = MetadataCatalog.get(name)
     assert (metadata.classes, metadata.evaluator_type) == (["a", "b", "c"], "classification")
 
@@ -81,10 +78,8 @@ def test_nothing_is_read_before_use_and_no_image_ever(register):
 
 
 def test_hidden_files_and_folders_do_not_count(register):
-    assert relative(register(["a/1.jpg", "a/._1.jpg", "b/2.jpg", ".cache/3.jpg"])) == [
-        ("a/1.jpg", 0),
-        ("b/2.jpg", 1),
-    ]
+    name = register(["a/1.jpg", "a/._1.jpg", "b/2.jpg", ".cache/3.jpg"])
+    assert relative(name) == [("a/1.jpg", 0), ("b/2.jpg", 1)]
 
 
 @pytest.mark.parametrize("as_file", [False, True])
@@ -146,13 +141,11 @@ def test_missing_folders_say_what_to_do(tmp_path, name, place, remedy):
 
 
 def test_imagenets_layout(tmp_path):
-    for split in ("train", "val"):
-        for wnid in ("n01443537", "n01440764"):
-            write_png(tmp_path / f"imagenet/{split}/{wnid}/{wnid}_1.JPEG", GREY)
+    for wnid in ("n01443537", "n01440764"):
+        write_png(tmp_path / f"imagenet/val/{wnid}/{wnid}_1.JPEG", GREY)
     register_all_datasets(str(tmp_path))
     assert [r["label"] for r in DatasetCatalog.get("vt_imagenet_val")] == [0, 1]
-    assert MetadataCatalog.get("vt_imagenet_val").classes == ["n01440764", "n01443537"]
-    assert class_names("vt_imagenet_train") == class_names("vt_imagenet_val")
+    assert class_names("vt_imagenet_val") == ["n01440764", "n01443537"]
     register_all_datasets()
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_sem_seg
 
 from vt_seg.data import register_image_folder, register_sem_seg, unregister
-from vt_seg.engine import check_datasets, load_cfg, require_segmentation, setup_cfg, task_of
+from vt_seg.engine import load_cfg, setup_cfg, task_of
 from vt_seg.engine.data_loaders import build_test_loader, build_train_loader
 
 from ..data.image_files import gradient, write_png
@@ -40,6 +39,10 @@ def custom(tmp_path):
     unregister("my_train", "my_val")
 
 
+def check_datasets(cfg, *, is_train):
+    task_of(cfg).check_datasets(is_train=is_train)
+
+
 def refused(cfg, says, is_train=True, error=ValueError):
     with pytest.raises(error, match=says):
         check_datasets(cfg, is_train=is_train)
@@ -58,23 +61,23 @@ def test_config_that_fits_passes(custom):
 
 
 def test_wrong_number_of_classes_is_said_of_each_dataset(custom):
-    lines = [
-        f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is 54 but {name} has 3 classes: "
-        "set MODEL.SEM_SEG_HEAD.NUM_CLASSES 3"
-        for name in ("my_train", "my_val")
-    ]
-    refused(custom("MODEL.SEM_SEG_HEAD.NUM_CLASSES", "54"), f"^{re.escape(chr(10).join(lines))}$")
+    key = "MODEL.SEM_SEG_HEAD.NUM_CLASSES"
+    line = f"{key} is 54 but my_{{}} has 3 classes: set {key} 3"
+    refused(custom(key, "54"), f"^{line.format('train')}\n{line.format('val')}$")
 
 
-@pytest.mark.parametrize("fault", ["classes", "nothing labelled"])
-def test_run_is_refused_before_it_begins(custom, tmp_path, fault):
+@pytest.mark.parametrize(
+    ("masks", "opts", "says"),
+    [
+        (np.zeros((32, 32), np.uint8), [], "NUM_CLASSES is 14 but my_train has 3 classes"),
+        (IGNORED, THREE, "my_train has nothing to learn from"),
+    ],
+)
+def test_run_is_refused_before_it_begins(custom, tmp_path, masks, opts, says):
     custom()
-    opts, says = [*MINE], "NUM_CLASSES is 14 but my_train has 3 classes"
-    if fault == "nothing labelled":
-        for name in "abc":
-            write_png(tmp_path / f"masks/{name}.png", IGNORED)
-        opts, says = [*MINE, *THREE], "my_train has nothing to learn from"
-    opts += ["OUTPUT_DIR", str(tmp_path / "out")]
+    for name in "abc":
+        write_png(tmp_path / f"masks/{name}.png", masks)
+    opts = [*MINE, *opts, "OUTPUT_DIR", str(tmp_path / "out")]
     args = argparse.Namespace(config_file=CONFIG, opts=opts, num_gpus=0, eval_only=False)
     with pytest.raises(ValueError, match=says):
         setup_cfg(args)
@@ -147,10 +150,7 @@ def test_masks_that_are_ignored_in_every_pixel(custom, tmp_path, mapper):
     task_of(cfg).check_labelled()
     for name in "abc":
         write_png(tmp_path / f"masks/{name}.png", IGNORED)
-    says = (
-        "^my_train has nothing to learn from: in all of its 3 masks "
-        rf"\(the first is {tmp_path}/masks/a.png\) every pixel is 255, MODEL.SEM_SEG_HEAD.IGNORE_V"
-    )
+    says = rf"^my_train has nothing to learn .* its 3 masks \(the first is {tmp_path}/masks/a.png\)"
     with pytest.raises(ValueError, match=says):
         task_of(cfg).check_labelled()
     mask = IGNORED.copy()
@@ -208,19 +208,15 @@ def kinds(tmp_path):
 
 def test_number_of_class_folders(kinds):
     check_datasets(kinds(), is_train=True)
-    line = (
-        "MODEL.CLASSIFIER.NUM_CLASSES is 1000 but {} has 3 classes: set "
-        "MODEL.CLASSIFIER.NUM_CLASSES 3"
-    )
-    cfg = kinds("MODEL.CLASSIFIER.NUM_CLASSES", "1000")
-    refused(cfg, f"^{line.format('kind_train')}\n{line.format('kind_val')}$")
+    key = "MODEL.CLASSIFIER.NUM_CLASSES"
+    line = f"{key} is 1000 but kind_{{}} has 3 classes: set {key} 3"
+    refused(kinds(key, "1000"), f"^{line.format('train')}\n{line.format('val')}$")
 
 
 @pytest.mark.parametrize("is_train", [True, False])
-def test_class_folders_that_differ(kinds, tmp_path, is_train):
+def test_class_folders_that_differ(kinds, is_train):
     says = (
-        rf"kind_val \({tmp_path}/kind_val\) has other classes than kind_train \({tmp_path}/kind_"
-        r"train\): it lacks 1 \(c\) and adds 1 \(d\)"
+        r"kind_val \(.*/kind_val\) has other classes than kind_train \(.*: it lacks 1 \(c\) and a"
     )
     refused(kinds(kind_val="abd"), says, is_train)
 
@@ -249,6 +245,6 @@ def test_datasets_that_are_wrong_for_the_model(kinds):
 
 
 def test_tools_for_masks_refuse_classifiers(kinds):
-    require_segmentation(load_cfg(CONFIG))
+    task_of(load_cfg(CONFIG)).require_segmentation()
     with pytest.raises(ValueError, match="ImageClassifier classifies images; this tool is for sem"):
-        require_segmentation(kinds())
+        task_of(kinds()).require_segmentation()

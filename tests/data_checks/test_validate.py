@@ -10,7 +10,7 @@ from PIL import Image
 
 from vt_seg.data_checks import Level, from_folders, validate
 
-from ..data.image_files import EXIF_ORIENTATION, gradient, write_grey_png, write_png
+from ..data.image_files import EXIF_ORIENTATION, gradient, write_png
 
 CLASSES = ["ground", "tree", "water"]
 NAMES = ["a", "b", "c", "sub/d", "sub/e"]
@@ -64,9 +64,9 @@ class Planted:
         for name in NAMES:
             self.mask(name).rename(self.mask(new_name(name)))
 
-    def save_mask(self, mode, name="c", **kwargs):
+    def save_mask(self, mode, name="c"):
         """Save the mask again, in another of Pillow's modes."""
-        Image.fromarray(labels()).convert(mode).save(self.mask(name), **kwargs)
+        Image.fromarray(labels()).convert(mode).save(self.mask(name))
 
     def save_image(self, array, orientation):
         exif = Image.Exif()
@@ -74,10 +74,8 @@ class Planted:
         Image.fromarray(array).save(self.image(), exif=exif)
 
     def write_list(self, option, text):
-        """Give an option as a text file, which does not exist if there is no text."""
         path = self.root / f"{option}.txt"
-        if text:
-            path.write_text(text)
+        path.write_text(text)
         self.options[option] = str(path)
 
     def validate(self, **kwargs):
@@ -98,16 +96,12 @@ def empty_folders(d):
         (d.root / kind).mkdir()
 
 
-def jpeg_masks(d):
-    for name in NAMES:
-        Image.open(d.mask(name)).save(d.mask(name).with_suffix(".jpg"))
-        d.mask(name).unlink()
+def masks_as(suffix):
+    def replace(d):
+        for name in NAMES:
+            d.mask(name).rename(d.mask(name).with_suffix(suffix))
 
-
-def mat_masks(d):
-    for name in NAMES:
-        d.mask(name).unlink()
-        d.mask(name).with_suffix(".mat").write_bytes(b"MATLAB 5.0 MAT-file")
+    return replace
 
 
 def train_ids_next_to_masks(d):
@@ -119,9 +113,9 @@ def cut(path, share=0.6):
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
 
 
-def replace_image(d, suffix, write):
+def broken_link(d):
     d.image().unlink()
-    write(d.image().with_suffix(suffix))
+    d.image().symlink_to(d.root / "nowhere.jpg")
 
 
 def one_label(value):
@@ -142,30 +136,22 @@ FAULTS = {
         "ERROR", r"1 of 5 images without mask.*/c.jpg \(expected ROOT/masks/c.png"),
     "missing image": (lambda d: d.image("sub/d").unlink(),
         "ERROR", "1 of 5 masks without image .*, e.g. ROOT/masks/sub/d.png"),
-    "TWO: renamed mask, image": (lambda d: d.mask().rename(d.mask("x")),
+    "TWO: renamed mask": (lambda d: d.mask().rename(d.mask("x")),
         "ERROR", "1 of 5 images without mask, e.g. ROOT/images/c.jpg"),
-    "TWO: renamed mask, mask": (lambda d: d.mask().rename(d.mask("x")),
-        "ERROR", "1 of 5 masks without image .*ROOT/masks/x.png"),
     "TWO: another split": (lambda d: d.move_masks(lambda name: name + "9"),
         "ERROR", "5 of 5 images without mask, .*not one name in common.*two diff"),
-    "one stem twice": (lambda d: shutil.copy(d.image("a"), d.root / "images/a.jpeg"),
-        "ERROR", "ROOT/images/a.jpeg and ROOT/images/a.jpg have the same name"),
     "TWO: suffix": (lambda d: d.move_masks(lambda name: name + "_mask"),
         "ERROR", 'ROOT/images/a.jpg .*give mask_suffix "_mask"'),
     "TWO: other case": (
-        lambda d: d.move_masks(
-            lambda name: os.path.join(os.path.dirname(name), os.path.basename(name).upper())
-        ),
+        lambda d: d.move_masks(lambda name: name[:-1] + name[-1].upper()),
         "ERROR", "5 of 5 images without mask.*upper and lower case; rename",
     ),
     "TWO: other folders": (lambda d: d.move_masks(os.path.basename),
         "ERROR", "2 of 5 images without mask.*sub/d.*subfolders differ"),
-    "JPEG masks": (
-        jpeg_masks, "ERROR", "ROOT/images/a.jpg .*jpg is there, but JPEG alters class ids; save",
-    ),
-    "mat masks": (
-        mat_masks, "ERROR", r"ROOT/images/a.jpg .*\.mat is there; convert COCO-Stuff 10k",
-    ),
+    "JPEG masks": (masks_as(".jpg"),
+        "ERROR", "ROOT/images/a.jpg .*jpg is there, but JPEG alters class ids; save"),
+    "mat masks": (masks_as(".mat"),
+        "ERROR", r"ROOT/images/a.jpg .*\.mat is there; convert COCO-Stuff 10k"),
     "train ids": (train_ids_next_to_masks,
         "ERROR", 'ROOT/masks/a_labelTrainIds.png: .*"_labelTrainIds" takes'),
     "TWO: listed but missing": (lambda d: d.options.update(split_list=["a", "zebra"]),
@@ -182,39 +168,15 @@ FAULTS = {
         "ERROR", "ROOT/images/c.jpg: image 20x30, mask 30x20 .*EXIF orientation 6.*upright"),
     "rotated, upright mask": (lambda d: d.save_image(gradient(WIDTH, HEIGHT), 6),
         "WARN", "c.jpg: image EXIF orientation 6 and mask has none"),
-    **{
-        f"mode {mode}": (
-            lambda d, mode=mode: d.save_mask(mode),
-            "ERROR", f"ROOT/masks/c.png is a mask of mode {mode}, need one channel",
-        )
-        for mode in ("RGB", "RGBA", "LA", "1")
-    },
-    "2 bits": (lambda d: write_grey_png(d.mask(), labels() % 4, 2),
-        "ERROR", "ROOT/masks/c.png is a grey PNG of 2 bits"),
-    "16 bits": (lambda d: d.write_mask(labels().astype(np.uint16) + 300),
-        "ERROR", "ROOT/masks/c.png .* with values 300..555, need 0..255; map"),
+    "mode RGB": (lambda d: d.save_mask("RGB"),
+        "ERROR", "ROOT/masks/c.png is a mask of mode RGB, need one channel"),
     "16 bits that fit": (lambda d: d.write_mask(labels().astype(np.uint16)),
         "INFO", "1 of 5 masks of mode I;16 .*fit into 8.*ROOT/masks/c.png"),
     "palette": (lambda d: d.write_mask(labels(), palette=True),
         "INFO", "1 of 5 palette masks: the indices are read .*ROOT/masks/c.png"),
-    "JPEG called PNG": (lambda d: d.save_mask("L", format="JPEG"),
-        "ERROR", "ROOT/masks/c.png is a JPEG.*save masks as PNG"),
     "cut image": (lambda d: cut(d.image()), "ERROR", "ROOT/images/c.jpg is truncated"),
     "cut mask": (lambda d: cut(d.mask()), "ERROR", "ROOT/masks/c.png is truncated"),
-    "empty mask": (lambda d: d.mask().write_bytes(b""),
-        "ERROR", "ROOT/masks/c.png is truncated or not an image"),
-    "text called image": (lambda d: d.image().write_text("<html>404</html>"),
-        "ERROR", "ROOT/images/c.jpg is truncated or not an image"),
-    "16-bit image": (
-        lambda d: replace_image(
-            d, ".png", lambda path: write_png(path, np.full((HEIGHT, WIDTH), 40_000, np.uint16))
-        ),
-        "ERROR", "ROOT/images/c.png is an image of mode I;16, more than 8 bits",
-    ),
-    "broken link": (
-        lambda d: replace_image(d, ".jpg", lambda path: path.symlink_to(d.root / "nowhere.jpg")),
-        "ERROR", "no such file: ROOT/images/c.jpg",
-    ),
+    "broken link": (broken_link, "ERROR", "no such file: ROOT/images/c.jpg"),
     "label too high": (lambda d: d.write_mask(one_label(7)),
         "ERROR", r"value 7 ≥ 3 in ROOT/masks/c.png; in 1 of 5 masks \(20 %\)"),
     "labels from 1": (
@@ -240,19 +202,10 @@ FAULTS = {
         "WARN", r"ground \(label 0\) is the only one .*ROOT/masks/a.png"),
     "absent class": (lambda d: d.options.update(classes=[*CLASSES, "snow"]),
         "WARN", r"1 of 4 classes occur in no mask: snow \(3\)"),
-    "no class list": (
-        lambda d: d.write_list("classes", ""), "ERROR", "no such file: ROOT/classes.txt",
-    ),
-    "empty class list": (
-        lambda d: d.write_list("classes", "\n"), "ERROR", "ROOT/classes.txt is empty",
-    ),
+    "empty class list": (lambda d: d.write_list("classes", "\n"),
+        "ERROR", "ROOT/classes.txt is empty"),
     "TWO: one class": (lambda d: d.options.update(classes=["water"]),
         "ERROR", r"1 class \(water\): there must be two"),
-    "class named twice": (lambda d: d.options.update(classes=["ground", "water", "water"]),
-        "ERROR", "class name 'water' occurs twice"),
-    "TWO: ignored label is a class": (
-        lambda d: d.options.update(ignore_label=2), "ERROR", "ignore_label 2 must be from 3 to 255",
-    ),
     "left and right": (lambda d: d.options.update(classes=["ground", "left-arm", "right-arm"]),
         "WARN", r"label-swapping flip: .*flip_label_pairs \(\(1, 2\),\)"),
 }  # fmt: skip
@@ -289,8 +242,7 @@ def test_errors_of_one_kind_with_other_numbers_are_one_line(planted):
     planted.write_mask(np.pad(labels(), ((0, 0), (0, 1))), "a")
     planted.write_mask(np.pad(labels(), ((0, 3), (0, 0))), "b")
     (finding,) = planted.validate().findings
-    assert finding.count == 2
-    assert "mask 31x20" in finding.message
+    assert (finding.count, "mask 31x20" in finding.message) == (2, True)
 
 
 def test_histogram_and_sizes_are_those_of_the_files(planted):

@@ -17,6 +17,10 @@ ABSOLUTE_CROP = (*CROP, "INPUT.CROP.TYPE", "absolute")
 COSINE = ("SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR", "SOLVER.BASE_LR", 0.02)
 RANGE = ("INPUT.MIN_SIZE_TRAIN_SAMPLING", "range")
 AUG = ("TEST.AUG.ENABLED", True)
+CROP_RANGE = (*CROP, "INPUT.CROP.TYPE", "absolute_range")
+EXPONENTIAL = ("SOLVER.LR_SCHEDULER_NAME", "WarmupExponentialLR")
+MANY_CLASSES = ("MODEL.SEM_SEG_HEAD.NUM_CLASSES", 300)
+VT_RESNET = ("MODEL.BACKBONE.NAME", "build_vt_resnet_backbone")
 RCNN = ("MODEL.META_ARCHITECTURE", "GeneralizedRCNN")
 
 # Key, value and what is said after them; further settings.
@@ -24,67 +28,44 @@ REFUSED = [
     ("SOLVER.MAX_ITER", -5, ": set a whole number of at least 1"),
     ("SOLVER.MAX_ITER", 0, ": "),
     ("SOLVER.MAX_ITER", None, ": set a value, such as its default 40000"),
-    ("SOLVER.IMS_PER_BATCH", 0, ": "),
     ("SOLVER.REFERENCE_WORLD_SIZE", -8, ": set a whole number of at least 0"),
     ("SOLVER.BASE_LR", -0.1, ": set a number above 0"),
-    ("SOLVER.BASE_LR", 0.0, ": "),
+    ("SOLVER.EMA.DECAY", 1.0, ": "),
     ("SOLVER.BASE_LR", NAN, ": set a finite number, such as its default 0.001"),
     ("SOLVER.BASE_LR", INF, ": set a finite number"),
     ("SOLVER.BASE_LR_END", 1.0, ", above SOLVER.BASE_LR 0.02: WarmupCosineLR falls", *COSINE),
     ("SOLVER.MOMENTUM", 1.0, ": set a number of at least 0 and below 1"),
     ("SOLVER.WEIGHT_DECAY", -1e-4, ": "),
-    ("SOLVER.WARMUP_ITERS", -1, ": "),
     ("SOLVER.WARMUP_FACTOR", 2.0, ": set a number of at least 0 and at most 1"),
     ("SOLVER.WARMUP_METHOD", "lienar", " (near: linear): use one of linear, constant"),
     ("SOLVER.STEPS", (80, 60), ": set iterations of at least 1 that rise"),
     ("SOLVER.STEPS", (60, 60), ": "),
     ("SOLVER.STEPS", (0,), ": "),
     ("SOLVER.STEPS", (0.5, 0.8), ": "),
-    ("SOLVER.GAMMA", 0.0, ": "),
-    ("SOLVER.CHECKPOINT_PERIOD", 0, ": "),
     ("SOLVER.VT_OPTIMIZER", "Adam", " (near: AdamW): use one of SGD, AdamW, RMSProp"),
     ("SOLVER.LR_SCHEDULER_NAME", "PolyLR", " (near: WarmupPolyLR): use one of WarmupMultiStepLR,"),
-    (
-        *("SOLVER.EXPONENTIAL_LR_PERIOD", 0, ": set it to the iterations of an epoch"),
-        *("SOLVER.LR_SCHEDULER_NAME", "WarmupExponentialLR"),
-    ),
+    ("SOLVER.EXPONENTIAL_LR_PERIOD", 0, ": set it to the iterations of an epoch", *EXPONENTIAL),
     ("SOLVER.TRAINABLE", "none", ": use one of all, attention"),
     ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "x", ": use one of value, norm, full_model"),
-    ("SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 0.0, ": "),
-    ("SOLVER.EMA.DECAY", 1.0, ": "),
     ("INPUT.MIN_SIZE_TRAIN", (0,), ": set lengths of the shorter side in pixels, whole numbers"),
     ("INPUT.MIN_SIZE_TRAIN", (), ": "),
     ("INPUT.MIN_SIZE_TRAIN", (-640, 800), ": "),
     ("INPUT.MIN_SIZE_TRAIN", ("640",), ": "),
     ("INPUT.MIN_SIZE_TRAIN", (6, 7, 8), " where INPUT.MIN_SIZE_TRAIN_SAMPLING is range: ", *RANGE),
     ("INPUT.MIN_SIZE_TEST", -1, ": set a whole number of at least 0"),
-    ("INPUT.MAX_SIZE_TRAIN", 0, ": "),
-    ("INPUT.MAX_SIZE_TEST", -1, ": "),
     ("INPUT.FIXED_SIZE", (473,), ": set (height, width), whole numbers of at least 1, or () for"),
     ("INPUT.PAD_TO", (0, 8), ": "),
     ("INPUT.AFFINE.SIZE", (), ": set (height, width), whole numbers of at least 1"),
     ("INPUT.RANDOM_FLIP", "diagonal", ": use one of horizontal, vertical, none"),
-    (
-        *("INPUT.CROP.AFTER_RESIZE", True),
-        " where INPUT.CROP.ENABLED is False, so nothing is cropped: ",
-    ),
+    ("INPUT.CROP.AFTER_RESIZE", True, " where INPUT.CROP.ENABLED is False, so nothing is crop"),
     ("INPUT.CROP.SINGLE_CATEGORY_MAX_AREA", 0.75, " where INPUT.CROP.ENABLED is False"),
     ("INPUT.CROP.SIZE", [512, 512], " where INPUT.CROP.TYPE is relative_range: set sha", *CROP),
     ("INPUT.CROP.SIZE", [0.9, 0.9], " where INPUT.CROP.TYPE is absolute: set two", *ABSOLUTE_CROP),
-    (
-        *("INPUT.CROP.SIZE", [512, 256], ": absolute_range needs (smallest, largest)"),
-        *(*CROP, "INPUT.CROP.TYPE", "absolute_range"),
-    ),
+    ("INPUT.CROP.SIZE", [512, 256], ": absolute_range needs (smallest, largest)", *CROP_RANGE),
     ("INPUT.CROP.SIZE", [512], " where", *ABSOLUTE_CROP),
     ("INPUT.CROP.TYPE", "random", ": use one of relative, "),
-    ("TEST.EVAL_PERIOD", -1, ": "),
-    ("DATALOADER.NUM_WORKERS", -1, ": "),
-    ("MODEL.SEM_SEG_HEAD.NUM_CLASSES", 0, ": "),
     ("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 3, ", which is one of the 14 classes"),
-    (
-        *("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 255, ", which is one of the 300 classes"),
-        *("MODEL.SEM_SEG_HEAD.NUM_CLASSES", 300),
-    ),
+    ("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 255, ", which is one of the 300 classes", *MANY_CLASSES),
     ("MODEL.SEM_SEG_HEAD.OUTPUT", "xyz", ": use one of logits, labels"),
     ("MODEL.PIXEL_STD", [0.0, 1.0, 1.0], ", and images are divided by it: set numbers above 0"),
     ("MODEL.PIXEL_STD", [1.0], ": set a number for each channel of INPUT.FORMAT BGR, which has 3"),
@@ -96,15 +77,8 @@ REFUSED = [
     ("MODEL.ROI_HEADS.NAME", "RoIHeads", "", *RCNN),
     ("MODEL.VT_FPN.NORM", "SyncBn", " (near: SyncBN): use one of BN, SyncBN, FrozenBN, GN, LN, nn"),
     ("INPUT.FORMAT", "bgr", " (near: BGR): use one of BGR, RGB, L, YUV-BT.601, HSV, YCbCr"),
-    ("MODEL.FPN.OUT_CHANNELS", 0, ": set a whole number of at least 1"),
-    (
-        *("MODEL.RESNETS.DEPTH", 51, ": build_resnet_backbone has 18, 34, 50, 101, 152"),
-        *("MODEL.BACKBONE.NAME", "build_resnet_backbone"),
-    ),
-    (
-        *("MODEL.RESNETS.DEPTH", 152, ": build_vt_resnet_backbone has 18, 34, 50, 101"),
-        *("MODEL.BACKBONE.NAME", "build_vt_resnet_backbone"),
-    ),
+    ("MODEL.RESNETS.DEPTH", 51, ": build_resnet_backbone has 18, 34, 50, 101, 152"),
+    ("MODEL.RESNETS.DEPTH", 152, ": build_vt_resnet_backbone has 18, 34, 50, 101", *VT_RESNET),
     ("MODEL.RESNETS.OUT_FEATURES", ["res6"], ": name one or more of stem, res2, res3, res4, res5"),
     ("MODEL.RESNETS.OUT_FEATURES", [], ": "),
     ("MODEL.RESNETS.OUT_FEATURES", ["tokens"], ": "),
@@ -112,12 +86,28 @@ REFUSED = [
     ("MODEL.BACKBONE.FREEZE_AT", -1, ": "),
     ("TEST.AUG.MIN_SIZES", (0, 64), " where TEST.AUG.ENABLED is True: set lengths of", *AUG),
     ("TEST.AUG.MIN_SIZES", (), " where", *AUG),
-    ("MODEL.VT_FPN.CLUSTERING_STEPS", -1, ": set a whole number of at least 0"),
-    ("MODEL.VT_RESNET.CLUSTERING_STEPS", -1, ": "),
     ("SEED", 2**32, ": set a whole number of at least -1 and at most 4294967295"),
     ("SEED", -2, ": "),
     ("MODEL.LOAD_PROPOSALS", True, ": Detectron2 unpickles"),
     ("MODEL.DEVICE", "gpu", ": set cpu, cuda or cuda:N"),
+]
+
+
+# One number below the range of each key, whose message is that of its range.
+AT_LEAST = {
+    1: "SOLVER.IMS_PER_BATCH SOLVER.CHECKPOINT_PERIOD INPUT.MAX_SIZE_TRAIN INPUT.MAX_SIZE_TEST "
+    "MODEL.SEM_SEG_HEAD.NUM_CLASSES MODEL.FPN.OUT_CHANNELS",
+    0: "SOLVER.WARMUP_ITERS TEST.EVAL_PERIOD DATALOADER.NUM_WORKERS "
+    "MODEL.VT_FPN.CLUSTERING_STEPS MODEL.VT_RESNET.CLUSTERING_STEPS",
+}
+REFUSED += [
+    (key, low - 1, f": set a whole number of at least {low}")
+    for low, keys in AT_LEAST.items()
+    for key in keys.split()
+]
+REFUSED += [
+    (key, 0.0, ": set a number above 0")
+    for key in ("SOLVER.BASE_LR", "SOLVER.GAMMA", "SOLVER.CLIP_GRADIENTS.CLIP_VALUE")
 ]
 
 
@@ -139,7 +129,7 @@ ALLOWED = [
     ("INPUT.MIN_SIZE_TEST", 0),
     ("INPUT.FORMAT", "YUV-BT.601", "SEED", 2**32 - 1, "MODEL.BACKBONE.FREEZE_AT", 5),
     ("TEST.AUG.MIN_SIZES", (), "MODEL.VT_FPN.CLUSTERING_STEPS", 0),
-    ("MODEL.BACKBONE.NAME", "build_vt_resnet_backbone", "MODEL.RESNETS.OUT_FEATURES", ["tokens"]),
+    (*VT_RESNET, "MODEL.RESNETS.OUT_FEATURES", ["tokens"]),
     ("INPUT.MIN_SIZE_TRAIN", (640, 800), *RANGE),
     (*CROP, "INPUT.CROP.AFTER_RESIZE", True, "INPUT.CROP.SINGLE_CATEGORY_MAX_AREA", 0.75),
     (*ABSOLUTE_CROP, "INPUT.CROP.SIZE", [512, 512]),

@@ -3,14 +3,13 @@
 from itertools import islice
 
 import pytest
+import torch
 from detectron2.data import MetadataCatalog
 
 from vt_seg.engine import build_test_loader, build_train_loader
 from vt_seg.engine.training_order import continue_order
 
-
-def file_names(loader, num_batches):
-    return [[record["file_name"] for record in batch] for batch in islice(loader, num_batches)]
+from .test_training_order import batches
 
 
 def test_segmentors_are_tested_one_image_at_a_time(scenes_cfg):
@@ -22,23 +21,24 @@ def test_segmentors_are_tested_one_image_at_a_time(scenes_cfg):
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_classifiers_get_batches_of_one_size_in_a_seeded_order(shapes_cfg, num_workers):
     shapes_cfg.DATALOADER.NUM_WORKERS = num_workers
-    whole = list(islice(build_train_loader(shapes_cfg), 5))
-    assert {tuple(record["image"].shape) for batch in whole for record in batch} == {(3, 32, 32)}
-    names = [[record["file_name"] for record in batch] for batch in whole]
+    records = [r for batch in islice(build_train_loader(shapes_cfg), 5) for r in batch]
+    assert {tuple(record["image"].shape) for record in records} == {(3, 32, 32)}
     # An epoch has every image once, each with the label of its folder.
     classes = MetadataCatalog.get("vt_shapes_train").classes
-    assert len({name for batch in names for name in batch}) == 20
-    assert all(f"/{classes[r['label']]}/" in r["file_name"] for batch in whole for r in batch)
+    assert len({record["file_name"] for record in records}) == 20
+    assert all(f"/{classes[r['label']]}/" in r["file_name"] for r in records)
 
+    whole = batches(build_train_loader(shapes_cfg), 5)
+    torch.manual_seed(9)
     loader = build_train_loader(shapes_cfg)
     continue_order(loader, 3 * shapes_cfg.SOLVER.IMS_PER_BATCH)
-    assert file_names(loader, 2) == names[3:]
+    assert batches(loader, 2) == whole[3:]
     shapes_cfg.SEED = 2
-    assert file_names(build_train_loader(shapes_cfg), 5) != names
+    assert batches(build_train_loader(shapes_cfg), 5) != whole
 
 
 def test_classifiers_are_tested_in_batches(shapes_cfg):
     shapes_cfg.TEST.CLASSIFICATION.BATCH_SIZE = 4
-    batches = list(build_test_loader(shapes_cfg, "vt_shapes_val"))
-    assert [len(batch) for batch in batches] == [4, 4, 2]
-    assert [record["label"] for batch in batches for record in batch] == list(range(10))
+    whole = list(build_test_loader(shapes_cfg, "vt_shapes_val"))
+    assert [len(batch) for batch in whole] == [4, 4, 2]
+    assert [record["label"] for batch in whole for record in batch] == list(range(10))

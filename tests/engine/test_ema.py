@@ -9,8 +9,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vt_seg.checkpoint import CheckpointError
-from vt_seg.engine import Trainer, WeightEMA, evaluate
+from vt_seg.engine import WeightEMA, evaluate
 from vt_seg.engine.ema import model_with_ema_weights
+
+from .conftest import train
 
 
 def averages(weights, **kwargs):
@@ -32,6 +34,9 @@ def test_average_follows_its_formula():
     second = 2 / 11 * 1 + 9 / 11 * 2
     assert averages([1, 2, 4], decay=0.99) == pytest.approx([1, second, 0.25 * second + 0.75 * 4])
     assert averages([1, 2, 4], decay=0.24) == pytest.approx([1, second, 0.24 * second + 0.76 * 4])
+    for decay in (1.0, -0.1):
+        with pytest.raises(ValueError, match=rf"SOLVER.EMA.DECAY is {decay}: .* below 1"):
+            WeightEMA(nn.Linear(1, 1), decay)
 
 
 def test_batch_norm_statistics_are_averaged_and_counts_copied():
@@ -45,12 +50,6 @@ def test_batch_norm_statistics_are_averaged_and_counts_copied():
     assert ema.module.num_batches_tracked.item() == 6
     assert not any(p.requires_grad for p in ema.parameters())
     assert model.weight.requires_grad
-
-
-@pytest.mark.parametrize("decay", [1.0, -0.1])
-def test_decay_out_of_range_is_refused(decay):
-    with pytest.raises(ValueError, match=rf"SOLVER.EMA.DECAY is {decay}: .* below 1"):
-        WeightEMA(nn.Linear(1, 1), decay)
 
 
 def test_model_in_distributed_data_parallel(tmp_path):
@@ -67,15 +66,6 @@ def test_model_in_distributed_data_parallel(tmp_path):
         assert ema.module.weight.item() == 2
     finally:
         torch.distributed.destroy_process_group()
-
-
-def train(cfg, resume=False, stop=None):
-    torch.manual_seed(0)
-    trainer = Trainer(cfg)
-    trainer.resume_or_load(resume=resume)
-    trainer.max_iter = stop or trainer.max_iter
-    trainer.train()
-    return trainer
 
 
 def load(folder, name):

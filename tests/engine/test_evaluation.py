@@ -20,18 +20,12 @@ def calls(monkeypatch):
     """The names of what optimized models and TTA were asked for, in order."""
     seen = []
 
-    def record(owner, name):
-        method = getattr(owner, name)
-
-        def recorded(self, batched_inputs):
-            seen.append(name)
-            return method(self, batched_inputs)
-
-        monkeypatch.setattr(owner, name, recorded)
+    def recorded(method):
+        return lambda *args: seen.append(method.__name__) or method(*args)
 
     for owner in (OptimizedSegmentor, SemanticSegmentorWithTTA):
-        record(owner, "forward")
-        record(owner, "predict_labels")
+        for name in ("forward", "predict_labels"):
+            monkeypatch.setattr(owner, name, recorded(getattr(owner, name)))
     return seen
 
 
@@ -72,8 +66,7 @@ def test_model_that_cannot_be_optimized_is_evaluated_as_it_is(slim_cfg, calls, l
     seen = []
     model.register_forward_hook(lambda *_: seen.append(1))
     assert Trainer.test(slim_cfg, model)["sem_seg"]
-    assert len(seen) == 4
-    assert not calls
+    assert (len(seen), calls) == (4, [])
     assert "The model is used as it is, not optimized: the model has hooks" in log.text
 
 
@@ -196,3 +189,18 @@ def test_predicted_labels_are_the_argmax_of_the_logits(slim_cfg, calls, optimize
     assert (labels == predictor(image)["sem_seg"].argmax(0).numpy()).all()
     assert labels.shape == (64, 80)
     assert calls == ["predict_labels", "forward"] * optimize
+
+
+class OwnProcess(SegmentationEvaluator):
+    """Reads logits, as subclasses could before there were label maps."""
+
+    def process(self, inputs, outputs):
+        assert all(output["sem_seg"].ndim == 3 for output in outputs)
+        super().process(inputs, outputs)
+
+
+def test_subclasses_with_their_own_process_get_logits(slim_cfg):
+    cfg = slim_cfg
+    evaluator = OwnProcess(cfg.DATASETS.TEST[0], distributed=False)
+    results = Trainer.test(cfg, Trainer.build_model(cfg), evaluator)
+    assert 0 <= results["sem_seg"]["mIoU"] <= 100

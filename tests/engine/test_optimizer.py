@@ -13,10 +13,11 @@ from vt_seg.config import add_vt_seg_config
 from vt_seg.engine import build_optimizer, load_cfg
 
 
-class OneWeight(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(1, dtype=torch.float64))
+def one_weight():
+    """A model of one weight, 1."""
+    model = nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    nn.init.ones_(model.weight)
+    return model
 
 
 class TwoWeights(nn.Module):
@@ -24,8 +25,7 @@ class TwoWeights(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.a = nn.Parameter(torch.zeros(1))
-        self.b = nn.Parameter(torch.zeros(1))
+        self.a, self.b = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
 
     def loss(self):
         return (3 * self.a + 4 * self.b).sum()
@@ -37,11 +37,11 @@ def solver_cfg(**solver):
 
 def steps(gradients, **solver):
     """The weight, 1 at first, after each step with these gradients."""
-    model = OneWeight()
+    model = one_weight()
     optimizer = build_optimizer(solver_cfg(**solver), model)
     weights = []
     for gradient in gradients:
-        model.weight.grad = torch.tensor([gradient], dtype=torch.float64)
+        model.weight.grad = torch.full_like(model.weight, gradient)
         optimizer.step()
         weights.append(model.weight.item())
     return weights
@@ -165,7 +165,7 @@ def test_unknown_or_impossible_choice_is_refused(solver, says):
     cfg = load_cfg("")  # without the checks of `load_cfg`
     cfg.SOLVER.merge_from_list([x for item in solver.items() for x in item])
     with pytest.raises(ValueError, match=says):
-        build_optimizer(cfg, OneWeight())
+        build_optimizer(cfg, one_weight())
 
 
 # Other projects' SOLVER.OPTIMIZER, and the key that VT_OPTIMIZER once was
@@ -179,9 +179,9 @@ def test_other_projects_default_does_not_choose_our_optimizer(theirs_first, defa
     for add in add_config if theirs_first else reversed(add_config):
         add(cfg)
     assert default == cfg.SOLVER.OPTIMIZER
-    assert type(build_optimizer(cfg, OneWeight())) is torch.optim.SGD
+    assert type(build_optimizer(cfg, one_weight())) is torch.optim.SGD
     cfg.SOLVER.VT_OPTIMIZER = "AdamW"
-    assert type(build_optimizer(cfg, OneWeight())) is torch.optim.AdamW
+    assert type(build_optimizer(cfg, one_weight())) is torch.optim.AdamW
 
 
 @pytest.mark.parametrize("from_list", [True, False])
@@ -194,8 +194,8 @@ def test_old_key_works_with_a_warning_in_detectron2s_own_code(tmp_path, log, fro
     else:
         (tmp_path / "old.yaml").write_text("SOLVER: {OPTIMIZER: RMSProp}\n")
         cfg.merge_from_file(str(tmp_path / "old.yaml"), allow_unsafe=False)
-    assert type(build_optimizer(cfg, OneWeight())) is torch.optim.RMSprop
+    assert type(build_optimizer(cfg, one_weight())) is torch.optim.RMSprop
     assert "write SOLVER.VT_OPTIMIZER RMSProp" in log.text
     cfg.SOLVER.VT_OPTIMIZER = "AdamW"
-    assert type(build_optimizer(cfg, OneWeight())) is torch.optim.AdamW
+    assert type(build_optimizer(cfg, one_weight())) is torch.optim.AdamW
     assert "SOLVER.OPTIMIZER RMSProp is ignored, as SOLVER.VT_OPTIMIZER is AdamW" in log.text

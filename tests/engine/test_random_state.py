@@ -5,12 +5,7 @@ import random
 import numpy as np
 import torch
 
-from vt_seg.engine.random_state import (
-    random_state,
-    random_state_kept,
-    seeded_sample,
-    set_random_state,
-)
+from vt_seg.engine.random_state import random_state, seeded_sample, set_random_state
 
 
 def draw():
@@ -24,15 +19,6 @@ def test_state_goes_through_a_file(tmp_path):
     expected = [draw(), draw()]
     set_random_state(torch.load(tmp_path / "state.pth", weights_only=True))
     assert [draw(), draw()] == expected
-
-
-def test_state_is_kept():
-    state = random_state()
-    expected = draw()
-    set_random_state(state)
-    with random_state_kept():
-        draw()
-    assert draw() == expected
 
 
 def test_sample_has_numbers_of_its_own():

@@ -11,7 +11,8 @@ import pytest
 from vt_seg.engine import run_lock, setup_cfg
 from vt_seg.engine.run_lock import LOCK_FILE, lock_run_folder
 
-from .test_run_folder import arguments, contents
+from .conftest import contents
+from .test_run_folder import arguments
 
 # Locks a folder, forks a child as a loader does, and lives until it is killed.
 HOLDER = """

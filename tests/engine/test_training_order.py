@@ -1,6 +1,7 @@
 """Which images come when, and how they are augmented, follows from the seed alone."""
 
-from itertools import islice
+from collections import defaultdict
+from itertools import chain, islice
 
 import numpy as np
 import pytest
@@ -37,19 +38,18 @@ def test_seed_decides_order_and_augmentations(cfg):
     first = batches(build_train_loader(cfg), 8)
     np.random.seed(5)  # what others draw does not matter
     torch.manual_seed(5)
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()
     assert batches(build_train_loader(cfg), 8) == first
+    assert (np.random.get_state()[1] == before[0]).all()
+    assert torch.equal(torch.get_rng_state(), before[1])
     cfg.SEED = 2
     assert batches(build_train_loader(cfg), 8) != first
 
 
 def test_augmentations_differ_between_epochs(cfg):
-    pixels = dict.fromkeys(
-        name for batch in batches(build_train_loader(cfg), 4) for name, _ in batch
-    )
-    seen = {name: set() for name in pixels}
-    for batch in batches(build_train_loader(cfg), 24):
-        for name, total in batch:
-            seen[name].add(total)
+    seen = defaultdict(set)
+    for name, total in chain(*batches(build_train_loader(cfg), 24)):
+        seen[name].add(total)
     assert len(seen) == 8
     assert min(len(totals) for totals in seen.values()) > 1
 
@@ -62,13 +62,6 @@ def test_workers_change_nothing(cfg, grouping):
         assert batches(build_train_loader(cfg), 6) == alone
 
 
-def test_loader_leaves_random_states_alone(cfg):
-    before = np.random.get_state()[1].copy(), torch.get_rng_state()
-    batches(build_train_loader(cfg), 2)
-    assert (np.random.get_state()[1] == before[0]).all()
-    assert torch.equal(torch.get_rng_state(), before[1])
-
-
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_order_continues_with_its_augmentations(cfg, num_workers):
     cfg.DATALOADER.NUM_WORKERS = num_workers
@@ -79,18 +72,16 @@ def test_order_continues_with_its_augmentations(cfg, num_workers):
     assert batches(loader, 4) == whole[3:]
 
 
-class Shapes:
-    """A picklable mapper: a record's size, and a random number as a transform would draw it."""
-
-    def __call__(self, record):
-        return {**record, "drawn": np.random.random()}
+def draw(record):
+    """A mapper: a record's size, and a random number as a transform would draw it."""
+    return {**record, "drawn": np.random.random()}
 
 
 def grouped_loader(sizes, num_workers=0, seed=0):
     records = [{"number": i, "width": w, "height": h} for i, (w, h) in enumerate(sizes)]
     order = SeededOrder(len(records), seed)
     loader = DataLoader(
-        SeededSamples(records, Shapes(), order),
+        SeededSamples(records, draw, order),
         batch_size=None,
         sampler=order,
         num_workers=num_workers,
@@ -133,13 +124,10 @@ def test_processes_share_one_order(monkeypatch):
         order = SeededOrder(10, seed=3)
         order.start = 4
         assert list(islice(order, 8)) == keys[4 + rank :: 2]
-        loader = grouped_loader([(3, 2), (2, 3), (2, 3)] * 3)
+        loader, resumed, other = (grouped_loader([(3, 2), (2, 3), (2, 3)] * 3) for _ in range(3))
         first = list(islice(loader, 1))
-        state = loader.order_state()
-        resumed = grouped_loader([(3, 2), (2, 3), (2, 3)] * 3)
-        continue_order(resumed, 0, state)
-        whole = list(islice(grouped_loader([(3, 2), (2, 3), (2, 3)] * 3), 5))
-        assert first + list(islice(resumed, 4)) == whole
+        continue_order(resumed, 0, loader.order_state())
+        assert first + list(islice(resumed, 4)) == list(islice(other, 5))
 
 
 def test_unseeded_runs_have_a_random_seed(cfg):
@@ -158,12 +146,3 @@ def test_other_samplers_are_detectron2s(cfg):
     assert seeded_order(loader) is None
     continue_order(loader, 8)  # no effect, and no error: there is no order to continue
     assert len({name for batch in batches(loader, 8) for name, _ in batch}) == 4
-
-
-def test_classifiers_augmentations_are_seeded(shapes_cfg):
-    whole = batches(build_train_loader(shapes_cfg), 4)
-    torch.manual_seed(9)
-    shapes_cfg.DATALOADER.NUM_WORKERS = 2
-    loader = build_train_loader(shapes_cfg)
-    continue_order(loader, 2 * shapes_cfg.SOLVER.IMS_PER_BATCH)
-    assert batches(loader, 2) == whole[2:]

@@ -162,12 +162,11 @@ def test_values_that_are_not_finite_stay_in_their_neighbourhood(value):
         assert differs.amax(0).tolist() <= [21, 25]
 
 
-@pytest.mark.parametrize("output", [(32, 48), (20, 33)])
-def test_rows_outside_the_output_are_refused(output):
-    logit_map = LogitMap(torch.randn(3, 8, 12), 4, (32, 48), output)
-    for rows in ((5, 5), (-1, 3), (0, output[0] + 1), (9, 4)):
-        with pytest.raises(ValueError, match=f"rows {rows[0]} to {rows[1]} of an output of "):
-            logit_map.rows(*rows)
+@pytest.mark.parametrize("rows", [(5, 5), (-1, 3), (0, 21), (9, 4)])
+def test_rows_outside_the_output_are_refused(rows):
+    logit_map = LogitMap(torch.randn(3, 8, 12), 4, (32, 48), (20, 33))
+    with pytest.raises(ValueError, match=f"rows {rows[0]} to {rows[1]} of an output of 20"):
+        logit_map.rows(*rows)
 
 
 def test_an_empty_output_has_an_empty_label_map():

@@ -18,38 +18,28 @@ from vt_seg.modeling import VTFPNHead
 from .test_label_map import assert_is_argmax
 
 KINDS = ["SemanticSegmentor", "PaddingAwareSegmentor", "UnwarpingSemanticSegmentor"]
+STOCK = ["MODEL.SEM_SEG_HEAD.IN_FEATURES", PYRAMID, "MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNHead"]
+FPN = [*STOCK, "MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"]
 HEADS = {
-    "VT-FPN": ["MODEL.SEM_SEG_HEAD.NAME", "VTFPNHead"],
+    "VT-FPN": [],
     "VT-FPN with options": [
-        *("MODEL.SEM_SEG_HEAD.NAME", "VTFPNHead", "MODEL.VT_FPN.TOP_DOWN", True),
-        *("MODEL.VT_FPN.OUTPUT_CONV", "depthwise", "MODEL.VT_FPN.ZERO_INIT", "none"),
+        *("MODEL.VT_FPN.TOP_DOWN", True, "MODEL.VT_FPN.OUTPUT_CONV", "depthwise"),
+        *("MODEL.VT_FPN.ZERO_INIT", "none"),
     ],
-    "FPN": [
-        *("MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNLossHead", "MODEL.FPN.NORM", "BN"),
-        *("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"),
-        *("MODEL.SEM_SEG_HEAD.IN_FEATURES", PYRAMID),
-    ],
-    "Detectron2's FPN": [
-        *("MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNHead", "MODEL.RESNETS.NORM", "FrozenBN"),
-        *("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"),
-        *("MODEL.SEM_SEG_HEAD.IN_FEATURES", PYRAMID),
-    ],
+    "FPN": [*FPN, "MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNLossHead", "MODEL.FPN.NORM", "BN"],
+    "Detectron2's FPN": [*FPN, "MODEL.RESNETS.NORM", "FrozenBN"],
     "VT-FPN backbone": [
-        *("MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNHead", "MODEL.SEM_SEG_HEAD.NORM", "BN"),
-        *("MODEL.BACKBONE.NAME", "build_resnet_vt_fpn_backbone"),
-        *("MODEL.SEM_SEG_HEAD.IN_FEATURES", PYRAMID),
+        *(*STOCK, "MODEL.BACKBONE.NAME", "build_resnet_vt_fpn_backbone"),
+        *("MODEL.SEM_SEG_HEAD.NORM", "BN"),
     ],
     "VT-ResNet": [
-        *("MODEL.SEM_SEG_HEAD.NAME", "VTFPNHead", "MODEL.SEM_SEG_HEAD.NORM", "BN"),
-        *("MODEL.BACKBONE.NAME", "build_vt_resnet_backbone"),
+        *("MODEL.BACKBONE.NAME", "build_vt_resnet_backbone", "MODEL.SEM_SEG_HEAD.NORM", "BN"),
     ],
     "DeepLab's stride": [
-        *("MODEL.SEM_SEG_HEAD.NAME", "VTFPNHead", "MODEL.SEM_SEG_HEAD.NORM", ""),
         *("MODEL.SEM_SEG_HEAD.COMMON_STRIDE", 16, "MODEL.CHANNELS_LAST", True),
+        *("MODEL.SEM_SEG_HEAD.NORM", ""),
     ],
-    "one level": [
-        *("MODEL.SEM_SEG_HEAD.NAME", "VTFPNHead", "MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res4"]),
-    ],
+    "one level": ["MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res4"]],
 }
 
 
@@ -298,3 +288,44 @@ def test_timm_backbones_are_taken():
     model = make_model(*keys)
     assert model.backbone.output_shape().keys() == set(RES)
     assert_same_predictions(model, sem_seg_batch((64, 96)), 1e-4)
+
+
+class ByIndex(nn.Module):
+    """A backbone that calls the convolution of a Sequential alone."""
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone = backbone
+        self.first = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
+        self.size_divisibility = backbone.size_divisibility
+        self.padding_constraints = backbone.padding_constraints
+
+    def forward(self, x):
+        return self.backbone(x + self.first[0](x))
+
+
+def test_norms_that_are_not_applied_are_not_folded():
+    model = make_model()
+    model.backbone = ByIndex(model.backbone).eval()
+    nn.init.constant_(model.backbone.first[1].running_var, 4.0)
+    assert_same_predictions(model.double(), sem_seg_batch((61, 47)), 1e-9)
+
+
+def test_replaced_parts_of_a_projector_are_called():
+    class Sharper(nn.Module):
+        def forward(self, x):
+            return (3 * x).softmax(2)
+
+    for name, part in (("token_softmax", Sharper()), ("drop_path", nn.Hardtanh(-0.01, 0.01))):
+        model = make_model()
+        for projector in model.sem_seg_head.neck.stack.blocks[0].projectors:
+            setattr(projector, name, part)
+        assert_same_predictions(model.double(), sem_seg_batch((61, 47)), 1e-9)
+
+
+def test_predictors_in_groups_are_refused():
+    model = make_model()
+    channels = model.sem_seg_head.predictor.in_channels
+    model.sem_seg_head.predictor = Conv2d(channels, 6, 1, groups=2)
+    with pytest.raises(ValueError, match="more than a 1x1 convolution"):
+        optimize(model)

@@ -59,16 +59,10 @@ def self_attention(query, key, value, heads):
     out = np.zeros_like(value)
     dk, dv = query.shape[1] // heads, value.shape[1] // heads
     for h in range(heads):
+        k, v = slice(h * dk, (h + 1) * dk), slice(h * dv, (h + 1) * dv)
         for i in range(len(query)):
-            logits = np.array(
-                [
-                    query[i, h * dk : (h + 1) * dk] @ key[j, h * dk : (h + 1) * dk]
-                    for j in range(len(key))
-                ]
-            )
-            weights = softmax(logits / np.sqrt(dk), axis=0)
-            for j in range(len(key)):
-                out[i, h * dv : (h + 1) * dv] += weights[j] * value[j, h * dv : (h + 1) * dv]
+            weights = softmax(key[:, k] @ query[i, k] / np.sqrt(dk), axis=0)
+            out[i, v] = sum(weights[j] * value[j, v] for j in range(len(key)))
     return out
 
 
@@ -76,18 +70,6 @@ def token_attention(t, w_q, w_k, w_v, heads):
     """v1 App. A Listing 3, scaled by sqrt(d); v4 Eq. 3 without ``w_v``: the value is T."""
     query, key = t @ w_q[0].T + w_q[1], t @ w_k[0].T + w_k[1]
     return self_attention(query, key, t if w_v is None else t @ w_v[0].T + w_v[1], heads)
-
-
-def transformer_v1(t, w_q, w_k, w_v, w_f, b_f, heads):
-    """v1 App. A Listing 3."""
-    t = t + token_attention(t, w_q, w_k, w_v, heads)
-    return t + t @ w_f.T + b_f
-
-
-def transformer_v4(t, w_q, w_k, f1, f2, heads):
-    """v4 Eqs. 3-4: ``T' = T + softmax(..) T``, ``T'' = T' + relu(T' F1) F2``."""
-    t = t + token_attention(t, w_q, w_k, None, heads)
-    return t + feed_forward_v4(t, f1, f2)
 
 
 def feed_forward_v4(t, f1, f2):
@@ -137,12 +119,8 @@ def lloyd_step(pixels, centroids):
     for pixel in pixels:
         distances = [((pixel - centroid) ** 2).sum() for centroid in centroids]
         members[int(np.argmin(distances))].append(pixel)
-    return np.stack(
-        [
-            unit(np.mean(own, axis=0)) if own else centroid
-            for own, centroid in zip(members, centroids, strict=True)
-        ]
-    )
+    pairs = zip(members, centroids, strict=True)
+    return np.stack([unit(np.mean(own, axis=0)) if own else centroid for own, centroid in pairs])
 
 
 def clustering_tokens(x, centroids, w_v=None):
@@ -154,9 +132,6 @@ def clustering_tokens(x, centroids, w_v=None):
 
 def graph_convolution(t, adjacency, weight, bias):
     """``A T W`` token by token: what token i takes from each token j."""
-    out = np.zeros((len(t), len(weight)))
-    for i in range(len(t)):
-        for j in range(len(t)):
-            out[i] += adjacency[i, j] * (weight @ t[j])
-        out[i] += bias
-    return out
+    numbers = range(len(t))
+    taken = [sum(adjacency[i, j] * (weight @ t[j]) for j in numbers) for i in numbers]
+    return np.stack(taken) + bias

@@ -25,14 +25,7 @@ def largest_gradient_error(
     exact to about 1e-11 of that. A step is too long where the function bends sharply and too short
     where rounding counts, so the better of two steps is taken.
 
-    Args:
-        function: computes the outputs from ``leaves``, whose values are changed in place.
-        leaves: tensors in float64 that require gradients, by name.
-        output_gradients: one per output, of its shape and of any memory layout.
-        steps: lengths along a direction, in order; later ones are for what the first does not fit.
-
-    Returns:
-        The largest relative error over all tensors.
+    ``function`` computes the outputs from ``leaves``, whose values are changed in place.
     """
     gradients = torch.autograd.grad(
         list(function()), list(leaves.values()), list(output_gradients), allow_unused=True

@@ -1,7 +1,5 @@
 """Visual Transformer blocks and stacks: tokenizers, mixer and projectors in their order."""
 
-import copy
-
 import pytest
 import torch
 from torch import nn
@@ -136,18 +134,6 @@ def test_padding_reaches_no_token_of_any_layer(tokenizer, revision, changes):
     assert (vts(larger)[1][0] - tokens[0]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize(("tokenizer", "revision"), KINDS)
-@pytest.mark.parametrize("size", [(5, 7), (10, 14)])
-def test_one_mask_serves_all_images(tokenizer, revision, size):
-    vt = randomised(block(tokenizer, revision))
-    maps, before = random_maps([SIZE]), random_tokens()
-    mask = torch.zeros(1, 1, *size)
-    mask[..., : size[0] // 2, : size[1] // 2] = 1
-    one = vt(maps, before, mask)
-    torch.testing.assert_close(one, vt(maps, before, mask.repeat(2, 1, 1, 1)), rtol=0, atol=0)
-    assert (one[1][0] - vt(maps, before)[1][0]).abs().max() > 0.001
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 13), (2, 3), (17, 19), (48, 64)])
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 @pytest.mark.parametrize("mixer", MIXERS)
@@ -200,18 +186,3 @@ def test_runs_on_the_meta_device(tokenizer, revision):
         maps, tokens = vts([torch.empty(1, 8, *size) for size in SIZES], torch.empty(1, 1, *SIZE))
     assert [y.shape[1:] for y in maps] == [(8, *size) for size in SIZES]
     assert [t.shape[1:] for t in tokens] == [(8, 4)] * 2
-
-
-def test_a_copy_and_a_saved_file_give_the_same_and_share_no_weight(tmp_path):
-    """Averages of weights (EMA) are kept in a copy."""
-    changes = {"tokenizer": "clustering", "mixer": "graph_conv", "parallel_mixers": 2}
-    vts, loaded = (randomised(stack(2, nn.BatchNorm2d, **changes)).eval() for _ in range(2))
-    random, other = random_maps(), copy.deepcopy(vts)
-    before = vts(random)[0][0]
-    torch.save(vts.state_dict(), tmp_path / "stack.pth")
-    assert not torch.equal(loaded(random)[0][0], before)
-    loaded.load_state_dict(torch.load(tmp_path / "stack.pth", weights_only=True))
-    assert torch.equal(loaded(random)[0][0], before)
-    assert torch.equal(other(random)[0][0], before)
-    randomised(other)
-    assert torch.equal(vts(random)[0][0], before)

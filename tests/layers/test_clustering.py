@@ -53,23 +53,6 @@ def test_lloyds_algorithm_step_by_step(steps):
         assert_same(got, expected)
 
 
-def test_each_step_assigns_and_averages_as_scikit_learn_does():
-    """scikit-learn does not make its centroids unit vectors again, so each of its steps starts
-    from ours: the same assignments, and centroids that are the same once normalised."""
-    x = unit_pixels()
-    centroids = x[:, :, :7]
-    for _ in range(8):
-        after = spherical_kmeans(x, centroids, 1)
-        for points, given, got in zip(x, centroids, after, strict=True):
-            points, given = (np.ascontiguousarray(pixels(x)) for x in (points, given))
-            theirs = sklearns_kmeans(points, given, 1)
-            assert_same(got, literal.unit(theirs.cluster_centers_))
-            theirs.cluster_centers_ = given
-            assert np.array_equal(theirs.predict(points), nearest(points, given))
-        assert not torch.equal(after, centroids)
-        centroids = after
-
-
 def test_a_maps_clusters_are_scikit_learns():
     """The whole way from a map: normalised pixels, centroids from the downsampled map."""
     middles = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64))[0][:, :4]

@@ -4,7 +4,6 @@ from itertools import product
 
 import pytest
 import torch
-from torch import nn
 
 from tests.layers.blocks import FIRST_KINDS, NORMS, neck, random_maps, stack
 from tests.layers.conftest import randomised
@@ -86,25 +85,6 @@ def test_every_combination_trains_or_is_refused_with_the_reason(tokenizer, mixer
             assert gain == pytest.approx(1, rel=0.01)
         trained += 1
     assert trained == 24  # of 32: 4 would change nothing, 2 + 2 reach nothing
-
-
-@pytest.mark.parametrize("mixer", MIXERS)
-@pytest.mark.parametrize(("tokenizer", "revision"), FIRST_KINDS)
-@pytest.mark.parametrize(("parallel", "encoding"), [(1, True), (1, False), (2, True)])
-def test_with_batch_norm_every_weight_gets_a_gradient(
-    tokenizer, mixer, revision, parallel, encoding
-):
-    """All but shifts: what a batch norm adds to all tokens, the next one takes away."""
-    options = {"tokenizer": tokenizer, "mixer": mixer, "revision": revision}
-    options |= {"parallel_mixers": parallel, "positional_encoding": encoding}
-    for built in (BUILT[1], BUILT[3]):
-        module = randomised(build(*built, nn.BatchNorm2d, **options), std=0.3)
-        for norm in module.modules():
-            if isinstance(norm, nn.BatchNorm2d):
-                nn.init.uniform_(norm.weight, 0.5, 1.5)
-        loss_of(module).backward()
-        shifts = {name for name, _ in module.named_parameters() if name.endswith("norm.bias")}
-        assert without_gradient(module) <= shifts
 
 
 @pytest.mark.parametrize("mixer", MIXERS)

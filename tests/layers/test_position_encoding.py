@@ -27,12 +27,6 @@ def test_shares_are_exact_areas(size, cells):
         np.testing.assert_allclose(got, shares(length, number), rtol=0, atol=1e-12)
 
 
-def test_each_pixel_is_shared_out_whole_at_sizes_of_real_maps():
-    rows, _ = map_to_cells((200, 304), (12, 12), None, LIKE)
-    assert_close(rows.sum(0), torch.ones_like(rows[0]))
-    assert_close(rows.sum(1), torch.full((12,), 200 / 12, dtype=torch.float64))
-
-
 def test_with_a_mask_the_cells_tile_each_images_box():
     mask = torch.zeros(3, 1, 9, 11)
     mask[0, 0, :5, :7] = 1
@@ -61,15 +55,6 @@ def test_a_square_holds_the_attention_in_each_cell(size):
     for got, given in zip(found[0, :, 0], attention[0, 0], strict=True):
         expected = 12 * literal.area_resize(given.unflatten(0, size).numpy(), 12)
         np.testing.assert_allclose(got, expected, atol=1e-10)
-
-
-@pytest.mark.parametrize("size", [(5, 9), (200, 304)])
-def test_uniform_attention_is_a_vector_of_length_one_at_any_resolution(size):
-    number = size[0] * size[1]
-    attention = torch.full((1, 1, 1, number), 1.0 / number, dtype=torch.float64)
-    square = squares(PositionEncoder(1, 12, 1).double(), attention, size)
-    assert_close(square, torch.full_like(square, 1 / 12))
-    assert square.norm().item() == pytest.approx(1)
 
 
 def test_masked_attention_is_encoded_as_that_of_its_box_alone():

@@ -92,15 +92,6 @@ def test_none_is_a_point_wise_convolution(revision):
         assert_same(got, np.stack([token + weight @ token + bias for token in t]))
 
 
-@pytest.mark.parametrize("kind", ["transformer", "none"])
-@pytest.mark.parametrize("revision", REVISIONS)
-@pytest.mark.parametrize("branches", [1, 3])
-def test_permuting_tokens_permutes_the_output(kind, revision, branches):
-    module = randomised(mixer(kind, revision, parallel_mixers=branches))
-    tokens = five_tokens()
-    assert_close(module(tokens[:, :, ORDER]), module(tokens)[:, :, ORDER])
-
-
 @pytest.mark.parametrize(("kind", "revision"), KINDS)
 def test_parallel_branches_have_weights_of_their_own_and_add_up(kind, revision):
     three = randomised(mixer(kind, revision, parallel_mixers=3))

@@ -29,20 +29,6 @@ def test_tokens_of_all_levels_meet_in_one_transformer(reads):
         assert got.shape == (2, 8, *SIZES[level])
 
 
-def test_a_level_depends_on_the_others_through_tokens_alone():
-    xs = features()
-    changed = [*xs[:2], xs[2] + 1.0]
-
-    def difference(mixer, level=0):
-        module = randomised(neck(CHANNELS, mixer=mixer))
-        return (module(changed)[level] - module(xs)[level]).abs().max().item()
-
-    assert difference("transformer") > 1e-4
-    assert difference("graph_conv") > 1e-4
-    assert difference("none") == 0  # where tokens never meet, neither do levels
-    assert difference("none", level=2) > 1e-4
-
-
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("tokenizer", FIRST)
 @pytest.mark.parametrize("num_layers", [0, 1, 2])
@@ -112,12 +98,8 @@ def test_zero_init_says_which_branches_start_at_zero():
     assert added("none", **v4)[0] > 1e-3
 
 
-@pytest.mark.parametrize("tokenizer", FIRST)
-@pytest.mark.parametrize("num_layers", [1, 2])
-@pytest.mark.parametrize("top_down", [False, True])
-def test_mask_at_image_resolution_keeps_padding_out_of_the_tokens(tokenizer, num_layers, top_down):
-    changes = {"num_layers": num_layers, "tokenizer": tokenizer, "top_down": top_down}
-    module = randomised(neck((5, 6), **changes))
+def test_top_down_path_keeps_padding_out_of_the_tokens():
+    module = randomised(neck((5, 6), top_down=True))
     small = random_maps([(6, 4), (3, 2)], 1, (5, 6))
     padded = [nn.functional.pad(x, (0, 2 * x.shape[3], 0, x.shape[2]), value=3.0) for x in small]
     mask = torch.zeros(1, 1, 48, 48)
@@ -158,16 +140,6 @@ def test_a_batch_of_no_image_gives_empty_maps(grad):
     with torch.set_grad_enabled(grad):
         maps = OfTwoMaps()(*two_maps(0))
     assert [tuple(x.shape) for x in maps] == [(0, 8, 16, 12), (0, 8, 8, 6)]
-
-
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_evaluation_without_gradients_gives_the_same_and_leaves_its_inputs(memory_format):
-    module, maps = OfTwoMaps(), [x.contiguous(memory_format=memory_format) for x in two_maps(2)]
-    before = [x.clone() for x in maps]
-    with torch.no_grad():
-        got = module(*maps)
-    torch.testing.assert_close(got, module(*before), rtol=0, atol=1e-12)
-    assert all(torch.equal(x, y) for x, y in zip(maps, before, strict=True))
 
 
 def test_another_number_of_maps_is_refused():

@@ -37,25 +37,16 @@ def instance_batch(size: tuple[int, int] = (64, 96)) -> list[dict]:
 def detection_cfg(architecture: str) -> CfgNode:
     """Return the config of a small Mask R-CNN, Panoptic FPN or RetinaNet on a VT-FPN."""
     cfg = small_cfg()
-    cfg.MODEL.BACKBONE.NAME = "build_resnet_vt_fpn_backbone"
-    cfg.MODEL.SEM_SEG_HEAD.NAME = "SemSegFPNHead"
-    cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = PYRAMID
-    cfg.MODEL.META_ARCHITECTURE = architecture
-    cfg.MODEL.MASK_ON = architecture != "RetinaNet"
+    model = cfg.MODEL
+    model.update(META_ARCHITECTURE=architecture, MASK_ON=architecture != "RetinaNet")
     cfg.INPUT.MASK_FORMAT = "bitmask"
-    cfg.MODEL.RPN.HEAD_NAME = "StandardRPNHead"
-    cfg.MODEL.RPN.IN_FEATURES = [*PYRAMID, "p6"]
-    cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[8], [16], [32], [64], [128]]
-    cfg.MODEL.ROI_HEADS.NAME = "StandardROIHeads"
-    cfg.MODEL.ROI_HEADS.IN_FEATURES = PYRAMID
-    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 3
-    cfg.MODEL.ROI_BOX_HEAD.NAME = "FastRCNNConvFCHead"
-    cfg.MODEL.ROI_BOX_HEAD.NUM_FC = 1
-    cfg.MODEL.ROI_BOX_HEAD.FC_DIM = 16
-    cfg.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION = 7
-    cfg.MODEL.ROI_MASK_HEAD.NAME = "MaskRCNNConvUpsampleHead"
-    cfg.MODEL.ROI_MASK_HEAD.NUM_CONV = 1
-    cfg.MODEL.ROI_MASK_HEAD.CONV_DIM = 16
+    model.BACKBONE.NAME = "build_resnet_vt_fpn_backbone"
+    model.SEM_SEG_HEAD.update(NAME="SemSegFPNHead", IN_FEATURES=PYRAMID)
+    model.RPN.update(HEAD_NAME="StandardRPNHead", IN_FEATURES=[*PYRAMID, "p6"])
+    model.ANCHOR_GENERATOR.SIZES = [[8], [16], [32], [64], [128]]
+    model.ROI_HEADS.update(NAME="StandardROIHeads", IN_FEATURES=PYRAMID, NUM_CLASSES=3)
+    model.ROI_BOX_HEAD.update(NAME="FastRCNNConvFCHead", NUM_FC=1, FC_DIM=16, POOLER_RESOLUTION=7)
+    model.ROI_MASK_HEAD.update(NAME="MaskRCNNConvUpsampleHead", NUM_CONV=1, CONV_DIM=16)
     return cfg
 
 

@@ -14,21 +14,7 @@ from vt_seg.engine import SegmentationCheckpointer, load_cfg
 RESNET, VT_RESNET = "build_resnet_backbone", "build_vt_resnet_backbone"
 
 
-@pytest.mark.parametrize(
-    ("depth", "parameters"),
-    [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032), (101, 44_549_160)],
-)
-def test_a_resnet_has_torchvisions_parameters(depth, parameters):
-    cfg = load_cfg(f"configs/imagenet/resnet_R{depth}_default.yaml")
-    cfg.MODEL.DEVICE = "meta"
-    with torch.device("meta"):
-        ours = build_model(cfg)
-        theirs = getattr(torchvision.models, f"resnet{depth}")()
-    assert sum(p.numel() for p in ours.parameters()) == parameters
-    assert sum(p.numel() for p in theirs.parameters()) == parameters
-
-
-@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize("depth", [18, 34, 50, 101])
 def test_a_resnet_with_torchvisions_weights_gives_torchvisions_logits(tmp_path, depth):
     theirs = getattr(torchvision.models, f"resnet{depth}")()
     with torch.no_grad():
@@ -75,12 +61,8 @@ def test_the_loss_is_cross_entropy_with_label_smoothing():
     assert list(losses) == ["loss_cls"]
     logits = kept[0].detach().numpy().astype(np.float64)
     log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    expected = np.mean(
-        [
-            -0.9 * row[label] - 0.1 / 7 * row.sum()
-            for row, label in zip(log_p, (0, 3, 6), strict=True)
-        ]
-    )
+    pairs = zip(log_p, (0, 3, 6), strict=True)
+    expected = np.mean([-0.9 * row[label] - 0.1 / 7 * row.sum() for row, label in pairs])
     assert losses["loss_cls"].item() == pytest.approx(expected, rel=1e-5)
 
 

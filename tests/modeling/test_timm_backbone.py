@@ -30,8 +30,7 @@ def timm_cfg(name=CNN, backbone="build_timm_backbone", cfg=None, **keys):
     cfg.MODEL.BACKBONE.NAME = backbone
     cfg.MODEL.TIMM.update(NAME=name, **keys)
     if backbone != "build_timm_backbone":
-        cfg.MODEL.SEM_SEG_HEAD.NAME = "SemSegFPNHead"
-        cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = PYRAMID
+        cfg.MODEL.SEM_SEG_HEAD.update(NAME="SemSegFPNHead", IN_FEATURES=PYRAMID)
     return cfg
 
 
@@ -169,9 +168,6 @@ def test_weights_of_another_model_or_no_file_are_errors(tmp_path):
     saved(path, tensors)
     with pytest.raises(CheckpointError, match=r"holds only .* missing are blocks.1.0.conv_pw.wei"):
         build_backbone(cfg)
-    path.write_bytes(b"no weights")
-    with pytest.raises(CheckpointError, match=r"other.pth is truncated, damaged or no checkpoint"):
-        build_backbone(cfg)
     path.unlink()
     with pytest.raises(CheckpointError, match=r"other.pth cannot be read \(No such file"):
         build_backbone(cfg)
@@ -203,12 +199,8 @@ def test_freeze_at_freezes_whole_stages_and_their_norms(norm):
     features = build_backbone(cfg).features
     trained = {name.split(".")[0] for name, p in features.named_parameters() if p.requires_grad}
     assert trained == {"layer2", "layer3", "layer4"}
-    norms = {
-        name.split(".")[0]
-        for name, module in features.named_modules()
-        if isinstance(module, nn.BatchNorm2d)
-    }
-    assert norms == trained
+    norms = [name for name, m in features.named_modules() if isinstance(m, nn.BatchNorm2d)]
+    assert {name.split(".")[0] for name in norms} == trained
 
 
 @pytest.mark.parametrize(

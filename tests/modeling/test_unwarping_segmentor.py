@@ -4,16 +4,14 @@ import numpy as np
 import pytest
 import torch
 from detectron2.data import transforms as T
-from detectron2.modeling import SemanticSegmentor, build_model
+from detectron2.modeling import SemanticSegmentor
 
-from tests.small_configs import small_cfg
 from vt_seg.data import model_input
 from vt_seg.data.augmentations import AffineWarp, AffineWarpTransform, centred_matrix
 from vt_seg.modeling import UnwarpingSemanticSegmentor
 from vt_seg.modeling.unwarping_segmentor import unwarp
 
 from ..data.test_augmentations_affine import away_from_borders, blobs
-from .conftest import sem_seg_batch
 from .pixelwise import pixelwise_segmentor
 
 # Classes told apart by colour: black border (4), grey (0), blue, green, red.
@@ -72,24 +70,3 @@ def test_half_precision():
     half = unwarp(scores.bfloat16(), matrix, (2, 4))
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), unwarp(scores, matrix, (2, 4)), atol=0.3, rtol=0)
-
-
-def test_without_a_warp_it_is_the_stock_segmentor():
-    """Training and inference of one set of weights, bit for bit."""
-    cfg = small_cfg()
-    stock = build_model(cfg)
-    cfg.MODEL.META_ARCHITECTURE = "UnwarpingSemanticSegmentor"
-    ours = build_model(cfg)
-    assert type(ours) is UnwarpingSemanticSegmentor
-    ours.load_state_dict(stock.state_dict())
-    batch = sem_seg_batch((40, 56), (48, 33))
-    losses = [model.train()(batch)["loss_sem_seg"] for model in (stock, ours)]
-    assert losses[0] == losses[1]
-    ours.load_state_dict(stock.state_dict())
-    for record in batch:
-        record.update(height=30, width=31)
-    with torch.no_grad():
-        expected_outputs = [stock.eval()([record])[0] for record in batch]
-        outputs = ours.eval()(batch)
-    for expected, output in zip(expected_outputs, outputs, strict=True):
-        assert torch.equal(expected["sem_seg"], output["sem_seg"])

@@ -27,13 +27,9 @@ def maps(height: int, width: int, batch: int = 1, shapes=SHAPES) -> dict[str, to
 def test_at_divisible_sizes_the_prediction_is_detectron2s_own():
     """Detectron2's SemSegFPNHead with the same weights on the neck's maps gives the same logits."""
     ours = head().eval()
-    stock = SemSegFPNHead(
-        {name: ShapeSpec(channels=32, stride=s.stride) for name, s in SHAPES.items()},
-        num_classes=5,
-        conv_dims=64,
-        common_stride=4,
-        norm="GN",
-    ).eval()
+    shapes = {name: ShapeSpec(channels=32, stride=s.stride) for name, s in SHAPES.items()}
+    options = {"num_classes": 5, "conv_dims": 64, "common_stride": 4, "norm": "GN"}
+    stock = SemSegFPNHead(shapes, **options).eval()
     weights = {k: v for k, v in ours.state_dict().items() if not k.startswith("neck.")}
     stock.load_state_dict(weights)  # the names are Detectron2's, as they were in older versions
     features = maps(64, 96, batch=2)

@@ -1,9 +1,6 @@
-import re
-
 import pytest
 import torch
 import torchvision
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
 from detectron2.modeling import build_backbone, build_model
 
@@ -69,28 +66,6 @@ def test_parameters_are_those_of_the_papers_table(depth, channels, groups, expec
     assert count / 1e6 == pytest.approx(expected, rel=0.005)
 
 
-FAMILIES = {  # (revision, L, C of R-18 and R-34, C of R-50 and R-101)
-    "v1": ("v1", 8, 512, 1024),
-    "v4": ("v4", 16, 256, 1024),
-}
-
-
-@pytest.mark.parametrize("depth", [18, 34, 50, 101])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_both_families_at_all_depths(family, depth):
-    revision, num_tokens, small, large = FAMILIES[family]
-    channels = small if depth < 50 else large
-    settings = {"REVISION": revision, "NUM_TOKENS": num_tokens, "TOKEN_CHANNELS": 1024}
-    for out_features in (RES, ["tokens"], ["res3", "tokens"], ["res5", "tokens"]):
-        cfg = vt_resnet_cfg(depth, out_features, OUT_CHANNELS=channels, **settings)
-        backbone = on_meta(cfg)
-        last = backbone.res5.stack.blocks[-1]
-        assert (last.projectors is not None) == ("res5" in out_features)
-    out = backbone(torch.empty(1, 3, 224, 224, device="meta"))
-    assert out["res5"].shape == (1, channels, 14, 14)
-    assert out["tokens"].shape == (1, 1024, num_tokens)
-
-
 def test_tokens_are_an_output_besides_the_maps():
     backbone = wake(build_backbone(vt_resnet_cfg(18, ["res3", "tokens", "res5"]))).eval()
     image = torch.randn(2, 3, 65, 97)
@@ -123,33 +98,6 @@ def test_where_only_tokens_are_wanted_the_last_module_has_no_projector():
 @pytest.mark.parametrize(("number", "built"), [(0, 3), (1, 1), (4, 4)])
 def test_number_of_layers_is_the_configs_or_the_papers(number, built):
     assert len(on_meta(vt_resnet_cfg(34, NUM_LAYERS=number)).res5.stack.blocks) == built
-
-
-@pytest.mark.parametrize(
-    ("tokenizer", "mixer"), [("pooling", "graph_conv"), ("clustering", "none")]
-)
-def test_other_tokenizers_and_mixers_train_as_backbone(tokenizer, mixer):
-    cfg = vt_resnet_cfg(TOKENIZER=tokenizer, MIXER=mixer, PROJECTOR=False)
-    model = wake(build_model(cfg)).train()
-    stack = model.backbone.res5.stack
-    assert [block.projectors is not None for block in stack.blocks] == [False, True]
-    model(sem_seg_batch((64, 96), (50, 70)))["loss_sem_seg"].backward()
-    assert without_gradient(model) == []
-
-
-def test_stages_1_to_4_take_an_ordinary_resnets_weights(tmp_path):
-    stock_cfg = small_cfg()
-    stock = build_model(stock_cfg).backbone
-    path = tmp_path / "resnet.pth"
-    torch.save(
-        {"model": stock.state_dict(), "__author__": "test", "matching_heuristics": True}, path
-    )
-    model = build_model(vt_resnet_cfg())
-    DetectionCheckpointer(model).load(str(path))
-    ours = model.backbone.state_dict()
-    shared = [k for k in stock.state_dict() if not k.startswith("res5")]
-    assert len(shared) > 70
-    assert all(torch.equal(ours[k], stock.state_dict()[k]) for k in shared)
 
 
 @pytest.mark.parametrize("depth", [18, 50])
@@ -188,14 +136,6 @@ def test_freeze_at_freezes_the_first_stages(freeze_at, trained):
     assert frozen_norms == (freeze_at == 5)
 
 
-def test_stride_in_1x1_is_detectron2s():
-    cfg = vt_resnet_cfg(50)
-    for in_1x1, strides in ((True, ((2, 2), (1, 1))), (False, ((1, 1), (2, 2)))):
-        cfg.MODEL.RESNETS.STRIDE_IN_1X1 = in_1x1
-        block = build_backbone(cfg).res3[0]
-        assert (block.conv1.stride, block.conv2.stride) == strides
-
-
 def test_vt_resnet_under_vt_fpn_trains():
     model = wake(build_model(vt_resnet_cfg())).train()
     model(sem_seg_batch((64, 96), (50, 70)))["loss_sem_seg"].backward()
@@ -230,18 +170,3 @@ def test_tokens_are_no_feature_map_for_a_segmentation_head(head):
     cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = [*RES, "tokens"]
     with pytest.raises(ValueError, match=r"names \['tokens'\], which are visual tokens"):
         build_model(cfg)
-
-
-def test_a_v4_checkpoint_with_a_convolution_that_tokenizers_lack_is_refused(tmp_path):
-    """In v4 with C = C_T a tokenizer has no last convolution; older checkpoints have one."""
-    settings = {"REVISION": "v4", "TOKEN_CHANNELS": 32, "POSITIONAL_ENCODING": False}
-    backbone = build_backbone(vt_resnet_cfg(**settings))
-    weights = backbone.state_dict()
-    assert not [name for name in weights if "to_token_channels" in name]
-    torch.save({"model": weights}, tmp_path / "current.pth")
-    prefix = "res5.stack.blocks.0.tokenizers.0.to_token_channels."
-    weights[f"{prefix}conv.weight"] = torch.eye(32)[:, :, None]
-    torch.save({"model": weights}, tmp_path / "older.pth")
-    DetectionCheckpointer(backbone).load(str(tmp_path / "current.pth"))
-    with pytest.raises(RuntimeError, match=f"{re.escape(prefix)}\\* are weights of a convolution"):
-        DetectionCheckpointer(backbone).load(str(tmp_path / "older.pth"))

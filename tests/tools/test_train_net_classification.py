@@ -6,12 +6,9 @@ import runpy
 import sys
 
 import pytest
-from detectron2.engine import default_argument_parser
 
-import vt_seg
 from tests.small_configs import TINY_SHAPES
 from tests.tiny_datasets import write_tiny_shapes
-from tools.train_net import main
 from vt_seg.data import unregister
 
 from ..data.image_files import gradient, write_png
@@ -21,23 +18,20 @@ SLIM = ["MODEL.VT_RESNET.TOKEN_CHANNELS", "64", "MODEL.VT_RESNET.NUM_TOKENS", "4
 
 
 @pytest.fixture
-def here(tmp_path):
+def here(train_net, registered):
     """Run train_net's ``main`` in this process on tiny vt_shapes."""
-    write_tiny_shapes(tmp_path / "datasets")
-    vt_seg.register_all_datasets(str(tmp_path / "datasets"))
-    parser = default_argument_parser()
-    yield lambda *arguments: main(parser.parse_args([str(a) for a in arguments]))
-    vt_seg.register_all_datasets()
+    write_tiny_shapes(registered)
+    return train_net
+
+
+KEYS = ["classification/top1", "classification/top5", "classification_EMA/top1"]
 
 
 def last_scores(folder):
     """The last evaluation in metrics.json, unrounded: raw and averaged weights."""
     with open(folder / "metrics.json") as file:
         lines = [json.loads(line) for line in file]
-    keys = [
-        f"{task}/{k}" for task in ("classification", "classification_EMA") for k in ("top1", "top5")
-    ]
-    return [[line[key] for key in keys] for line in lines if keys[0] in line][-1]
+    return [[line[key] for key in KEYS] for line in lines if KEYS[0] in line][-1]
 
 
 def test_train_resume_and_evaluate(here, out):
@@ -45,18 +39,13 @@ def test_train_resume_and_evaluate(here, out):
     common = [*TINY_SHAPES, *SLIM, "OUTPUT_DIR", out]
     here(*config, *common)
     log = (out / "log.txt").read_text()
-    assert (
-        "[ClassificationMapper] Transforms used in training: [RandomResizedCrop(size=(32, 32)"
-        in log
-    )
+    assert "Transforms used in training: [RandomResizedCrop(size=(32, 32)" in log
     assert "vt_shapes_val, 10 images, accuracy in percent:" in log
-    top1, top5, ema_top1, _ = last_scores(out)
+    top1, top5, ema_top1 = last_scores(out)
     # Ten images: shares in steps of ten, and a first choice is one of five.
     assert top1 % 10 == top5 % 10 == 0
     assert 0 <= top1 <= top5 <= 100
-    assert (
-        f"Done: top-1 {top1:.2f} % (EMA {ema_top1:.2f} %), weights in {out}/model_final.pth" in log
-    )
+    assert f"Done: top-1 {top1:.2f} % (EMA {ema_top1:.2f} %), weights in {out}/model" in log
     table = (out / "inference" / "classification_per_class.csv").read_text().splitlines()
     assert len(table) == 12
     assert table[-1].startswith(f"all images,10,{top1:.2f}")
@@ -95,10 +84,8 @@ def test_your_own_images_as_the_document_says(here, tmp_path, out, monkeypatch):
     unregister("my_train", "my_val")
     table = (out / "inference" / "classification_per_class.csv").read_text().splitlines()
     assert table[0] == "class,images,top-1"
-    assert [line.split(",")[:2] for line in table[1:]] == [
-        *(["cat", "1"], ["dog", "1"], ["owl", "1"]),
-        ["all images", "3"],
-    ]
+    counted = [line.rpartition(",")[0] for line in table[1:]]
+    assert counted == ["cat,1", "dog,1", "owl,1", "all images,3"]
 
 
 @pytest.mark.parametrize("tool", ["validate_dataset.py", "visualize_data.py", "demo.py"])

@@ -1,6 +1,7 @@
 """The validator's command line: what it prints, and its exit status."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,12 +37,11 @@ def folders(root):
 def test_good_folders(folders, root, capsys):
     assert main(parse_args(folders)) == 0
     said = capsys.readouterr().out
-    assert "3 of 3 pairs decoded" in said
-    assert "no findings" in said
-    assert "0 errors, 0 warnings" in said
     # Six ones of 48 pixels.
-    assert "12.50 %" in said
-    assert "87.50 %" in said
+    parts = ("3 of 3 pairs decoded", "no findings", "0 errors, 0 warnings", "12.50 %", "87.50 %")
+    assert [part for part in parts if part not in said] == []
+    assert main(parse_args([*folders, "--quick", "2"])) == 0
+    assert "2 of 3 pairs decoded" in capsys.readouterr().out
 
 
 def test_an_error_is_told_in_one_piece_and_by_the_exit_status(folders, root, capsys):
@@ -67,19 +67,12 @@ def test_json(folders, root, capsys):
 
 @pytest.mark.parametrize(("num_classes", "status"), [(2, 0), (54, 1)])
 def test_config(root, capsys, num_classes, status):
-    from pathlib import Path
-
     base = Path("configs/vtfpn_R18_scenes.yaml").resolve()
     (root / "my.yaml").write_text(YAML.format(base=base, root=root, num_classes=num_classes))
     assert main(parse_args(["--config-file", str(root / "my.yaml")])) == status
     said = capsys.readouterr().out
     assert ("NUM_CLASSES is 54 but validate_me has 2 classes: set" in said) == bool(status)
     assert "WARN 3 of 3 images of validate_me are trained on in validate_me" in said
-
-
-def test_quick(folders, capsys):
-    assert main(parse_args([*folders, "--quick", "2"])) == 0
-    assert "2 of 3 pairs decoded" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -95,8 +88,5 @@ def test_usage(arguments, says, capsys):
         parse_args(arguments)
     assert exit_.value.code == 2
     assert says in capsys.readouterr().err
-
-
-def test_unknown_name():
     with pytest.raises(ValueError, match=r"no dataset is registered as vt_lip_vla \(near: "):
         main(parse_args(["vt_lip_vla"]))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
+from tests.small_configs import RES
 from tools.visualize_tokens import main, parse_args
 from vt_seg.engine import SegmentationCheckpointer, load_cfg
 
@@ -36,8 +38,7 @@ def save_weights(config, folder, *overrides):
 
 
 def data_of(path):
-    with open(path, encoding="utf-8") as file:
-        page = file.read()
+    page = path.read_text(encoding="utf-8")
     assert len(page) < 5_000_000
     found = re.search(r'<script type="application/json".*?>(.*?)</script>', page, re.S)
     return page, json.loads(found[1])
@@ -57,18 +58,15 @@ def test_pages_of_a_segmentation_model(image, out, capsys):
     assert cv2.imread(str(out / "tokens/a b_tokens.png")).shape[1] == 9 * 160 + 8 * 8
 
     page, data = data_of(out / "tokens/a b_tokens.html")
-    assert "vtfpn_R18_scenes.yaml" in page
-    assert "model_final.pth" in page
-    assert f"102{TIMES}64, made from 80{TIMES}50" in page
+    size = f"102{TIMES}64, made from 80{TIMES}50"
+    assert all(part in page for part in ("vtfpn_R18_scenes.yaml", "model_final.pth", size))
     assert str(out) not in page
     first, second = data["layers"]
     assert first["name"] == "sem_seg_head.neck, layer 1"
-    assert [token["name"] for token in second["tokens"]] == [
-        f"{level}/{number}" for level in ("res2", "res3", "res4", "res5") for number in range(1, 9)
-    ]
+    names = [f"{level}/{number}" for level in RES for number in range(1, 9)]
+    assert [token["name"] for token in second["tokens"]] == names
     assert [one["tokens"] for one in second["levels"]] == [list(range(32))] * 4
-    assert second["tokens"][0]["origin"] == [1, 5]
-    assert second["tokens"][4]["origin"] == [2, 5]
+    assert [second["tokens"][i]["origin"] for i in (0, 4)] == [[1, 5], [2, 5]]
 
 
 def test_page_of_a_classifier(image, out, tmp_path, capsys):
@@ -79,11 +77,10 @@ def test_page_of_a_classifier(image, out, tmp_path, capsys):
     main(parse_args([*source, "--output", str(tmp_path / "drawn")]))
     assert f"weights: {weights}" in capsys.readouterr().out
     _, data = data_of(tmp_path / "drawn/a b_tokens.html")
-    top = data["prediction"]["top"]
-    assert len(top) == 5
+    probabilities = [p for _, p in data["prediction"]["top"]]
+    assert len(probabilities) == 5
+    assert sorted([1, *probabilities], reverse=True) == [1, *probabilities]
     assert data["prediction"]["picture"] is None
-    assert sorted((p for _, p in top), reverse=True) == [p for _, p in top]
-    assert top[0][1] <= 1
     # The classifier takes only the tokens from the last layer.
     first, last = data["layers"]
     assert first["name"] == "backbone.res5, layer 1"
@@ -107,8 +104,7 @@ def test_bad_file_of_a_folder_does_not_stop_the_others(image, out, capsys):
     out.mkdir()
     save_weights(SCENES, out, *SMALL)
     folder = os.path.dirname(image)
-    with open(f"{folder}/a.png", "wb") as file:
-        file.write(b"not an image")
+    Path(folder, "a.png").write_bytes(b"not an image")
     os.mkdir(f"{folder}/d.png")
     opts = ["--opts", *SMALL, "OUTPUT_DIR", str(out)]
     with pytest.raises(ValueError, match=rf"^1 of 2 not drawn:\n  .*{folder}/a\.png"):

@@ -2,9 +2,9 @@
 
 from .checkpointer import SegmentationCheckpointer
 from .conversions import convert_torchvision_resnet, is_torchvision_resnet
-from .input_conventions import describe_difference, input_convention
+from .input_conventions import input_convention
 from .reading import CheckpointError, last_checkpoint, read_checkpoint
-from .state_dicts import describe_other_model, read_weights, require_named_tensors, split_weights
+from .state_dicts import describe_other_model, read_weights, require_named_tensors
 from .tensor_check import check_tensors
 from .timm_weights import describe_timm_input, import_timm, load_timm_weights, plain_timm_name
 
@@ -13,7 +13,6 @@ __all__ = [
     "SegmentationCheckpointer",
     "check_tensors",
     "convert_torchvision_resnet",
-    "describe_difference",
     "describe_other_model",
     "describe_timm_input",
     "import_timm",
@@ -25,5 +24,4 @@ __all__ = [
     "read_checkpoint",
     "read_weights",
     "require_named_tensors",
-    "split_weights",
 ]

@@ -30,8 +30,7 @@ logger = logging.getLogger(__name__)
 class SegmentationCheckpointer(DetectionCheckpointer):
     """Detectron2's checkpointer with additions, for all models here.
 
-    - Files get their names only when they are complete; fvcore writes in place, so that a kill
-      could leave a run without a checkpoint to resume from.
+    - Files get their names only when they are complete, so that no kill leaves half of one.
     - Files are read as data (:func:`.reading.read_checkpoint`), wherever they are from.
     - The log says how much was loaded. It is an error if nothing fits, if weights are no finite
       floats, or, with ``require_complete`` and in resuming, if a part of the model stays random.
@@ -51,13 +50,8 @@ class SegmentationCheckpointer(DetectionCheckpointer):
     ) -> None:
         """Take Detectron2's arguments and two more.
 
-        Args:
-            model: the model, possibly in ``DistributedDataParallel``.
-            save_dir: folder of the checkpoints.
-            input_convention: result of :func:`vt_seg.checkpoint.input_convention`, to record and
-                to compare; None for neither.
-            require_complete: whether ``load`` has to set every tensor of the model.
-            kwargs: as for ``DetectionCheckpointer``.
+        ``input_convention``, of :func:`vt_seg.checkpoint.input_convention`, is recorded and
+        compared. With ``require_complete``, ``load`` has to set every tensor of the model.
         """
         super().__init__(model, save_dir, **kwargs)
         self.input_convention = input_convention
@@ -89,10 +83,7 @@ class SegmentationCheckpointer(DetectionCheckpointer):
         return bool(self.get_checkpoint_file())
 
     def get_checkpoint_file(self) -> str:
-        """Return the path that ``last_checkpoint`` names, for training loops of others.
-
-        The trainer here takes the newest whole checkpoint (:mod:`vt_seg.engine.run_folder`).
-        """
+        """Return the path that ``last_checkpoint`` names, for training loops of others."""
         return last_checkpoint(self.save_dir)
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
@@ -158,10 +149,7 @@ class SegmentationCheckpointer(DetectionCheckpointer):
         for keys in (incompatible.missing_keys, incompatible.unexpected_keys):
             keys[:] = without_counters(keys)
         report_load(
-            self._source,
-            self._file_keys,
-            self.model.state_dict(),
-            incompatible,
+            *(self._source, self._file_keys, self.model.state_dict(), incompatible),
             require_complete=self._complete,
             classifier_to=self._classifier_to,
         )

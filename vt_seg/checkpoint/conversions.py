@@ -13,10 +13,7 @@ BACKBONE = "backbone."
 BELOW_FPN = "bottom_up."
 
 _TORCHVISION_TO_DETECTRON2 = (
-    (r"^layer1\.", "res2."),
-    (r"^layer2\.", "res3."),
-    (r"^layer3\.", "res4."),
-    (r"^layer4\.", "res5."),
+    *((rf"^layer{stage}\.", f"res{stage + 1}.") for stage in (1, 2, 3, 4)),
     (r"^conv1\.", "stem.conv1."),
     (r"^bn1\.", "stem.conv1.norm."),
     (r"\.bn(\d)\.", r".conv\1.norm."),
@@ -60,11 +57,10 @@ def is_classifier(state_dict: Mapping[str, Any]) -> bool:
 
 
 def move_backbone(state_dict: Mapping[str, Any], model: nn.Module) -> tuple[dict[str, Any], str]:
-    """Rename the bottom-up network of a classifier to that of another model.
+    """Rename a classifier's bottom-up network to a model's; return the weights and its prefix.
 
-    Returns:
-        the weights, and the prefix of that network's: ``backbone.``, or ``backbone.bottom_up.`` in
-        an FPN, both without ``backbone.`` if the model is a backbone itself.
+    That is ``backbone.``, or ``backbone.bottom_up.`` in an FPN, both without ``backbone.`` if the
+    model is a backbone itself.
     """
     backbone = getattr(model, "backbone", None)
     prefix = "" if backbone is None else BACKBONE

@@ -16,17 +16,13 @@ _KEYS = {
 
 
 def input_convention(cfg: CfgNode) -> dict[str, Any]:
-    """Return what a checkpoint records of the input that its weights expect.
-
-    It has the keys FORMAT, PIXEL_MEAN and PIXEL_STD, and for ResNets of bottleneck blocks
-    STRIDE_IN_1X1, which basic blocks lack.
-    """
+    """Return what a checkpoint records of the input that its weights expect, by ``_KEYS``."""
     convention = {
         "FORMAT": cfg.INPUT.FORMAT,
         "PIXEL_MEAN": [float(x) for x in cfg.MODEL.PIXEL_MEAN],
         "PIXEL_STD": [float(x) for x in cfg.MODEL.PIXEL_STD],
     }
-    if cfg.MODEL.RESNETS.DEPTH >= 50:
+    if cfg.MODEL.RESNETS.DEPTH >= 50:  # basic blocks lack it
         convention["STRIDE_IN_1X1"] = cfg.MODEL.RESNETS.STRIDE_IN_1X1
     return convention
 
@@ -34,9 +30,7 @@ def input_convention(cfg: CfgNode) -> dict[str, Any]:
 def describe_difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return what differs and the overrides that restore it, in a sentence, or "".
 
-    Args:
-        saved: the :func:`input_convention` of the weights; as part of a file it can hold anything.
-        now: that of the config.
+    ``saved`` is the :func:`input_convention` of weights; as part of a file it can hold anything.
     """
     both = [name for name in _KEYS if name in saved and name in now]
     names = [name for name in both if not _equal(saved[name], now[name])]

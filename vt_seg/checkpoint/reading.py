@@ -74,35 +74,30 @@ def require_readable_file(path: str) -> None:
             pass
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         cause = getattr(error, "strerror", None) or error
-        raise CheckpointError(
-            f"{path} cannot be read ({cause}): name a file with weights"
-        ) from error
+        message = f"{path} cannot be read ({cause}): name a file with weights"
+        raise CheckpointError(message) from error
 
 
 def last_checkpoint(folder: str) -> str:
     """Return the path of the checkpoint that ``folder/last_checkpoint`` names, or "".
 
-    A ``last_checkpoint`` that cannot be read or names something outside of the folder is ignored
-    with a warning, since checkpoints are found without it.
+    One that cannot be read or names something outside of the folder is ignored with a warning.
     """
-    hint = os.path.join(folder, "last_checkpoint")
-    if not os.path.lexists(hint):
-        return ""
-    try:
-        require_readable_file(hint)
-    except CheckpointError as error:
-        logger.warning("last_checkpoint is ignored: %s", error)
-        return ""
-    with open(hint, encoding="utf-8", errors="replace") as file:
-        name = file.read(4096).strip()
+    hint, name = os.path.join(folder, "last_checkpoint"), ""
+    if os.path.lexists(hint):
+        try:
+            require_readable_file(hint)
+            with open(hint, encoding="utf-8", errors="replace") as file:
+                name = file.read(4096).strip()
+        except CheckpointError as error:
+            logger.warning("last_checkpoint is ignored: %s", error)
     if not name:
         return ""
     path = os.path.join(folder, name)
     is_name = name == os.path.basename(name) and "\0" not in name
     if not is_name or os.path.dirname(os.path.realpath(path)) != os.path.realpath(folder):
-        logger.warning(
-            "%s: last_checkpoint leads out of the folder (%s) and is ignored.", folder, name[:200]
-        )
+        out = f"last_checkpoint leads out of the folder ({name[:200]})"
+        logger.warning("%s: %s and is ignored.", folder, out)
         return ""
     return path
 

@@ -21,13 +21,10 @@ _DEEPEST = 8  # wrappers around the weights; trainers use one or two
 
 
 def to_detectron2_layout(loaded: dict[str, Any], path: str) -> dict[str, Any]:
-    """Return the content of the file ``path`` in the layout of Detectron2's checkpointer.
+    """Return a file's content in Detectron2's layout: ``{"model": {name: tensor or array}, ...}``.
 
     ``.pkl`` with arrays alone is taken for Caffe2's, ``.pyth`` for pycls's; their weights get
     ``"matching_heuristics": True``, with which Detectron2 finds their names.
-
-    Returns:
-        ``{"model": {name: tensor or array}, ...}``, with what lay next to the weights.
     """
     arrays = all(isinstance(value, np.ndarray) for value in loaded.values())
     wrapped = isinstance(loaded.get("blobs"), dict)
@@ -44,10 +41,7 @@ def to_detectron2_layout(loaded: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def read_weights(path: str, expected: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """Return the weights in a file, checked by :func:`.check_tensors` with ``expected``.
-
-    As in timm, averaged weights are taken where the file has both.
-    """
+    """Return a file's weights, averaged ones as in timm if it has both, checked by `expected`."""
     weights, _ = split_weights(read_checkpoint(path), path, (*AVERAGES, *WRAPPERS))
     check_tensors(weights, path, expected)
     return {key: torch.as_tensor(value) for key, value in weights.items()}
@@ -59,10 +53,7 @@ def split_weights(
     """Return the weights of a checkpoint by name, and what lies next to them.
 
     ``module.`` (of ``DistributedDataParallel``) and ``_orig_mod.`` (of ``torch.compile``) are
-    removed from the names.
-
-    Raises:
-        CheckpointError: if there are no weights, or something else is among them.
+    removed from the names. Raises CheckpointError as :func:`require_named_tensors` does.
     """
     weights: dict[str, Any] = loaded
     rest: dict[str, Any] = {}
@@ -104,12 +95,11 @@ def require_named_tensors(weights: Any, path: str) -> None:
             f"{path}: {str(others[0])[:60]} among its weights is a {type(value).__name__}, not a "
             "tensor: save model.state_dict() alone"
         )
-    for key in weights:
-        if not isinstance(key, str):
-            raise CheckpointError(
-                f"{path}: {str(key)[:60]} ({type(key).__name__}) is the name of one of its "
-                "weights, and names are text: save model.state_dict() alone"
-            )
+    for key in (key for key in weights if not isinstance(key, str)):
+        raise CheckpointError(
+            f"{path}: {str(key)[:60]} ({type(key).__name__}) is the name of one of its weights, "
+            "and names are text: save model.state_dict() alone"
+        )
 
 
 def describe_other_model(saved: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> str:

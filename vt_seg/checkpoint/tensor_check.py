@@ -37,10 +37,10 @@ _FIXES = {  # in the order in which problems are reported
 def check_tensors(
     state_dict: Mapping[Any, Any], path: str, expected: Mapping[str, Tensor] | None = None
 ) -> None:
-    """Raise CheckpointError for weights that no model can use.
+    """Check tensors or NumPy arrays by name; entries of other types are left alone.
 
     Args:
-        state_dict: tensors or NumPy arrays by name; entries of other types are left alone.
+        state_dict: the tensors.
         path: the file they are from, for the message.
         expected: the model's state dict, whose dtypes decide where floats are expected and which
             values are finite. For other names, weights, biases and running statistics are expected

@@ -36,8 +36,7 @@ def load_timm_weights(
     """Load weights and log how many tensors of each stage were loaded.
 
     timm converts older key formats and adapts the stem to the number of input channels for whole
-    models only, so ``features`` gets its tensors from one. Files are read as data, not by timm,
-    whose older versions run the code of pickles.
+    models only, so ``features`` gets its tensors from one. Files are read as data, not by timm.
 
     Args:
         features: the ``features_only`` model, modified in place.

@@ -23,7 +23,8 @@ class ClassificationMapper:
     Transforms work on uint8 tensors (3, H, W), RGB; the model gets ``INPUT.FORMAT``.
 
     Raises:
-        ValueError: if the format is neither "BGR" nor "RGB".
+        ValueError: if the format is neither "BGR" nor "RGB", or a key of ``INPUT`` has a value
+            that it cannot have.
     """
 
     @configurable
@@ -41,7 +42,7 @@ class ClassificationMapper:
         """Return the arguments of ``__init__`` for a config."""
         require_vt_seg_keys(cfg, "INPUT.CLASSIFICATION")
         return {
-            "transforms": training_transforms(cfg) if is_train else inference_transforms(cfg),
+            "transforms": _training_transforms(cfg) if is_train else _inference_transforms(cfg),
             "image_format": cfg.INPUT.FORMAT,
             "mode": "training" if is_train else "inference",
         }
@@ -49,13 +50,9 @@ class ClassificationMapper:
     def __call__(self, dataset_dict: dict) -> dict:
         """Return a copy of a record with ``image`` (3, H', W') uint8 in the format's channel order.
 
-        ``height`` and ``width`` are those of the file, upright.
-
-        Raises:
-            FileNotFoundError: if there is no such image.
-            ValueError: if the image cannot be read; see `read_image`.
+        ``height`` and ``width`` are those of the file, upright. Raises what `read_image` does.
         """
-        # Pillow's arrays are read-only, of which torch warns: those are copied.
+        # Pillow's read-only arrays, of which torch warns, are copied.
         pixels = np.require(read_image(dataset_dict["file_name"], "RGB"), requirements=("C", "W"))
         height, width = pixels.shape[:2]
         # In this memory layout, torch resizes bytes three times faster.
@@ -65,12 +62,8 @@ class ClassificationMapper:
         return {**dataset_dict, "image": image.contiguous(), "height": height, "width": width}
 
 
-def training_transforms(cfg: CfgNode) -> list[v2.Transform]:
-    """Return the random crop, the flip, and what else ``INPUT.CLASSIFICATION`` asks for.
-
-    Raises:
-        ValueError: if a key has a value that it cannot have.
-    """
+def _training_transforms(cfg: CfgNode) -> list[v2.Transform]:
+    """Return the random crop, the flip, and what else ``INPUT.CLASSIFICATION`` asks for."""
     keys = cfg.INPUT.CLASSIFICATION
     low, high = keys.RANDOM_RESIZED_CROP_SCALE
     if not 0 < low <= high <= 1:
@@ -78,16 +71,13 @@ def training_transforms(cfg: CfgNode) -> list[v2.Transform]:
             f"INPUT.CLASSIFICATION.RANDOM_RESIZED_CROP_SCALE is {(low, high)}: give the smallest "
             "and the largest share of the image's area, e.g. (0.08, 1.0)"
         )
-    transforms: list[v2.Transform] = [
-        v2.RandomResizedCrop(keys.CROP_SIZE, scale=(low, high), antialias=True)
-    ]
+    crop = v2.RandomResizedCrop(keys.CROP_SIZE, scale=(low, high), antialias=True)
+    transforms: list[v2.Transform] = [crop]
     flip = cfg.INPUT.RANDOM_FLIP
     if flip in _FLIPS:
         transforms.append(_FLIPS[flip]())
     elif flip != "none":
-        raise ValueError(
-            f'INPUT.RANDOM_FLIP is "{flip}": use "none", "' + '", "'.join(_FLIPS) + '"'
-        )
+        raise ValueError(f'INPUT.RANDOM_FLIP is "{flip}": use "none" or one of {list(_FLIPS)}')
     if keys.AUTO_AUGMENT:
         policies = [policy.value for policy in AutoAugmentPolicy]
         if keys.AUTO_AUGMENT not in policies:
@@ -106,12 +96,8 @@ def training_transforms(cfg: CfgNode) -> list[v2.Transform]:
     return transforms
 
 
-def inference_transforms(cfg: CfgNode) -> list[v2.Transform]:
-    """Return the resize of the shorter side to ``RESIZE_SIZE`` and the centre crop.
-
-    Raises:
-        ValueError: if the crop is larger than the resized image.
-    """
+def _inference_transforms(cfg: CfgNode) -> list[v2.Transform]:
+    """Return the resize of the shorter side to ``RESIZE_SIZE`` and the centre crop."""
     keys = cfg.INPUT.CLASSIFICATION
     if keys.CROP_SIZE > keys.RESIZE_SIZE:
         raise ValueError(

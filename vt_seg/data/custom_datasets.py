@@ -5,11 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .augmentations import LabelPairs, normalized_pairs
-from .class_list_check import class_findings, color_findings, flip_pair_findings
 from .datasets.registration import IGNORE_LABEL, distinct_colors, make_room, register_folders
 from .finding import Finding, raise_errors
 from .image_folders import register_image_folder
-from .name_lists import Names, read_class_names, read_split_list
+from .name_lists import (
+    Names,
+    class_findings,
+    color_findings,
+    flip_pair_findings,
+    read_class_names,
+    read_split_list,
+)
 from .pairing import Pairing, find_pairs, pair_images_and_masks
 
 
@@ -59,16 +65,14 @@ def register_sem_seg(
         mask_dir: PNG, BMP or TIFF with one channel; grey values or palette indices are labels.
         classes: names in the order of their labels 0, 1, ...; or a text file, one name per line.
         ignore_label: label of pixels that count neither in training nor in evaluation.
-        split_list: the images that belong to this dataset, with or without extension; or a text
-            file, one name per line. None takes all.
+        split_list: images to take, with or without extension, or a text file of them; None: all.
         colors: RGB 0..255, one per class; default: different ones.
         flip_label_pairs: labels that a horizontal flip exchanges, such as left and right arm.
         mask_suffix: "_mask" if ``a.jpg`` has ``a_mask.png``.
 
     Raises:
         FileNotFoundError: if ``classes`` names no file.
-        ValueError: if an argument cannot be right (says which, and what to give), or the name
-            belongs to a dataset that was not registered with this function.
+        ValueError: if an argument cannot be right, or the name belongs to another dataset.
     """
     image_dir = os.fspath(os.path.expanduser(image_dir))
     mask_dir = os.fspath(os.path.expanduser(mask_dir))
@@ -95,16 +99,8 @@ def register_sem_seg(
     metadata = class_names, colors, ignore_label, pairs
     dataset = CustomDataset(image_dir, mask_dir, split_list, mask_suffix, metadata)
     if make_room(name, dataset):
-        register_folders(
-            name,
-            image_dir,
-            mask_dir,
-            dataset,
-            class_names,
-            colors,
-            ignore_label,
-            flip_label_pairs=pairs,
-        )
+        arguments = image_dir, mask_dir, dataset, class_names, colors, ignore_label
+        register_folders(name, *arguments, flip_label_pairs=pairs)
 
 
 # Keys of an entry of DATASETS.CUSTOM; in lower case they are the functions' arguments.
@@ -117,11 +113,8 @@ _OTHER_NAMES = {"IMAGES": "image_dir", "MASKS": "mask_dir", "IMAGE_FOLDER": "fol
 def register_from_config(entries: Sequence[Mapping[str, object]]) -> None:
     """Register the entries of ``DATASETS.CUSTOM``: those with ``IMAGE_FOLDER`` for classification.
 
-    `register_sem_seg` and `register_image_folder` say what their keys mean.
-
-    Raises:
-        FileNotFoundError: if a list that an entry names does not exist.
-        ValueError: if an entry cannot be registered; says which and why. Or TypeError.
+    Raises the errors of `register_sem_seg` and `register_image_folder`, whose arguments their keys
+    are, with the number of the entry; and ValueError if an entry has wrong keys.
     """
     for number, entry in enumerate(entries):
         where = f"DATASETS.CUSTOM[{number}]"

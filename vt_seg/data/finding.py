@@ -17,10 +17,8 @@ class Level(str, Enum):
 class Finding:
     """One thing that is wrong with a dataset or with the config that uses it.
 
-    Attributes:
-        kind: a few words that stay the same, for machines.
-        message: names the file or key, the value and the fix, for people.
-        count: number of files that have it; ``file`` is one of them, or "" if no file is the cause.
+    ``kind`` is a few words that stay the same, for machines; ``message`` names the file or key, the
+    value and the fix, for people; ``count`` files have it, of which ``file`` is one, or "".
     """
 
     level: Level

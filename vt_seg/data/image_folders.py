@@ -109,18 +109,16 @@ def register_image_folder(
         name: what configs call the dataset.
         folder: holds one folder per class, each with images in any depth of subfolders.
         classes: the class folders to read in the order of their labels, or a text file, one name
-            per line; others are left out. None takes all, sorted, as torchvision does.
+            per line. None takes all, sorted, as torchvision does.
         hint: ends the message if the folder is missing or empty.
 
     Raises:
         FileNotFoundError: if ``classes`` names no file.
-        ValueError: if a class is listed twice, or the name belongs to a dataset that was not
-            registered with this function.
+        ValueError: if a class is listed twice, or the name belongs to another dataset.
     """
     listed = None if classes is None else read_class_names(classes)
     if listed is not None:
-        repeated = first_repeated(listed)
-        if repeated is not None:
+        if (repeated := first_repeated(listed)) is not None:
             raise ValueError(f"{name}: the list of classes holds {repeated} twice")
         if len(listed) < 2:
             raise ValueError(f"{name}: the list of classes holds {len(listed)} class, need two")
@@ -137,20 +135,16 @@ def register_image_folder(
 def class_names(name: str) -> list[str]:
     """Return the classes of a registered classification dataset, in the order of their labels.
 
-    Of an image folder the class folders are checked; see `ImageFolder.class_names`.
-
     Raises:
-        ValueError: if its metadata have no ``classes``.
+        ValueError: if its metadata have no ``classes``; see `ImageFolder.class_names` too.
     """
     metadata = MetadataCatalog.get(name)
     dataset = DatasetCatalog[name] if name in DatasetCatalog.list() else None
     if isinstance(dataset, ImageFolder):
         metadata.classes = dataset.class_names()
     elif metadata.get("classes") is None:
-        raise ValueError(
-            f"{name} has no classes in its metadata: "
-            f'MetadataCatalog.get("{name}").set(classes=[...])'
-        )
+        setter = f'MetadataCatalog.get("{name}").set'
+        raise ValueError(f"{name} has no classes in its metadata: {setter}(classes=[...])")
     return list(metadata.classes)
 
 

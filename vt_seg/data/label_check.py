@@ -9,17 +9,7 @@ import numpy as np
 def check_labels(
     mask: np.ndarray, num_classes: int, ignore_label: int, path: str | os.PathLike
 ) -> None:
-    """Raise ValueError unless all labels are 0..num_classes-1 or ``ignore_label``.
-
-    Args:
-        mask: (H, W), unsigned.
-        num_classes: number of classes.
-        ignore_label: label of pixels that do not count.
-        path: the mask's file, for the message.
-
-    Raises:
-        ValueError: if a label is out of range; names file, values, number of classes and a fix.
-    """
+    """Raise ValueError, with ``path`` and a fix, if a label of a mask (H, W) is out of range."""
     wrong = (mask >= num_classes) & (mask != ignore_label)
     if not wrong.any():
         return

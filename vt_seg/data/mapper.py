@@ -103,10 +103,9 @@ def model_input(
 ) -> dict:
     """Return what a model reads of an image (H, W, C) uint8, and where the image lies in it.
 
-    Returns:
-        ``image`` (C, H', W') uint8; ``sem_seg`` (H', W') int64 if there is a mask (H, W); after an
-        affine warp ``warp`` (2, 3), the matrix from the image's points to the canvas's, in pixels
-        with their centres at i + 0.5.
+    ``image`` is (C, H', W') uint8; ``sem_seg`` (H', W') int64 if there is a mask (H, W); ``warp``
+    (2, 3), after an affine warp, the matrix from the image's points to the canvas's, in pixels with
+    their centres at i + 0.5.
     """
     inputs = T.AugInput(image, sem_seg=mask)
     transforms = augmentations(inputs)
@@ -132,10 +131,8 @@ def common_flip_pairs(dataset_names: Sequence[str]) -> LabelPairs:
     Raises:
         ValueError: if they differ, so that no single flip is right.
     """
-    pairs = {
-        name: normalized_pairs(MetadataCatalog.get(name).get("flip_label_pairs", ()))
-        for name in dataset_names
-    }
+    given = {name: MetadataCatalog.get(name).get("flip_label_pairs", ()) for name in dataset_names}
+    pairs = {name: normalized_pairs(these) for name, these in given.items()}
     if len(set(pairs.values())) > 1:
         raise ValueError(
             f"datasets with different flip_label_pairs: {pairs}. Give them one label space, or do "

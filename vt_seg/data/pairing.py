@@ -44,8 +44,7 @@ def pair_images_and_masks(
         image_root: the folder of images, in any depth of subfolders.
         mask_root: the folder of masks, with the same subfolders.
         hint: what to do if files are missing; ends the error message.
-        stems: the names wanted (a split list); None takes all, and then both folders must hold
-            exactly the same names.
+        stems: the names wanted; None takes all, and then both folders must hold the same names.
         mask_suffix: what the masks' names have in addition, as in ``a_mask.png`` for ``a.jpg``.
 
     Raises:
@@ -100,8 +99,8 @@ def index_by_stem(
 ) -> dict[str, str]:
     """Map each file's path below ``folder``, without extension and suffix, to the file's path.
 
-    Subfolders are read too; hidden files (unfinished ones of our own among them) are not. Only
-    names that end in ``suffix``, before the extension, are taken.
+    Subfolders are read too, hidden files are not. Only names that end in ``suffix``, before the
+    extension, are taken.
 
     Raises:
         ValueError: if two files have the same stem (``a.jpg`` and ``a.JPEG``).

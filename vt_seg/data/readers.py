@@ -1,7 +1,6 @@
 """How an image and a mask are read: one reader of each for training, evaluation and tools.
 
-Detectron2 reads masks as luminance in training and as palette indices in evaluation, and its
-EXIF handling depends on the installed copy. Here both are read one way everywhere.
+Detectron2 reads masks as luminance in training and as palette indices in evaluation.
 """
 
 import io
@@ -31,16 +30,6 @@ _MODE_FIXES = {
     "1": f"say which class each of its two values is and {_SAVE}",
 }
 EXIF_ORIENTATION = 0x0112
-# What each EXIF orientation other than 1 needs; 6 and 8 are rotated clockwise and back.
-_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: lambda image: cv2.flip(image, 1),
-    3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
-    4: lambda image: cv2.flip(image, 0),
-    5: cv2.transpose,
-    6: lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),
-    7: lambda image: cv2.rotate(cv2.transpose(image), cv2.ROTATE_180),
-    8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
-}
 
 
 def read_image(path: str | os.PathLike, format: str = "BGR") -> np.ndarray:
@@ -131,8 +120,8 @@ def _read(path: str | os.PathLike) -> bytes:
 def _decode_jpeg(content: bytes, format: str) -> np.ndarray | None:
     """Return the image of an ordinary, complete JPEG, decoded faster than by Pillow, or None.
 
-    Both use libjpeg with the same settings. But OpenCV is silent about missing data, inverts CMYK
-    in its own way and reads EXIF differently: so Pillow reads the header, and decodes the rest.
+    Both use libjpeg with the same settings. But OpenCV is silent about missing data and inverts
+    CMYK in its own way: so Pillow reads the header, and decodes the rest and what is not upright.
     """
     is_complete = _JPEG_END in content[-32:]  # Some writers pad their files by a few bytes.
     if format not in ("BGR", "RGB") or not content.startswith(_JPEG_START) or not is_complete:
@@ -142,15 +131,11 @@ def _decode_jpeg(content: bytes, format: str) -> np.ndarray | None:
         orientation = header.getexif().get(EXIF_ORIENTATION, 1)
     except (*_WRONG_EXIF, Image.DecompressionBombError):
         return None
-    if header.format != "JPEG" or header.mode not in ("RGB", "L"):
+    if header.format != "JPEG" or header.mode not in ("RGB", "L") or orientation in range(2, 9):
         return None
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    if image is None:
-        return None
-    if format == "RGB":
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return _UPRIGHT[orientation](image) if orientation in _UPRIGHT else image
+    return image if image is None or format == "BGR" else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _open_upright(path: str | os.PathLike, content: bytes) -> Image.Image:

@@ -15,10 +15,7 @@ from .dataset_check import flip_findings, metadata_findings, unregistered
 def check_segmentation_datasets(cfg: CfgNode, *, is_train: bool, mapper_name: str) -> None:
     """Raise ValueError, with what to set, if datasets do not give what a segmentor expects.
 
-    Args:
-        cfg: of a semantic or panoptic segmentor.
-        is_train: check ``DATASETS.TRAIN`` too, not only ``DATASETS.TEST``.
-        mapper_name: "vt_seg" or "detectron2".
+    Without ``is_train`` only ``DATASETS.TEST`` is checked. The mapper is "vt_seg" or "detectron2".
     """
     known, _ = _registered(cfg, is_train)
     findings = config_findings(cfg, is_train=is_train, mapper_name=mapper_name)
@@ -62,16 +59,11 @@ def config_findings(
 def check_classification_datasets(cfg: CfgNode, *, is_train: bool) -> None:
     """Raise ValueError, with what to set, if datasets do not give what a classifier expects.
 
-    Looks at the names of class folders, not into them. Without training, the classes of a test set
-    are still compared with those of ``DATASETS.TRAIN`` if its folder is there.
-
-    Args:
-        cfg: of a classifier.
-        is_train: check ``DATASETS.TRAIN`` too, not only ``DATASETS.TEST``.
+    Looks at the names of class folders, not into them. Without ``is_train`` only ``DATASETS.TEST``
+    is checked, but compared with the classes of ``DATASETS.TRAIN`` if its folder is there.
 
     Raises:
         FileNotFoundError: if the folder of a dataset is missing.
-        ValueError: if a dataset is not registered or contradicts the config.
     """
     known, messages = _registered(cfg, is_train)
     messages += [
@@ -102,11 +94,7 @@ def check_labelled(cfg: CfgNode, *, mapper_name: str) -> None:
     """Raise ValueError if all masks of a training set are ignored, as the loss would be 0.
 
     Reads masks of each dataset of ``DATASETS.TRAIN`` as the mapper does, "vt_seg" or "detectron2",
-    until one has a labelled pixel, which is nearly always the first one.
-
-    Raises:
-        FileNotFoundError: if a mask is missing.
-        ValueError: if a mask cannot be read, or no mask of a dataset has a labelled pixel.
+    and raises as that does, until one has a labelled pixel, which is nearly always the first one.
     """
     ignored = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
     read_mask = mask_loader(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, ignored)

@@ -8,13 +8,7 @@ from difflib import get_close_matches
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from vt_seg.data import (
-    Finding,
-    class_findings,
-    color_findings,
-    flip_pair_findings,
-    raise_errors,
-)
+from vt_seg.data import Finding, class_findings, color_findings, flip_pair_findings, raise_errors
 
 _BY_POSITION = "paired by position"
 
@@ -79,17 +73,13 @@ def check_records(records: Sequence[dict], dataset_names: Sequence[str]) -> None
 
 
 def record_findings(records: Sequence[dict]) -> list[Finding]:
-    """Return what is wrong with records, judged by their file names alone.
+    """Return what is wrong with records that have a mask, judged by their file names alone.
 
     An image and its mask must have one name, apart from what all images or all masks of a folder
-    end in (``aachen_1_leftImg8bit.png``, ``aachen_1_gtFine_labelTrainIds.png``). Records without a
-    mask are not looked at.
+    end in (``aachen_1_leftImg8bit.png``, ``aachen_1_gtFine_labelTrainIds.png``).
     """
-    pairs = [
-        (record["file_name"], record["sem_seg_file_name"])
-        for record in records
-        if record.get("sem_seg_file_name") and record.get("file_name")
-    ]
+    both = ((record.get("file_name"), record.get("sem_seg_file_name")) for record in records)
+    pairs = [(image, mask) for image, mask in both if image and mask]
     # Folder by folder, as what the names end in may differ from dataset to dataset.
     folders: dict[str, list[tuple[str, str]]] = {}
     for image, mask in pairs:

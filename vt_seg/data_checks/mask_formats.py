@@ -62,8 +62,8 @@ def detect_format(
 ) -> MaskFormat | None:
     """Return the format of masks, judged by their values, modes and names; None if unknown.
 
-    Most of these values could belong to many datasets: a format is only named if the number of
-    classes, the file names or a value that no other format has are evidence for it.
+    Most values could belong to many datasets: the number of classes, the file names or a value that
+    no other format has must be evidence for a format.
     """
     values = set(statistics.values) - {255}
     if not values:

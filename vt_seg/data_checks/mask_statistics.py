@@ -12,27 +12,18 @@ from .pair_check import PairReport
 
 @dataclass
 class MaskStatistics:
-    """Sums over the pairs seen so far.
-
-    Attributes:
-        pixels: (256,) int64, pixels of each value; ``masks``: masks in which it occurs.
-        first: for each value that occurs, the first mask that holds it.
-        wrong: number of masks with a value that is neither a class nor the ignored label.
-        ignored: masks of nothing but the ignored label.
-        modes: the masks of each of Pillow's modes.
-        sizes: (height, width) of each image.
-    """
+    """Sums over the pairs seen so far; ``pixels`` and ``masks`` count where each value occurs."""
 
     num_classes: int
     ignore_label: int
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     masks: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
-    first: dict[int, str] = field(default_factory=dict)
+    first: dict[int, str] = field(default_factory=dict)  # the first mask of each value
     num_masks: int = 0
-    wrong: int = 0
-    ignored: list[str] = field(default_factory=list)
-    modes: dict[str, list[str]] = field(default_factory=dict)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
+    wrong: int = 0  # masks with a value that is neither a class nor the ignored label
+    ignored: list[str] = field(default_factory=list)  # masks of nothing but the ignored label
+    modes: dict[str, list[str]] = field(default_factory=dict)  # the masks of Pillow's modes
+    sizes: list[tuple[int, int]] = field(default_factory=list)  # (height, width) of the images
 
     def add(self, report: PairReport) -> None:
         """Count one image and its mask."""
@@ -75,8 +66,7 @@ def label_findings(
 ) -> list[Finding]:
     """Return findings on labels, from sums over the masks that could be read.
 
-    ``format_fix`` is what a known format of the masks needs, or "". ``is_complete`` says that every
-    mask was read, so that what was not seen is absent.
+    ``format_fix`` is what the masks' format needs, or ""; ``is_complete`` if every mask was read.
     """
     if not statistics.num_masks or not class_names:
         return []

@@ -13,18 +13,12 @@ from vt_seg.files import require_regular_file
 
 @dataclass
 class PairReport:
-    """What was found in one record.
+    """What was found in one record; None or "" stands for what cannot be read."""
 
-    Attributes:
-        image_size: (height, width), upright; None if the image cannot be used.
-        mask_mode: Pillow's name of the mask's mode; "" if it cannot be opened.
-        pixels: (256,) int64, the mask's pixels of each value; None if it cannot be used.
-    """
-
-    image_size: tuple[int, int] | None = None
+    image_size: tuple[int, int] | None = None  # (height, width), upright
     mask_file: str = ""
-    mask_mode: str = ""
-    pixels: np.ndarray | None = None
+    mask_mode: str = ""  # as Pillow names it
+    pixels: np.ndarray | None = None  # (256,) int64, the mask's pixels of each value
     findings: list[Finding] = field(default_factory=list)
 
 

@@ -101,13 +101,9 @@ def _class_table(report: Report, width: int) -> Table:
     statistics = report.statistics
     total, masks = max(int(statistics.pixels.sum()), 1), statistics.num_masks
     labels = [*enumerate(report.source.class_names), (statistics.ignore_label, "(ignored)")]
+    pixels, share = 100 * statistics.pixels / total, 100 * statistics.masks / masks
     cells = [
-        (
-            str(label),
-            name,
-            f"{100 * statistics.pixels[label] / total:.2f} %",
-            f"{100 * statistics.masks[label] / masks:.0f} %",
-        )
+        (str(label), name, f"{pixels[label]:.2f} %", f"{share[label]:.0f} %")
         for label, name in labels
         if label < 256
     ]

@@ -24,18 +24,14 @@ from .mask_formats import MaskFormat, mat_format
 
 @dataclass
 class Source:
-    """Records to look at, what they should hold, and what is wrong before a file is opened.
-
-    Attributes:
-        mask_format: known from the kind of files already; None leaves it to the pixels.
-    """
+    """Records to look at, what they should hold, and what is wrong before a file is opened."""
 
     name: str
     class_names: list[str] = field(default_factory=list)
     ignore_label: int = 255
     records: list[dict] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    mask_format: MaskFormat | None = None
+    mask_format: MaskFormat | None = None  # if the kind of files tells
 
 
 def from_folders(

@@ -25,13 +25,10 @@ _WORTH_A_PROCESS = 2000  # Checking so many records takes as long as starting a 
 def validate(
     source: Source, sample: int | None = None, num_workers: int | None = None, progress: bool = True
 ) -> Report:
-    """Check every pair of ``source``, or a sample.
+    """Check every pair of ``source``, or ``sample`` of them, evenly spread.
 
-    Args:
-        source: of `from_name` or `from_folders`.
-        sample: this many records, evenly spread; None decodes all.
-        num_workers: processes; 1 uses this one alone, None one per core if records are many.
-        progress: show a bar on stderr.
+    ``num_workers`` 1 uses this process alone, None one process per core if records are many.
+    ``progress`` shows a bar on stderr.
 
     Raises:
         ChildProcessError: if a process was killed.
@@ -41,8 +38,7 @@ def validate(
     found: list[Finding] = []
     start = time.perf_counter()
     reports = _check_pairs(records, num_workers)
-    bar = tqdm(reports, source.name, len(records), unit="image", disable=not progress)
-    for report in bar:
+    for report in tqdm(reports, source.name, len(records), unit="image", disable=not progress):
         statistics.add(report)
         found += report.findings
     seconds = time.perf_counter() - start

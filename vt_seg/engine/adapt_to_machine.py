@@ -22,11 +22,6 @@ def processes_per_machine(
 ) -> tuple[int, str]:
     """Return how many processes to launch, and a sentence to print ("" if nothing changed).
 
-    Args:
-        num_gpus: ``--num-gpus``; 0 means "on the CPU".
-        num_machines: ``--num-machines``.
-        machine_rank: ``--machine-rank``.
-
     Raises:
         ValueError: if more GPUs are asked for than the machine has, a number is out of range,
             several machines are to train on CPUs, or another launcher started several processes.
@@ -36,18 +31,14 @@ def processes_per_machine(
     if num_machines < 1:
         raise ValueError(f"--num-machines {num_machines}: pass at least 1")
     if not 0 <= machine_rank < num_machines:
-        raise ValueError(
-            f"--machine-rank {machine_rank}: of --num-machines {num_machines}, ranks are 0 to "
-            f"{num_machines - 1}"
-        )
+        ranks = f"of --num-machines {num_machines}, ranks are 0 to {num_machines - 1}"
+        raise ValueError(f"--machine-rank {machine_rank}: {ranks}")
     check_launcher(num_machines)
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if num_machines > 1 and 0 in (available, num_gpus):
         reason = "--num-gpus is 0" if available else "this one has none"
-        raise ValueError(
-            f"--num-machines {num_machines} needs GPUs on every machine, and {reason}: on CPUs, "
-            "train on one machine"
-        )
+        needs = f"--num-machines {num_machines} needs GPUs on every machine"
+        raise ValueError(f"{needs}, and {reason}: on CPUs, train on one machine")
     if available == 0:
         return 1, "No GPU here: one process on the CPU instead." if num_gpus > 1 else ""
     if num_gpus > available:
@@ -60,8 +51,7 @@ def processes_per_machine(
 def check_launcher(num_machines: int, environment: Mapping[str, str] = os.environ) -> None:
     """Raise ValueError if another launcher than Detectron2's started more processes than machines.
 
-    Each of them would train on its own, into the same folder. Processes that formed a group of
-    their own are fine.
+    Each would train on its own, into the same folder; those that formed a group are fine.
     """
     for launcher, (count, local_rank) in _LAUNCHED.items():
         processes = _number(environment.get(count), 1)
@@ -81,7 +71,7 @@ def _number(text: str | None, default: int) -> int:
 def adapt_to_machine(
     cfg: CfgNode, *, world_size: int, has_gpu: bool | None = None, wants_gpu: bool = True
 ) -> list[str]:
-    """Replace, in place, the settings of ``cfg`` that cannot work on this machine.
+    """Replace, in place, the settings that cannot work on this machine; return a note for each.
 
     Without a GPU the device becomes the CPU, and mixed precision is switched off, as Detectron2's
     ``AMPTrainer`` needs CUDA. Synchronised batch norm becomes BN in a single process, where some
@@ -93,13 +83,9 @@ def adapt_to_machine(
         world_size: number of processes over all machines.
         has_gpu: None asks PyTorch.
         wants_gpu: False for ``--num-gpus 0``.
-
-    Returns:
-        a sentence per change, for the log.
     """
     notes = []
-    if has_gpu is None:
-        has_gpu = torch.cuda.is_available()
+    has_gpu = torch.cuda.is_available() if has_gpu is None else has_gpu
     if cfg.MODEL.DEVICE.startswith("cuda") and not (has_gpu and wants_gpu):
         reason = "there is no GPU" if wants_gpu else "--num-gpus is 0"
         notes.append(f"MODEL.DEVICE {cfg.MODEL.DEVICE} -> cpu: {reason}.")

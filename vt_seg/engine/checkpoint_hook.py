@@ -17,10 +17,8 @@ class CheckpointHook(PeriodicCheckpointer):
     """Detectron2's hook, for all processes, with what makes a resumed run end the same.
 
     Its state, which Detectron2 saves with the trainer's, is the seed of the training order and, for
-    each process, the random states and the images that wait for their batch.
-
-    A periodic checkpoint that cannot be written (a full disk) is an error in the log, and training
-    goes on; the final one ends the run with an error. Earlier checkpoints stay.
+    each process, the random states and the images that wait for their batch. A periodic checkpoint
+    that cannot be written is an error in the log; the final one ends the run with an OSError.
     """
 
     def __init__(self, checkpointer: Any, period: int) -> None:
@@ -46,11 +44,7 @@ class CheckpointHook(PeriodicCheckpointer):
             trainer.iter = trainer.start_iter
 
     def after_step(self) -> None:
-        """Save at the period and at the end.
-
-        Raises:
-            OSError: if the final checkpoint cannot be written.
-        """
+        """Save at the period and at the end."""
         iteration = self.trainer.iter
         if (iteration + 1) % self.period == 0:
             error = self._save(f"{self.file_prefix}_{iteration:07d}")
@@ -60,11 +54,7 @@ class CheckpointHook(PeriodicCheckpointer):
             self._save_or_raise(f"{self.file_prefix}_final")
 
     def save_now(self) -> None:
-        """Save the state after the last finished iteration, unless that was done.
-
-        Raises:
-            OSError: if the file cannot be written; raised in all processes.
-        """
+        """Save the last finished iteration unless that was done, or raise OSError everywhere."""
         if self._saved != self.trainer.iter:
             self._save_or_raise(f"{self.file_prefix}_{self.trainer.iter:07d}")
 
@@ -113,9 +103,7 @@ class CheckpointHook(PeriodicCheckpointer):
         missing = []
         if own is None:
             has = "none" if self._loaded is None else f"those of {len(self._loaded['processes'])}"
-            missing.append(
-                f"the random states of {comm.get_world_size()} process(es) (it has {has})"
-            )
+            missing = [f"the random states of {comm.get_world_size()} process(es) (it has {has})"]
         if order is None:
             missing.append(
                 "the place in the order of a DATALOADER.SAMPLER_TRAIN other than TrainingSampler"
@@ -123,10 +111,10 @@ class CheckpointHook(PeriodicCheckpointer):
         elif self._loaded is not None and self._loaded["seed"] is not None:
             order.seed = self._loaded["seed"]
         if missing:
+            lacking = " and ".join(missing)
             logger.warning(
-                "The checkpoint lacks %s: this run will not end bit for bit as one that was never "
-                "stopped.",
-                " and ".join(missing),
+                f"The checkpoint lacks {lacking}: this run will not end bit for bit as one that "
+                "was never stopped."
             )
         state = None if own is None else own["order"]
         continue_order(self.trainer.data_loader, start_iter * images_per_batch, state)

@@ -5,14 +5,15 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode, get_cfg
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog, DatasetFromList, MetadataCatalog
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from detectron2.utils import comm
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from vt_seg.config import add_vt_seg_config
@@ -30,17 +31,10 @@ RULES = {
 
 
 def class_weights(pixels: np.ndarray, rule: str) -> np.ndarray:
-    """Return a weight for each class, 1 on average over the classes that occur.
+    """Return ``(C,)`` weights: 1 on average over the classes that occur, and 1 for the others.
 
-    Args:
-        pixels: ``(C,)`` labelled pixels per class.
-        rule: "inverse", "inverse_sqrt" or "inverse_log", of the class's share of all pixels.
-
-    Returns:
-        ``(C,)``; classes that do not occur get 1.
-
-    Raises:
-        ValueError: if the rule is another one, or there is no labelled pixel.
+    ``pixels`` are the ``(C,)`` labelled pixels per class, ``rule`` is one of ``RULES`` of their
+    shares. Raises ValueError if the rule is another one, or there is no labelled pixel.
     """
     if rule not in RULES:
         raise ValueError(
@@ -56,13 +50,10 @@ def class_weights(pixels: np.ndarray, rule: str) -> np.ndarray:
 
 
 def with_class_weights(cfg: CfgNode) -> CfgNode:
-    """Return the config with ``LOSS.CLASS_WEIGHTS`` as ``LOSS.CLASS_WEIGHT_RULE`` computes them.
+    """Return a frozen config with the weights of ``LOSS.CLASS_WEIGHT_RULE``, or ``cfg`` if none.
 
     Reads every mask of ``DATASETS.TRAIN`` once; the counts are kept in
     ``OUTPUT_DIR/class_histogram.json``.
-
-    Returns:
-        ``cfg`` itself if there is no rule, else a frozen copy.
 
     Raises:
         ValueError: if weights and a rule are given, the rule is unknown, or the head does not read
@@ -87,10 +78,8 @@ def with_class_weights(cfg: CfgNode) -> CfgNode:
     absent = [str(names[i]) for i in np.flatnonzero(pixels == 0)]
     if absent:
         logger.warning(
-            "%d classes have no pixel in %s and get weight 1: %s",
-            len(absent),
-            ", ".join(cfg.DATASETS.TRAIN),
-            ", ".join(absent),
+            f"{len(absent)} classes have no pixel in {', '.join(cfg.DATASETS.TRAIN)} and get "
+            f"weight 1: {', '.join(absent)}"
         )
     low, high = weights.argmin(), weights.argmax()
     logger.info(
@@ -118,22 +107,10 @@ def _check_head(cfg: CfgNode) -> None:
         )
 
 
-class _LabelCounts(Dataset):
-    """Pixels per class of one mask after another: ``(C,)`` int64."""
-
-    def __init__(self, files: Sequence[str], num_classes: int, ignore_label: int) -> None:
-        self.files = files
-        self.num_classes = num_classes
-        self.ignore_label = ignore_label
-        self.load = mask_loader(num_classes, ignore_label)
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        mask = self.load(self.files[index])
-        counted = mask[mask != self.ignore_label]
-        return torch.from_numpy(np.bincount(counted, minlength=self.num_classes))
+def _count_labels(file: str, num_classes: int, ignore_label: int) -> torch.Tensor:
+    """Return the pixels per class of one mask, ``(C,)`` int64."""
+    mask = mask_loader(num_classes, ignore_label)(file)
+    return torch.from_numpy(np.bincount(mask[mask != ignore_label], minlength=num_classes))
 
 
 def class_histogram(
@@ -143,7 +120,7 @@ def class_histogram(
     cache_file: str,
     num_workers: int = 0,
 ) -> np.ndarray:
-    """Count the pixels of each class in all masks; distributed processes share the work.
+    """Return the pixels of each class in all masks, ``(C,)`` int64; processes share the work.
 
     Args:
         mask_files: in the same order in all processes.
@@ -152,9 +129,6 @@ def class_histogram(
         cache_file: keeps the counts, which are taken from here as long as the masks are the same by
             name, size and time.
         num_workers: processes that read masks, per process of the run; 0 reads in this one.
-
-    Returns:
-        ``(C,)`` int64.
 
     Raises:
         ValueError: if a label is out of range, or a mask or the cache is no regular file; names the
@@ -166,11 +140,12 @@ def class_histogram(
     if cached is not None:
         return np.array(cached, np.int64)
     mine = list(mask_files)[comm.get_rank() :: comm.get_world_size()]
-    counts = _LabelCounts(mine, num_classes, ignore_label)
-    loader = DataLoader(counts, batch_size=None, num_workers=num_workers)
+    count = partial(_count_labels, num_classes=num_classes, ignore_label=ignore_label)
+    files = DatasetFromList(mine, copy=False)
+    loader = DataLoader(files, batch_size=None, collate_fn=count, num_workers=num_workers)
     total = np.zeros(num_classes, np.int64)
-    for count in tqdm(loader, "counting labels", unit="mask", leave=False, disable=not is_main):
-        total += count.numpy()
+    for counts in tqdm(loader, "counting labels", unit="mask", leave=False, disable=not is_main):
+        total += counts.numpy()
     total = np.sum(comm.all_gather(total), axis=0)
     if is_main:
         os.makedirs(os.path.dirname(cache_file) or ".", exist_ok=True)

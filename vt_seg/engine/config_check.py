@@ -57,9 +57,9 @@ def check_has_datasets(cfg: CfgNode, *, is_train: bool) -> None:
     key = "TRAIN" if is_train else "TEST"
     if not cfg.DATASETS[key]:
         what = "to train on" if is_train else "to evaluate on, whose classes drawings name too"
-        example = f"DATASETS.{key} '(\"my_{key.lower()}\",)'"
         raise ValueError(
-            f"DATASETS.{key} is empty: name the registered datasets {what}, as {example}"
+            f"DATASETS.{key} is empty: name the registered datasets {what}, as DATASETS.{key} "
+            f"'(\"my_{key.lower()}\",)'"
         )
 
 
@@ -74,9 +74,7 @@ def check_output_folder(folder: str) -> None:
         what = "is" if there == os.path.abspath(folder) else f"cannot be made: {there} is"
         raise ValueError(f"OUTPUT_DIR {folder} {what} no folder: name another")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(
-            f"OUTPUT_DIR {folder}: you have no permission to write into {there}: name another"
-        )
+        raise ValueError(f"OUTPUT_DIR {folder}: no permission to write into {there}: name another")
 
 
 def config_problems(cfg: CfgNode) -> Iterator[str]:

@@ -29,25 +29,18 @@ def build_train_loader(cfg: CfgNode) -> Any:
 
     The order of the images and their augmentations depend only on ``SEED`` (on a random seed if it
     is negative), not on the number of workers. Samplers other than the default are Detectron2's.
-
-    Raises:
-        ValueError: if images are paired with masks of other names (see ``check_records``).
+    Raises ValueError if images are paired with masks of other names (see ``check_records``).
     """
     task = task_of(cfg)
     mapper = task.build_mapper(is_train=True)
     keypoints = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE if cfg.MODEL.KEYPOINT_ON else 0
-    dataset = get_detection_dataset_dicts(
-        cfg.DATASETS.TRAIN,
-        filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
-        min_keypoints=keypoints,
-    )
+    filter_empty = cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+    dataset = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty, keypoints)
     check_records(dataset, cfg.DATASETS.TRAIN)
     grouped = task.groups_by_aspect_ratio
     if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
-        loader = build_detection_train_loader(
-            cfg, mapper=mapper, dataset=dataset, aspect_ratio_grouping=grouped
-        )
-        return _with_signal_proof_workers(loader)
+        kwargs = {"mapper": mapper, "dataset": dataset, "aspect_ratio_grouping": grouped}
+        return _with_signal_proof_workers(build_detection_train_loader(cfg, **kwargs))
     order = SeededOrder(len(dataset), seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed())
     batch_size = cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()
     loader = DataLoader(
@@ -63,21 +56,16 @@ def build_train_loader(cfg: CfgNode) -> Any:
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> Any:
-    """Return the test loader of a dataset, in order, with the task's batch size.
-
-    Raises:
-        ValueError: if images are paired with masks of other names (see ``check_records``).
-    """
+    """Return the test loader of a dataset, in order; raises as :func:`build_train_loader`."""
     task = task_of(cfg)
     if task.is_segmentation:
         check_records(DatasetCatalog.get(dataset_name), (dataset_name,))
-    loader = build_detection_test_loader(
-        cfg,
-        dataset_name,
-        mapper=task.build_mapper(is_train=False),
-        batch_size=task.test_batch_size,
+    mapper = task.build_mapper(is_train=False)
+    return _with_signal_proof_workers(
+        build_detection_test_loader(
+            cfg, dataset_name, mapper=mapper, batch_size=task.test_batch_size
+        )
     )
-    return _with_signal_proof_workers(loader)
 
 
 def _with_signal_proof_workers(loader: Any) -> Any:

@@ -37,11 +37,7 @@ class WeightEMA(AveragedModel):
     """
 
     def __init__(self, model: nn.Module, decay: float, warmup: bool = True) -> None:
-        """Copy a model, perhaps in ``DistributedDataParallel``.
-
-        Raises:
-            ValueError: if the decay is not in [0, 1).
-        """
+        """Copy a model, perhaps a parallel one; raise ValueError if the decay is not in [0, 1)."""
         if not 0 <= decay < 1:
             raise ValueError(f"SOLVER.EMA.DECAY is {decay}: it must be at least 0 and below 1")
         super().__init__(unwrapped(model), multi_avg_fn=self._average, use_buffers=True)
@@ -56,33 +52,24 @@ class WeightEMA(AveragedModel):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        """Load as ``nn.Module`` does, after a check.
-
-        Raises:
-            CheckpointError: if it is no state dict, has values that no model can use or is, with
-                ``strict``, of another model; nothing is loaded then.
-        """
+        """Load a state dict; raise CheckpointError if it is unusable or of another model."""
         source = f'The EMA entry of the checkpoint ("{CHECKPOINT_KEY}")'
         require_named_tensors(state_dict, source)
         own = self.state_dict()
         check_tensors(state_dict, source, own)
         difference = strict and describe_other_model(state_dict, own)
         if difference:
-            raise CheckpointError(
-                f"{source} is of another model: {difference}. Use the config that it was "
-                "trained with, or another checkpoint"
-            )
+            fix = "Use the config that it was trained with, or another checkpoint"
+            raise CheckpointError(f"{source} is of another model: {difference}. {fix}")
         # The counts of batches may be absent, see `describe_other_model`.
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
     def _average(self, averages: Tensors, weights: Tensors, count: Tensor | int) -> None:
-        if averages[0].is_floating_point():
-            n = int(self.n_averaged)
-            decay = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
-            get_ema_multi_avg_fn(decay)(averages, weights, count)
-        else:
-            for average, weight in zip(averages, weights, strict=True):
-                average.copy_(weight)
+        n = int(self.n_averaged)
+        decay = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
+        if not averages[0].is_floating_point():
+            decay = 0  # copies
+        get_ema_multi_avg_fn(decay)(averages, weights, count)
 
 
 class EMAHook(HookBase):
@@ -93,11 +80,11 @@ class EMAHook(HookBase):
 
     def before_train(self) -> None:
         """Warn if the average starts in the middle of a run."""
-        if self.trainer.start_iter > 0 and not self.ema.n_averaged:
+        start = self.trainer.start_iter
+        if start > 0 and not self.ema.n_averaged:
             logger.warning(
                 "The checkpoint that training resumes from has no EMA weights: the average starts "
-                "with the weights of iteration %d.",
-                self.trainer.start_iter,
+                f"with the weights of iteration {start}."
             )
 
     def after_step(self) -> None:
@@ -106,10 +93,7 @@ class EMAHook(HookBase):
 
 
 class EMAFileHook(HookBase):
-    """Writes ``model_final_ema.pth``, which can be ``MODEL.WEIGHTS``, at the end of training.
-
-    It belongs behind all other hooks, so that an error with this file stops none of them.
-    """
+    """Writes ``model_final_ema.pth`` at the end; behind all other hooks, so it stops none."""
 
     def __init__(self, ema: WeightEMA, output_dir: str, input_convention: dict[str, Any]) -> None:
         self.ema = ema
@@ -131,12 +115,8 @@ def model_with_ema_weights(
 ) -> nn.Module | None:
     """Return a copy of ``model`` with the averaged weights of a loaded checkpoint.
 
-    Returns:
-        None if ``SOLVER.EMA.ENABLED`` is False or the checkpoint has no average; the log says so if
-        only one of these is the case.
-
-    Raises:
-        CheckpointError: if the average is of another model or no state dict.
+    None if ``SOLVER.EMA.ENABLED`` is False or the checkpoint has no average; the log says so if
+    only one of these is the case. Raises CheckpointError if the average is of another model.
     """
     state = checkpoint.get(CHECKPOINT_KEY)
     if not cfg.SOLVER.EMA.ENABLED:

@@ -103,10 +103,7 @@ class EvaluatingTrainer(DefaultTrainer):
 
 
 def optimized(cfg: CfgNode, model: nn.Module) -> nn.Module:
-    """Return the optimized model if ``TEST.OPTIMIZE`` is True and ``optimize`` takes the model.
-
-    Otherwise return it as it is; the log says if and why ``optimize`` refuses it.
-    """
+    """Return the optimized model if ``TEST.OPTIMIZE`` is True, or itself where that is refused."""
     require_vt_seg_keys(cfg, "TEST.OPTIMIZE")
     if not (cfg.TEST.OPTIMIZE and task_of(cfg).is_segmentation):
         return model
@@ -123,31 +120,20 @@ def _label_model(model: nn.Module) -> nn.Module | Callable[[list[dict]], list[di
         model.output = "labels"
     if not isinstance(model, OptimizedSegmentor):
         return model
-
-    def predict(batched_inputs: list[dict]) -> list[dict]:
-        return [{"sem_seg": labels} for labels in model.predict_labels(batched_inputs)]
-
-    return predict
+    return lambda inputs: [{"sem_seg": labels} for labels in model.predict_labels(inputs)]
 
 
 def wants_tta(cfg: CfgNode) -> bool:
     """Return ``TEST.AUG.ENABLED``; if the task has no TTA here, warn and return False."""
     if cfg.TEST.AUG.ENABLED and not task_of(cfg).is_segmentation:
-        logger.warning(
-            "TEST.AUG.ENABLED has no effect on MODEL.META_ARCHITECTURE %s.",
-            cfg.MODEL.META_ARCHITECTURE,
-        )
+        name = cfg.MODEL.META_ARCHITECTURE
+        logger.warning(f"TEST.AUG.ENABLED has no effect on MODEL.META_ARCHITECTURE {name}.")
         return False
     return cfg.TEST.AUG.ENABLED
 
 
 def tta_model(cfg: CfgNode, model: nn.Module) -> SemanticSegmentorWithTTA:
-    """Return the model with test-time augmentation, which swaps left and right labels in flips.
-
-    Raises:
-        ValueError: if ``TEST.AUG.MIN_SIZES`` is empty, or ``TEST.AUG.FLIP`` is True and the
-            datasets of ``DATASETS.TEST`` need different flips.
-    """
+    """Return the model with TTA; raise ValueError if datasets need different flips of labels."""
     pairs = common_flip_pairs(cfg.DATASETS.TEST) if cfg.TEST.AUG.FLIP else ()
     return SemanticSegmentorWithTTA(cfg, model, pairs)
 
@@ -183,24 +169,18 @@ def evaluate(
     model = EvaluatingTrainer.build_model(without_timm_weights(cfg) if resumes else cfg)
     last = checkpoint_to_resume(cfg.OUTPUT_DIR, model.state_dict()) if resume else ""
     weights = last or cfg.MODEL.WEIGHTS
+    hint = f"pass MODEL.WEIGHTS <file>, or --resume for the newest checkpoint of {cfg.OUTPUT_DIR}"
     if weights:
         logger.info("Evaluating %s", weights)
+    elif allow_random_weights:
+        logger.warning("Evaluating RANDOM weights, the scores mean nothing: %s.", hint)
     else:
-        message = (
-            "pass MODEL.WEIGHTS <file>, or --resume for the newest checkpoint of OUTPUT_DIR "
-            f"({cfg.OUTPUT_DIR})"
+        raise ValueError(
+            f'There are no weights to evaluate: {hint}. MODEL.WEIGHTS "" on the command line '
+            "evaluates random ones"
         )
-        if not allow_random_weights:
-            raise ValueError(
-                f"There are no weights to evaluate: {message}. "
-                'MODEL.WEIGHTS "" on the command line evaluates random ones'
-            )
-        logger.warning("Evaluating RANDOM weights, the scores mean nothing: %s.", message)
     checkpointer = SegmentationCheckpointer(
-        model,
-        save_dir=cfg.OUTPUT_DIR,
-        input_convention=input_convention(cfg),
-        require_complete=True,
+        model, cfg.OUTPUT_DIR, input_convention=input_convention(cfg), require_complete=True
     )
     checkpoint = checkpointer.resume_or_load(weights, resume=False)
     ema_model = model_with_ema_weights(cfg, model, checkpoint)

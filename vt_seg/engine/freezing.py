@@ -43,21 +43,16 @@ def freeze_all_but(trainable: str, model: nn.Module) -> None:
                 parameter.requires_grad_(False)
         details = ": " + ", ".join(f"{name} {_count(part)}" for name, part in parts.items())
     parameters = list(model.parameters())
-    logger.info(
-        "Training %s of %s parameters (SOLVER.TRAINABLE %s)%s",
-        _count([p for p in parameters if p.requires_grad]),
-        _count(parameters),
-        trainable,
-        details,
-    )
+    trained = _count([p for p in parameters if p.requires_grad])
+    of = f"{_count(parameters)} parameters (SOLVER.TRAINABLE {trainable})"
+    logger.info(f"Training {trained} of {of}{details}")
 
 
 def _parts(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """Return the parameters to train by part; each that is not frozen is in one part at most."""
     attention = [p for module in _attention_modules(model) for p in module.parameters()]
     norms = [p for m in model.modules() if isinstance(m, NORM_LAYERS) for p in m.parameters()]
-    trunk: list[nn.Module] = [m for m in model.modules() if isinstance(m, VTFPN)]
-    trunk += [module for name, module in model.named_children() if name == "backbone"]
+    trunk = [m for n, m in model.named_modules() if n == "backbone" or isinstance(m, VTFPN)]
     in_trunk = {id(p) for module in trunk for p in module.parameters()}
     head = [p for p in model.parameters() if id(p) not in in_trunk]
 

@@ -153,9 +153,8 @@ def _end_at_once(signum: int) -> None:
 def stop_with_parent_only(worker_id: int) -> None:
     """Keep a data loader's worker alive when a signal goes to all processes of a training.
 
-    Ctrl-C, ``timeout`` and job schedulers signal the workers, too, which the iteration needs. Their
+    A ``worker_init_fn``: Ctrl-C, ``timeout`` and job schedulers signal the workers, too. Their
     parent can terminate them, and they end when it is gone; on Linux at once, whatever they do.
-    This is PyTorch's ``worker_init_fn``.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":

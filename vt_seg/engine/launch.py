@@ -15,12 +15,7 @@ from .interruption import signals_for_children
 def launch(main: Callable[[argparse.Namespace], object], description: str) -> None:
     """Parse Detectron2's arguments and run ``main(args)`` in as many processes as they ask for.
 
-    Args:
-        main: a function that can be pickled.
-        description: for ``--help``.
-
-    Raises:
-        SystemExit: if the arguments are wrong (2), or with the code of a process that failed.
+    Ends with SystemExit if arguments are wrong (2), or with the code of a process that failed.
     """
     parser = default_argument_parser(epilog=description)
     args = parser.parse_args()
@@ -36,14 +31,8 @@ def launch(main: Callable[[argparse.Namespace], object], description: str) -> No
         print(note)
     try:
         with signals_for_children(num_processes):
-            launch_processes(
-                main,
-                num_processes,
-                num_machines=args.num_machines,
-                machine_rank=args.machine_rank,
-                dist_url=args.dist_url,
-                args=(args,),
-            )
+            machines = (args.num_machines, args.machine_rank, args.dist_url)
+            launch_processes(main, num_processes, *machines, args=(args,))
     except ProcessExitedException as error:
         if error.exit_code < 0:  # killed by a signal
             raise

@@ -1,4 +1,8 @@
-"""The linear scaling rule: a recipe written for some number of GPUs, scaled to those in use."""
+"""The recipe of a run: scaled to the processes in use, described, compared in resuming."""
+
+import logging
+import math
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
@@ -7,20 +11,24 @@ from vt_seg.config import require_vt_seg_keys
 
 from .optimizer import optimizer_name
 
+logger = logging.getLogger(__name__)
+
+# Keys that a resumed run may change, and what a change does.
+_CHANGEABLE = {
+    "SEED": "the order of the images goes on with the checkpoint's seed, and the new one is unused",
+    "DATASETS.TRAIN": "training goes on with the new images, from the same place in their order",
+    "SOLVER.STEPS": "the learning rate follows the new steps from here on",
+    "SOLVER.MAX_ITER": "training ends, and the learning rate falls, by the new one",
+}
+
 
 def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
-    """Return ``cfg``, or a copy whose batch, learning rate and schedule are scaled.
+    """Return ``cfg``, or a copy scaled from ``SOLVER.REFERENCE_WORLD_SIZE`` to ``world_size``.
 
     Detectron2's ``auto_scale_workers`` scales its keys. Of vt_seg's, ``EXPONENTIAL_LR_PERIOD``
     remains an epoch, and ``EMA.DECAY`` becomes ``DECAY ** (world_size / reference)``, so that the
-    average forgets as much per image.
-
-    Args:
-        cfg: a config written for ``SOLVER.REFERENCE_WORLD_SIZE`` processes (0: never scaled).
-        world_size: number of processes in use.
-
-    Raises:
-        ValueError: if the batch cannot be divided among the processes.
+    average forgets as much per image. A reference of 0 scales nothing. Raises ValueError if the
+    batch cannot be divided among the processes.
     """
     require_vt_seg_keys(cfg, "SOLVER.VT_OPTIMIZER", "SOLVER.EMA", "SOLVER.TRAINABLE")
     batch, reference = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
@@ -33,8 +41,14 @@ def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
                 "SOLVER.REFERENCE_WORLD_SIZE 0 to train with the recipe unscaled."
             )
         cfg = DefaultTrainer.auto_scale_workers(cfg, world_size)
-        _scale_own_keys(cfg, world_size / reference)
-        batch = cfg.SOLVER.IMS_PER_BATCH
+        frozen, solver, scale = cfg.is_frozen(), cfg.SOLVER, world_size / reference
+        cfg.defrost()
+        if solver.EXPONENTIAL_LR_PERIOD:
+            solver.EXPONENTIAL_LR_PERIOD = max(round(solver.EXPONENTIAL_LR_PERIOD / scale), 1)
+        solver.EMA.DECAY = solver.EMA.DECAY**scale
+        if frozen:
+            cfg.freeze()
+        batch = solver.IMS_PER_BATCH
     if batch % world_size:
         raise ValueError(
             f"SOLVER.IMS_PER_BATCH {batch} cannot be divided among {world_size} processes: "
@@ -43,25 +57,8 @@ def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
     return cfg
 
 
-def _scale_own_keys(cfg: CfgNode, scale: float) -> None:
-    frozen = cfg.is_frozen()
-    cfg.defrost()
-    solver = cfg.SOLVER
-    if solver.EXPONENTIAL_LR_PERIOD:
-        solver.EXPONENTIAL_LR_PERIOD = max(round(solver.EXPONENTIAL_LR_PERIOD / scale), 1)
-    solver.EMA.DECAY = solver.EMA.DECAY**scale
-    if frozen:
-        cfg.freeze()
-
-
 def describe_recipe(cfg: CfgNode, world_size: int, reference: int) -> str:
-    """Return a line with what decides a training result; what is unusual is added at the end.
-
-    Args:
-        cfg: the scaled config.
-        world_size: number of processes in use.
-        reference: ``SOLVER.REFERENCE_WORLD_SIZE`` before scaling.
-    """
+    """Return a line with what decides a training result, of a config scaled from ``reference``."""
     solver = cfg.SOLVER
     if reference == 0:
         scaling = "not scaled"
@@ -88,3 +85,57 @@ def describe_recipe(cfg: CfgNode, world_size: int, reference: int) -> str:
     if solver.EMA.ENABLED:
         parts.append(f"EMA {solver.EMA.DECAY:g}")
     return ", ".join(parts)
+
+
+def recipe_state(cfg: CfgNode) -> dict[str, Any]:
+    """Return what a checkpoint records of the (scaled) recipe it was trained with."""
+    return {
+        **{key: cfg.SOLVER[key] for key in ("IMS_PER_BATCH", "BASE_LR", "TRAINABLE")},
+        **{"VT_OPTIMIZER": optimizer_name(cfg.SOLVER), "SEED": cfg.SEED},
+        "DATASETS.TRAIN": tuple(cfg.DATASETS.TRAIN),
+        "SOLVER.STEPS": tuple(cfg.SOLVER.STEPS),
+        "SOLVER.MAX_ITER": cfg.SOLVER.MAX_ITER,
+    }
+
+
+def log_recipe_changes(saved: dict[str, Any], cfg: CfgNode) -> None:
+    """Log what a resumed run changes of the recipe, with a warning unless it is ``MAX_ITER``.
+
+    Keys that older checkpoints lack in ``saved`` are skipped.
+    """
+    now = recipe_state(cfg)
+    for key, effect in _CHANGEABLE.items():
+        if saved.get(key, now[key]) != now[key]:
+            logger.log(
+                logging.INFO if key == "SOLVER.MAX_ITER" else logging.WARNING,
+                "The checkpoint was trained with %s %s, this run has %s: %s.",
+                *(key, saved[key], now[key], effect),
+            )
+
+
+def check_same_recipe(saved: dict[str, Any], cfg: CfgNode) -> None:
+    """Raise ValueError unless batch, learning rate, optimizer and frozen weights are as before.
+
+    A checkpoint holds iterations and learning rates of its own recipe: resumed on another number of
+    GPUs they would go on unscaled. The state of an optimizer fits no other optimizer or parameters.
+    """
+    now = recipe_state(cfg)
+    # Older checkpoints call VT_OPTIMIZER OPTIMIZER; the oldest lack it and TRAINABLE.
+    optimizer = saved.get("OPTIMIZER", "SGD")
+    for key, default in (("VT_OPTIMIZER", optimizer), ("TRAINABLE", "all")):
+        before = saved.get(key, default)
+        if before != now[key]:
+            raise ValueError(
+                f"the checkpoint was trained with SOLVER.{key} {before}, this run has {now[key]}: "
+                f"resume with SOLVER.{key} {before}, or start anew from its weights: "
+                "MODEL.WEIGHTS FILE without --resume"
+            )
+    batch, rate = saved["IMS_PER_BATCH"], saved["BASE_LR"]
+    if batch != now["IMS_PER_BATCH"] or not math.isclose(rate, now["BASE_LR"]):
+        raise ValueError(
+            f"the checkpoint was trained with batch {batch} and base LR {rate:g}, this run has "
+            f"batch {now['IMS_PER_BATCH']} and base LR {now['BASE_LR']:g}. Resume on as many GPUs "
+            "as before; or keep its recipe on other GPUs: SOLVER.REFERENCE_WORLD_SIZE 0 "
+            f"SOLVER.IMS_PER_BATCH {batch} SOLVER.BASE_LR {rate:g} (and its MAX_ITER and STEPS); "
+            "or start anew from its weights: MODEL.WEIGHTS FILE without --resume"
+        )

@@ -21,29 +21,12 @@ PERIOD_HINT = (
 class PolyParamScheduler(ParamScheduler):
     """``max((1 - where) ** power, floor)``, with ``where`` in [0, 1] the share of training done."""
 
-    def __init__(self, power: float, floor: float = 0.0) -> None:
-        self.power = power
-        self.floor = floor
+    def __init__(self, power: float, floor: float) -> None:
+        self.power, self.floor = power, floor
 
     def __call__(self, where: float) -> float:
         """Return the factor of the base learning rate."""
         return max((1.0 - where) ** self.power, self.floor)
-
-
-def exponential_param_scheduler(
-    decay: float, period: int, warmup_iters: int, max_iter: int
-) -> ParamScheduler:
-    """Return 1 up to the end of the warm-up, then multiplied by ``decay`` after each ``period``.
-
-    Raises:
-        ValueError: if the period, in iterations, is below 1.
-    """
-    if period < 1:
-        raise ValueError(f"SOLVER.EXPONENTIAL_LR_PERIOD is {period}: {PERIOD_HINT}")
-    ends = range(warmup_iters + period, max_iter, period)
-    return MultiStepParamScheduler(
-        values=[decay**k for k in range(len(ends) + 1)], milestones=ends, num_updates=max_iter
-    )
 
 
 def build_lr_scheduler(
@@ -67,12 +50,12 @@ def build_lr_scheduler(
         scheduler = PolyParamScheduler(solver.POLY_LR_POWER, solver.POLY_LR_CONSTANT_ENDING)
         rescale_interval = solver.RESCALE_INTERVAL
     elif solver.LR_SCHEDULER_NAME == "WarmupExponentialLR":
-        scheduler = exponential_param_scheduler(
-            solver.EXPONENTIAL_LR_DECAY,
-            solver.EXPONENTIAL_LR_PERIOD,
-            solver.WARMUP_ITERS,
-            solver.MAX_ITER,
-        )
+        period = solver.EXPONENTIAL_LR_PERIOD
+        if period < 1:
+            raise ValueError(f"SOLVER.EXPONENTIAL_LR_PERIOD is {period}: {PERIOD_HINT}")
+        ends = range(solver.WARMUP_ITERS + period, solver.MAX_ITER, period)
+        factors = [solver.EXPONENTIAL_LR_DECAY**k for k in range(len(ends) + 1)]
+        scheduler = MultiStepParamScheduler(factors, solver.MAX_ITER, ends)
         rescale_interval = False  # its decays are counted in iterations of the whole run
     else:
         return build_detectron2_lr_scheduler(cfg, optimizer)

@@ -15,14 +15,14 @@ from vt_seg.config import require_vt_seg_keys
 OPTIMIZERS = ("SGD", "AdamW", "RMSProp")
 OPTIMIZER_KEY = "SOLVER.VT_OPTIMIZER"
 FULL_MODEL = "full_model"
+CLIP_TYPES = (*(kind.value for kind in GradientClipType), FULL_MODEL)
 
 
 def optimizer_name(solver: CfgNode) -> str:
-    """Return ``SOLVER.VT_OPTIMIZER``, or what its old key ``SOLVER.OPTIMIZER`` asks for.
+    """Return ``SOLVER.VT_OPTIMIZER``, or what its old key asks for if Detectron2's code merged it.
 
-    `load_cfg` renames the old key; this is for configs that Detectron2's own code merged. As
-    Mask2Former and Panoptic-DeepLab have a key of this name ("ADAMW", "ADAM"), it counts only where
-    VT_OPTIMIZER has its default and it names an optimizer as spelled here; a warning says so.
+    As Mask2Former and Panoptic-DeepLab have a ``SOLVER.OPTIMIZER`` ("ADAMW", "ADAM"), it counts
+    only where VT_OPTIMIZER has its default and it names an optimizer as spelled here.
     """
     name, old = solver.VT_OPTIMIZER, solver.get("OPTIMIZER", "")
     if old == name or old not in OPTIMIZERS:
@@ -57,12 +57,9 @@ def build_optimizer(cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimiz
     name = optimizer_name(solver)
     if name not in OPTIMIZERS:
         raise ValueError(f'{OPTIMIZER_KEY} is "{name}": use one of {", ".join(OPTIMIZERS)}')
-    clip_types = [kind.value for kind in GradientClipType] + [FULL_MODEL]
-    if clip.ENABLED and clip.CLIP_TYPE not in clip_types:
-        raise ValueError(
-            f'SOLVER.CLIP_GRADIENTS.CLIP_TYPE is "{clip.CLIP_TYPE}": use one of '
-            f"{', '.join(clip_types)}"
-        )
+    if clip.ENABLED and clip.CLIP_TYPE not in CLIP_TYPES:
+        use = f"use one of {', '.join(CLIP_TYPES)}"
+        raise ValueError(f'SOLVER.CLIP_GRADIENTS.CLIP_TYPE is "{clip.CLIP_TYPE}": {use}')
     clips_full_model = clip.ENABLED and clip.CLIP_TYPE == FULL_MODEL
     if clips_full_model:  # unknown to Detectron2
         cfg = cfg.clone()
@@ -79,9 +76,8 @@ def build_optimizer(cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimiz
 
 def _adamw_or_rmsprop(name: str, solver: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
     if solver.NESTEROV:
-        raise ValueError(
-            f"SOLVER.NESTEROV True: {name} has no Nesterov momentum, set SOLVER.NESTEROV False"
-        )
+        problem = f"{name} has no Nesterov momentum, set SOLVER.NESTEROV False"
+        raise ValueError(f"SOLVER.NESTEROV True: {problem}")
     parameters = get_default_optimizer_params(
         model,
         base_lr=solver.BASE_LR,

@@ -43,8 +43,7 @@ class SemSegPredictor(DefaultPredictor):
     def predict_labels(self, image_bgr: np.ndarray) -> np.ndarray:
         """Return the label map ``(H, W)`` of an image ``(H, W, 3)``, uint8 and BGR.
 
-        Raises:
-            ValueError: if the model does not segment semantically.
+        Raises ValueError if the model does not segment semantically.
         """
         if isinstance(self.model, OptimizedSegmentor):
             with torch.no_grad():
@@ -65,9 +64,7 @@ class SemSegPredictor(DefaultPredictor):
 
 
 def trained_model(cfg: CfgNode) -> nn.Module:
-    """Return the model of a config in evaluation mode, with all of ``MODEL.WEIGHTS``.
-
-    With ``MODEL.WEIGHTS ""`` its weights are random, and the log warns of it.
+    """Return a config's model in evaluation mode with all of ``MODEL.WEIGHTS``; "" is random.
 
     Raises:
         CheckpointError: if the weights cannot be read, or leave a part of the model random.

@@ -55,19 +55,10 @@ def seeded_sample(seed: int, position: int) -> Iterator[None]:
 
     Detectron2's transforms draw from NumPy's global generator, torchvision's from PyTorch's. A
     sample then depends neither on the number of workers nor on how long they live.
-
-    Args:
-        seed: of the training order, >= 0.
-        position: of the sample in it, >= 0.
     """
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     words = np.random.SeedSequence((seed, position)).generate_state(4)
-    random.seed(int(words[0]))
-    np.random.seed(words[1])
-    torch.default_generator.manual_seed(int(words[2]) << 32 | int(words[3]))
-    try:
+    with random_state_kept():
+        random.seed(int(words[0]))
+        np.random.seed(words[1])
+        torch.default_generator.manual_seed(int(words[2]) << 32 | int(words[3]))
         yield
-    finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])
-        torch.set_rng_state(before[2])

@@ -1,11 +1,14 @@
 """An output folder that holds an earlier run: its newest whole checkpoint, and what is kept."""
 
+import contextlib
 import logging
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import yaml
 from detectron2.utils import comm
 from torch import Tensor
 
@@ -45,22 +48,18 @@ def has_checkpoint(folder: str) -> bool:
 
 
 def keep_earlier_config(folder: str, config: str) -> str:
-    """Rename a ``config.yaml`` that ``config`` is about to replace to ``config.N.yaml``.
-
-    Returns:
-        the path of the renamed file; "" if there is none or it holds the same.
-    """
+    """Copy a ``config.yaml`` unless it says what ``config`` says; return the copy's path or ""."""
     path = os.path.join(folder, "config.yaml")
     if not os.path.isfile(path):
         return ""
-    with open(path, errors="replace") as file:
-        if file.read() == config:
+    with open(path, errors="replace") as file, contextlib.suppress(yaml.YAMLError):
+        if yaml.safe_load(file) == yaml.safe_load(config):
             return ""
     number = 1
     while os.path.exists(os.path.join(folder, f"config.{number}.yaml")):
         number += 1
     kept = os.path.join(folder, f"config.{number}.yaml")
-    os.rename(path, kept)
+    shutil.copyfile(path, kept)  # not renamed: the run may have been started with that very file
     return kept
 
 
@@ -71,13 +70,9 @@ def checkpoint_to_resume(folder: str, model_state: Mapping[str, Tensor] | None =
     floating point tensors are finite. The file ``last_checkpoint`` is only a hint to files of other
     names. The log says what is wrong with each newer checkpoint. The main process decides for all.
 
-    Args:
-        folder: ``OUTPUT_DIR``, which may be missing.
-        model_state: ``state_dict`` of the model that goes on; None if any model will do.
-
     Raises:
         CheckpointError: if there are checkpoints but none is whole, or if the newest whole one is
-            of another model than ``model_state``.
+            of another model than ``model_state``, a ``state_dict`` (None if any model will do).
     """
     error, path = "", ""
     if comm.is_main_process():
@@ -105,7 +100,7 @@ def _newest_whole(folder: str, model_state: Mapping[str, Tensor] | None) -> str:
         if difference:
             raise CheckpointError(
                 f"{path} is of another model: {difference}. Resume with the config it was trained "
-                "with (see config*.yaml beside it), or start from its weights in another "
+                "with (see config*.yaml in its folder), or start from its weights in another "
                 "OUTPUT_DIR: MODEL.WEIGHTS FILE without --resume"
             )
         return path
@@ -164,11 +159,7 @@ def _whole(path: str, model_state: Mapping[str, Tensor] | None) -> dict[str, Any
 def _tensors(
     value: Any, path: str, seen: set[int], name: str = "", depth: int = 0
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield the floating point tensors in nested containers with their places, each once.
-
-    Raises:
-        CheckpointError: if containers are nested deeper than any training saves.
-    """
+    """Yield the floating point tensors in containers nested less than _DEEPEST, each once."""
     if id(value) in seen:  # A container can hold itself, or one other many times.
         return
     if isinstance(value, Tensor):

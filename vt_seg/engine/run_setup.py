@@ -25,13 +25,9 @@ logger = logging.getLogger(__name__)
 
 
 def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
-    """Return Detectron2's defaults, vt_seg's, the file and the overrides, merged in this order.
+    """Return Detectron2's defaults, vt_seg's, the YAML file's and the overrides, merged in order.
 
     Registers ``DATASETS.CUSTOM``. The config is not frozen and not yet adapted to the machine.
-
-    Args:
-        config_file: a YAML file; "" for the defaults alone.
-        overrides: ``["KEY", "VALUE", ...]``.
 
     Raises:
         FileNotFoundError: if there is no such file, or a folder of ``DATASETS.CUSTOM`` is missing.
@@ -55,8 +51,7 @@ def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
 def setup_cfg(args: argparse.Namespace) -> CfgNode:
     """Return the frozen config of a run; set up logging, seed and output folder.
 
-    Args:
-        args: of Detectron2's ``default_argument_parser``.
+    ``args`` are those of Detectron2's ``default_argument_parser``.
 
     Raises:
         FileNotFoundError: if a config file or a dataset's folder is missing.

@@ -26,6 +26,9 @@ class Task:
         auto_mapper: what ``INPUT.SEM_SEG_MAPPER`` "auto" stands for.
         is_segmentation: True if the model predicts semantic segmentation and nothing else.
         has_masks: False if the datasets have no masks.
+        num_classes: number of classes that the model distinguishes.
+        test_batch_size: number of images that a process evaluates at a time.
+        groups_by_aspect_ratio: True if training batches are all landscape or all portrait.
     """
 
     name = "sem_seg"  # the part of a panoptic model's results that has a main score here
@@ -36,6 +39,9 @@ class Task:
 
     def __init__(self, cfg: CfgNode) -> None:
         self.cfg = cfg
+        self.num_classes: int = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+        self.test_batch_size = 1
+        self.groups_by_aspect_ratio: bool = cfg.DATALOADER.ASPECT_RATIO_GROUPING
 
     @property
     def mapper_name(self) -> str:
@@ -44,40 +50,19 @@ class Task:
         name = self.cfg.INPUT.SEM_SEG_MAPPER
         return self.auto_mapper if name == "auto" else name
 
-    @property
-    def num_classes(self) -> int:
-        """Number of classes that the model distinguishes."""
-        return self.cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
-
-    @property
-    def test_batch_size(self) -> int:
-        """Number of images that a process evaluates at a time."""
-        return 1
-
-    @property
-    def groups_by_aspect_ratio(self) -> bool:
-        """Whether training batches are all landscape or all portrait."""
-        return self.cfg.DATALOADER.ASPECT_RATIO_GROUPING
-
     def metadata(self, split: str) -> Metadata:
         """Return the metadata, with the classes, of the first dataset of ``DATASETS[split]``."""
         return MetadataCatalog.get(self.cfg.DATASETS[split][0])
 
     def build_mapper(self, *, is_train: bool) -> Mapper:
-        """Return the mapper that ``INPUT.SEM_SEG_MAPPER`` names.
-
-        Raises:
-            ValueError: if the name is unknown, or the mapper would ignore a key of ``INPUT``.
-        """
+        """Return the mapper of ``INPUT.SEM_SEG_MAPPER``; ValueError if it ignores a set key."""
         name = self.mapper_name
         if name == "vt_seg":
             return SemSegMapper(self.cfg, is_train=is_train)
         if name == "detectron2":
-            _refuse_unread_keys(
-                self.cfg,
-                "Detectron2's DatasetMapper, which is what INPUT.SEM_SEG_MAPPER "
-                f"{self.cfg.INPUT.SEM_SEG_MAPPER} gives {self.cfg.MODEL.META_ARCHITECTURE}",
-            )
+            given = f"{self.cfg.INPUT.SEM_SEG_MAPPER} gives {self.cfg.MODEL.META_ARCHITECTURE}"
+            mapper = f"Detectron2's DatasetMapper, which is what INPUT.SEM_SEG_MAPPER {given}"
+            _refuse_unread_keys(self.cfg, mapper)
             return RegularFileMapper(self.cfg, is_train=is_train)
         raise ValueError(f'INPUT.SEM_SEG_MAPPER is "{name}": use "auto", "vt_seg" or "detectron2"')
 
@@ -88,15 +73,12 @@ class Task:
             add_stochastic_depth(model.get_submodule("backbone"), probability)
 
     def check_datasets(self, *, is_train: bool) -> None:
-        """Raise ValueError, with what to set, if the datasets do not give what the model expects.
-
-        Args:
-            is_train: check ``DATASETS.TRAIN`` too, not only ``DATASETS.TEST``.
+        """Check that the datasets (``DATASETS.TRAIN`` only if ``is_train``) fit the model.
 
         Raises:
             FileNotFoundError: if the folder of a classification dataset is missing.
             ValueError: if a dataset is not registered, its metadata are incomplete, or a key of the
-                config contradicts them.
+                config contradicts them; says what to set.
         """
 
     def check_labelled(self) -> None:
@@ -148,17 +130,12 @@ class ClassificationTask(Task):
     name = "classification"
     score = ("top1", "top-1")
     has_masks = False
-    groups_by_aspect_ratio = False  # images are of one size when they are batched
 
-    @property
-    def num_classes(self) -> int:
-        """``MODEL.CLASSIFIER.NUM_CLASSES``."""
-        return self.cfg.MODEL.CLASSIFIER.NUM_CLASSES
-
-    @property
-    def test_batch_size(self) -> int:
-        """``TEST.CLASSIFICATION.BATCH_SIZE``."""
-        return self.cfg.TEST.CLASSIFICATION.BATCH_SIZE
+    def __init__(self, cfg: CfgNode) -> None:
+        super().__init__(cfg)
+        self.num_classes = cfg.MODEL.CLASSIFIER.NUM_CLASSES
+        self.test_batch_size = cfg.TEST.CLASSIFICATION.BATCH_SIZE
+        self.groups_by_aspect_ratio = False  # images are of one size when they are batched
 
     def build_mapper(self, *, is_train: bool) -> Mapper:
         """Return the classification mapper."""
@@ -196,25 +173,11 @@ def is_architecture(cfg: CfgNode, *kinds: type) -> bool:
     return isinstance(model, type) and issubclass(model, kinds)
 
 
-def check_datasets(cfg: CfgNode, *, is_train: bool) -> None:
-    """See :meth:`Task.check_datasets`."""
-    task_of(cfg).check_datasets(is_train=is_train)
-
-
-def require_segmentation(cfg: CfgNode) -> None:
-    """See :meth:`Task.require_segmentation`."""
-    task_of(cfg).require_segmentation()
-
-
 class RegularFileMapper(DatasetMapper):
     """Detectron2's mapper, for regular files alone: it would wait for ever on a named pipe."""
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
-        """Return the mapped record.
-
-        Raises:
-            ValueError: if its image or a mask is a folder, a named pipe, a device or a socket.
-        """
+        """Return the mapped record; raise ValueError if an image or mask is no regular file."""
         for key in ("file_name", "sem_seg_file_name", "pan_seg_file_name"):
             if dataset_dict.get(key):
                 require_regular_file(dataset_dict[key])

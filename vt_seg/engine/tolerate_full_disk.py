@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from detectron2.utils.events import EventWriter, TensorboardXWriter
 
@@ -51,27 +52,20 @@ class TolerantWriter(EventWriter):
 
 def report_log_errors_once() -> None:
     """Report log files that cannot be written in one line on stderr, not a traceback per record."""
-    reported: set[str] = set()
+    reported: set[str] = set()  # names of streams, which several handlers share
     for name in _LOGGERS:
         for handler in logging.getLogger(name).handlers:
             if isinstance(handler, logging.StreamHandler):
-                # Replaces the method of this handler alone.
-                handler.handleError = _ReportedOnce(handler, reported)  # type: ignore[method-assign]
+                # Replaces the method, called where writing a record failed, of this handler alone.
+                handler.handleError = partial(_report, handler, reported)  # type: ignore[method-assign]
 
 
-class _ReportedOnce:
-    """Replaces a handler's ``handleError``, which is called where writing a record failed."""
-
-    def __init__(self, handler: logging.StreamHandler, reported: set[str]) -> None:
-        self._handler = handler
-        self._reported = reported  # names of streams, which several handlers share
-
-    def __call__(self, record: logging.LogRecord) -> None:
-        error = sys.exc_info()[1]
-        name = getattr(self._handler.stream, "name", "the log")
-        if not isinstance(error, OSError):
-            type(self._handler).handleError(self._handler, record)
-        elif name not in self._reported:
-            self._reported.add(name)
-            with contextlib.suppress(OSError):  # stderr may be a file on the same disk
-                os.write(2, f"{name} cannot be written ({error}): training goes on\n".encode())
+def _report(handler: logging.StreamHandler, reported: set[str], record: logging.LogRecord) -> None:
+    error = sys.exc_info()[1]
+    name = getattr(handler.stream, "name", "the log")
+    if not isinstance(error, OSError):
+        type(handler).handleError(handler, record)
+    elif name not in reported:
+        reported.add(name)
+        with contextlib.suppress(OSError):  # stderr may be a file on the same disk
+            os.write(2, f"{name} cannot be written ({error}): training goes on\n".encode())

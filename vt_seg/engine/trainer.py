@@ -23,10 +23,15 @@ from .ema import CHECKPOINT_KEY, FINAL_FILE, EMAFileHook, EMAHook, WeightEMA
 from .evaluation import EvaluatingTrainer, tta_model, wants_tta, without_timm_weights
 from .freezing import freeze_all_but
 from .interruption import InterruptionHook
-from .linear_lr_scaling import describe_recipe, scale_recipe
+from .linear_lr_scaling import (
+    check_same_recipe,
+    describe_recipe,
+    log_recipe_changes,
+    recipe_state,
+    scale_recipe,
+)
 from .lr_schedule import build_lr_scheduler
 from .optimizer import build_optimizer
-from .resume_check import check_same_recipe, log_recipe_changes, recipe_state
 from .run_folder import checkpoint_to_resume, has_checkpoint, refuse_earlier_run
 from .run_lock import lock_run_folder
 from .signs_of_life import SignsOfLife
@@ -45,14 +50,7 @@ class Trainer(EvaluatingTrainer):
     build_lr_scheduler = staticmethod(build_lr_scheduler)
 
     def __init__(self, cfg: CfgNode) -> None:
-        """Build model, optimizer, loader and hooks.
-
-        Args:
-            cfg: a config of :func:`vt_seg.engine.setup_cfg`.
-
-        Raises:
-            ValueError: if the batch cannot be divided among the processes.
-        """
+        """Build all parts; raise ValueError if the batch cannot be divided among the processes."""
         world_size = comm.get_world_size()
         scaled = scale_recipe(cfg, world_size)
         logger.info(describe_recipe(scaled, world_size, cfg.SOLVER.REFERENCE_WORLD_SIZE))
@@ -79,9 +77,7 @@ class Trainer(EvaluatingTrainer):
         )
         self._checkpoints = CheckpointHook(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD)
         self._interruption = InterruptionHook(self._checkpoints)
-        first: list[HookBase] = []
-        evaluations: list[HookBase] = []
-        last: list[HookBase] = []
+        first, evaluations, last = [], [], []
         if comm.is_main_process():  # first, so that its hooks are gone when the model is evaluated
             first.append(SignsOfLife(self.model))
         if cfg.SOLVER.EMA.ENABLED:
@@ -163,11 +159,7 @@ class Trainer(EvaluatingTrainer):
         return {**super().state_dict(), "recipe": recipe_state(self.cfg)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a checkpoint's state.
-
-        Raises:
-            ValueError: if it was trained with another recipe (see :func:`check_same_recipe`).
-        """
+        """Load a checkpoint's state; raise ValueError if it was trained with another recipe."""
         if "recipe" in state_dict:  # a stock Detectron2 checkpoint has none
             check_same_recipe(state_dict["recipe"], self.cfg)
             log_recipe_changes(state_dict["recipe"], self.cfg)

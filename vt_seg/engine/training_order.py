@@ -61,11 +61,11 @@ class SeededSamples(Dataset):
 class AspectRatioBatches:
     """Batches of landscapes and batches of other images, as Detectron2's, which can be resumed.
 
-    Detectron2 loses the images that wait for their batch when training stops.
+    Detectron2 loses the images that wait for their batch when training stops. The loader's sampler
+    is a :class:`SeededOrder`.
     """
 
     def __init__(self, loader: DataLoader, batch_size: int) -> None:
-        """Group the samples of a loader, whose sampler is a :class:`SeededOrder`."""
         self.loader = loader
         self.batch_size = batch_size
         assert isinstance(loader.sampler, SeededOrder)
@@ -106,11 +106,8 @@ def seeded_order(loader: Any) -> SeededOrder | None:
 def continue_order(loader: Any, num_images: int, state: dict[str, Any] | None = None) -> None:
     """Let a training loader that is not yet iterated, and has a seeded order, continue a run.
 
-    Args:
-        loader: of :func:`vt_seg.engine.data_loaders.build_train_loader`.
-        num_images: images that were used already, over all processes.
-        state: of `AspectRatioBatches.order_state` in this process; without it, aspect ratio
-            grouping continues only near the place.
+    ``num_images`` were used already, over all processes. ``state`` is this process's of
+    `AspectRatioBatches.order_state`; without it, aspect ratio grouping continues near the place.
     """
     order = seeded_order(loader)
     if order is None:

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
-from detectron2.solver.build import GradientClipType
-
 from .freezing import TRAINABLE
 from .lr_schedule import SCHEDULERS
-from .optimizer import FULL_MODEL, OPTIMIZER_KEY, OPTIMIZERS
+from .optimizer import CLIP_TYPES, OPTIMIZER_KEY, OPTIMIZERS
 
 ABOVE_0 = math.nextafter(0.0, 1.0)
 BELOW_1 = math.nextafter(1.0, 0.0)
@@ -73,7 +71,7 @@ _CHOICES: dict[str, Sequence[str]] = {
     "SOLVER.LR_SCHEDULER_NAME": SCHEDULERS,
     "SOLVER.WARMUP_METHOD": ("linear", "constant"),
     "SOLVER.TRAINABLE": TRAINABLE,
-    "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": (*(kind.value for kind in GradientClipType), FULL_MODEL),
+    "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": CLIP_TYPES,
     "INPUT.RANDOM_FLIP": ("horizontal", "vertical", "none"),
     "INPUT.MIN_SIZE_TRAIN_SAMPLING": ("choice", "range"),
     "INPUT.CROP.TYPE": ("relative", "relative_range", "absolute", "absolute_range"),

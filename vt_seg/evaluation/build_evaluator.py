@@ -30,11 +30,8 @@ def build_evaluator(
 ) -> DatasetEvaluator:
     """Return the evaluator for the dataset's metadata key ``evaluator_type``.
 
-    Args:
-        cfg: ``TEST.SEM_SEG``, ``DATASETS.TEST`` and ``OUTPUT_DIR`` are read.
-        dataset_name: A registered dataset.
-        output_folder: Where predictions and results go. The default is ``OUTPUT_DIR/inference``,
-            with a folder for each dataset in it where ``DATASETS.TEST`` names several.
+    Predictions and results go to ``output_folder``. The default is ``OUTPUT_DIR/inference``, with
+    a folder for each dataset in it where ``DATASETS.TEST`` names several.
 
     Raises:
         ValueError: If the metadata name no evaluator or an unknown one, or if the results of one

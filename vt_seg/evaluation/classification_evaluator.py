@@ -30,11 +30,7 @@ class ClassificationEvaluator(DatasetEvaluator):
     def __init__(
         self, dataset_name: str, distributed: bool = True, output_dir: str | None = None
     ) -> None:
-        """Create an evaluator for a registered dataset with ``classes``.
-
-        If ``distributed``, the counts of all processes are gathered. ``output_dir`` takes
-        ``classification_per_class.csv``.
-        """
+        """Create an evaluator; ``output_dir`` takes ``classification_per_class.csv``."""
         self._dataset_name = dataset_name
         self._distributed = distributed
         self._output_dir = output_dir
@@ -47,11 +43,7 @@ class ClassificationEvaluator(DatasetEvaluator):
         self._counts = torch.zeros(3, len(self._class_names), dtype=torch.int64)
 
     def process(self, inputs: Sequence[Mapping], outputs: Sequence[Mapping]) -> None:
-        """Count the images of a batch.
-
-        Args:
-            inputs: Records with ``file_name`` and ``label``.
-            outputs: ``{"logits": (K,)}`` for each record.
+        """Count records with ``file_name`` and ``label``, from ``{"logits": (K,)}`` for each.
 
         Raises:
             ValueError: If logits are missing, not finite or not one per class, or if a label is
@@ -59,18 +51,14 @@ class ClassificationEvaluator(DatasetEvaluator):
         """
         for record, output in zip(inputs, outputs, strict=True):
             label = record["label"]
-            best = self._checked_logits(label, output, record["file_name"]).topk(
-                min(5, len(self._class_names))
-            )
-            hits = best.indices == label
+            logits = self._checked_logits(label, output, record["file_name"])
+            hits = logits.topk(min(5, len(logits))).indices == label
             self._counts[:, label] += torch.stack([torch.tensor(True), hits[0], hits.any()])
 
     def evaluate(self) -> OrderedDict | None:
-        """Return the accuracy over all images of all processes.
+        """Return ``{"classification": {"top1": percent, "top5": percent}}`` of all processes.
 
-        Returns:
-            ``{"classification": {"top1": percent, "top5": percent}}``; None except on the main
-            process.
+        None except on the main process.
 
         Raises:
             ValueError: If no image was processed.

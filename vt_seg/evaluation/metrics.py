@@ -51,16 +51,16 @@ def sem_seg_scores(
     Args:
         matrix: ``(C, C)`` pixels by predicted (rows) and true class (columns), with a true pixel.
         class_names: C names.
-        mean_over: The classes over which means are taken. "present": those in the ground truth, as
-            Detectron2. "all": all of them, absent classes counting 0, as LIP's scripts.
+        mean_over: Classes over which means are taken: those "present" in the ground truth, as in
+            Detectron2, or "all", absent ones counting 0, as in LIP's scripts.
         boundary_ious: ``(C,)``, 0 to 1.
         context_classes: Classes whose mean IoU is reported apart from that of the others.
 
     Returns:
         ``mIoU, fwIoU, mACC, pACC, IoU-<class>, ACC-<class>``; with boundary IoUs also
         ``mBoundaryIoU, BoundaryIoU-<class>, min(IoU, B-Iou)-<class>``; with context classes
-        ``mIoU-context`` and ``mIoU-local``. NaN stands for a class that the ground truth lacks.
-        ``classes-in-mean`` is the number of classes that are averaged.
+        ``mIoU-context`` and ``mIoU-local``; and ``classes-in-mean``, how many are averaged. NaN
+        stands for a class that the ground truth lacks.
 
     Raises:
         ValueError: If a context class is not among ``class_names``.
@@ -102,11 +102,8 @@ class BoundaryCounts:
 
     The pixels of each class form a binary mask; its boundary is the mask minus its erosion.
     (Detectron2 erodes the map of all labels at once, so that a class's boundary depends on how
-    its neighbours are numbered.)
-
-    Attributes:
-        counts: ``(3, C)`` int64: boundary pixels of class c in both maps, in the prediction, in
-            the truth.
+    its neighbours are numbered.) ``counts`` ``(3, C)`` int64 are those in both maps, in the
+    prediction and in the truth.
     """
 
     def __init__(self, num_classes: int, ignore_label: int) -> None:
@@ -114,10 +111,7 @@ class BoundaryCounts:
         self.counts = np.zeros((3, num_classes), np.int64)
 
     def add(self, predicted: np.ndarray, truth: np.ndarray) -> None:
-        """Count one image, given as two label maps ``(H, W)``.
-
-        Pixels that the truth ignores belong to no class in either map.
-        """
+        """Count two label maps ``(H, W)``, without the pixels that the truth ignores."""
         width = boundary_width(*truth.shape)
         labelled = truth != self.ignore_label
         for index in np.union1d(predicted[labelled], truth[labelled]):

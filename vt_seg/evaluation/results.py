@@ -23,20 +23,14 @@ _MAX_WRITTEN = 30
 def format_iou_table(
     scores: Mapping[str, float], class_names: Sequence[str], context_classes: Sequence[str] = ()
 ) -> str:
-    """Return a table of IoU per class, in up to four columns, with the means below it.
-
-    ``scores`` are those of `sem_seg_scores`; context classes are marked with an asterisk.
-    """
+    """Return a table of IoU per class, context classes with an asterisk, and the means below it."""
     keys = {"IoU": "IoU"}
     if f"BoundaryIoU-{class_names[0]}" in scores:
         keys["boundary"] = "BoundaryIoU"
-    cells = [
-        [
-            f"{name} *" if name in context_classes else name,
-            *(_percent(scores[f"{key}-{name}"]) for key in keys.values()),
-        ]
-        for name in class_names
-    ]
+    cells = []
+    for name in class_names:
+        percents = [_percent(scores[f"{key}-{name}"]) for key in keys.values()]
+        cells.append([f"{name} *" if name in context_classes else name, *percents])
     columns = min(max(1, math.ceil(len(cells) / 20)), 4)
     height = math.ceil(len(cells) / columns)
     table = tabulate(
@@ -133,12 +127,8 @@ def _table(
 
 
 def draw_confusion(matrix: np.ndarray, class_names: Sequence[str]) -> bytes:
-    """Draw, for each true class (a row), the classes predicted for its pixels (columns), as PNG.
-
-    ``matrix`` has the pixels by predicted (rows) and true class (columns).
-    """
-    # Matplotlib is imported here since only evaluations need it, and without pyplot, which has
-    # global state and may want a display.
+    """Draw, for each true class (a row), the classes predicted for its pixels (columns), as PNG."""
+    # Only evaluations need Matplotlib. Its pyplot has global state and may want a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import PowerNorm
     from matplotlib.figure import Figure

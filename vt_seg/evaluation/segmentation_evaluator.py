@@ -3,6 +3,7 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,12 +29,15 @@ class SegmentationEvaluator(SemSegEvaluator):
 
     Where a dataset's metadata name ``context_classes``, the results gain ``mIoU-context`` (mean
     over those classes) and ``mIoU-local`` (mean over the others).
-
-    Attributes:
-        reads_labels: True, since label maps ``(H, W)`` suffice in place of logits ``(C, H, W)``.
     """
 
-    reads_labels = True
+    reads_labels = True  # label maps suffice in place of logits
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give logits to a subclass with its own ``process`` that does not set `reads_labels`."""
+        super().__init_subclass__(**kwargs)
+        if "process" in vars(cls) and "reads_labels" not in vars(cls):
+            cls.reads_labels = False
 
     def __init__(
         self,
@@ -51,10 +55,9 @@ class SegmentationEvaluator(SemSegEvaluator):
         """Create an evaluator for one dataset.
 
         The arguments up to ``ignore_label`` are those of Detectron2's evaluator. Without a
-        ``sem_seg_loading_fn`` masks are read as in training. ``mean_over`` are the classes over
-        which mIoU and mACC average: those "present" in the ground truth, as in Detectron2, or
-        "all", absent ones counting 0. ``boundary_iou`` adds that of each class.
-        ``predictions_json`` writes the predictions to ``output_dir``, in COCO's format.
+        ``sem_seg_loading_fn`` masks are read as in training. ``mean_over`` is that of
+        `sem_seg_scores`. ``boundary_iou`` adds that of each class. ``predictions_json`` writes the
+        predictions to ``output_dir``, in COCO's format.
 
         Raises:
             ValueError: If ``mean_over`` is neither "present" nor "all".
@@ -86,11 +89,9 @@ class SegmentationEvaluator(SemSegEvaluator):
         self._num_images = 0
 
     def process(self, inputs: Sequence[Mapping], outputs: Sequence[Mapping]) -> None:
-        """Count the pixels of a batch.
+        """Count the pixels of records with ``file_name``.
 
-        Args:
-            inputs: Records with ``file_name``.
-            outputs: ``{"sem_seg": logits (C, H, W) or label map (H, W)}`` for each record.
+        Outputs are ``{"sem_seg": logits (C, H, W) or label map (H, W)}`` for each record.
 
         Raises:
             KeyError: If an image does not belong to the dataset.
@@ -121,10 +122,9 @@ class SegmentationEvaluator(SemSegEvaluator):
                 self._predictions.extend(self.encode_json_sem_seg(labels, image_file))
 
     def evaluate(self) -> OrderedDict | None:
-        """Return the scores of all images of all processes.
+        """Return ``{"sem_seg": scores}`` of all processes, see `sem_seg_scores`.
 
-        Returns:
-            ``{"sem_seg": {...}}``, see `sem_seg_scores`; None except on the main process.
+        None except on the main process.
 
         Raises:
             ValueError: If no image was processed, or all pixels of all masks are ignored.
@@ -166,12 +166,7 @@ class SegmentationEvaluator(SemSegEvaluator):
 
 
 def to_label_map(sem_seg: Tensor, num_classes: int) -> Tensor:
-    """Return the class of each pixel, ``(H, W)`` of an integer type.
-
-    Args:
-        sem_seg: Logits ``(C, H, W)``, of which the argmax is taken, or a label map ``(H, W)`` of an
-            integer type.
-        num_classes: C.
+    """Return a label map ``(H, W)``: the argmax of logits ``(C, H, W)``, or a label map as it is.
 
     Raises:
         ValueError: If the tensor has another shape or type or another number of channels, or if

@@ -2,8 +2,7 @@
 
 from .atomic_writer import atomic_file, one_at_a_time, remove_unfinished, write_atomically
 from .folder_walk import only_folder, walk_folders, walk_following_links
-from .paths_below import check_names_below, path_below
-from .regular_files import require_regular_file
+from .path_checks import check_names_below, path_below, require_regular_file
 
 __all__ = [
     "atomic_file", "check_names_below", "one_at_a_time", "only_folder", "path_below",

@@ -49,14 +49,8 @@ def only_folder(
     """Return the one folder called ``name`` in or below ``folder`` that holds files of a kind.
 
     Copies of the name around it (``train_images/train_images``) do not count. Only if no such
-    folder holds files itself, one with files in subfolders is taken.
-
-    Args:
-        folder: where to search.
-        name: name of the folder to find.
-        extensions: extensions of the files, in lower case.
-        kind: what the files are, for messages: "images", "masks".
-        hint: what to do if there is none; ends the message.
+    folder holds files itself, one with files in subfolders is taken. ``extensions`` are in lower
+    case, ``kind`` is "images" or "masks", and ``hint`` ends the message if there is none.
 
     Raises:
         FileNotFoundError: if there is none.

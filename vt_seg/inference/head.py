@@ -26,12 +26,7 @@ class OptimizedHead(nn.Module):
     """
 
     def __init__(self, head: VTFPNHead | SemSegFPNHead, neck: nn.Module | None) -> None:
-        """Take over the layers of a head.
-
-        Args:
-            head: of one of the types in ``HEADS``, its norms folded where that is possible.
-            neck: the head's neck, or its optimized twin; None for a head without.
-        """
+        """Take over the layers of one of the ``HEADS``, with its neck or an optimized twin."""
         super().__init__()
         self.in_features = list(head.in_features)
         self.common_stride = head.common_stride
@@ -46,21 +41,21 @@ class OptimizedHead(nn.Module):
             else sum(isinstance(m, nn.Upsample) for m in scale_head)
             for scale_head in head.scale_heads
         ]
-        self.pool_factors = [
-            getattr(scale_head, "pool_factor", 1) for scale_head in head.scale_heads
-        ]
+        self.pool_factors = [getattr(module, "pool_factor", 1) for module in head.scale_heads]
         self.predictor = head.predictor
+        self.eval()
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
         """Compute logits ``(N, num_classes, H, W)`` at the common stride.
 
-        Args:
-            features: maps by name. They are taken out, so that each is freed once it is read.
+        The maps are taken out of ``features``, so that each is freed once it is read.
         """
         maps = [features.pop(name) for name in self.in_features]
         if self.neck is not None:
             maps = self.neck(maps)
-        size = self._size(maps[0])
+        height, width = maps[0].shape[-2:]
+        scale = 2 ** self.num_upsamplings[0]
+        size = ceil_div((height * scale, width * scale), self.pool_factors[0])
         fine, coarse = None, None  # sums at the common stride and at twice that
         levels = zip(self.scale_heads, self.num_upsamplings, self.pool_factors, strict=True)
         for convs, num_upsamplings, pool_factor in reversed(list(levels)):
@@ -84,8 +79,3 @@ class OptimizedHead(nn.Module):
             return upsample(F.conv2d(coarse, weight, bias).contiguous(), 2, size)
         logits = upsample(F.conv2d(coarse, weight).contiguous(), 2, size)
         return logits.add_(self.predictor(fine))
-
-    def _size(self, finest: Tensor) -> tuple[int, int]:
-        height, width = finest.shape[-2:]
-        scale = 2 ** self.num_upsamplings[0]
-        return ceil_div((height * scale, width * scale), self.pool_factors[0])

@@ -38,9 +38,9 @@ class LogitMap:
         Args:
             logits: ``(C, h, w)``; the image lies in the top left corner.
             stride: pixels of the image per cell.
-            image_size: ``(height, width)`` of the image; cells beyond it are padding. An image that
-                the map does not cover (of a backbone that rounds down) is stretched over it.
-            output_size: ``(height, width)`` of the output; None for that of the image.
+            image_size: cells beyond it are padding. An image that the map does not cover (of a
+                backbone that rounds down) is stretched over it.
+            output_size: None for that of the image.
             warp: ``(2, 3)``, maps a point ``(x, y, 1)`` of the output to one of the image, in
                 pixels, pixel centres at i + 0.5. Points outside the image get the logits of its
                 edge. None resizes the image to the output.
@@ -51,14 +51,11 @@ class LogitMap:
         # (h * w, C): the classes of a cell lie together. Half precision is read in float32.
         exact = logits if logits.dtype == torch.float64 else logits.float()
         self._cells = exact.detach().permute(1, 2, 0).reshape(-1, self.num_classes).contiguous()
-        self._image_size = (
-            min(image_size[0], self._height * stride),
-            min(image_size[1], self._width * stride),
-        )
+        height, width = image_size
+        self._image_size = min(height, self._height * stride), min(width, self._width * stride)
         if warp is None:
-            scale_y, scale_x = (
-                a / max(b, 1) for a, b in zip(self._image_size, self.size, strict=True)
-            )
+            sides = zip(self._image_size, self.size, strict=True)
+            scale_y, scale_x = (a / max(b, 1) for a, b in sides)
             warp = np.array([[scale_x, 0, 0], [0, scale_y, 0]])
         self._matrix = np.asarray(warp, dtype=np.float64).tolist()
 

@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import StochasticDepth
 
 from vt_seg.layers import VTFPN, FilterTokenizer, Projector
 from vt_seg.layers.pixel_attention import weight_into_filters
@@ -50,7 +51,7 @@ class OptimizedVTFPN(nn.Module):
                 for i, part in enumerate(parts):
                     if type(part) is FilterTokenizer:  # a subclass may compute anything
                         parts[i] = OptimizedFilterTokenizer(part)
-                    elif type(part) is Projector:
+                    elif type(part) is Projector and _adds_a_softmax(part):
                         parts[i] = InPlaceProjector(part)
         self.eval()
 
@@ -79,6 +80,13 @@ class OptimizedVTFPN(nn.Module):
         for i, conv in enumerate(self.output_convs):
             maps[i] = conv(maps[i])  # which frees the map before
         return maps
+
+
+def _adds_a_softmax(projector: Projector) -> bool:
+    """Return True unless the softmax or the stochastic depth of a projector was replaced."""
+    softmax, drop_path = projector.token_softmax, projector.drop_path
+    is_softmax = type(softmax) is nn.Softmax and softmax.dim == 2
+    return is_softmax and type(drop_path) in (nn.Identity, StochasticDepth)
 
 
 class OptimizedFilterTokenizer(nn.Module):

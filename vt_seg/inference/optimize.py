@@ -2,7 +2,6 @@
 
 import copy
 from collections import Counter
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -103,7 +102,9 @@ def _check(model: Any) -> None:
                 f"sem_seg_head.{name} is a {type(module).__name__}; optimize() knows Detectron2's "
                 "Conv2d there"
             )
-    if head.predictor.kernel_size != (1, 1) or head.predictor.norm or head.predictor.activation:
+    predictor = head.predictor
+    shape = (predictor.kernel_size, predictor.stride, predictor.padding, predictor.groups)
+    if shape != ((1, 1), (1, 1), (0, 0), 1) or predictor.norm or predictor.activation:
         raise ValueError("sem_seg_head.predictor is more than a 1x1 convolution")
 
 
@@ -122,7 +123,11 @@ def _copy_with_shared_weights(model: nn.Module) -> nn.Module:
 
 
 def _fold_batch_norms(model: nn.Module) -> None:
-    """Fold the norms of Detectron2's ``Conv2d``, and those that follow one in a ``Sequential``."""
+    """Fold the norms of Detectron2's ``Conv2d`` and those of the neck's laterals.
+
+    Other norms stay: that one is registered behind a convolution does not say that it is applied to
+    the convolution's output.
+    """
     uses = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
     module: Any
     for module in model.modules():
@@ -131,14 +136,12 @@ def _fold_batch_norms(model: nn.Module) -> None:
                 module.norm = None
             if module.activation is F.relu:
                 module.activation = F.relu_
-        elif type(module) is nn.Sequential:
-            for i, (conv, norm) in enumerate(pairwise(module)):
-                is_plain = type(conv) is nn.Conv2d or (
-                    type(conv) is Conv2d and conv.norm is conv.activation is None
-                )
-                is_plain &= uses[id(conv)] == uses[id(module)]  # in no other place
+        elif type(module) is VTFPN:
+            for lateral in module.laterals:
+                conv, norm = lateral
+                is_plain = type(conv) is nn.Conv2d and uses[id(conv)] == uses[id(module)]
                 if is_plain and type(norm) in BATCH_NORMS and _fold(conv, norm):
-                    module[i + 1] = nn.Identity()
+                    lateral[1] = nn.Identity()
 
 
 def _fold(conv: Any, norm: Any) -> bool:

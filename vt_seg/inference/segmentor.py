@@ -36,6 +36,11 @@ class OptimizedSegmentor(nn.Module):
         """The device of the model."""
         return self.segmentor.device
 
+    @property
+    def output(self) -> str:
+        """What calling the model gives, "logits" or "labels"."""
+        return getattr(self.segmentor, "output", "logits")
+
     def train(self, mode: bool = True) -> "OptimizedSegmentor":
         """Raise RuntimeError unless ``mode`` is False: folded norms cannot be trained."""
         if mode:
@@ -51,7 +56,7 @@ class OptimizedSegmentor(nn.Module):
 
         A model with ``MODEL.SEM_SEG_HEAD.OUTPUT labels`` gives label maps instead.
         """
-        if getattr(self.segmentor, "output", "logits") == "labels":
+        if self.output == "labels":
             return [{"sem_seg": labels} for labels in self.predict_labels(batched_inputs)]
         return self._by_size(self._full_size_logits, batched_inputs)
 
@@ -78,7 +83,7 @@ class OptimizedSegmentor(nn.Module):
 
     def _low_resolution_logits(self, batched_inputs: list[dict]) -> tuple[Tensor, list]:
         images = normalized_images(self.segmentor, batched_inputs)
-        features = self.segmentor.backbone(images.tensor)
+        features = dict(self.segmentor.backbone(images.tensor))  # which the head empties
         sizes, images = images.image_sizes, None  # frees the images
         return self.segmentor.sem_seg_head(features), sizes
 

@@ -76,11 +76,8 @@ class SemanticSegmentorWithTTA(nn.Module):
     def forward(self, batched_inputs: list[dict]) -> list[dict]:
         """Predict ``{"sem_seg": probabilities (num_classes, height, width)}`` for each record.
 
-        With :attr:`output` "labels" it gives label maps ``(height, width)``.
-
-        Args:
-            batched_inputs: records with ``image`` (C, H, W) uint8; ``height`` and ``width`` where
-                predictions are to have another size.
+        With :attr:`output` "labels" it gives label maps ``(height, width)``. Records have an
+        ``image`` (C, H, W) uint8, and ``height`` and ``width`` if these are to be others.
         """
         if self.output == "labels":
             return [{"sem_seg": labels} for labels in self.predict_labels(batched_inputs)]

@@ -43,15 +43,10 @@ class VisualTransformer(nn.Module):
         recurrent: bool = False,
         projects: bool = True,
     ) -> None:
-        """Create the parts.
+        """Create the parts for ``num_levels`` maps of C ``in_channels``.
 
-        Args:
-            in_channels: C, channels of every feature map, kept.
-            num_levels: number of maps.
-            config: of the Visual Transformers.
-            norm: makes the norms of all parts.
-            recurrent: whether the tokenizers take their tokens from those of the block before.
-            projects: whether the tokens are written back to the maps.
+        ``recurrent`` tokenizers take their tokens from those of the block before; a block that
+        ``projects`` writes its tokens back to the maps.
 
         Raises:
             ValueError: if the config does not fit the channels or the number of levels.
@@ -64,11 +59,8 @@ class VisualTransformer(nn.Module):
             tokenizer(in_channels, number, config, norm) for number in self.num_tokens
         )
         self.mixer = TokenMixer(sum(self.num_tokens), config, norm)
-        self.projectors = None
-        if projects:
-            self.projectors = nn.ModuleList(
-                Projector(in_channels, config, norm) for _ in self.num_tokens
-            )
+        projectors = (Projector(in_channels, config, norm) for _ in self.num_tokens)
+        self.projectors = nn.ModuleList(projectors) if projects else None
 
     def forward(
         self,
@@ -81,13 +73,10 @@ class VisualTransformer(nn.Module):
         Args:
             maps: one feature map ``(N, C, H_i, W_i)`` per level, of any sizes.
             tokens: those of the block before, ``(N, C_T, L_i)`` per level; None in the first.
-            mask: of real pixels, see :func:`.level_masks`; None if all are.
+            mask: of real pixels, see :func:`.level_masks`, which refuses other shapes.
 
         Returns:
             The maps ``(N, C, H_i, W_i)`` and the tokens ``(N, C_T, L_i)``, per level.
-
-        Raises:
-            ValueError: if the mask has another shape.
         """
         masks = [None] * len(maps) if mask is None else level_masks(mask, maps)
         before = [None] * len(maps) if tokens is None else tokens
@@ -108,9 +97,6 @@ class VisualTransformerStack(nn.Module):
     This is what VT-FPN has behind its laterals and VT-ResNet as stage 5. The first block has no
     tokens to start from (``T_in`` of the first layer does not exist), so its tokenizer is one that
     needs none. Later ones are recurrent (v1 Sec. 4), or like the first.
-
-    Attributes:
-        blocks: the :class:`VisualTransformer` blocks, in order.
     """
 
     def __init__(
@@ -157,15 +143,10 @@ class VisualTransformerStack(nn.Module):
     def forward(
         self, maps: Sequence[Tensor], mask: Tensor | None = None
     ) -> tuple[list[Tensor], list[Tensor] | None]:
-        """Run the blocks; each takes the maps and tokens of the one before.
-
-        Args:
-            maps: one feature map ``(N, C, H_i, W_i)`` per level.
-            mask: of real pixels, see :func:`.level_masks`; None if all are.
+        """Run the blocks on maps ``(N, C, H_i, W_i)``, each on the maps and tokens of the last.
 
         Returns:
-            The maps ``(N, C, H_i, W_i)`` and the last block's tokens ``(N, C_T, L_i)`` per level
-            (None without blocks).
+            The maps and the last block's tokens ``(N, C_T, L_i)`` per level (None without blocks).
         """
         outputs, tokens = list(maps), None
         for block in self.blocks:

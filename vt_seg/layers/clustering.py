@@ -53,18 +53,10 @@ def spherical_kmeans(
 ) -> Tensor:
     """Run Lloyd's algorithm on unit vectors (v4 App. C).
 
-    Each step assigns every pixel to the nearest centroid, which for unit vectors is the one of the
-    largest product, averages each cluster and normalises the averages. A centroid without pixels
-    stays where it is.
-
-    Args:
-        pixels: unit vectors ``(N, C, P)``.
-        centroids: unit vectors ``(N, C, L)`` to start from.
-        steps: number of steps.
-        inside: ``(N, P)`` bool, pixels that count; None for all.
-
-    Returns:
-        Centroids ``(N, C, L)``.
+    Each step assigns every pixel ``(N, C, P)`` to the nearest centroid ``(N, C, L)``, which for
+    unit vectors is the one of the largest product, averages each cluster and normalises the
+    averages. A centroid without pixels stays where it is. Pixels that are not ``inside``
+    ``(N, P)`` do not count.
     """
     numbers = torch.arange(centroids.shape[2], device=pixels.device)[:, None]
     for _ in range(steps):

@@ -11,13 +11,8 @@ from .config import Size
 def level_masks(mask: Tensor, maps: Sequence[Tensor]) -> list[Tensor | None]:
     """Return the mask at the resolution of each map, one per image.
 
-    Args:
-        mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
-            where a pixel is real.
-        maps: feature maps ``(N, C, H_i, W_i)``.
-
-    Returns:
-        One mask ``(N, 1, H_i, W_i)`` per map.
+    The mask is ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
+    where a pixel is real; those returned are ``(N, 1, H_i, W_i)``.
 
     Raises:
         ValueError: if the mask has another shape.
@@ -48,15 +43,7 @@ def resize_mask(mask: Tensor | None, size: Size) -> Tensor | None:
 
 
 def map_stride(pixels: int, cells: int) -> int | None:
-    """Return the smallest power of two that gives a map this many cells, rounded up.
-
-    Args:
-        pixels: side of the image.
-        cells: side of the map.
-
-    Returns:
-        The stride of the map; None if no power of two fits.
-    """
+    """Return the smallest power of two s with ``ceil(pixels / s) == cells``; None if none fits."""
     stride = 1
     while -(-pixels // stride) > cells:
         stride *= 2

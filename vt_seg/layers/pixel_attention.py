@@ -27,15 +27,7 @@ class SpatialSoftmax(nn.Module):
     """
 
     def forward(self, logits: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Normalise over the pixels.
-
-        Args:
-            logits: ``(N, heads, L, H * W)``.
-            mask: ``(N, 1, H, W)``, nonzero where a pixel counts; None when all do.
-
-        Returns:
-            Attention ``(N, heads, L, H * W)``, summing to 1 over the last axis.
-        """
+        """Normalise ``(N, heads, L, H * W)`` over the pixels of the mask ``(N, 1, H, W)``."""
         if mask is not None:
             # A finite fill keeps a fully masked image finite (uniform weights, not NaN).
             outside = mask.flatten(2).unsqueeze(1) == 0
@@ -44,15 +36,10 @@ class SpatialSoftmax(nn.Module):
 
 
 def pixel_logits(filters: Tensor, x: Tensor) -> Tensor:
-    """Apply each filter to each pixel.
+    """Apply filters ``(N, heads, L, C / blocks)`` to each pixel of a map ``(N, C, H, W)``.
 
-    Args:
-        filters: ``(N, heads, L, C / blocks)``; ``blocks`` divides ``heads``, and head h reads the
-            channels of block ``h * blocks // heads``.
-        x: feature map ``(N, C, H, W)``.
-
-    Returns:
-        ``(N, heads, L, H * W)``.
+    ``blocks`` divides ``heads``, and head h reads the channels of block ``h * blocks // heads``;
+    this gives ``(N, heads, L, H * W)``.
     """
     heads, num_tokens, width = filters.shape[1:]
     blocks = x.shape[1] // width
@@ -62,15 +49,9 @@ def pixel_logits(filters: Tensor, x: Tensor) -> Tensor:
 
 
 def pixel_averages(x: Tensor, attention: Tensor, blocks: int) -> Tensor:
-    """Average the map's pixels under an attention.
+    """Average the pixels of ``(N, C, H, W)`` under an attention ``(N, heads, L, H * W)``.
 
-    Args:
-        x: feature map ``(N, C, H, W)``.
-        attention: ``(N, heads, L, H * W)``.
-        blocks: head h reads the channels of block ``h * blocks // heads``.
-
-    Returns:
-        ``(N, heads, L, C / blocks)``.
+    Head h reads the channels of block ``h * blocks // heads``; ``(N, heads, L, C / blocks)``.
     """
     heads, num_tokens = attention.shape[1:3]
     pixels = x.flatten(2).unflatten(1, (blocks, -1))
@@ -82,13 +63,8 @@ def pixel_averages(x: Tensor, attention: Tensor, blocks: int) -> Tensor:
 def weight_into_filters(weight: Tensor, keys: Tensor, groups: int) -> Tensor:
     """Fold a grouped 1x1 convolution into filters for its output: they then apply to its input.
 
-    Args:
-        weight: of the convolution, ``(C, C / groups, 1, 1)``.
-        keys: filters for the output, ``(N, heads, C / heads, L)``.
-        groups: of the convolution.
-
-    Returns:
-        ``(N, heads, L, C / blocks)``.
+    From weights ``(C, C / groups, 1, 1)`` and filters ``(N, heads, C / heads, L)`` come
+    ``(N, heads, L, C / blocks)``.
     """
     return torch.einsum("hoi,nhol->nhli", _weight_by_head(weight, keys.shape[1], groups), keys)
 
@@ -96,13 +72,8 @@ def weight_into_filters(weight: Tensor, keys: Tensor, groups: int) -> Tensor:
 def weight_onto_averages(weight: Tensor, averages: Tensor, groups: int) -> Tensor:
     """Apply a grouped 1x1 convolution to averages of its input, each head to its own channels.
 
-    Args:
-        weight: of the convolution, ``(C, C / groups, 1, 1)``.
-        averages: ``(N, heads, L, C / blocks)``.
-        groups: of the convolution.
-
-    Returns:
-        ``(N, C, L)``.
+    From weights ``(C, C / groups, 1, 1)`` and averages ``(N, heads, L, C / blocks)`` come values
+    ``(N, C, L)``.
     """
     matrices = _weight_by_head(weight, averages.shape[1], groups)
     return torch.einsum("hoi,nhli->nhol", matrices, averages).flatten(1, 2)

@@ -29,13 +29,10 @@ class PositionEncoder(nn.Module):
     """
 
     def __init__(self, num_heads: int, size: int, num_downsamples: int) -> None:
-        """Create the convolutions.
+        """Create ``num_downsamples`` stride-2 convolutions on a square of side ``size``.
 
-        Args:
-            num_heads: heads of the attention (1 for the filter-based tokenizer).
-            size: side of the square. The paper does not give it; 12 with one stride-2 step (36
-                numbers a token) fits the parameter counts of v1 Table 3.
-            num_downsamples: stride-2 convolutions.
+        The paper does not give the side; 12 with one stride-2 step (36 numbers a token) fits the
+        parameter counts of v1 Table 3.
 
         Raises:
             ValueError: if ``size`` is not divisible by ``2 ** num_downsamples``.
@@ -55,15 +52,10 @@ class PositionEncoder(nn.Module):
         self.linear = TokenConv(self.out_channels, self.out_channels, bias=False)
 
     def forward(self, attention: Tensor, size: Size, mask: Tensor | None) -> Tensor:
-        """Encode where each token looks.
+        """Encode where each token looks, ``(N, out_channels, L)``.
 
-        Args:
-            attention: ``(N, heads, L, H * W)``, summing to 1 over the last axis.
-            size: ``(H, W)``.
-            mask: ``(N, 1, H, W)`` or None; the square then covers the box around its pixels.
-
-        Returns:
-            Positional encodings ``(N, out_channels, L)``.
+        The attention ``(N, heads, L, H * W)`` sums to 1 over its last axis; ``size`` is ``(H, W)``.
+        With a mask ``(N, 1, H, W)`` the square covers the box around its pixels.
         """
         n, heads, num_tokens, _ = attention.shape
         to_rows, to_columns = map_to_cells(size, (self.size, self.size), mask, attention)
@@ -83,15 +75,9 @@ def map_to_cells(size: Size, cells: Size, mask: Tensor | None, like: Tensor) -> 
     what a pooling operator would: exact areas at any size, deterministic gradients, exportable, and
     per image where masks differ.
 
-    Args:
-        size: ``(H, W)`` of the map.
-        cells: rows and columns of equal cells.
-        mask: ``(N, 1, H, W)`` or None; the cells then tile the box around its pixels, or the map
-            if it has none.
-        like: gives device and dtype.
-
-    Returns:
-        ``(rows, H)`` and ``(columns, W)``; with a mask ``(N, rows, H)`` and ``(N, columns, W)``.
+    Equal cells tile a map of ``size`` ``(H, W)``, or with a mask ``(N, 1, H, W)`` the box around
+    its pixels. This gives ``(rows, H)`` and ``(columns, W)``, with a mask ``(N, rows, H)`` and
+    ``(N, columns, W)``, of the device and dtype of ``like``.
     """
     # bfloat16 cannot represent pixel 257: half precision only holds the result.
     dtype = torch.promote_types(like.dtype, torch.float32)

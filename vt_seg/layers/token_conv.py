@@ -53,7 +53,7 @@ class TokenConv(nn.Module):
 
 
 def normalise_tokens(norm: nn.Module, tokens: Tensor) -> Tensor:
-    """Apply a norm made for feature maps to tokens; batch norm takes statistics over N and L.
+    """Apply a norm of maps to tokens ``(N, C, L)``; batch norm takes statistics over N and L.
 
     The norm sees the tokens as a map of height 1, ``(N, C, 1, L)``, never of width 1. Tokens and
     their gradients may have their channels side by side in memory. ``unsqueeze(-1)`` would give
@@ -61,12 +61,5 @@ def normalise_tokens(norm: nn.Module, tokens: Tensor) -> Tensor:
     gradients (found in PyTorch 2.14.1: it takes the memory formats of input and gradient for the
     same where they are not). With ``unsqueeze(2)`` the strides are those of an ordinary
     channels-last map, which it handles.
-
-    Args:
-        norm: takes ``(N, C, H, W)``.
-        tokens: ``(N, C, L)``.
-
-    Returns:
-        ``(N, C, L)``.
     """
     return norm(tokens.unsqueeze(2)).squeeze(2)

@@ -54,10 +54,7 @@ class TokenMixer(nn.Module):
         """Map ``(N, C_T, L)`` to ``(N, C_T, L)``."""
         for branches in (self.relate, self.feed_forward):
             if len(branches):
-                added = 0
-                for branch in branches:
-                    added = added + branch(tokens)
-                tokens = tokens + self.drop_path(added)
+                tokens = tokens + self.drop_path(sum([branch(tokens) for branch in branches]))
         return tokens
 
 
@@ -82,14 +79,14 @@ class TokenAttention(nn.Module):
     v4: ``softmax((TK)(TQ)^T) T``: the value is T itself, and so keys and queries are not grouped.
     (The paper gives no scale for v4; ``1 / sqrt(d)``.)
 
-    Keys have no bias: what it adds to all of them alike, the softmax takes away.
+    Keys have no bias: it would add the same to all logits of a query, which softmax ignores.
 
     Both are multi-head here; v4's text names no heads. The equations write the query as ``TK`` and
     the keys as ``TQ``; here the names are the usual ones, and the function is the same.
 
-    With a norm it stands after each convolution and, in v4, after the attention. With ``zero_init``
-    "all" the last one of the branch starts at zero (in v4 without a norm nothing can: no weight
-    follows the attention).
+    A norm follows each convolution and, in v4, the attention. With ``zero_init`` "all" the branch's
+    last norm, or without norms its last convolution, starts at zero (except in v4 without norms,
+    where no weight follows the attention).
 
     Attributes:
         value: None in v4.

@@ -58,11 +58,7 @@ class Tokenizer(nn.Module):
         *,
         num_heads: int = 1,
     ) -> None:
-        """Create what tokenizers of L ``num_tokens`` from C ``in_channels`` share.
-
-        Raises:
-            ValueError: if groups or heads do not divide the channels.
-        """
+        """Create the shared parts; raise ValueError if groups or heads do not divide channels."""
         super().__init__()
         self.num_heads = num_heads
         self.blocks = math.gcd(num_heads, config.pixel_groups)  # of channels, see `pixel_averages`
@@ -87,15 +83,12 @@ class Tokenizer(nn.Module):
     def forward(
         self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Extract tokens from a feature map.
+        """Extract tokens ``(N, C_T, L)`` from a feature map.
 
         Args:
             x: feature map ``(N, C, H, W)``.
             tokens: those of the layer before, ``(N, C_T, L)``; only recurrent tokenizers read them.
             mask: ``(N, 1, H, W)``, nonzero where a pixel counts; None when all do.
-
-        Returns:
-            Tokens ``(N, C_T, L)``.
         """
         attention = self.attend(x, tokens, mask)
         new = self.values(pixel_averages(x, attention, self.blocks))
@@ -183,15 +176,10 @@ class CellAttention(nn.Module):
         self.cells = (rows, num_tokens // rows)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the attention of the cells.
+        """Return the attention ``(N, 1, L, H * W)`` of the cells of a map ``(N, C, H, W)``.
 
-        Args:
-            x: feature map ``(N, C, H, W)``; gives the size.
-            mask: ``(N, 1, H, W)`` or None; the grid then covers the box around its pixels, and
-                pixels outside the mask get weight zero.
-
-        Returns:
-            Attention ``(N, 1, L, H * W)``, summing to 1 over the last axis.
+        With a mask ``(N, 1, H, W)`` the grid covers the box around its pixels, and pixels outside
+        it get weight zero.
         """
         to_rows, to_columns = map_to_cells((x.shape[2], x.shape[3]), self.cells, mask, x)
         shares = torch.einsum("...rh,...cw->...rchw", to_rows, to_columns)

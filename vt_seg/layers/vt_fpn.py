@@ -24,12 +24,6 @@ class VTFPN(nn.Module):
     (:func:`add_coarser`), before the tokens are taken: filters and queries are linear in the map,
     and on a fine lateral alone they have only edges and colours to tell pixels apart by.
     ``output_conv`` "depthwise" puts a depthwise 3x3 convolution behind the tokens of each level.
-
-    Attributes:
-        laterals: one per level.
-        top_down: whether the maps are added from coarse to fine.
-        stack: the :class:`VisualTransformerStack` on these maps.
-        output_convs: one per level; empty without.
     """
 
     def __init__(
@@ -39,14 +33,9 @@ class VTFPN(nn.Module):
         config: VTConfig | None = None,
         norm: NormFactory = None,
     ) -> None:
-        """Create laterals and blocks.
+        """Create laterals and blocks for maps of ``in_channels``, in the order of the levels.
 
-        Args:
-            in_channels: channels of each input map, in the order in which they will come, which
-                with ``top_down`` must be from fine to coarse.
-            out_channels: channels of every output map.
-            config: of the Visual Transformers; None for the defaults. The paper has one layer.
-            norm: makes a norm over ``(N, channels, H, W)``; None for none.
+        With ``top_down`` the levels must come from fine to coarse.
 
         Raises:
             ValueError: if the config does not fit the channels or the number of levels.
@@ -64,15 +53,10 @@ class VTFPN(nn.Module):
             )
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None = None) -> list[Tensor]:
-        """Let feature maps exchange information.
+        """Let maps ``(N, C_i, H_i, W_i)`` exchange information: ``(N, out_channels, H_i, W_i)``.
 
-        Args:
-            features: one map ``(N, C_i, H_i, W_i)`` per level, of any sizes.
-            mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
-                where a pixel is real; None if all are.
-
-        Returns:
-            One map ``(N, out_channels, H_i, W_i)`` per level.
+        The mask is ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
+        where a pixel is real; None if all are.
 
         Raises:
             ValueError: if the number of maps is not that of ``in_channels``, or the mask has

@@ -5,7 +5,6 @@ from .image_classifier import ImageClassifier
 from .losses import SegmentationLoss
 from .padding_aware_segmentor import (
     PaddingAwareSegmentor,
-    check_output,
     map_by_size,
     normalized_images,
     padding_mask,
@@ -36,7 +35,6 @@ __all__ = [
     "add_stochastic_depth",
     "average_pool",
     "ceil_div",
-    "check_output",
     "map_by_size",
     "normalized_images",
     "padding_mask",

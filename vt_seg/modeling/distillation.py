@@ -32,12 +32,12 @@ class Distillation:
 
     Args:
         teacher: the model's name in timm.
-        num_classes: number of classes of the student, which the teacher must have too.
-        weights: a file with the teacher's weights, of any format that
-            :func:`vt_seg.checkpoint.read_checkpoint` reads; "" lets timm download its own.
+        num_classes: of the student, which the teacher must have too.
+        weights: a file that :func:`vt_seg.checkpoint.read_checkpoint` reads; "" lets timm download
+            its own.
         weight: weight of the distillation loss, 0 to 1; the rest is the cross-entropy's.
         temperature: T, above 0.
-        input_format: order of the student's channels, "RGB" or "BGR"; timm's is RGB.
+        input_format: order of the student's channels, "RGB" or "BGR".
 
     Raises:
         ValueError: if a number is out of range, or the channel order is another one.
@@ -75,10 +75,8 @@ class Distillation:
     def loss(self, logits: Tensor, images: Tensor) -> Tensor:
         """Return the distillation loss, not yet weighted.
 
-        Args:
-            logits: the student's ``(N, num_classes)``.
-            images: the student's input ``(N, 3, H, W)`` in its channel order, 0 to 255 and not
-                normalised.
+        ``logits`` are the student's ``(N, num_classes)``, ``images`` its input ``(N, 3, H, W)`` in
+        its channel order, 0 to 255 and not normalised.
         """
         t = self.temperature
         divergence = F.kl_div(
@@ -112,18 +110,13 @@ class Distillation:
 
 
 def load_teacher(name: str, num_classes: int, weights: str = "") -> nn.Module:
-    """Return a classifier of timm, frozen and in evaluation mode.
-
-    Args:
-        name: its name in timm.
-        num_classes: the number of classes that it must have.
-        weights: a file with its weights; "" lets timm download its own.
+    """Return a classifier of timm, frozen and in evaluation mode; see :class:`Distillation`.
 
     Raises:
         ImportError: if timm is not installed.
         OSError: if timm cannot download its weights, or has none.
-        ValueError: if timm does not know the name, or the weights do not fit it or the classes;
-            CheckpointError if their file is absent or no checkpoint, or names code.
+        CheckpointError: if the file is missing, is no checkpoint, or would run code.
+        ValueError: if timm does not know the name, or the weights do not fit it or the classes.
     """
     timm = import_timm(f"{_NODE}.TEACHER {name}")
     if ":" not in name and not timm.is_model(name):  # timm itself looks for "hf-hub:..."
@@ -143,21 +136,21 @@ def load_teacher(name: str, num_classes: int, weights: str = "") -> nn.Module:
                 f"{_NODE}.WEIGHTS {path} does not fit the TEACHER {name} with "
                 f"MODEL.CLASSIFIER.NUM_CLASSES {num_classes}: {error}"
             ) from error
-        return teacher.requires_grad_(False).eval()
-    logger.info("The teacher %s takes timm's own weights, downloaded if need be", name)
-    try:
-        teacher = timm.create_model(name, pretrained=True)
-    except (OSError, RuntimeError) as error:  # no connection, or timm has none for this name
-        raise OSError(
-            f'{_NODE}.TEACHER "{name}": timm could not get its weights ({error}). Name a file that '
-            f"has them in {_NODE}.WEIGHTS"
-        ) from error
-    if teacher.num_classes != num_classes:
-        raise ValueError(
-            f'{_NODE}.TEACHER "{name}" has {teacher.num_classes} classes, '
-            f"MODEL.CLASSIFIER.NUM_CLASSES is {num_classes}: name a file of a teacher trained on "
-            f"these classes in {_NODE}.WEIGHTS"
-        )
+    else:
+        logger.info("The teacher %s takes timm's own weights, downloaded if need be", name)
+        try:
+            teacher = timm.create_model(name, pretrained=True)
+        except (OSError, RuntimeError) as error:  # no connection, or timm has none for this name
+            raise OSError(
+                f'{_NODE}.TEACHER "{name}": timm could not get its weights ({error}). Name a file '
+                f"that has them in {_NODE}.WEIGHTS"
+            ) from error
+        if teacher.num_classes != num_classes:
+            raise ValueError(
+                f'{_NODE}.TEACHER "{name}" has {teacher.num_classes} classes, '
+                f"MODEL.CLASSIFIER.NUM_CLASSES is {num_classes}: name a file of a teacher trained "
+                f"on these classes in {_NODE}.WEIGHTS"
+            )
     return teacher.requires_grad_(False).eval()
 
 

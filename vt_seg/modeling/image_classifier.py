@@ -6,27 +6,20 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
-from detectron2.structures import ImageList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import require_vt_seg_keys
 from .distillation import Distillation, build_distillation
+from .padding_aware_segmentor import map_by_size, normalized_images
 from .stochastic_depth import add_stochastic_depth
 
 
 class ClassifierHead(nn.Module):
-    """Global average pooling, dropout and a linear layer.
-
-    The pixels of a feature map are averaged, as in a ResNet, or visual tokens (v4 Sec. 4: "an
-    average pooling over the tokens", then "a fully-connected layer").
-    """
+    """Average pooling over pixels or visual tokens (v4 Sec. 4), dropout and a linear layer."""
 
     def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.0) -> None:
-        """Build the layers for C ``in_channels`` and K ``num_classes``.
-
-        ``dropout`` is the probability that a channel of the average is zeroed in training.
-        """
+        """Build the layers; ``dropout`` is the probability that training zeroes a channel."""
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(in_channels, num_classes)
@@ -62,17 +55,10 @@ class ImageClassifier(nn.Module):
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
     ) -> None:
-        """Put a classifier on a backbone.
+        """Put a :class:`ClassifierHead` on the backbone's output ``in_feature``.
 
-        Args:
-            backbone: a network with the output ``in_feature``.
-            in_feature: the name of the output that is averaged.
-            num_classes: K.
-            dropout: see :class:`ClassifierHead`.
-            label_smoothing: share of the target that is spread evenly over all classes.
-            distillation: a teacher to learn from; None for none.
-            pixel_mean: mean of each channel, to normalise images with.
-            pixel_std: std of each channel.
+        ``label_smoothing`` is the share of the target that is spread evenly over all classes;
+        images are normalised by the mean and std of each channel.
 
         Raises:
             ValueError: if the backbone lacks the output, or a number is out of range.
@@ -134,54 +120,40 @@ class ImageClassifier(nn.Module):
         return self.pixel_mean.device
 
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """Return losses in training, logits in inference.
+        """Return losses in training, else ``{"logits": (K,)}`` for each record.
 
-        Args:
-            batched_inputs: records with ``image`` (3, H, W), 0 to 255 in the order of
-                ``INPUT.FORMAT``; in training of one size, and with ``label``, an int.
-
-        Returns:
-            in training the losses: ``loss_cls``, and with distillation ``loss_distill``, each with
-            its weight; their sum is the paper's (v4 Sec. 5.2). Else ``{"logits": (K,)}`` for each
-            record.
+        Records have an ``image`` (3, H, W), 0 to 255 in the order of ``INPUT.FORMAT``; in training
+        of one size, and with a ``label``, an int. The losses are ``loss_cls``, and with
+        distillation ``loss_distill``; their sum, weights included, is the paper's (v4 Sec. 5.2).
 
         Raises:
             ValueError: in training, if labels are missing or no class, or images differ in size.
         """
-        images = [record["image"].to(self.device) for record in batched_inputs]
-        sizes = {tuple(image.shape[-2:]) for image in images}
         if not self.training:
-            # Images of several sizes are not padded, as padding would be averaged.
-            one_size = len(sizes) == 1
-            batches = [torch.stack(images)] if one_size else [image[None] for image in images]
-            return [{"logits": row} for batch in batches for row in self._logits(batch)]
+            # Images are not padded to one another, as padding would be averaged.
+            return [{"logits": row} for row in map_by_size(self._logits, batched_inputs)]
         targets = self._targets(batched_inputs)
+        sizes = {tuple(record["image"].shape[-2:]) for record in batched_inputs}
         if len(sizes) > 1:
             raise ValueError(
                 f"a batch has images of {len(sizes)} sizes ({sorted(sizes)[:3]}, ...): a "
                 "classifier trains on one, INPUT.CLASSIFICATION.CROP_SIZE with vt_seg's mapper"
             )
-        batch = torch.stack(images)
-        logits = self._logits(batch)
+        logits = self._logits(batched_inputs)
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         if self.distillation is None:
             return {"loss_cls": loss}
         weight = self.distillation.weight
+        images = torch.stack([record["image"].to(self.device) for record in batched_inputs])
         return {
             "loss_cls": (1 - weight) * loss,
-            "loss_distill": weight * self.distillation.loss(logits, batch),
+            "loss_distill": weight * self.distillation.loss(logits, images),
         }
 
-    def _logits(self, images: Tensor) -> Tensor:
-        """Return ``(N, K)`` of images ``(N, 3, H, W)`` that are not normalised yet."""
-        normalised = (images - self.pixel_mean) / self.pixel_std
-        # Pads where the backbone asks for sizes that a stride divides, as an FPN does.
-        padded = ImageList.from_tensors(
-            list(normalised),
-            self.backbone.size_divisibility,
-            padding_constraints=self.backbone.padding_constraints,
-        )
-        return self.classifier(self.backbone(padded.tensor)[self.in_feature])
+    def _logits(self, batched_inputs: list[dict]) -> Tensor:
+        """Return ``(N, K)`` of records whose images have one size."""
+        images = normalized_images(self, batched_inputs)
+        return self.classifier(self.backbone(images.tensor)[self.in_feature])
 
     def _targets(self, batched_inputs: list[dict]) -> Tensor:
         """Return labels ``(N,)``, checked before they can crash a GPU kernel."""

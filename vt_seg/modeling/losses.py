@@ -35,19 +35,12 @@ class SegmentationLoss(nn.Module):
     ) -> None:
         """Check and keep the settings.
 
-        Args:
-            num_classes: C.
-            ignore_value: label of the pixels that do not count.
-            class_weights: C numbers, not negative; () for none.
-            class_weight_rule: how weights are to be computed from the training set, which is not
-                done here. A rule without ``class_weights`` makes :meth:`forward` raise.
-            label_smoothing: 0 to 1.
-            ohem_threshold: 0 to 1; 1 switches OHEM off.
-            ohem_min_kept: pixels per image of the batch.
+        ``class_weight_rule`` names how ``class_weights`` are to be computed from the training set,
+        which is not done here: without them it makes :meth:`forward` raise. ``ohem_threshold`` 1
+        switches OHEM off, and ``ohem_min_kept`` counts pixels per image of the batch.
 
         Raises:
-            ValueError: if a number is out of its range, or there are not as many weights as
-                classes.
+            ValueError: if a number is out of range, or weights and classes differ in number.
         """
         super().__init__()
         if len(class_weights) not in (0, num_classes):
@@ -79,13 +72,8 @@ class SegmentationLoss(nn.Module):
     def forward(self, logits: Tensor, targets: Tensor, stride: int = 1) -> Tensor:
         """Compute the loss of the logits upsampled to the size of the label maps.
 
-        Args:
-            logits: ``(N, C, h, w)`` at ``stride``.
-            targets: label maps ``(N, H, W)``.
-            stride: pixels per cell of the logits.
-
-        Returns:
-            A scalar, always with a graph back to ``logits``.
+        Logits are ``(N, C, h, w)``, with ``stride`` pixels per cell, and ``targets`` ``(N, H, W)``.
+        The scalar has a graph back to the logits even without a labelled pixel.
 
         Raises:
             RuntimeError: if class weights were to be computed and were not.

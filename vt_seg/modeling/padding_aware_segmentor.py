@@ -1,6 +1,6 @@
 """Detectron2's SemanticSegmentor that tells padding from image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -13,8 +13,6 @@ from torch import Tensor
 from ..config import require_vt_seg_keys
 from ..layers import Size
 from .vt_fpn_head import VTFPNHead
-
-OUTPUTS = ("logits", "labels")
 
 
 @META_ARCH_REGISTRY.register()
@@ -38,18 +36,16 @@ class PaddingAwareSegmentor(SemanticSegmentor):
     def __init__(
         self, *, output: str = "logits", channels_last: bool = False, **kwargs: Any
     ) -> None:
-        """Build the segmentor.
+        """Build a ``SemanticSegmentor`` of the ``kwargs``.
 
-        Args:
-            output: what inference gives, "logits" or "labels".
-            channels_last: whether to keep weights, and so feature maps, in that memory format.
-            kwargs: arguments of ``SemanticSegmentor``.
+        ``channels_last`` keeps weights, and so feature maps, in that memory format.
 
         Raises:
             ValueError: if ``output`` is neither "logits" nor "labels".
         """
         super().__init__(**kwargs)
-        check_output(output)
+        if output not in ("logits", "labels"):
+            raise ValueError(f'MODEL.SEM_SEG_HEAD.OUTPUT is "{output}": use "logits" or "labels"')
         self.output = output
         if channels_last:
             self.to(memory_format=torch.channels_last)
@@ -65,15 +61,10 @@ class PaddingAwareSegmentor(SemanticSegmentor):
         }
 
     def forward(self, batched_inputs: list[dict]) -> Any:
-        """Compute losses in training, predictions in inference, as ``SemanticSegmentor.forward``.
+        """Compute losses in training, else ``{"sem_seg": logits or label map}`` for each record.
 
-        Args:
-            batched_inputs: records with ``image`` ``(C, H, W)``, in training ``sem_seg``
-                ``(H, W)``, in inference the output's ``height`` and ``width`` if it is to have
-                another size than the image.
-
-        Returns:
-            the losses, or ``{"sem_seg": logits (num_classes, height, width)}`` for each record.
+        As in ``SemanticSegmentor``, records have an ``image`` ``(C, H, W)``, in training
+        ``sem_seg`` ``(H, W)``, and in inference ``height`` and ``width`` of another output size.
         """
         if self.training:
             return self._run(batched_inputs)
@@ -95,36 +86,22 @@ class PaddingAwareSegmentor(SemanticSegmentor):
         logits, losses = self.sem_seg_head(features, targets, **head_inputs)
         if self.training:
             return losses
-        outputs = []
-        for one, record, size in zip(logits, batched_inputs, images.image_sizes, strict=True):
-            prediction = self.postprocess(one, record, size)
-            outputs.append(
-                {"sem_seg": prediction if self.output == "logits" else prediction.argmax(0)}
-            )
-        return outputs
+        triples = zip(logits, batched_inputs, images.image_sizes, strict=True)
+        predictions = [self.postprocess(*triple) for triple in triples]
+        if self.output == "labels":
+            predictions = [prediction.argmax(0) for prediction in predictions]
+        return [{"sem_seg": prediction} for prediction in predictions]
 
     def postprocess(self, logits: Tensor, record: dict, image_size: Size) -> Tensor:
         """Crop the padding off logits and resize them to the record's ``height`` and ``width``.
 
-        Args:
-            logits: ``(num_classes, H, W)`` of the padded image.
-            record: the model's input.
-            image_size: ``(height, width)`` of the image without padding.
-
-        Returns:
-            ``(num_classes, height, width)``.
+        ``logits`` are ``(num_classes, H, W)``; ``image_size`` is that without padding.
         """
         height, width = record.get("height", image_size[0]), record.get("width", image_size[1])
         return sem_seg_postprocess(logits, image_size, height, width)
 
 
-def check_output(output: str) -> None:
-    """Raise ValueError unless ``MODEL.SEM_SEG_HEAD.OUTPUT`` is "logits" or "labels"."""
-    if output not in OUTPUTS:
-        raise ValueError(f'MODEL.SEM_SEG_HEAD.OUTPUT is "{output}": use "logits" or "labels"')
-
-
-def normalized_images(model: SemanticSegmentor, batched_inputs: list[dict]) -> ImageList:
+def normalized_images(model: Any, batched_inputs: list[dict]) -> ImageList:
     """Return the records' images as the model's backbone takes them, padded to one size."""
     images = [x["image"].to(model.device) for x in batched_inputs]
     return ImageList.from_tensors(
@@ -134,7 +111,7 @@ def normalized_images(model: SemanticSegmentor, batched_inputs: list[dict]) -> I
     )
 
 
-def map_by_size(run: Callable[[list[dict]], list], batched_inputs: list[dict]) -> list:
+def map_by_size(run: Callable[[list[dict]], Iterable], batched_inputs: list[dict]) -> list:
     """Call ``run`` once for the records of each image size; return the results in their order."""
     groups: dict[Size, list[int]] = {}
     for i, record in enumerate(batched_inputs):
@@ -147,14 +124,9 @@ def map_by_size(run: Callable[[list[dict]], list], batched_inputs: list[dict]) -
 
 
 def padding_mask(sizes: Sequence[Size], device: torch.device | str = "cpu") -> Tensor | None:
-    """Return which pixels of a padded batch are real.
+    """Return which pixels of a padded batch are real, bool ``(N, 1, H, W)``.
 
-    Args:
-        sizes: ``(height, width)`` of each image, which lies in the top left corner.
-        device: where the mask is made.
-
-    Returns:
-        Bool ``(N, 1, H, W)`` of the largest height and width; None if the sizes are all the same.
+    The images of these ``(height, width)`` lie in the top left corner. None if all have one size.
     """
     if len(set(sizes)) == 1:
         return None

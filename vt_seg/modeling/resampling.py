@@ -23,17 +23,9 @@ def upsample(x: Tensor, factor: int, size: Size) -> Tensor:
 def average_pool(x: Tensor, factor: int, mask: Tensor | None = None) -> Tensor:
     """Average ``(N, C, h, w)`` over cells of ``factor`` x ``factor`` pixels, without overlap.
 
-    A cell at the lower or right edge averages the pixels that it has. So the map has the size of a
-    backbone's own map of that stride, and its scale is ``factor`` at any size.
-
-    Args:
-        x: the map.
-        factor: pixels per cell and side.
-        mask: ``(N, 1, h, w)``, nonzero where a pixel is not padding. Only these pixels are
-            averaged, and a cell without any is zero. None averages all pixels.
-
-    Returns:
-        ``(N, C, ceil(h / factor), ceil(w / factor))``.
+    A cell at the lower or right edge averages the pixels that it has: the result has
+    ``ceil(h / factor)`` rows, as a backbone's own map of that stride. With a mask ``(N, 1, h, w)``
+    only pixels where it is nonzero are averaged, and a cell without any is zero.
     """
     if mask is None:
         return F.avg_pool2d(x, factor, ceil_mode=True)

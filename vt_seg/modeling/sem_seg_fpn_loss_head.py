@@ -25,12 +25,7 @@ class SemSegFPNLossHead(SemSegFPNHead):
     def __init__(
         self, input_shape: dict[str, ShapeSpec], *, loss: SegmentationLoss, **kwargs: Any
     ) -> None:
-        """Build Detectron2's head.
-
-        Args:
-            input_shape: channels and stride of each input map.
-            loss: computes the loss and knows the label to ignore.
-            kwargs: further arguments of ``SemSegFPNHead``, without ``ignore_value``.
+        """Build Detectron2's head of ``kwargs``, its arguments without ``ignore_value``.
 
         Raises:
             ValueError: if ``common_stride`` is coarser than a map.

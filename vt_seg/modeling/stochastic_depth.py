@@ -2,11 +2,7 @@
 
 from typing import Any
 
-from detectron2.modeling.backbone.resnet import (
-    BasicBlock,
-    BottleneckBlock,
-    DeformBottleneckBlock,
-)
+from detectron2.modeling.backbone.resnet import BasicBlock, BottleneckBlock, DeformBottleneckBlock
 from torch import nn
 from torchvision.ops import StochasticDepth
 
@@ -23,12 +19,8 @@ def add_stochastic_depth(backbone: nn.Module, probability: float) -> int:
     the expectation stays; the paper's survival probability of 0.9 (v1 Sec. 5.1, v4 Sec. 5.2) is
     a ``probability`` of 0.1. A block is a residual block of Detectron2 or a Visual Transformer; all
     branches of one (both steps of its mixer, its projector) have its probability and are dropped
-    independently. Evaluation drops nothing, and frozen blocks are never dropped. Names of weights
-    stay as they are. A second call replaces the probability.
-
-    Args:
-        backbone: a network of such blocks, or one that has it as ``bottom_up`` (an FPN).
-        probability: probability that the last block's branches are dropped, 0 to 1; 0 is off.
+    independently. Of an FPN only the ``bottom_up`` network is changed. Evaluation drops nothing,
+    and frozen blocks are never dropped. A second call replaces the probability; 0 is off.
 
     Returns:
         L, the number of blocks.
@@ -61,9 +53,8 @@ def _drop_branches(block: Any, probability: float) -> None:
         return
     # The branch is the output of the last convolution, as only the sum follows. Detectron2's Conv2d
     # applies its `activation`, which is None there, after its norm.
-    conv = getattr(
-        block, next(name for kind, name in _LAST_CONV.items() if isinstance(block, kind))
-    )
+    name = next(name for kind, name in _LAST_CONV.items() if isinstance(block, kind))
+    conv = getattr(block, name)
     if conv.activation is not None and not isinstance(conv.activation, StochasticDepth):
         raise ValueError(
             f"the last convolution of a {type(block).__name__} has an activation of its own: "

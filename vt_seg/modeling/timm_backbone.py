@@ -40,9 +40,8 @@ class TimmBackbone(Backbone):
 
         Args:
             features: the result of ``timm.create_model(..., features_only=True)``.
-            freeze_at: freeze that many stages: 1 is the stem, 2 the stem and res2, ... 5 all.
-            norm: "" and "BN" keep the model's norms, the others of :data:`NORMS` replace its batch
-                norms.
+            freeze_at: number of frozen stages: 1 is the stem, 2 the stem and res2, ... 5 all.
+            norm: "" and "BN" keep the batch norms, the others of :data:`NORMS` replace them.
             checkpointing: recompute activations in the backward pass, which saves memory.
 
         Raises:
@@ -197,7 +196,11 @@ def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
     """
     node, in_chans = cfg.MODEL.TIMM, input_shape.channels
     timm = import_timm(f"MODEL.TIMM.NAME {node.NAME}")
-    options = _model_options(node, in_chans)
+    options: dict[str, Any] = {"pretrained": False, "in_chans": in_chans}
+    if node.DROP_PATH:
+        options["drop_path_rate"] = node.DROP_PATH
+    if node.NAME.startswith(("swin_", "swinv2_")) and not node.NAME.startswith("swinv2_cr"):
+        options["strict_img_size"] = False  # images of other sizes than that of its pretraining
     try:
         features = timm.create_model(node.NAME, features_only=True, **options)
     except (AttributeError, AssertionError, RuntimeError, TypeError) as error:
@@ -211,12 +214,10 @@ def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
             f"{options} ({error}). Set MODEL.TIMM.DROP_PATH 0, or take a hierarchical model, e.g. "
             f"{_PYRAMIDS}"
         ) from error
+    freeze_at = cfg.MODEL.BACKBONE.FREEZE_AT
     try:
         backbone = TimmBackbone(
-            features,
-            freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
-            norm=node.NORM,
-            checkpointing=node.CHECKPOINTING,
+            features, freeze_at=freeze_at, norm=node.NORM, checkpointing=node.CHECKPOINTING
         )
     except ValueError as error:
         raise ValueError(f"MODEL.TIMM.NAME {node.NAME}: {error}") from error
@@ -251,12 +252,3 @@ def build_timm_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
 def build_timm_vt_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> VTFPNBackbone:
     """Build a timm model, a VT-FPN and p6 by max-pooling."""
     return vt_fpn_on(cfg, build_timm_backbone(cfg, input_shape), LastLevelMaxPool())
-
-
-def _model_options(node: CfgNode, in_chans: int) -> dict[str, Any]:
-    options: dict[str, Any] = {"pretrained": False, "in_chans": in_chans}
-    if node.DROP_PATH:
-        options["drop_path_rate"] = node.DROP_PATH
-    if node.NAME.startswith(("swin_", "swinv2_")) and not node.NAME.startswith("swinv2_cr"):
-        options["strict_img_size"] = False  # images of other sizes than that of its pretraining
-    return options

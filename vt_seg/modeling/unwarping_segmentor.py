@@ -31,14 +31,9 @@ class UnwarpingSemanticSegmentor(PaddingAwareSegmentor):
 def unwarp(logits: Tensor, warp: np.ndarray, size: Size) -> Tensor:
     """Read an image's logits from those of the canvas that it was warped to, bilinearly.
 
-    Args:
-        logits: ``(C, H', W')`` of the canvas.
-        warp: ``(2, 3)``, maps a point ``(x, y, 1)`` of the image to one of the canvas, in pixels,
-            pixel centres at i + 0.5.
-        size: ``(H, W)`` of the image.
-
-    Returns:
-        ``(C, H, W)``. Points outside the canvas get the logits of its edge.
+    ``warp`` ``(2, 3)`` maps a point ``(x, y, 1)`` of the image to one of the canvas, in pixels,
+    pixel centres at i + 0.5. From ``(C, H', W')`` this gives ``(C, H, W)`` of ``size``; points
+    outside the canvas get the logits of its edge.
     """
     # In half precision, places on a large canvas would be pixels off.
     exact = logits if logits.dtype == torch.float64 else logits.float()

@@ -21,12 +21,9 @@ synchronised ones too, and instance norms. ``FrozenBatchNorm2d`` has buffers, no
 
 
 def vt_config(cfg: CfgNode, name: str, **changes: Any) -> VTConfig:
-    """Return the hyper-parameters of a config node, whose keys are their names in capitals.
+    """Return the hyper-parameters of ``MODEL.VT_FPN`` or ``MODEL.VT_RESNET``.
 
-    Args:
-        cfg: a config with vt_seg's keys.
-        name: "VT_FPN" or "VT_RESNET".
-        changes: values that replace those of the node.
+    The node's keys are their names in capitals; ``changes`` replace its values.
 
     Raises:
         ValueError: if the config lacks vt_seg's keys, or its values do not fit each other.
@@ -59,11 +56,7 @@ def errors_naming(name: str) -> Iterator[None]:
 
 
 def build_vt_fpn_neck(cfg: CfgNode, input_shapes: Sequence[ShapeSpec]) -> VTFPN:
-    """Build the neck from ``MODEL.VT_FPN`` and ``MODEL.FPN.OUT_CHANNELS``.
-
-    Args:
-        cfg: a config with vt_seg's keys.
-        input_shapes: channels of each level, in the order in which the maps will come.
+    """Build the neck for maps in this order, from ``MODEL.VT_FPN`` and ``MODEL.FPN.OUT_CHANNELS``.
 
     Raises:
         ValueError: if the config's values do not fit each other or the maps.

@@ -33,14 +33,10 @@ class VTFPNBackbone(Backbone):
     ) -> None:
         """Put a neck on a bottom-up network.
 
-        Args:
-            bottom_up: the network that makes the feature maps.
-            in_features: names of its maps, from high to low resolution.
-            neck: the neck for those maps in that order.
-            out_channels: channels of the neck's maps.
-            top_block: a module that makes further levels from ``top_block.in_feature``, a name
-                among the bottom-up maps or the outputs, as in Detectron2's ``FPN``.
-            square_pad: if > 0, images are padded to squares of this side.
+        The neck takes the maps ``in_features``, from high to low resolution, and gives maps of
+        ``out_channels``. ``top_block`` makes further levels from ``top_block.in_feature``, a name
+        among the bottom-up maps or the outputs; images are padded to squares of side
+        ``square_pad`` unless it is 0. Both are as in Detectron2's ``FPN``.
 
         Raises:
             ValueError: if the bottom-up network lacks one of ``in_features``, or one has a stride
@@ -63,9 +59,8 @@ class VTFPNBackbone(Backbone):
         self._out_feature_strides = {
             f"p{level}": stride for level, stride in zip(levels, strides, strict=True)
         }
-        if top_block is not None:
-            for i in range(1, top_block.num_levels + 1):
-                self._out_feature_strides[f"p{levels[-1] + i}"] = strides[-1] * 2**i
+        for i in range(1, top_block.num_levels + 1 if top_block is not None else 1):
+            self._out_feature_strides[f"p{levels[-1] + i}"] = strides[-1] * 2**i
         self._out_features = list(self._out_feature_strides)
         self._out_feature_channels = dict.fromkeys(self._out_features, out_channels)
         self._size_divisibility = max(strides)

@@ -52,10 +52,8 @@ class ScaleHead(nn.Module):
     def forward(self, x: Tensor, size: Size, mask: Tensor | None = None) -> Tensor:
         """Predict features ``(N, out_channels, *size)`` from a level ``(N, in_channels, h, w)``.
 
-        Args:
-            x: the level's map.
-            size: of the maps at the common stride. Each upsampled map is cropped to what is due.
-            mask: ``(N, 1, h', w')`` at any resolution, nonzero where a pixel is not padding.
+        ``size`` is that of the maps at the common stride; each upsampled map is cropped to what is
+        due. The mask is that of :meth:`VTFPNHead.forward`.
         """
         for i, conv in enumerate(self.children()):
             x = conv(x)
@@ -96,16 +94,10 @@ class VTFPNHead(nn.Module):
     ) -> None:
         """Build the prediction layers behind ``neck``.
 
-        Args:
-            input_shape: channels and stride of each input map.
-            neck: built for these maps in the order of :func:`ordered_by_stride`.
-            neck_channels: channels of the neck's maps.
-            num_classes: number of classes.
-            conv_dims: channels of the convolutions at all levels.
-            common_stride: stride to which all levels are brought.
-            loss_weight: factor of the loss.
-            norm: of the convolutions, as Detectron2's ``get_norm`` takes it.
-            loss: computes the loss and knows the label to ignore.
+        The neck is for the maps of ``input_shape`` in the order of :func:`ordered_by_stride` and
+        gives ``neck_channels``. Convolutions of ``conv_dims`` channels, with ``norm`` as
+        Detectron2's ``get_norm`` takes it, bring all levels to ``common_stride``. The ``loss``
+        knows the label to ignore; the rest is as in ``SemSegFPNHead``.
 
         Raises:
             ValueError: if ``common_stride`` and a map's stride do not differ by a power of two.
@@ -172,14 +164,12 @@ class VTFPNHead(nn.Module):
         Args:
             features: maps ``(N, C_i, H_i, W_i)`` by name.
             targets: label maps ``(N, H, W)``, for training.
-            image_size: ``(H, W)`` of the images, for inference. None covers the images in steps of
+            image_size: ``(H, W)`` of the logits in inference. None covers the images in steps of
                 the common stride (``SemanticSegmentor`` crops that).
-            mask: ``(N, 1, h, w)`` at any resolution, nonzero where a pixel is not padding; None if
-                there is no padding.
+            mask: ``(N, 1, h, w)`` at any resolution, nonzero where a pixel is not padding.
 
         Returns:
-            ``(None, losses)`` in training, logits ``(N, num_classes, H, W)`` and ``{}`` in
-            inference.
+            ``(None, losses)`` in training, else logits ``(N, num_classes, H, W)`` and ``{}``.
         """
         logits = self.layers(features, mask)
         if self.training:
@@ -191,38 +181,25 @@ class VTFPNHead(nn.Module):
         return upsample(logits.contiguous(), self.common_stride, size), {}
 
     def layers(self, features: dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """Compute logits ``(N, num_classes, H, W)`` at the common stride, sizes rounded up.
-
-        Args:
-            features: see :meth:`forward`.
-            mask: see :meth:`forward`.
-        """
+        """Compute logits ``(N, num_classes, H, W)`` at the common stride, sizes rounded up."""
         maps = self.neck([features[name] for name in self.in_features], mask)
         height, width = maps[0].shape[-2:]
         size = ceil_div(
             (height * self.finest_stride, width * self.finest_stride), self.common_stride
         )
-        total = 0
-        for name, x in zip(self.in_features, maps, strict=True):
-            total = total + getattr(self, name)(x, size, mask)
-        return self.predictor(total)
+        levels = zip(self.scale_heads, maps, strict=True)
+        return self.predictor(sum([scale_head(x, size, mask) for scale_head, x in levels]))
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Compute the loss of ``MODEL.SEM_SEG_HEAD.LOSS``: see :class:`SegmentationLoss`.
-
-        Args:
-            predictions: logits at the common stride.
-            targets: label maps ``(N, H, W)``.
-        """
+        """Compute the loss of logits at the common stride and label maps ``(N, H, W)``."""
         loss = self.loss(predictions.float(), targets, self.common_stride)
         return {"loss_sem_seg": loss * self.loss_weight}
 
 
 def _check_common_stride(levels: dict[str, ShapeSpec], common_stride: int) -> None:
-    powers = {2**i for i in range(31)}
     for name, shape in levels.items():
         fine, coarse = sorted((shape.stride, common_stride))
-        if fine < 1 or coarse % fine or coarse // fine not in powers:
+        if fine < 1 or coarse % fine or (coarse // fine).bit_count() != 1:
             raise ValueError(
                 f"MODEL.SEM_SEG_HEAD.COMMON_STRIDE {common_stride} does not fit {name}, of stride "
                 f"{shape.stride}: VTFPNHead resamples by powers of two; set it to "
@@ -242,8 +219,5 @@ def check_are_maps(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> None:
 
 
 def ordered_by_stride(input_shape: dict[str, ShapeSpec]) -> dict[str, ShapeSpec]:
-    """Return the maps in the order in which the head and its neck take them.
-
-    Maps of equal stride keep their order.
-    """
+    """Return the maps as the head and its neck take them; equal strides keep their order."""
     return dict(sorted(input_shape.items(), key=lambda item: item[1].stride))

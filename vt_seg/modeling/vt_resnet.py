@@ -32,35 +32,19 @@ class VisualTransformerStage(nn.Module):
     ) -> None:
         """Create the channel adjustment and the VT modules.
 
-        Args:
-            in_channels: channels of stage 4.
-            out_channels: C of the VT modules.
-            config: of the VT modules.
-            norm: makes the norms; None for none.
-            tokens_only: the map is not wanted, so the last module has no projector.
+        With ``tokens_only`` the map is not wanted, so the last module has no projector.
         """
         super().__init__()
         self.adjust = None
         if in_channels != out_channels:
-            self.adjust = Conv2d(
-                in_channels,
-                out_channels,
-                1,
-                bias=norm is None,
-                norm=norm(out_channels) if norm is not None else None,
-            )
+            last = None if norm is None else norm(out_channels)
+            self.adjust = Conv2d(in_channels, out_channels, 1, bias=norm is None, norm=last)
             weight_init.c2_msra_fill(self.adjust)
         self.stack = VisualTransformerStack(out_channels, 1, config, norm, tokens_only=tokens_only)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the stage on a map ``(N, in_channels, H, W)``.
-
-        Returns:
-            The map ``(N, out_channels, H, W)`` and the last module's tokens ``(N, C_T, L)``.
-        """
-        if self.adjust is not None:
-            x = self.adjust(x)
-        (x,), (tokens,) = self.stack([x])
+        """Return the map ``(N, out_channels, H, W)`` and the last tokens ``(N, C_T, L)``."""
+        (x,), (tokens,) = self.stack([x if self.adjust is None else self.adjust(x)])
         return x, tokens
 
 
@@ -85,14 +69,8 @@ class VTResNet(ResNet):
     ) -> None:
         """Put the VT stage behind the first stages of a ResNet.
 
-        Args:
-            stem: see Detectron2's ``ResNet``.
-            stages: the blocks of res2, res3 and res4.
-            res5: the VT stage.
-            out_channels: channels of its map.
-            token_channels: channels of its tokens.
-            out_features: any of "stem", "res2", ..., "res5", "tokens".
-            freeze_at: stages to freeze; 5 freezes the VT modules too.
+        ``stages`` are the blocks of res2, res3 and res4; ``out_channels`` are those of the map of
+        ``res5``. ``freeze_at`` 5 freezes the VT modules too.
 
         Raises:
             ValueError: if ``out_features`` names an output that does not exist.

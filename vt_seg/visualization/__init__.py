@@ -1,21 +1,26 @@
 """Pictures of predictions, labels and visual tokens (`vt_seg.visualization.tokens`)."""
 
-from .image_search import FoundImages, find_images
 from .overlay import draw_legend, draw_sem_seg
 from .panels import contact_sheet, side_by_side
-from .picture_files import Drawn, require_all_drawn, spread_evenly
+from .picture_files import find_images, require_all_drawn, spread_evenly
 from .predictions import draw_dataset, draw_files
-from .samples import Sample, View, draw_samples
+from .samples import (
+    Sample,
+    View,
+    dataset_samples,
+    draw_samples,
+    test_samples,
+    training_samples,
+)
 from .tokens import TokenMaps, capture_tokens, draw_tokens
 
 __all__ = [
-    "Drawn",
-    "FoundImages",
     "Sample",
     "TokenMaps",
     "View",
     "capture_tokens",
     "contact_sheet",
+    "dataset_samples",
     "draw_dataset",
     "draw_files",
     "draw_legend",
@@ -26,4 +31,6 @@ __all__ = [
     "require_all_drawn",
     "side_by_side",
     "spread_evenly",
+    "test_samples",
+    "training_samples",
 ]

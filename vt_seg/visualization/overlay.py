@@ -25,16 +25,12 @@ def draw_sem_seg(
     """Blend the class colours over an image and write the class names on the segments.
 
     Args:
-        image_rgb: ``(H, W, 3)``, uint8.
+        image_rgb: ``(H, W, 3)``, uint8; so is the picture, in the same aspect ratio.
         labels: Label map ``(H, W)``. ``metadata.ignore_label`` and indices without a class are left
             undrawn. None draws the image alone, at the same size.
         metadata: ``stuff_classes``; ``stuff_colors`` (RGB) and ``ignore_label`` where they exist.
         alpha: 0 shows the image only, 1 the colours only.
-        min_short_side: Smaller images are enlarged to this many pixels on their shorter side, as
-            the names would hide them.
-
-    Returns:
-        The picture ``(H', W', 3)``, RGB, uint8, in the image's aspect ratio.
+        min_short_side: Smaller images are upsampled to it, as the names would hide them.
 
     Raises:
         ValueError: If image and labels differ in size.

@@ -1,5 +1,6 @@
-"""Write pictures: their names, whole files, and one image after the other."""
+"""Find image files, and write pictures of them: their names, whole files, one after the other."""
 
+import glob
 import os
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +10,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from vt_seg.files import path_below, write_atomically
+from vt_seg.data import IMAGE_EXTENSIONS
+from vt_seg.files import path_below, require_regular_file, write_atomically
+
+from .panels import contact_sheet
 
 _T = TypeVar("_T")
 
@@ -17,6 +21,49 @@ _T = TypeVar("_T")
 _LONGEST = 200
 # What an image can cause: unreadable files, full disks, sizes that a model or the memory refuses.
 _FAILURES = (OSError, ValueError, RuntimeError, MemoryError, cv2.error)
+
+
+class FoundImages(NamedTuple):
+    """Paths of image files, and a sentence for each entry of a folder that is no file."""
+
+    paths: list[str]
+    skipped: list[str]
+
+
+def find_images(inputs: Sequence[str]) -> FoundImages:
+    """Return image files named by paths, folders (not searched below) and patterns (``x/*.jpg``).
+
+    What a folder or a pattern yields besides files (folders, pipes, sockets, devices) is skipped.
+
+    Raises:
+        FileNotFoundError: If an input names no file, or a folder or pattern yields no image.
+        ValueError: If an input is itself a pipe, a socket or a device.
+    """
+    found: dict[str, None] = {}
+    skipped: dict[str, None] = {}  # both are ordered sets
+    for entry in inputs:
+        if os.path.isdir(entry):
+            paths = sorted(os.path.join(entry, name) for name in os.listdir(entry))
+            paths = [p for p in paths if os.path.splitext(p)[1].lower() in IMAGE_EXTENSIONS]
+        elif os.path.exists(entry):
+            require_regular_file(entry)
+            found[entry] = None
+            continue
+        else:
+            paths = [] if os.path.islink(entry) else sorted(glob.glob(entry))
+        images, others = [], []
+        for path in paths:
+            try:
+                require_regular_file(path)
+                images.append(path)
+            except ValueError as error:
+                others.append(str(error))
+        if not images:
+            message = f"{entry}: no such image, or no images in it"
+            raise FileNotFoundError("; ".join([message, *others]))
+        found.update(dict.fromkeys(images))
+        skipped.update(dict.fromkeys(others))
+    return FoundImages(list(found), list(skipped))
 
 
 class Drawn(NamedTuple):
@@ -33,18 +80,17 @@ def draw_each(
     ending: str,
     description: str,
 ) -> Drawn:
-    """Call ``draw(path, <output_dir>/<name><ending>)`` for every image file.
+    """Call ``draw(path, <output_dir>/<name><ending>)``, which returns what it wrote, per image.
 
-    ``draw`` writes files and returns their paths. Images of one name get different ``<name>``, and
-    one that fails does not stop the others. ``description`` is the text of the progress bar.
+    Images of one name get different ``<name>``, and one that fails does not stop the others.
 
     Raises:
         OSError: If ``output_dir`` cannot be created.
     """
     os.makedirs(output_dir, exist_ok=True)
     drawn = Drawn([], [])
-    names = unique_names(paths)
-    for path, name in zip(tqdm(paths, desc=description, unit="image"), names, strict=True):
+    bar = tqdm(paths, desc=description, unit="image")
+    for path, name in zip(bar, unique_names(paths), strict=True):
         try:
             file = path_below(output_dir, f"{name}{ending}", path)
             drawn.written.extend(draw(path, file))
@@ -108,3 +154,16 @@ def write_picture(picture_rgb: np.ndarray, path: str) -> str:
         raise OSError(f"OpenCV could not encode {path}")
     write_atomically(path, code.tobytes())
     return path
+
+
+def write_with_overview(
+    pictures: Sequence[tuple[str, np.ndarray]], output_dir: str, ending: str
+) -> tuple[list[str], str]:
+    """Write ``<name><ending>`` per (image file, picture), and ``overview.png``; return paths."""
+    names = unique_names([file for file, _ in pictures])
+    written = [
+        write_picture(picture, path_below(output_dir, f"{name}{ending}", file))
+        for (file, picture), name in zip(pictures, names, strict=True)
+    ]
+    overview = contact_sheet([picture for _, picture in pictures], columns=2, width=2400)
+    return written, write_picture(overview, os.path.join(output_dir, "overview.png"))

@@ -1,18 +1,22 @@
-"""Draw what a dataset or a loader gives: images with their labels and a legend."""
+"""Draw what a dataset or a loader gives a model: images with their labels and a legend."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from detectron2.data import Metadata
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, Metadata
+from detectron2.data.detection_utils import convert_image_to_rgb
+from detectron2.utils.env import seed_all_rng
 from tqdm import tqdm
 
-from vt_seg.files import path_below
+from vt_seg.data import mask_loader, read_image
+from vt_seg.engine import build_train_loader, task_of
 
 from .overlay import draw_legend, draw_sem_seg
-from .panels import contact_sheet, side_by_side
-from .picture_files import unique_names, write_picture
+from .panels import side_by_side
+from .picture_files import spread_evenly, write_with_overview
 
 
 @dataclass(frozen=True)
@@ -32,29 +36,54 @@ class Sample:
     views: tuple[View, ...]
 
 
+def dataset_samples(cfg: CfgNode, name: str, num: int) -> Iterator[Sample]:
+    """Yield images and masks of a dataset, spread over it, as they are on disk."""
+    for record in spread_evenly(DatasetCatalog.get(name), num):
+        yield Sample(record["file_name"], (_on_disk("image", cfg, record),))
+
+
+def training_samples(cfg: CfgNode, num: int, seed: int) -> Iterator[Sample]:
+    """Yield the first images that training with this seed would give a model."""
+    cfg = cfg.clone()
+    cfg.SEED, cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS = seed, 1, 0
+    seed_all_rng(seed)
+    for _, (record,) in zip(range(num), build_train_loader(cfg), strict=False):
+        labels = record["sem_seg"].numpy()
+        yield Sample(record["file_name"], (_seen_by_model(cfg, record, labels),))
+
+
+def test_samples(cfg: CfgNode, name: str, num: int) -> Iterator[Sample]:
+    """Yield images of a dataset, spread over it, as a model sees them in a test, and on disk."""
+    mapper = task_of(cfg).build_mapper(is_train=False)
+    for record in spread_evenly(DatasetCatalog.get(name), num):
+        views = _seen_by_model(cfg, mapper(record)), _on_disk("ground truth", cfg, record)
+        yield Sample(record["file_name"], views)
+
+
+def _on_disk(caption: str, cfg: CfgNode, record: dict) -> View:
+    head = cfg.MODEL.SEM_SEG_HEAD
+    labels = mask_loader(head.NUM_CLASSES, head.IGNORE_VALUE)(record["sem_seg_file_name"])
+    return View(caption, read_image(record["file_name"], "RGB"), labels)
+
+
+def _seen_by_model(cfg: CfgNode, record: dict, labels: np.ndarray | None = None) -> View:
+    image = convert_image_to_rgb(record["image"].permute(1, 2, 0), cfg.INPUT.FORMAT)
+    return View("what the model sees", image.copy(), labels)
+
+
 def draw_samples(
     samples: Iterable[Sample], metadata: Metadata, output_dir: str
 ) -> tuple[list[str], str]:
-    """Write ``<name>_data.jpg`` for each sample, and ``overview.png`` with all of them.
-
-    Returns:
-        The files of the samples, and that of the overview.
+    """Write ``<name>_data.jpg`` for each sample, and ``overview.png``; return both kinds of paths.
 
     Raises:
         ValueError: If there is no sample.
     """
-    pictures, files = [], []
-    for sample in tqdm(samples, desc="draw", unit="image"):
-        pictures.append(draw_sample(sample, metadata))
-        files.append(sample.file_name)
+    bar = tqdm(samples, desc="draw", unit="image")
+    pictures = [(sample.file_name, draw_sample(sample, metadata)) for sample in bar]
     if not pictures:
         raise ValueError("there is no image to draw")
-    written = [
-        write_picture(picture, path_below(output_dir, f"{name}_data.jpg", file))
-        for picture, name, file in zip(pictures, unique_names(files), files, strict=True)
-    ]
-    overview = contact_sheet(pictures, columns=2, width=2400)
-    return written, write_picture(overview, os.path.join(output_dir, "overview.png"))
+    return write_with_overview(pictures, output_dir, "_data.jpg")
 
 
 def draw_sample(sample: Sample, metadata: Metadata) -> np.ndarray:

@@ -16,14 +16,8 @@ from vt_seg.layers import VTFPN, VisualTransformerStack, VTConfig
 from vt_seg.visualization import capture_tokens
 
 HEADS = 2
-SMALL = VTConfig(
-    num_tokens=5,
-    token_channels=8,
-    num_heads=HEADS,
-    pixel_groups=2,
-    token_groups=2,
-    position_size=4,
-)
+GROUPS = {"pixel_groups": 2, "token_groups": 2}
+SMALL = VTConfig(num_tokens=5, token_channels=8, num_heads=HEADS, position_size=4, **GROUPS)
 
 
 @pytest.fixture(autouse=True)
@@ -89,9 +83,8 @@ def test_kept_tokens_have_the_attention_of_the_layer_that_extracted_them():
             first_new = 5 - new.shape[1]
             made |= {(layer, first_new + i + 1): new[:, i] for i in range(new.shape[1])}
             expected = [np.broadcast_to(made[o], (1 if layer == 1 else 2, 12)) for o in one.origins]
-            np.testing.assert_allclose(
-                maps_of(one.attention), np.stack(expected, axis=1), atol=1e-12
-            )
+            expected = np.stack(expected, axis=1)
+            np.testing.assert_allclose(maps_of(one.attention), expected, atol=1e-12)
             maps, tokens = block(maps, tokens)
             shares = read_shares(block.projectors[0], seen, tokens[0][0].numpy().T)
             np.testing.assert_allclose(maps_of(one.reads), shares, atol=1e-12)
@@ -106,9 +99,8 @@ def test_v4_extracts_all_tokens_anew():
     assert captured[1].origins == ((2, 1), (2, 2), (2, 3), (2, 4), (2, 5))
     query_input = tokens[0][0].numpy().T
     expected = recurrent_attention(vt.blocks[1].tokenizers[0], pixels(maps[0][0]), query_input)
-    np.testing.assert_allclose(
-        maps_of(captured[1].attention), expected.transpose(0, 2, 1), atol=1e-12
-    )
+    maps = maps_of(captured[1].attention)
+    np.testing.assert_allclose(maps, expected.transpose(0, 2, 1), atol=1e-12)
 
 
 @pytest.mark.parametrize("tokenizer", ["filter", "pooling", "clustering"])
@@ -131,14 +123,12 @@ def test_levels_of_different_sizes_and_numbers_of_tokens():
         neck(features)
     fine, coarse = captured
     assert (fine.stack, fine.level, coarse.level) == ("stack", "map1", "map2")
-    assert fine.attention.shape == (1, 1, 2, 7, 5)
-    assert coarse.attention.shape == (1, 1, 3, 4, 3)
     # All five tokens are read at both levels.
-    assert fine.reads.shape == (1, HEADS, 5, 7, 5)
-    assert coarse.reads.shape == (1, HEADS, 5, 4, 3)
-    assert fine.names == ("map1/1", "map1/2")
-    assert coarse.names == ("map2/1", "map2/2", "map2/3")
-    assert fine.read_names == coarse.read_names == fine.names + coarse.names
+    for one, tokens, size in ((fine, 2, (7, 5)), (coarse, 3, (4, 3))):
+        assert one.attention.shape == (1, 1, tokens, *size)
+        assert one.reads.shape == (1, HEADS, 5, *size)
+        assert one.read_names == ("map1/1", "map1/2", "map2/1", "map2/2", "map2/3")
+    assert fine.names + coarse.names == fine.read_names
 
 
 def test_own_tokens_are_read_by_default_and_none_without_a_projector():

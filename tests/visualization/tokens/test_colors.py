@@ -15,7 +15,6 @@ from vt_seg.visualization.tokens.colors import (
 
 def test_heat_runs_from_blue_to_red_and_cividis_from_dark_to_light():
     palette = heat_palette().astype(int)
-    assert palette.shape == (256, 3)
     (low_red, _, low_blue), (high_red, _, high_blue) = palette[[0, 255]]
     assert low_red == high_blue == 0
     assert min(low_blue, high_red) > 100

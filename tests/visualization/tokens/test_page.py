@@ -64,15 +64,12 @@ def test_description_of_tokens_and_levels():
     assert [one["cells"] for one in layer["levels"]] == [[6, 8], [3, 4]]
 
 
-def test_each_level_reads_its_own_tokens_or_none():
+def test_description_of_pictures_classes_and_own_tokens():
     levels = [level(), level("res4", 16, reads=None, read_names=())]
-    (layer,) = data_of(token_page(analysis(*levels), {}))["layers"]
+    data = data_of(token_page(analysis(*levels), {}))
+    (layer,) = data["layers"]
     assert [one["tokens"] for one in layer["levels"]] == [[0, 1, 2], [3, 4, 5]]
     assert layer["levels"][1]["reads"] is None
-
-
-def test_description_of_pictures_and_classes():
-    data = data_of(token_page(analysis(), {}))
     assert (data["width"], data["height"]) == (64, 48)
     assert data["image"].startswith("data:image/jpeg;base64,/9j/")
     assert data["prediction"]["classes"] == list(CLASSES)

@@ -1,9 +1,8 @@
 """The affine warp of the LIP literature: an undistorted image on a canvas of fixed size.
 
 As in CE2P (arXiv 1809.05996) and SCHP (arXiv 1910.09777), whose code scales and rotates the window
-of the image that is cut out, about the image's centre. One difference: they let the centres of the
-first and last pixel mark the image's ends, which moves everything by half a pixel; here pixel
-centres are at i + 0.5, as everywhere in Detectron2.
+of the image that is cut out, about the image's centre. Here pixel centres are at i + 0.5, as in
+Detectron2; there, those of the first and last pixel are the image's ends.
 """
 
 from collections.abc import Sequence
@@ -113,8 +112,8 @@ def centred_matrix(
 ) -> np.ndarray:
     """Return the matrix (2, 3) that puts an image in the middle of a canvas.
 
-    ``window`` 1 makes the image as large as fits, 2 half of that. ``angle`` is in degrees,
-    counter-clockwise as one sees the image.
+    ``window`` 1 makes the image as large as fits on the canvas, 2 half as large. ``angle`` is in
+    degrees, counter-clockwise.
     """
     (height, width), (out_height, out_width) = input_size, output_size
     factor = min(out_height / height, out_width / width) / window

@@ -26,13 +26,15 @@ def build_augmentations(
     resizes. A flip swaps the labels of ``flip_label_pairs``.
 
     Raises:
-        ValueError: if a key has a wrong value, or two exclude each other; names them.
+        ValueError: if a key has a wrong value, or two keys exclude each other.
     """
     flip = cfg.INPUT.RANDOM_FLIP
     if flip not in ("horizontal", "vertical", "none"):
         raise ValueError(f"INPUT.RANDOM_FLIP is {flip!r}: horizontal, vertical or none")
     resize, *flips = detection_utils.build_augmentation(cfg, is_train)
-    augmentations = [_own_resize(cfg, is_train) or _fast(resize)]
+    kind = "range" if resize.is_range else "choice"
+    stock = FastResizeShortestEdge(resize.short_edge_length, resize.max_size, kind, resize.interp)
+    augmentations = [_own_resize(cfg, is_train) or stock]
     if not is_train:
         return augmentations
     if cfg.INPUT.CROP.ENABLED:
@@ -64,11 +66,6 @@ def height_and_width(key: str, size: Sequence[int]) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-def _fast(resize: T.ResizeShortestEdge) -> T.Augmentation:
-    kind = "range" if resize.is_range else "choice"
-    return FastResizeShortestEdge(resize.short_edge_length, resize.max_size, kind, resize.interp)
-
-
 def _own_resize(cfg: CfgNode, is_train: bool) -> T.Augmentation | None:
     """Return the resize of ``INPUT.FIXED_SIZE`` or ``INPUT.AFFINE``, or None."""
     keys = cfg.INPUT.AFFINE
@@ -88,24 +85,16 @@ def _own_resize(cfg: CfgNode, is_train: bool) -> T.Augmentation | None:
         raise ValueError(f"INPUT.AFFINE.SCALE is {keys.SCALE}, need 0 to below 1")
     if not 0 <= keys.ROTATION_PROB <= 1:
         raise ValueError(f"INPUT.AFFINE.ROTATION_PROB is {keys.ROTATION_PROB}, need 0 to 1")
-    scale, rotation, probability = (
-        (keys.SCALE, keys.ROTATION, keys.ROTATION_PROB) if is_train else (0.0, 0.0, 0.0)
-    )
-    return AffineWarp(
-        height_and_width("INPUT.AFFINE.SIZE", keys.SIZE),
-        scale,
-        rotation,
-        probability,
-        tuple(keys.BORDER),
-        cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
-    )
+    size = height_and_width("INPUT.AFFINE.SIZE", keys.SIZE)
+    chance: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    if is_train:
+        chance = keys.SCALE, keys.ROTATION, keys.ROTATION_PROB
+    return AffineWarp(size, *chance, tuple(keys.BORDER), cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE)
 
 
 def _crop(cfg: CfgNode) -> T.Augmentation:
     """Return Detectron2's crop, unless a key of vt_seg's needs the one that looks at labels."""
-    crop = cfg.INPUT.CROP
+    crop, ignored = cfg.INPUT.CROP, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
     if not crop.AFTER_RESIZE and crop.SINGLE_CATEGORY_MAX_AREA >= 1:
         return T.RandomCrop(crop.TYPE, crop.SIZE)
-    return CategoryAreaCrop(
-        crop.TYPE, crop.SIZE, crop.SINGLE_CATEGORY_MAX_AREA, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
-    )
+    return CategoryAreaCrop(crop.TYPE, crop.SIZE, crop.SINGLE_CATEGORY_MAX_AREA, ignored)

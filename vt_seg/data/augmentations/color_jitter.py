@@ -14,10 +14,8 @@ class ColorJitterSSD(T.Augmentation):
     """Changes brightness, contrast, saturation and hue, each in half of the images.
 
     Contrast comes before or after saturation and hue, at random. Probabilities and ranges are those
-    of ``ColorAugSSDTransform`` in Detectron2's PointRend project; here they are drawn from NumPy's
-    state, which Detectron2's loaders seed, once per image.
-
-    The largest changes are: of ``brightness`` in grey levels, of the factors of ``contrast`` and
+    of ``ColorAugSSDTransform`` in Detectron2's PointRend project, drawn from NumPy's state. The
+    largest changes are: of ``brightness`` in grey levels, of the factors of ``contrast`` and
     ``saturation`` from 1, and of the ``hue`` in steps of 2 degrees.
 
     Raises:

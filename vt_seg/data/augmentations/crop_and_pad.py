@@ -14,20 +14,10 @@ _Window = tuple[int, int, int, int]  # top, left, height, width
 class CategoryAreaCrop(T.RandomCrop_CategoryAreaConstraint):
     """Detectron2's crop in which no category should cover more than a share of the labelled pixels.
 
-    Up to ten places are tried and the first that fulfils this is taken, as in Detectron2. If none
-    does, Detectron2 takes the last, even if all of it is ignored. This takes the one whose largest
-    category covers least, and if all are ignored, a place around a labelled pixel. With a share of
-    1, every place with a labelled pixel is good.
+    The first of up to ten places that fulfils this is taken, as in Detectron2. If none does, where
+    Detectron2 takes the last, this takes the one whose largest category covers least, and if all
+    are ignored, a place around a labelled pixel. With a share of 1, a labelled pixel is enough.
     """
-
-    def __init__(
-        self,
-        crop_type: str,
-        crop_size: Sequence[float],
-        single_category_max_area: float = 1.0,
-        ignored_category: int | None = None,
-    ) -> None:
-        super().__init__(crop_type, crop_size, single_category_max_area, ignored_category)
 
     def get_transform(self, image: np.ndarray, sem_seg: np.ndarray) -> Transform:
         """Draw the crop of an image (H, W, C) by its mask (H, W)."""

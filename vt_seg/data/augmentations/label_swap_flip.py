@@ -11,11 +11,7 @@ LabelPairs = Sequence[Sequence[int]]
 
 
 class LabelSwapFlipTransform(HFlipTransform):
-    """A horizontal flip that swaps paired labels in the mask, so that left is still left.
-
-    Image, coordinates, boxes and polygons are flipped as by ``HFlipTransform``. It is its own
-    inverse.
-    """
+    """A horizontal flip that swaps paired labels in the mask, so that left is still left."""
 
     def __init__(self, width: int, label_pairs: LabelPairs) -> None:
         super().__init__(width)
@@ -24,8 +20,6 @@ class LabelSwapFlipTransform(HFlipTransform):
     def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
         """Return a new mask (H, W) of the same integer dtype."""
         flipped = super().apply_segmentation(segmentation)
-        if not self.label_pairs:
-            return flipped
         if flipped.dtype == np.uint8:
             table = np.array(swapped_order(self.label_pairs, 256), np.uint8)
             return cv2.LUT(np.ascontiguousarray(flipped), table)

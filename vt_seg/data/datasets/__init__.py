@@ -1,20 +1,19 @@
 """Datasets that vt_seg registers, under names of its own, and their label tables."""
 
+import os
+
+from ..image_folders import register_image_folder
 from .coco_stuff import (
     COCO_STUFF_91_CLASSES,
-    COCO_STUFF_92_CLASSES,
     COCO_STUFF_171_CLASSES,
     COCO_STUFF_LABELS,
-    mask_folder,
-    register_coco_stuff,
-)
-from .cocostuff10k import (
     COCOSTUFF10K_SPLITS,
     cocostuff10k_folders,
+    mask_folder,
     read_cocostuff10k_split,
+    register_coco_stuff,
     register_cocostuff10k,
 )
-from .imagenet import register_imagenet
 from .lip import (
     LIP_FLIP_LABEL_PAIRS,
     LIP_LABELS,
@@ -38,7 +37,7 @@ from .synthetic import (
 def register_all_datasets(root: str | None = None) -> None:
     """Register every dataset of vt_seg below ``root`` (default: $DETECTRON2_DATASETS).
 
-    Nothing is read from disk; calling it again changes nothing, or moves the datasets to a new
+    Nothing is read from disk. Calling it again changes nothing, or moves the datasets to a new
     root.
     """
     root = dataset_root() if root is None else root
@@ -46,13 +45,16 @@ def register_all_datasets(root: str | None = None) -> None:
     register_coco_stuff(root)
     register_cocostuff10k(root)
     register_lip(root)
-    register_imagenet(root)
     register_shapes(root)
+    hint = "ImageNet is expected there with a folder per class, e.g. n01440764: datasets/README.md"
+    for split in ("train", "val"):
+        folder = os.path.join(root, "imagenet", split)
+        register_image_folder(f"vt_imagenet_{split}", folder, hint=hint)
 
 
 __all__ = [
-    "COCOSTUFF10K_SPLITS", "COCO_STUFF_91_CLASSES", "COCO_STUFF_92_CLASSES",
-    "COCO_STUFF_171_CLASSES", "COCO_STUFF_LABELS", "CONTEXT_CLASS_NAMES", "IGNORE_LABEL",
+    "COCOSTUFF10K_SPLITS", "COCO_STUFF_91_CLASSES", "COCO_STUFF_171_CLASSES",
+    "COCO_STUFF_LABELS", "CONTEXT_CLASS_NAMES", "IGNORE_LABEL",
     "LIP_FLIP_LABEL_PAIRS", "LIP_LABELS", "SCENE_CLASSES", "SCENE_CLASS_NAMES", "SCENE_LABEL",
     "SHAPE_NAMES", "canonical_list", "cocostuff10k_folders", "dataset_root", "distinct_colors",
     "find_lip", "load_lip", "mask_folder", "read_cocostuff10k_split", "register_all_datasets",

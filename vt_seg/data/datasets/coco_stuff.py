@@ -1,7 +1,7 @@
-"""COCO-Stuff: its label spaces, and ``vt_coco_2017_{train,val}_stuff{171,91,92}``.
+"""COCO-Stuff: its label spaces, ``vt_coco_2017_{train,val}_stuff{171,91,92}``, and the 10k images.
 
-The pixels of the distributed "stuffthingmaps" are ``id - 1`` of 182 ids, eleven of which were never
-annotated. Label spaces:
+The latter are ``vt_cocostuff10k_{train,test}``, with the 171 classes. The pixels of the distributed
+"stuffthingmaps" are ``id - 1`` of 182 ids, eleven of which were never annotated. Label spaces:
 
 - **171**: the ids that remain, numbered in ascending order (80 things, 91 stuff).
 - **91**: stuff only, ``id - 92``; things are ignored. **92**: as 91, and all things together.
@@ -11,19 +11,19 @@ The 54 classes that are, by their mIoU, behind the paper's figures are Detectron
 """
 
 import os
+from functools import partial
 from typing import NamedTuple
 
-from .registration import distinct_colors, register_pairs
+from ..name_lists import read_split_list
+from ..pairing import pair_images_and_masks
+from .registration import distinct_colors, register_folders, register_pairs
 
 
 class CocoStuffLabel(NamedTuple):
-    """One of the 182 ids.
+    """One of the 182 ids: things up to 91, stuff from 92. Removed ones were never annotated.
 
-    Attributes:
-        id: 1-182; things up to 91, stuff from 92.
-        removed: True if never annotated.
-        index171: its label among the 171 classes; None if removed.
-        index91: its label among the 91 stuff classes; None for things.
+    ``index171`` is its label among the 171 classes, None if removed; ``index91`` that among the 91
+    stuff classes, None for things.
     """
 
     id: int
@@ -87,7 +87,7 @@ def _label_table() -> tuple[CocoStuffLabel, ...]:
 COCO_STUFF_LABELS = _label_table()
 COCO_STUFF_171_CLASSES = tuple(row.name for row in COCO_STUFF_LABELS if not row.removed)
 COCO_STUFF_91_CLASSES = tuple(row.name for row in COCO_STUFF_LABELS if not row.is_thing)
-COCO_STUFF_92_CLASSES = (*COCO_STUFF_91_CLASSES, "things")
+COCOSTUFF10K_SPLITS = ("train", "test")
 
 # Variant: its folder of masks below coco/, its classes, and its colours. Stuff has the same colour
 # in all variants.
@@ -96,7 +96,11 @@ _FOLDER = "stuffthingmaps_detectron2"
 _VARIANTS = {
     "stuff171": (_FOLDER, COCO_STUFF_171_CLASSES, _COLORS),
     "stuff91": (f"{_FOLDER}_stuff91", COCO_STUFF_91_CLASSES, _COLORS[-91:]),
-    "stuff92": (f"{_FOLDER}_stuff92", COCO_STUFF_92_CLASSES, [*_COLORS[-91:], _COLORS[0]]),
+    "stuff92": (
+        f"{_FOLDER}_stuff92",
+        (*COCO_STUFF_91_CLASSES, "things"),
+        [*_COLORS[-91:], _COLORS[0]],
+    ),
 }
 
 
@@ -117,3 +121,41 @@ def register_coco_stuff(root: str) -> None:
             )
             name = f"vt_coco_2017_{split}_{variant}"
             register_pairs(name, images, masks, hint, classes, colors)
+
+
+class CocoStuff10kFolders(NamedTuple):
+    """Folders below ``<root>/cocostuff10k``: as distributed, and the masks made from them."""
+
+    images: str
+    annotations: str
+    lists: str
+    masks: str
+
+
+def cocostuff10k_folders(root: str | os.PathLike) -> CocoStuff10kFolders:
+    """Return where the files are, or belong."""
+    names = ("images", "annotations", "imageLists", "stuff171")
+    return CocoStuff10kFolders(*(os.path.join(root, "cocostuff10k", name) for name in names))
+
+
+def read_cocostuff10k_split(root: str | os.PathLike, split: str) -> list[str]:
+    """Return the names of a split, or raise as `read_split_list` does."""
+    return read_split_list(os.path.join(cocostuff10k_folders(root).lists, f"{split}.txt"))
+
+
+def register_cocostuff10k(root: str) -> None:
+    """Register both splits in ``<root>/cocostuff10k``."""
+    folders = cocostuff10k_folders(root)
+    for split in COCOSTUFF10K_SPLITS:
+        name, load = f"vt_cocostuff10k_{split}", partial(_load_cocostuff10k, root, split)
+        register_folders(name, folders.images, folders.masks, load, COCO_STUFF_171_CLASSES, _COLORS)
+
+
+def _load_cocostuff10k(root: str, split: str) -> list[dict]:
+    folders = cocostuff10k_folders(root)
+    hint = (
+        f"Unpack COCO-Stuff 10k in {os.path.dirname(folders.images)} and run: "
+        f"python datasets/prepare_cocostuff10k.py --root {root}"
+    )
+    stems = read_cocostuff10k_split(root, split)
+    return pair_images_and_masks(folders.images, folders.masks, hint, stems)

@@ -4,11 +4,9 @@ import os
 from functools import partial
 from typing import NamedTuple
 
-from detectron2.utils.file_io import PathManager
+from vt_seg.files import only_folder, walk_folders
 
-from vt_seg.files import only_folder, require_regular_file, walk_folders
-
-from ..name_lists import first_repeated
+from ..name_lists import left_right_pairs, read_names, read_split_list
 from ..pairing import IMAGE_EXTENSIONS, MASK_EXTENSIONS, pair_images_and_masks
 from .registration import register_folders
 
@@ -19,54 +17,46 @@ _HINT = (
 
 
 class LipLabel(NamedTuple):
-    """One class: its name, colour (RGB), and the label that it has in the flipped image."""
+    """One class: its name and its colour (RGB)."""
 
     name: str
     color: tuple[int, int, int]
-    flipped: int
 
 
 LIP_LABELS = (
-    LipLabel("Background", (0, 0, 0), 0),
-    LipLabel("Hat", (128, 0, 0), 1),
-    LipLabel("Hair", (255, 0, 0), 2),
-    LipLabel("Glove", (0, 85, 0), 3),
-    LipLabel("Sunglasses", (170, 0, 51), 4),
-    LipLabel("Upper-clothes", (255, 85, 0), 5),
-    LipLabel("Dress", (0, 0, 85), 6),
-    LipLabel("Coat", (0, 119, 221), 7),
-    LipLabel("Socks", (85, 85, 0), 8),
-    LipLabel("Pants", (0, 85, 85), 9),
-    LipLabel("Jumpsuits", (85, 51, 0), 10),
-    LipLabel("Scarf", (52, 86, 128), 11),
-    LipLabel("Skirt", (0, 128, 0), 12),
-    LipLabel("Face", (0, 0, 255), 13),
-    LipLabel("Left-arm", (51, 170, 221), 15),
-    LipLabel("Right-arm", (0, 255, 255), 14),
-    LipLabel("Left-leg", (85, 255, 170), 17),
-    LipLabel("Right-leg", (170, 255, 85), 16),
-    LipLabel("Left-shoe", (255, 255, 0), 19),
-    LipLabel("Right-shoe", (255, 170, 0), 18),
+    LipLabel("Background", (0, 0, 0)),
+    LipLabel("Hat", (128, 0, 0)),
+    LipLabel("Hair", (255, 0, 0)),
+    LipLabel("Glove", (0, 85, 0)),
+    LipLabel("Sunglasses", (170, 0, 51)),
+    LipLabel("Upper-clothes", (255, 85, 0)),
+    LipLabel("Dress", (0, 0, 85)),
+    LipLabel("Coat", (0, 119, 221)),
+    LipLabel("Socks", (85, 85, 0)),
+    LipLabel("Pants", (0, 85, 85)),
+    LipLabel("Jumpsuits", (85, 51, 0)),
+    LipLabel("Scarf", (52, 86, 128)),
+    LipLabel("Skirt", (0, 128, 0)),
+    LipLabel("Face", (0, 0, 255)),
+    LipLabel("Left-arm", (51, 170, 221)),
+    LipLabel("Right-arm", (0, 255, 255)),
+    LipLabel("Left-leg", (85, 255, 170)),
+    LipLabel("Right-leg", (170, 255, 85)),
+    LipLabel("Left-shoe", (255, 255, 0)),
+    LipLabel("Right-shoe", (255, 170, 0)),
 )
 
-LIP_FLIP_LABEL_PAIRS = tuple(
-    (i, label.flipped) for i, label in enumerate(LIP_LABELS) if i < label.flipped
-)
+LIP_FLIP_LABEL_PAIRS = left_right_pairs([label.name for label in LIP_LABELS])
 
 
 def register_lip(root: str) -> None:
     """Register both splits in ``<root>/lip``."""
     folder = os.path.join(root, "lip")
+    names, colors = zip(*LIP_LABELS, strict=True)
     for split in ("train", "val"):
-        register_folders(
-            f"vt_lip_{split}",
-            os.path.join(folder, f"{split}_images"),
-            os.path.join(folder, f"{split}_segmentations"),
-            partial(load_lip, folder, split),
-            [label.name for label in LIP_LABELS],
-            [label.color for label in LIP_LABELS],
-            flip_label_pairs=LIP_FLIP_LABEL_PAIRS,
-        )
+        images, masks = (os.path.join(folder, f"{split}_{x}") for x in ("images", "segmentations"))
+        about = images, masks, partial(load_lip, folder, split), names, colors
+        register_folders(f"vt_lip_{split}", *about, flip_label_pairs=LIP_FLIP_LABEL_PAIRS)
 
 
 def canonical_list(folder: str | os.PathLike, split: str) -> str:
@@ -110,7 +100,7 @@ def load_lip(folder: str, split: str) -> list[dict]:
 
 
 def _read_canonical(path: str, folder: str) -> list[dict]:
-    pairs = [line.split("\t") for line in _read_lines(path)]
+    pairs = [line.split("\t") for line in read_names(path)]
     files = [[os.path.join(folder, name) for name in pair] for pair in pairs]
     missing = [name for pair in files for name in pair if not os.path.isfile(name)]
     if missing:
@@ -126,16 +116,7 @@ def _read_ids(folder: str, name: str) -> list[str]:
     paths = [os.path.join(parent, name) for parent, names in walk_folders(folder) if name in names]
     if not paths:
         raise FileNotFoundError(f"no {name} below {folder}. {_HINT}")
-    ids, *others = map(_read_lines, paths)
+    ids, *others = map(read_split_list, paths)
     if any(other != ids for other in others):
         raise ValueError(f"several {name} that differ: {', '.join(paths)}; keep one")
-    repeated = first_repeated(ids)
-    if repeated is not None:
-        raise ValueError(f"{paths[0]} names {repeated} more than once; remove the extra lines")
     return ids
-
-
-def _read_lines(path: str) -> list[str]:
-    require_regular_file(path)
-    with PathManager.open(path, "r") as file:
-        return [line.strip() for line in file if line.strip()]

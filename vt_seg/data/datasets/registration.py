@@ -18,9 +18,7 @@ def dataset_root() -> str:
 
 
 def make_room(name: str, dataset: object) -> bool:
-    """Unregister what ``dataset`` is to replace, or return False if it is registered already.
-
-    Datasets of its class may be replaced.
+    """Unregister what ``dataset`` replaces, one of its class; return False if it is registered.
 
     Raises:
         ValueError: if the name belongs to a dataset of another kind, or cannot name a folder, into
@@ -60,11 +58,10 @@ def register_folders(
     ignore_label: int = IGNORE_LABEL,
     **metadata: object,
 ) -> None:
-    """Register a semantic segmentation dataset.
+    """Register a dataset, or move a registered one to other folders.
 
-    Registering a name again with the same folders does nothing; with other folders it moves the
-    dataset there. ``load`` makes the records when the dataset is first used, ``colors`` are RGB,
-    and ``metadata`` anything more, e.g. ``flip_label_pairs``.
+    ``load`` makes the records when the dataset is first used, ``colors`` are RGB, and ``metadata``
+    is anything more, e.g. ``flip_label_pairs``.
     """
     if name in DatasetCatalog.list():
         known = MetadataCatalog.get(name)
@@ -86,8 +83,7 @@ def register_folders(
 def distinct_colors(count: int) -> list[tuple[int, ...]]:
     """Return ``count`` different RGB colours, the first black: the scheme of Pascal VOC.
 
-    The bits of the class id are dealt out in turn to red, green and blue, from each channel's
-    highest bit downwards, so that neighbouring ids differ strongly.
+    The bits of an index go in turn to red, green and blue, to each channel's highest bit first.
     """
     return [
         tuple(

@@ -37,7 +37,6 @@ SCENE_CLASS_NAMES: tuple[str, ...] = tuple(c.name for c in SCENE_CLASSES)
 CONTEXT_CLASS_NAMES: tuple[str, ...] = tuple(c.name for c in SCENE_CLASSES if c.cue)
 SCENE_LABEL: dict[str, int] = {name: i for i, name in enumerate(SCENE_CLASS_NAMES)}
 
-
 # Sorted, so that a label is a folder's place among the sorted folders.
 SHAPE_NAMES = (
     "arrow", "crescent", "cross", "disc", "drop", "heart", "ring", "square", "star", "triangle",
@@ -47,17 +46,12 @@ SHAPE_NAMES = (
 def register_scenes(root: str) -> None:
     """Register vt_scenes in ``<root>/vt_scenes``."""
     hint = f"Make it: python datasets/prepare_scenes.py --root {root}"
-    colors = [c.color for c in SCENE_CLASSES]
+    folders = [os.path.join(root, "vt_scenes", kind) for kind in ("images", "stuffthingmaps")]
+    about = SCENE_CLASS_NAMES, [c.color for c in SCENE_CLASSES]
     for split in ("train", "val"):
-        register_pairs(
-            f"vt_scenes_{split}",
-            os.path.join(root, "vt_scenes", "images", split),
-            os.path.join(root, "vt_scenes", "stuffthingmaps", split),
-            hint,
-            SCENE_CLASS_NAMES,
-            colors,
-            context_classes=CONTEXT_CLASS_NAMES,
-        )
+        images, masks = (os.path.join(folder, split) for folder in folders)
+        name, more = f"vt_scenes_{split}", {"context_classes": CONTEXT_CLASS_NAMES}
+        register_pairs(name, images, masks, hint, *about, **more)
 
 
 def register_shapes(root: str) -> None:

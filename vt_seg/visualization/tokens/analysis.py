@@ -9,19 +9,37 @@ import numpy as np
 import torch
 from detectron2.data import Metadata
 from detectron2.data.detection_utils import convert_image_to_rgb
+from detectron2.utils.visualizer import Visualizer
 
 from vt_seg.layers import Size, map_stride
 
+from ..overlay import draw_sem_seg
 from .capture import Origins, TokenMaps, capture_tokens
-from .prediction import Prediction, read_prediction
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A picture of a prediction, or a classifier's most probable classes.
+
+    Attributes:
+        picture: ``(H', W', 3)``, RGB, uint8, in the image's aspect ratio; None for a classifier.
+        labels: Label map ``(H, W)`` of a semantic segmentation, else None.
+        classes: Names of the labels.
+        top: A classifier's most probable classes, with their probabilities.
+    """
+
+    picture: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    top: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class LevelMaps:
     """The tokens of one VT layer at one level, for one image; see `TokenMaps`.
 
-    Rows and columns that lie wholly in the batch's padding are cut off. ``stack`` is without its
-    last part, ".stack".
+    Rows and columns that lie wholly in the batch's padding are cut off, and so is the last part of
+    ``stack``, ".stack".
 
     Attributes:
         attention: ``(heads, L, h, w)`` in multiples of uniform attention, which is 1 everywhere.
@@ -45,13 +63,10 @@ class LevelMaps:
 
 @dataclass(frozen=True)
 class TokenAnalysis:
-    """What the page and the figure show of one image.
+    """What the page and the figure show of one image, named after its file.
 
-    Attributes:
-        name: Name of the image's file.
-        image_rgb: ``(H, W, 3)``, uint8: the network's input, resized or on its canvas.
-        prediction: At that size.
-        maps: By stack, layer and level.
+    ``image_rgb`` ``(H, W, 3)``, uint8, is the network's input, resized or on its canvas; the
+    prediction has that size. The maps are sorted by stack, layer and level.
     """
 
     name: str
@@ -77,7 +92,7 @@ def analyze_tokens(
         model: A Detectron2 meta-architecture, in evaluation mode.
         record: From the test mapper; only its ``image`` (C, H, W) is used, so that the prediction
             has the size of the network's input.
-        name: Name of the image.
+        name: Name of the image's file.
         image_format: ``INPUT.FORMAT``.
         metadata: Of the dataset that the model was trained for.
 
@@ -106,9 +121,10 @@ def analyze_tokens(
 def level_maps(
     captured: TokenMaps, image_size: Size, padded_size: Size, index: int = 0
 ) -> LevelMaps:
-    """Return the maps of image number ``index`` of a batch, without the padding.
+    """Return the maps of image ``index``, which lies in the top left corner of the padded batch.
 
-    The image lies in the top left corner of the padded one; sizes are (height, width).
+    As for masks, cell i begins at pixel stride * i. Where no stride fits, the map is taken to be
+    stretched over the image. Sizes are (height, width).
 
     Raises:
         ValueError: If the attention is not finite.
@@ -121,7 +137,8 @@ def level_maps(
             "finite. Are these weights of a training that diverged?"
         )
     shape = attention.shape[-2:]
-    strides = [cell_size(*sides) for sides in zip(padded_size, shape, strict=True)]
+    sides = zip(padded_size, shape, strict=True)
+    strides = [map_stride(pixels, cells) or pixels / cells for pixels, cells in sides]
     kept = [
         min(cells, math.ceil(side / stride))
         for cells, side, stride in zip(shape, image_size, strides, strict=True)
@@ -142,10 +159,34 @@ def level_maps(
     )
 
 
-def cell_size(pixels: int, cells: int) -> float:
-    """Return the side of a map's cell in pixels: the stride, if it gives ``cells`` rounded up.
+def read_prediction(
+    output: dict, image_rgb: np.ndarray, metadata: Metadata, num_top: int = 5
+) -> Prediction:
+    """Return what a Detectron2 model predicts for an image (H, W, 3), uint8, at its size.
 
-    As for masks, cell i begins at pixel stride * i. Where no stride fits, the map is taken to be
-    stretched over the image.
+    The output has ``panoptic_seg``, ``sem_seg`` (logits (K, H, W) or label map (H, W)),
+    ``instances`` or a classifier's ``logits`` (K,), of which the ``num_top`` highest are kept.
+
+    Raises:
+        ValueError: If the output has none of these.
     """
-    return map_stride(pixels, cells) or pixels / cells
+    if "logits" in output:
+        probabilities = output["logits"].float().softmax(dim=-1).cpu()
+        best = probabilities.topk(min(num_top, len(probabilities)))
+        names = metadata.get("classes") or [f"class {i}" for i in range(len(probabilities))]
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return Prediction(top=tuple((names[i], probability) for i, probability in pairs))
+    visualizer = Visualizer(image_rgb, metadata)
+    if "panoptic_seg" in output:
+        segments, infos = output["panoptic_seg"]
+        drawn = visualizer.draw_panoptic_seg(segments.cpu(), infos)
+        return Prediction(picture=drawn.get_image().copy())
+    if "sem_seg" in output:
+        sem_seg = output["sem_seg"]
+        labels = (sem_seg.argmax(dim=0) if sem_seg.ndim == 3 else sem_seg.long()).cpu().numpy()
+        picture = draw_sem_seg(image_rgb, labels, metadata)
+        return Prediction(picture, labels, tuple(metadata.stuff_classes))
+    if "instances" in output:
+        drawn = visualizer.draw_instance_predictions(output["instances"].to("cpu"))
+        return Prediction(picture=drawn.get_image().copy())
+    raise ValueError(f"the model predicts {sorted(output)}, nothing that could be drawn here")

@@ -66,15 +66,9 @@ def capture_tokens(model: nn.Module) -> Iterator[list[TokenMaps]]:
         for one in maps:  # by stack, layer and level, in the order in which they ran
             print(one.layer, one.level, one.attention.shape)
 
-    Forward hooks read the maps and are removed afterwards, so that the model is neither changed nor
-    slowed down. Each further call of the model appends its maps.
-
-    Args:
-        model: A plain model, not one from `vt_seg.inference.optimize`, or any module of it that
-            holds a `VisualTransformerStack`.
-
-    Yields:
-        The list that is filled; its tensors are detached and stay on their device.
+    Forward hooks read the maps and are removed afterwards. Each further call of the model appends
+    its maps; their tensors are detached and stay on their device. ``model`` is a plain one, not one
+    from `vt_seg.inference.optimize`, or any module of it that holds a `VisualTransformerStack`.
 
     Raises:
         ValueError: If the model holds no VT layer.

@@ -28,9 +28,9 @@ def draw_tokens(
 ) -> Drawn:
     """Write ``<output_dir>/<name>_tokens.png`` and ``.html`` for every image file.
 
-    An image that fails does not stop the others (see `draw_each`). ``read_record`` is the test
-    mapper, from a path to a record with ``image``. ``config`` and ``weights`` are the names of the
-    files, for the page; the other arguments are those of `analyze_tokens`.
+    An image that fails does not stop the others. ``read_record`` is the test mapper, from a path to
+    a record with ``image``; ``config`` and ``weights`` are names for the page. For the other
+    arguments see `analyze_tokens`.
 
     Raises:
         ValueError: If the model has no VT layer.

@@ -21,10 +21,8 @@ def token_figure(analysis: TokenAnalysis) -> np.ndarray:
     The first row of a level shows where each token attends, from 0 (blue) to its maximum (red),
     which the caption gives in multiples of uniform attention. The second row shows the token that
     each pixel reads most, in the colours of the frames, then the share of each token in what the
-    pixels read, from its minimum to its maximum. Heads are averaged.
-
-    Returns:
-        The figure ``(H, W, 3)``, RGB, uint8.
+    pixels read, from its minimum to its maximum. Heads are averaged. The figure is ``(H, W, 3)``,
+    RGB, uint8.
     """
     height, width = analysis.image_rgb.shape[:2]
     size = (_CELL_WIDTH, round(_CELL_WIDTH * height / width))

@@ -1,0 +1,66 @@
+"""Checks of paths: only regular files are read, and files are written below their folder."""
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def require_regular_file(path: str | os.PathLike) -> None:
+    """Raise ValueError if a folder, a named pipe, a device or a socket is at ``path``.
+
+    Links are followed. Nothing is opened, as opening a pipe or a device could block for ever. Paths
+    of nothing pass, so that the caller's own message stands, and so do addresses (``https://``).
+    """
+    path = os.fspath(path)
+    try:
+        mode = os.stat(path.removeprefix("file://")).st_mode
+    except (OSError, ValueError):  # Nothing is there; opening it says so.
+        return
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "not a regular file")
+        raise ValueError(f"{path} is {kind}; only regular files can be read: pass a file")
+
+
+def check_names_below(folder: str | os.PathLike, names: Iterable[str], named_by: str) -> None:
+    """Raise ValueError unless every name is that of a file in ``folder``, at any depth.
+
+    ``folder`` need not exist yet and may be a symbolic link. A link below it that leads out is
+    refused, as whoever packed an archive would decide what is overwritten, and so are names that
+    are empty or absolute or hold ".." or a NUL. The message begins with ``named_by``.
+    """
+    folder = Path(folder)
+    real, parents = folder.resolve(), set()
+    for name in names:
+        # A name must mean the same on all systems: "C:\\x" and "..\\x" climb out on Windows.
+        posix, windows = PurePosixPath(name), PureWindowsPath(name)
+        climbs = ".." in posix.parts or ".." in windows.parts
+        rooted = posix.is_absolute() or bool(windows.anchor)
+        if climbs or rooted or "\0" in name or not posix.parts:
+            raise ValueError(
+                f"{named_by} names {name!r}, which is no file in {folder}: names are relative to "
+                'that folder and hold no ".."; correct or remove the name. Nothing was written'
+            )
+        parents.add(posix.parent)
+    for parent in sorted(parents):
+        place = (folder / parent).resolve()
+        if place != real and real not in place.parents:
+            raise ValueError(
+                f"{folder / parent} leads out of {folder} by a symbolic link, to {place}: replace "
+                "the link by a folder, or let the output folder itself be the link. Nothing was "
+                "written"
+            )
+
+
+def path_below(folder: str | os.PathLike, name: str, named_by: str) -> str:
+    """Return ``folder/name``, or raise as `check_names_below` does."""
+    check_names_below(folder, [name], named_by)
+    return os.path.join(folder, name)
