@@ -137,7 +137,10 @@ def _fold_batch_norms(model: nn.Module) -> None:
             if module.activation is F.relu:
                 module.activation = F.relu_
         elif type(module) is VTFPN:
+            lateral: Any
             for lateral in module.laterals:
+                if type(lateral) is not nn.Sequential or len(lateral) != 2:
+                    continue
                 conv, norm = lateral
                 is_plain = type(conv) is nn.Conv2d and uses[id(conv)] == uses[id(module)]
                 if is_plain and type(norm) in BATCH_NORMS and _fold(conv, norm):

@@ -62,7 +62,7 @@ class SemanticSegmentorWithTTA(nn.Module):
         self.training = model.training  # Detectron2 restores the mode that it found a model in
         self.output = getattr(model, "output", "logits")
         self.model = copy.copy(model)  # the same layers
-        if self.output == "labels" and isinstance(model, SemanticSegmentor):
+        if self.output == "labels" and isinstance(self.model, SemanticSegmentor):
             self.model.output = "logits"
         self.augmentations = [
             T.AugmentationList(build_augmentations(_at_size(cfg, size), is_train=False))
