@@ -86,6 +86,11 @@ def _defaults() -> CN:
     cfg.MODEL.VT_FPN.TOKENS_PER_LEVEL = ()
     # Each level's projector reads its "own" tokens (which the paper's MACs need) or "all" levels'.
     cfg.MODEL.VT_FPN.PROJECTOR_READS = VTConfig().projector_reads
+    # Not in the paper (docs/photos.md). Add to each lateral's map the next coarser one, upsampled,
+    # before tokens are taken: no multiply-adds.
+    cfg.MODEL.VT_FPN.TOP_DOWN = VTConfig().top_down
+    # Not in the paper. "depthwise": a depthwise 3x3 convolution with NORM on each output; "none".
+    cfg.MODEL.VT_FPN.OUTPUT_CONV = VTConfig().output_conv
 
     # VT-ResNet: MODEL.RESNETS describes stages 1-4, this node the VT modules in place of stage 5.
     cfg.MODEL.VT_RESNET = _visual_transformer_keys()
@@ -329,6 +334,9 @@ def _visual_transformer_keys() -> CN:
     node.PARALLEL_MIXERS = defaults.parallel_mixers
     # False: only the last layer projects its tokens back to the map (v4 Table 7).
     node.PROJECTOR = defaults.projector
+    # Residual branches that start at zero: "all", those of the "projector" alone, or "none". The
+    # paper does not say. Behind a branch that is zero, nothing learns until it has grown.
+    node.ZERO_INIT = defaults.zero_init
     # Positional encoding (v1 Eq. 2): on or off; side of the square to which the attention is
     # resized; number of stride-2 convolutions. Side and number are ours and fit the paper's counts.
     node.POSITIONAL_ENCODING = defaults.positional_encoding

@@ -8,14 +8,14 @@
 
 Each run is a process of its own and leaves a result file in --output. A run that has a result is
 not trained again, and an interrupted one is resumed from its last checkpoint in --runs, so the same
-command may be repeated until all runs are done. The table is updated after every run.
+command may be repeated until all runs are done. The tables are updated after every run and hold all
+results of the rows in --output, of other seeds too. At the end the rows are timed on --device, and
+mIoU is plotted over multiply-adds and over milliseconds.
 """
 
 import argparse
 import json
 import os
-import re
-import statistics
 import sys
 import threading
 from pathlib import Path
@@ -26,11 +26,14 @@ from detectron2.config import CfgNode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for `research` and `vt_seg`
 
+from research.photos.photo_plots import accuracy_plot
+from research.photos.photo_results import collect, read_result, seeds_with_results
 from research.photos.photo_rows import ROWS
-from research.photos.photo_table import class_table, neck_table
+from research.photos.photo_table import class_table, neck_table, signs_table
+from research.photos.photo_timing import kept_times
 from research.provenance import running_command
 from research.report_table import ReportTable, print_tables, titled_tables
-from research.sweep import Run, budget_overrides, train_all
+from research.sweep import Run, budget_overrides, is_finished, train_all
 from vt_seg.complexity import count_cost
 from vt_seg.engine import load_cfg
 from vt_seg.files import write_atomically
@@ -90,6 +93,12 @@ def parse_args() -> argparse.Namespace:
         "--workers", type=int, default=2, help="loader processes per run (default: 2)"
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads per run (default: 1)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=15,
+        help="rounds of timing at the end, 0 for none (default: 15); nothing else should run then",
+    )
     parser.add_argument(
         "--output",
         default="output/photos/results",
@@ -180,62 +189,22 @@ def _split(dataset_name: str) -> str:
     return dataset_name.rpartition("_")[2]
 
 
-def read_result(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the result of a run; None if it has none yet.
-
-    Raises:
-        ValueError: if the result is that of other settings.
-    """
-    if not path.exists():
-        return None
-    result = json.loads(path.read_text(encoding="utf-8"))
-    before = result["settings"]
-    if before != settings:
-        keys = sorted({*before, *settings})
-        different = [
-            f"{key} was {before.get(key)} and is {settings.get(key)}"
-            for key in keys
-            if before.get(key) != settings.get(key)
-        ]
-        raise ValueError(
-            f"{path} is the result of other settings: {'; '.join(different[:5])}. Use another "
-            "--output, or delete the file to train this run anew"
-        )
-    return result
-
-
-def collect(run: Run, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the result of a finished run from the files that Detectron2 wrote."""
-    folder = Path(run.output_dir)
-    lines = (folder / "metrics.json").read_text(encoding="utf-8").splitlines()
-    seconds = [line["time"] for line in map(json.loads, lines) if "time" in line]
-    memory = re.findall(r"max_mem: (\d+)M", (folder / "log.txt").read_text(encoding="utf-8"))
-    for checkpoint in folder.glob("model_0*.pth"):
-        checkpoint.unlink()  # Only resuming needs them.
-    on_gpu = any(text.startswith("cuda") for text in run.overrides)
-    return {
-        "settings": settings,
-        "scores": run.scores(),
-        "seconds_per_iteration": statistics.median(seconds) if seconds else None,
-        "memory_mb": max(map(int, memory)) if memory and on_gpu else None,
-        "device": torch.cuda.get_device_name() if on_gpu else "CPU",
-        "torch": torch.__version__,
-    }
-
-
 def main() -> None:
     """Train what is missing and write the table after every run."""
     args = parse_args()
     os.makedirs(args.output, exist_ok=True)
-    costs, runs, results = {}, {}, {row: {} for row in args.rows}
+    costs, cfgs, runs, results = {}, {}, {}, {row: {} for row in args.rows}
+    size = TEST_SIZES[args.dataset]
     try:
         for row in args.rows:
             file = config_file(args.dataset, row)
             cfg = load_cfg(file)
             decisive, where = recipe(row, cfg, args), placement(cfg, args)
             overrides = [text for pair in {**decisive, **where}.items() for text in pair]
-            costs[row] = count_cost(load_cfg(file, overrides), TEST_SIZES[args.dataset])
-            for seed in args.seeds:
+            cfgs[row] = load_cfg(file, overrides)
+            costs[row] = count_cost(cfgs[row], size)
+            finished = seeds_with_results(args.output, f"{args.dataset}_{row}")
+            for seed in sorted({*args.seeds, *finished}):
                 name = f"{args.dataset}_{row}_seed{seed}"
                 settings = {"config": Path(file).name, "seed": seed, **decisive}
                 path = Path(args.output, f"{name}.json")
@@ -250,19 +219,28 @@ def main() -> None:
 
     titles = {row: ROWS[row].title for row in args.rows}
     table = Path(args.output, f"{args.dataset}.md")
+    times: dict[str, Any] = {"device": "not timed", "ms": {}}
     lock = threading.Lock()
 
     def write_tables() -> None:
         if any(results.values()):
-            text = titled_tables(tables())
-            write_atomically(table, f"{text}\n\n`{running_command()}`\n".encode())
+            trained = {
+                f"{result['device']}, {result.get('jobs', args.jobs)} at a time"
+                for by_seed in results.values()
+                for result in by_seed.values()
+            }
+            notes = f"Trained on: {'; '.join(sorted(trained))}. Timed on: {times['device']}."
+            text = f"{titled_tables(tables())}\n\n{notes}\n\n`{running_command()}`\n"
+            write_atomically(table, text.encode())
 
     def tables() -> list[ReportTable]:
-        return [neck_table(titles, results, costs), class_table(titles, results)]
+        signs = signs_table(titles, results)
+        necks = neck_table(titles, results, costs, times["ms"])
+        return [necks, class_table(titles, results), *([signs] if signs else [])]
 
     def finish(run: Run) -> None:
         row, path, settings = runs[run]
-        result = collect(run, settings)
+        result = collect(run, settings, args.jobs)
         with lock:
             write_atomically(path, json.dumps(result, indent=1).encode())
             results[row][run.seed] = result
@@ -275,10 +253,16 @@ def main() -> None:
     error = None
     try:
         train_all(order, args.jobs, args.threads, finish)
+        for run in order:  # those that were killed between their last file and their result
+            if not runs[run][1].exists() and is_finished(run.output_dir):
+                finish(run)
     except (OSError, RuntimeError, ValueError) as raised:
         error = raised
-    write_tables()
     if any(results.values()):
+        times = kept_times(Path(args.output, f"{args.dataset}_times.json"), cfgs, size, args.rounds)
+        write_tables()
+        plot = accuracy_plot(titles, results, costs, times["ms"], times["device"])
+        write_atomically(table.with_suffix(".png"), plot)
         print_tables(tables())
     else:
         print("No run has finished.")

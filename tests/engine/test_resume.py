@@ -11,8 +11,8 @@ import torch
 
 from research import kill_loop
 from research.kill_loop import differences
-from vt_seg.checkpoint import read_checkpoint
-from vt_seg.engine import Trainer
+from vt_seg.checkpoint import CheckpointError, read_checkpoint
+from vt_seg.engine import Trainer, evaluate
 
 from .conftest import train
 
@@ -123,3 +123,22 @@ def test_what_a_checkpoint_lacks_is_logged(cfg, log):
     trainer.resume_or_load(resume=True)
     assert trainer.start_iter == 1
     assert "lacks the random states of 1 process(es) (it has none) and the place in" in log.text
+
+
+def test_a_run_is_resumed_and_evaluated_without_the_weights_it_started_from(slim_cfg, tmp_path):
+    """MODEL.TIMM.WEIGHTS may be gone: the checkpoint holds the backbone."""
+    timm = pytest.importorskip("timm")
+    name, cfg = "mobilenetv3_small_050", slim_cfg
+    weights = tmp_path / "weights.pth"
+    torch.save(timm.create_model(name).state_dict(), weights)
+    cfg.MODEL.BACKBONE.NAME = "build_timm_backbone"
+    cfg.MODEL.TIMM.update(NAME=name, WEIGHTS=str(weights))
+    cfg.SOLVER.MAX_ITER = 1
+    scores = train(cfg)._last_eval_results["sem_seg"]
+    weights.unlink()
+    cfg.SOLVER.MAX_ITER = 2
+    assert evaluate(cfg, resume=True)["sem_seg"]["mIoU"] == scores["mIoU"]
+    assert train(cfg, resume=True).start_iter == 1
+    cfg.OUTPUT_DIR = str(tmp_path / "new")
+    with pytest.raises(CheckpointError, match=r"weights\.pth"):
+        Trainer(cfg)  # a new run needs them

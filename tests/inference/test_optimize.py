@@ -22,6 +22,10 @@ STOCK = ["MODEL.SEM_SEG_HEAD.IN_FEATURES", PYRAMID, "MODEL.SEM_SEG_HEAD.NAME", "
 FPN = [*STOCK, "MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"]
 HEADS = {
     "VT-FPN": [],
+    "VT-FPN with options": [
+        *("MODEL.VT_FPN.TOP_DOWN", True, "MODEL.VT_FPN.OUTPUT_CONV", "depthwise"),
+        *("MODEL.VT_FPN.ZERO_INIT", "none"),
+    ],
     "FPN": [*FPN, "MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNLossHead", "MODEL.FPN.NORM", "BN"],
     "Detectron2's FPN": [*FPN, "MODEL.RESNETS.NORM", "FrozenBN"],
     "VT-FPN backbone": [

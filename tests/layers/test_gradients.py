@@ -197,6 +197,12 @@ def test_vt_fpn(norm, layout, revision):
     assert worst_error(randomised(module, 0.3), features, layout=layout) < TOLERANCE
 
 
+def test_vt_fpn_with_a_top_down_path_and_output_convolutions(norm, layout):
+    module = neck((5, 6), norm, top_down=True, output_conv="depthwise")
+    features = random_maps(((5, 3), (3, 2)), 3, (5, 6))
+    assert worst_error(randomised(module, 0.3), features, layout=layout) < TOLERANCE
+
+
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_stack_of_a_classifier(norm, layout, revision):
     """What follows stage 4 of a VT-ResNet: the tokens of the last layer are the output."""

@@ -23,10 +23,13 @@ KEYS = {
     **{"NUM_LAYERS": 3, "NUM_TOKENS": 6, "TOKEN_CHANNELS": 96, "REVISION": "v4"},
     **{"NUM_HEADS": 8, "PIXEL_GROUPS": 4, "TOKEN_GROUPS": 4},
     **{"TOKENIZER": "clustering", "CLUSTERING_STEPS": 2, "RECURRENT": False},
-    **{"MIXER": "graph_conv", "PARALLEL_MIXERS": 3, "PROJECTOR": False},
+    **{"MIXER": "graph_conv", "PARALLEL_MIXERS": 3, "PROJECTOR": False, "ZERO_INIT": "none"},
     **{"POSITIONAL_ENCODING": False, "POSITION_SIZE": 8, "POSITION_DOWNSAMPLES": 2},
 }
-OWN = {"VT_FPN": {"TOKENS_PER_LEVEL", "PROJECTOR_READS"}, "VT_RESNET": {"OUT_CHANNELS"}}
+OWN = {
+    "VT_FPN": {"TOKENS_PER_LEVEL", "PROJECTOR_READS", "TOP_DOWN", "OUTPUT_CONV"},
+    "VT_RESNET": {"OUT_CHANNELS"},
+}
 
 
 def cfg_with(node: str, **settings):

@@ -26,7 +26,7 @@ from vt_seg.inference import (
 from .data_loaders import build_test_loader
 from .ema import model_with_ema_weights
 from .random_state import random_state_kept
-from .run_folder import checkpoint_to_resume
+from .run_folder import checkpoint_to_resume, has_checkpoint
 from .tasks import task_of
 
 logger = logging.getLogger(__name__)
@@ -138,6 +138,14 @@ def tta_model(cfg: CfgNode, model: nn.Module) -> SemanticSegmentorWithTTA:
     return SemanticSegmentorWithTTA(cfg, model, pairs)
 
 
+def without_timm_weights(cfg: CfgNode) -> CfgNode:
+    """Return a copy of a config whose model a checkpoint fills: nothing else has to be read."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.TIMM.PRETRAINED, cfg.MODEL.TIMM.WEIGHTS = False, ""
+    return cfg
+
+
 def evaluate(
     cfg: CfgNode, resume: bool = False, *, allow_random_weights: bool = False
 ) -> OrderedDict:
@@ -157,7 +165,8 @@ def evaluate(
         ValueError: if there are no weights and random ones are not allowed.
         CheckpointError: if the weights cannot be read, or leave a part of the model random.
     """
-    model = EvaluatingTrainer.build_model(cfg)
+    resumes = resume and has_checkpoint(cfg.OUTPUT_DIR)
+    model = EvaluatingTrainer.build_model(without_timm_weights(cfg) if resumes else cfg)
     last = checkpoint_to_resume(cfg.OUTPUT_DIR, model.state_dict()) if resume else ""
     weights = last or cfg.MODEL.WEIGHTS
     hint = f"pass MODEL.WEIGHTS <file>, or --resume for the newest checkpoint of {cfg.OUTPUT_DIR}"

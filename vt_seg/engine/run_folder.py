@@ -39,6 +39,14 @@ def refuse_earlier_run(folder: str) -> None:
         )
 
 
+def has_checkpoint(folder: str) -> bool:
+    """Return True if a folder has checkpoints by their names, so that no new run may begin there.
+
+    A run in it is then resumed from one of them (:func:`checkpoint_to_resume`), or not at all.
+    """
+    return any(name == _FINAL or _NUMBERED.fullmatch(name) for name in _names(folder))
+
+
 def keep_earlier_config(folder: str, config: str) -> str:
     """Copy a ``config.yaml`` unless it says what ``config`` says; return the copy's path or ""."""
     path = os.path.join(folder, "config.yaml")

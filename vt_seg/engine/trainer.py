@@ -20,7 +20,7 @@ from .checkpoint_hook import CheckpointHook
 from .class_weights import with_class_weights
 from .data_loaders import build_train_loader
 from .ema import CHECKPOINT_KEY, FINAL_FILE, EMAFileHook, EMAHook, WeightEMA
-from .evaluation import EvaluatingTrainer, tta_model, wants_tta
+from .evaluation import EvaluatingTrainer, tta_model, wants_tta, without_timm_weights
 from .freezing import freeze_all_but
 from .interruption import InterruptionHook
 from .linear_lr_scaling import (
@@ -32,8 +32,9 @@ from .linear_lr_scaling import (
 )
 from .lr_schedule import build_lr_scheduler
 from .optimizer import build_optimizer
-from .run_folder import checkpoint_to_resume, refuse_earlier_run
+from .run_folder import checkpoint_to_resume, has_checkpoint, refuse_earlier_run
 from .run_lock import lock_run_folder
+from .signs_of_life import SignsOfLife
 from .tasks import task_of
 from .tolerate_full_disk import TolerantWriter, is_full_disk, report_log_errors_once
 
@@ -53,7 +54,9 @@ class Trainer(EvaluatingTrainer):
         world_size = comm.get_world_size()
         scaled = scale_recipe(cfg, world_size)
         logger.info(describe_recipe(scaled, world_size, cfg.SOLVER.REFERENCE_WORLD_SIZE))
-        super().__init__(with_class_weights(scaled))
+        cfg = with_class_weights(scaled)
+        # A run is resumed from its checkpoint, or refused: no other weights have to be there.
+        super().__init__(without_timm_weights(cfg) if has_checkpoint(cfg.OUTPUT_DIR) else cfg)
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
@@ -63,7 +66,7 @@ class Trainer(EvaluatingTrainer):
         return build_optimizer(cfg, model)
 
     def build_hooks(self) -> list[HookBase | None]:
-        """Return Detectron2's hooks with ours for checkpoints, signals, EMA weights and TTA."""
+        """Return Detectron2's hooks with ours for checkpoints, signals, tokens, EMA and TTA."""
         cfg = self.cfg
         # DefaultTrainer makes its checkpointer by name, right before it asks for the hooks.
         self.checkpointer = SegmentationCheckpointer(
@@ -75,6 +78,8 @@ class Trainer(EvaluatingTrainer):
         self._checkpoints = CheckpointHook(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD)
         self._interruption = InterruptionHook(self._checkpoints)
         first, evaluations, last = [], [], []
+        if comm.is_main_process():  # first, so that its hooks are gone when the model is evaluated
+            first.append(SignsOfLife(self.model))
         if cfg.SOLVER.EMA.ENABLED:
             ema = WeightEMA(self.model, cfg.SOLVER.EMA.DECAY, cfg.SOLVER.EMA.WARMUP)
             self.checkpointer.add_checkpointable(CHECKPOINT_KEY, ema)

@@ -16,6 +16,7 @@ from torchvision.ops import StochasticDepth
 
 from vt_seg.layers import VTFPN, FilterTokenizer, Projector
 from vt_seg.layers.pixel_attention import weight_into_filters
+from vt_seg.layers.vt_fpn import add_coarser
 
 STRIP_PIXELS = 16384
 """Pixels that a projector works on at a time; 16 MB of a map with 256 channels."""
@@ -33,7 +34,9 @@ class OptimizedVTFPN(nn.Module):
 
     Attributes:
         laterals: as in :class:`VTFPN`.
+        top_down: as in :class:`VTFPN`.
         stack: as in :class:`VTFPN`, with the twins in their places.
+        output_convs: as in :class:`VTFPN`.
     """
 
     def __init__(self, neck: VTFPN) -> None:
@@ -41,7 +44,8 @@ class OptimizedVTFPN(nn.Module):
         super().__init__()
         shared = {id(x): x for x in (*neck.parameters(), *neck.buffers())}
         neck = copy.deepcopy(neck, shared)
-        self.laterals, self.stack = neck.laterals, neck.stack
+        self.laterals, self.top_down = neck.laterals, neck.top_down
+        self.stack, self.output_convs = neck.stack, neck.output_convs
         for parts in list(self.stack.modules()):
             if isinstance(parts, nn.ModuleList):  # one tokenizer or projector per level
                 for i, part in enumerate(parts):
@@ -70,7 +74,12 @@ class OptimizedVTFPN(nn.Module):
         if len(features) != len(self.laterals):
             raise ValueError(f"{len(features)} feature maps for {len(self.laterals)} levels")
         maps = [lateral(features.pop(0)) for lateral in self.laterals]
-        return self.stack(maps, mask)[0]
+        if self.top_down:
+            maps = add_coarser(maps)
+        maps = self.stack(maps, mask)[0]
+        for i, conv in enumerate(self.output_convs):
+            maps[i] = conv(maps[i])  # which frees the map before
+        return maps
 
 
 def _adds_a_softmax(projector: Projector) -> bool:

@@ -123,7 +123,7 @@ def _copy_with_shared_weights(model: nn.Module) -> nn.Module:
 
 
 def _fold_batch_norms(model: nn.Module) -> None:
-    """Fold the norms of Detectron2's ``Conv2d`` and those of the neck's laterals.
+    """Fold the norms of Detectron2's ``Conv2d`` and of the neck's laterals and output convolutions.
 
     Other norms stay: that one is registered behind a convolution does not say that it is applied to
     the convolution's output.
@@ -137,14 +137,14 @@ def _fold_batch_norms(model: nn.Module) -> None:
             if module.activation is F.relu:
                 module.activation = F.relu_
         elif type(module) is VTFPN:
-            lateral: Any
-            for lateral in module.laterals:
-                if type(lateral) is not nn.Sequential or len(lateral) != 2:
+            layer: Any
+            for layer in (*module.laterals, *module.output_convs):
+                if type(layer) is not nn.Sequential or len(layer) != 2:
                     continue
-                conv, norm = lateral
+                conv, norm = layer
                 is_plain = type(conv) is nn.Conv2d and uses[id(conv)] == uses[id(module)]
                 if is_plain and type(norm) in BATCH_NORMS and _fold(conv, norm):
-                    lateral[1] = nn.Identity()
+                    layer[1] = nn.Identity()
 
 
 def _fold(conv: Any, norm: Any) -> bool:

@@ -16,6 +16,11 @@ TOKENIZERS = ("filter", "pooling", "clustering")
 
 MIXERS = ("transformer", "graph_conv", "none")
 
+ZERO_INITS = ("all", "projector", "none")
+"""Residual branches that start at zero: all, those of projectors, or none."""
+
+OUTPUT_CONVS = ("none", "depthwise")
+
 REVISIONS = ("v1", "v4")
 """v1: June 2020, with pseudo-code in App. A. v4: November 2020, Eqs. 1-5.
 
@@ -27,6 +32,8 @@ _CHOICES = {
     "tokenizer": TOKENIZERS,
     "mixer": MIXERS,
     "projector_reads": ("own", "all"),
+    "zero_init": ZERO_INITS,
+    "output_conv": OUTPUT_CONVS,
     "revision": REVISIONS,
 }
 _FEWEST = {"num_layers": 0, "clustering_steps": 0, "parallel_mixers": 1}
@@ -53,6 +60,11 @@ class VTConfig:
             wanted, the last layer still writes its tokens back.
         projector_reads: "own" (a level's projector reads its own L tokens, which the 8.5 G of v1
             Table 4 need; the paper does not say) or "all" (the tokens of all levels).
+        zero_init: which residual branches start at zero: "all", those of the "projector" or "none".
+            Behind a branch that is zero nothing learns until it has grown (the paper is silent).
+        top_down: of VT-FPN, whether each map gets the next coarser one, upsampled (no MACs; not in
+            the paper).
+        output_conv: of VT-FPN, on each output: "none" (the paper) or "depthwise" (3x3, with norm).
         positional_encoding: whether tokens get a positional encoding (v1 Eq. 2).
         position_size: side of the square to which attention is resized for it.
         position_downsamples: stride-2 convolutions on that square.
@@ -76,6 +88,9 @@ class VTConfig:
     parallel_mixers: int = 1
     projector: bool = True
     projector_reads: str = "own"
+    zero_init: str = "all"
+    top_down: bool = False
+    output_conv: str = "none"
     positional_encoding: bool = True
     position_size: int = 12
     position_downsamples: int = 1

@@ -23,8 +23,9 @@ class Projector(nn.Module):
     differ, as in VT-FPN and in VT-ResNet-18 and -34, a 1x1 convolution must still adjust the
     channels, and the function is v1's. (v4's text names neither groups nor heads; they are v1's.)
 
-    The branch starts at zero: a fresh projector is the identity on ``X``. Where no weight stands in
-    the branch (v4, C_T = C) a scalar ``gain`` does it; the paper's formula has gain 1.
+    The branch starts at zero, unless ``zero_init`` is "none": a fresh projector is the identity on
+    ``X``. Where no weight stands in the branch (v4, C_T = C) a scalar ``gain`` does it; the paper's
+    formula has gain 1.
 
     Attributes:
         token_softmax: a module, for hooks: its output is the share of each token in what each pixel
@@ -49,9 +50,10 @@ class Projector(nn.Module):
         self.gain: nn.Parameter | None = None
         if config.revision == "v1" or config.token_channels != in_channels:
             self.value = TokenConv(config.token_channels, in_channels, norm)
-            self.value.zero_init()
+            if config.zero_init != "none":
+                self.value.zero_init()
         else:
-            self.gain = nn.Parameter(torch.zeros(()))
+            self.gain = nn.Parameter(torch.tensor(float(config.zero_init == "none")))
         self.token_softmax = nn.Softmax(dim=2)
         self.drop_path = nn.Identity()
 

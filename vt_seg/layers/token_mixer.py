@@ -25,8 +25,8 @@ class TokenMixer(nn.Module):
     With ``parallel_mixers`` above 1, each step adds that many branches of their own weights to its
     input (Touvron et al., "Three things everyone should know about Vision Transformers", Sec. 3).
 
-    All branches start at zero, so that a fresh mixer returns its tokens unchanged (v4's transformer
-    without a norm: up to the parameter-free attention).
+    With ``zero_init`` "all", all branches start at zero, so that a fresh mixer returns its tokens
+    unchanged (v4's transformer without a norm: up to the parameter-free attention).
 
     Attributes:
         relate: the branches in which tokens meet; none for "none".
@@ -42,7 +42,10 @@ class TokenMixer(nn.Module):
             if config.mixer == "transformer":
                 self.relate.append(TokenAttention(config, norm))
             elif config.mixer == "graph_conv":
-                self.relate.append(GraphConv(config.token_channels, num_tokens, norm))
+                zero_init = config.zero_init == "all"
+                self.relate.append(
+                    GraphConv(config.token_channels, num_tokens, norm, zero_init=zero_init)
+                )
             if config.mixer != "graph_conv":
                 self.feed_forward.append(_feed_forward(config, norm))
         self.drop_path = nn.Identity()
@@ -56,10 +59,11 @@ class TokenMixer(nn.Module):
 
 
 def _feed_forward(config: VTConfig, norm: NormFactory) -> nn.Module:
-    """Return ``F`` of v1 or, in v4's transformer, ``F1``, ReLU and ``F2``; the output is zero."""
+    """Return ``F`` of v1 or, in v4's transformer, ``F1``, ReLU and ``F2``."""
     channels = config.token_channels
     last = TokenConv(channels, channels, norm)
-    last.zero_init()
+    if config.zero_init == "all":
+        last.zero_init()
     if config.mixer == "transformer" and config.revision == "v4":
         return nn.Sequential(TokenConv(channels, channels, norm), nn.ReLU(), last)
     return last
@@ -80,9 +84,9 @@ class TokenAttention(nn.Module):
     Both are multi-head here; v4's text names no heads. The equations write the query as ``TK`` and
     the keys as ``TQ``; here the names are the usual ones, and the function is the same.
 
-    A norm follows each convolution and, in v4, the attention. The branch's last norm, or without
-    norms its last convolution, starts at zero (except in v4 without norms, where no weight follows
-    the attention).
+    A norm follows each convolution and, in v4, the attention. With ``zero_init`` "all" the branch's
+    last norm, or without norms its last convolution, starts at zero (except in v4 without norms,
+    where no weight follows the attention).
 
     Attributes:
         value: None in v4.
@@ -99,11 +103,12 @@ class TokenAttention(nn.Module):
         self.value = self.attention_norm = None
         if config.revision == "v1":
             self.value = TokenConv(channels, channels, norm, groups=groups)
-            self.value.zero_init()
+            if config.zero_init == "all":
+                self.value.zero_init()
         elif norm is not None:
             self.attention_norm = norm(channels)
             scale = getattr(self.attention_norm, "weight", None)
-            if isinstance(scale, nn.Parameter):
+            if config.zero_init == "all" and isinstance(scale, nn.Parameter):
                 nn.init.zeros_(scale)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -129,12 +134,20 @@ class GraphConv(nn.Module):
     Each token has a fixed place in the graph, so that here permuting the tokens does matter.
     """
 
-    def __init__(self, token_channels: int, num_tokens: int, norm: NormFactory = None) -> None:
+    def __init__(
+        self,
+        token_channels: int,
+        num_tokens: int,
+        norm: NormFactory = None,
+        *,
+        zero_init: bool = True,
+    ) -> None:
         """Create adjacency and projection; ``num_tokens`` is L of all levels together."""
         super().__init__()
         self.adjacency = nn.Parameter(torch.randn(num_tokens, num_tokens) / num_tokens**0.5)
         self.projection = TokenConv(token_channels, token_channels, norm)
-        self.projection.zero_init()
+        if zero_init:
+            self.projection.zero_init()
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map ``(N, C_T, L)`` to ``(N, C_T, L)``: token i takes ``sum_j adjacency[i, j] T_j``."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .block import VisualTransformerStack
 from .config import NormFactory, VTConfig
@@ -18,6 +19,11 @@ class VTFPN(nn.Module):
     paper reports 8.5 G (v1 Table 4). Its formulas give 8.53 G if each projector reads its level's
     own tokens and the tokenizer's W_V is applied to tokens, which is the same function; with W_V on
     pixels, as v1 Eq. 1 has it, they give 8.86 G.
+
+    Two options are not in the paper. ``top_down`` adds to each lateral's map the next coarser one
+    (:func:`add_coarser`), before the tokens are taken: filters and queries are linear in the map,
+    and on a fine lateral alone they have only edges and colours to tell pixels apart by.
+    ``output_conv`` "depthwise" puts a depthwise 3x3 convolution behind the tokens of each level.
     """
 
     def __init__(
@@ -29,21 +35,22 @@ class VTFPN(nn.Module):
     ) -> None:
         """Create laterals and blocks for maps of ``in_channels``, in the order of the levels.
 
+        With ``top_down`` the levels must come from fine to coarse.
+
         Raises:
             ValueError: if the config does not fit the channels or the number of levels.
         """
         super().__init__()
-        self.laterals = nn.ModuleList()
-        for channels in in_channels:
-            conv = nn.Conv2d(channels, out_channels, 1, bias=norm is None)
-            nn.init.kaiming_uniform_(conv.weight, a=1)  # as in the FPN: Caffe2's "XavierFill"
-            if conv.bias is not None:
-                nn.init.zeros_(conv.bias)
-            last = nn.Identity() if norm is None else norm(out_channels)
-            self.laterals.append(nn.Sequential(conv, last))
-        self.stack = VisualTransformerStack(
-            out_channels, len(in_channels), config or VTConfig(), norm
-        )
+        config = config or VTConfig()
+        self.laterals = nn.ModuleList(_conv(c, out_channels, norm) for c in in_channels)
+        self.top_down = config.top_down
+        self.stack = VisualTransformerStack(out_channels, len(in_channels), config, norm)
+        self.output_convs = nn.ModuleList()
+        if config.output_conv == "depthwise":
+            self.output_convs.extend(
+                _conv(out_channels, out_channels, norm, size=3, groups=out_channels)
+                for _ in in_channels
+            )
 
     def forward(self, features: Sequence[Tensor], mask: Tensor | None = None) -> list[Tensor]:
         """Let maps ``(N, C_i, H_i, W_i)`` exchange information: ``(N, out_channels, H_i, W_i)``.
@@ -58,4 +65,35 @@ class VTFPN(nn.Module):
         if len(features) != len(self.laterals):
             raise ValueError(f"{len(features)} feature maps for {len(self.laterals)} levels")
         maps = [lateral(x) for lateral, x in zip(self.laterals, features, strict=True)]
-        return self.stack(maps, mask)[0]
+        if self.top_down:
+            maps = add_coarser(maps)
+        maps = self.stack(maps, mask)[0]
+        if len(self.output_convs):
+            maps = [conv(x) for conv, x in zip(self.output_convs, maps, strict=True)]
+        return maps
+
+
+def add_coarser(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Add to each map the sum of the coarser ones, upsampled (nearest), as an FPN does.
+
+    A pixel i of a map that is twice as fine gets pixel ``i // 2``, at odd sizes too, so that
+    padding stays where it is.
+
+    Args:
+        maps: ``(N, C, H_i, W_i)`` from fine to coarse.
+    """
+    sums = [maps[-1]]
+    for x in reversed(maps[:-1]):
+        sums.append(x + F.interpolate(sums[-1], size=x.shape[-2:], mode="nearest"))
+    return sums[::-1]
+
+
+def _conv(
+    in_channels: int, out_channels: int, norm: NormFactory, *, size: int = 1, groups: int = 1
+) -> nn.Sequential:
+    bias = norm is None
+    conv = nn.Conv2d(in_channels, out_channels, size, padding=size // 2, groups=groups, bias=bias)
+    nn.init.kaiming_uniform_(conv.weight, a=1)  # as in the FPN: Caffe2's "XavierFill"
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return nn.Sequential(conv, nn.Identity() if norm is None else norm(out_channels))

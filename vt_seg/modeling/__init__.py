@@ -17,7 +17,7 @@ from .unwarping_segmentor import UnwarpingSemanticSegmentor
 from .vt_config import NORM_LAYERS
 from .vt_fpn_backbone import VTFPNBackbone
 from .vt_fpn_head import ScaleHead, VTFPNHead
-from .vt_resnet import VTResNet
+from .vt_resnet import VisualTransformerStage, VTResNet
 
 __all__ = [
     "NORM_LAYERS",
@@ -31,6 +31,7 @@ __all__ = [
     "VTFPNBackbone",
     "VTFPNHead",
     "VTResNet",
+    "VisualTransformerStage",
     "add_stochastic_depth",
     "average_pool",
     "ceil_div",
