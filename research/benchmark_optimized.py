@@ -99,7 +99,7 @@ def measure_neck(settings: Settings) -> Iterator[Figure]:
     times = compare({"forward": forward, "backward": backward}, settings, rounds=settings.rounds)
     neck = times["forward"]
     for name in forward:
-        yield f"{name}: ms", f"{neck.median(name) * 1e3:.1f}", ""
+        yield f"neck, {name}: ms", f"{neck.median(name) * 1e3:.1f}", ""
     for reference in (LATERALS, LATERALS_LAST):
         ratios = spread(neck.speedups(reference, OPTIMIZED))
         yield f"neck, optimized: time relative to the {reference}", ratios, "≤ 1.3"
@@ -198,7 +198,7 @@ def main(args: argparse.Namespace, command: str) -> None:
     table = ReportTable(title, ("figure", "median (range)", "goal"), tuple(rows))
     table.print(Console(width=None if sys.stdout.isatty() else 160))
     if args.report:
-        fill_document(args.report, {SECTION: f"#{table.markdown()}\n\n{source}"})
+        fill_document(args.report, {SECTION: f"{table.markdown()}\n\n{source}"})
 
 
 if __name__ == "__main__":
