@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from torchvision.ops import StochasticDepth
 
 from vt_seg.layers import VTFPN, FilterTokenizer, Projector
-from vt_seg.layers.pixel_attention import weight_into_filters
 from vt_seg.layers.vt_fpn import add_coarser
 
 STRIP_PIXELS = 16384
@@ -106,11 +105,8 @@ class OptimizedFilterTokenizer(nn.Module):
         filters = plain.attention_filter.weight.flatten(1) / math.sqrt(x.shape[1])
         logits = F.linear(pixels, filters).transpose(1, 2)  # (N, L, H * W)
         attention = plain.attention(logits.unsqueeze(1), mask)
-        new = plain.values(_averages(pixels, attention[:, 0]).unsqueeze(1))
-        if plain.position_encoder is not None:
-            position = plain.position_encoder(attention, x.shape[-2:], mask)
-            new = torch.cat((new, position.to(new.dtype)), dim=1)
-        return new if plain.to_token_channels is None else plain.to_token_channels(new)
+        averages = _averages(pixels, attention[:, 0]).unsqueeze(1)
+        return plain.from_averages(averages, attention, (x.shape[2], x.shape[3]), mask)
 
 
 def _averages(pixels: Tensor, attention: Tensor) -> Tensor:
@@ -140,20 +136,13 @@ class InPlaceProjector(nn.Module):
         plain = self.projector
         if not x.is_cpu:  # strips would only start more kernels
             return plain(x, tokens)
-        key = plain.key(tokens).unflatten(1, (plain.num_heads, -1))
-        value = tokens if plain.value is None else plain.value(tokens)
-        if plain.gain is not None:
-            value = value * plain.gain
-        value = value.unflatten(1, (plain.num_heads, -1)).transpose(2, 3)
-        filters = weight_into_filters(
-            plain.query.weight, key / math.sqrt(key.shape[2]), plain.query.groups
-        )
+        filters, values = plain.filters_and_values(tokens)
         # Strips are computed in single precision or better: no map is held in it.
         dtype = torch.promote_types(x.dtype, torch.float32)
         pixels = channels_last_pixels(x)
         with torch.autocast("cpu", enabled=False):
             for image, *of_tokens in zip(
-                pixels.flatten(1, 2), filters.to(dtype), value.to(dtype), strict=True
+                pixels.flatten(1, 2), filters.to(dtype), values.mT.to(dtype), strict=True
             ):
                 for strip in image.split(STRIP_PIXELS):
                     exact = strip.to(dtype)

@@ -59,14 +59,23 @@ class Projector(nn.Module):
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
         """Write tokens ``(N, C_T, L)`` to a map ``(N, C, H, W)``; return the new map."""
+        filters, values = self.filters_and_values(tokens)
+        attention = self.token_softmax(pixel_logits(filters, x))
+        written = values @ attention.to(values.dtype)
+        return x + self.drop_path(written.reshape(x.shape))
+
+    def filters_and_values(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what pixels need of tokens ``(N, C_T, L)``.
+
+        Returns:
+            filters ``(N, heads, L, C / blocks)`` that give the logits (:func:`pixel_logits`), and
+            values ``(N, heads, C / heads, L)``.
+        """
         key = self.key(tokens).unflatten(1, (self.num_heads, -1))
-        value = tokens if self.value is None else self.value(tokens)
+        values = tokens if self.value is None else self.value(tokens)
         if self.gain is not None:
-            value = value * self.gain
-        value = value.unflatten(1, (self.num_heads, -1))
+            values = values * self.gain
         filters = weight_into_filters(
             self.query.weight, key / math.sqrt(key.shape[2]), self.query.groups
         )
-        attention = self.token_softmax(pixel_logits(filters, x))
-        written = value @ attention.to(value.dtype)
-        return x + self.drop_path(written.reshape(x.shape))
+        return filters, values.unflatten(1, (self.num_heads, -1))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .config import NormFactory, VTConfig, check_divisible
+from .config import NormFactory, Size, VTConfig, check_divisible
 from .pixel_attention import (
     SpatialSoftmax,
     pixel_averages,
@@ -91,9 +91,23 @@ class Tokenizer(nn.Module):
             mask: ``(N, 1, H, W)``, nonzero where a pixel counts; None when all do.
         """
         attention = self.attend(x, tokens, mask)
-        new = self.values(pixel_averages(x, attention, self.blocks))
+        averages = pixel_averages(x, attention, self.blocks)
+        return self.from_averages(averages, attention, (x.shape[2], x.shape[3]), mask)
+
+    def from_averages(
+        self, averages: Tensor, attention: Tensor, size: Size, mask: Tensor | None
+    ) -> Tensor:
+        """Return tokens ``(N, C_T, L)``: values, then positional encoding, then channels.
+
+        Args:
+            averages: ``(N, heads, L, C / blocks)`` of the map, see :func:`pixel_averages`.
+            attention: ``(N, heads, L, H * W)``, with which they were made.
+            size: ``(H, W)`` of the map.
+            mask: see :meth:`forward`.
+        """
+        new = self.values(averages)
         if self.position_encoder is not None:
-            position = self.position_encoder(attention, x.shape[-2:], mask)
+            position = self.position_encoder(attention, size, mask)
             new = torch.cat((new, position.to(new.dtype)), dim=1)
         return new if self.to_token_channels is None else self.to_token_channels(new)
 
