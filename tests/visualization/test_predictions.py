@@ -134,6 +134,23 @@ def test_files_of_one_name_do_not_overwrite_each_other(folder):
     assert blue > max(red + 40, green + 20)
 
 
+def test_a_damaged_image_leaves_the_comparisons_before_it(folder):
+    name = f"damaged_{folder.name}"
+    (folder / "images/damaged.jpg").write_bytes(b"no image")
+    mask = f"{folder}/masks/x1.png"
+    files = [f"{folder}/images/{stem}.jpg" for stem in ("x1", "damaged")]
+    DatasetCatalog.register(
+        name, lambda: [{"file_name": file, "sem_seg_file_name": mask} for file in files]
+    )
+    MetadataCatalog.get(name).set(**CLASSES)
+    try:
+        with pytest.raises(ValueError, match=r"damaged\.jpg"):
+            draw_dataset(name, 2, all_of_class_c, str(folder / "out"))
+    finally:
+        unregister(name)
+    assert os.listdir(folder / "out") == ["x1_comparison.jpg"]
+
+
 def test_image_truth_and_prediction_stand_side_by_side(folder):
     name = f"drawn_{folder.name}"
     kinds = {"file_name": "images/{}.jpg", "sem_seg_file_name": "masks/{}.png"}

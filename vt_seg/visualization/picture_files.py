@@ -3,7 +3,7 @@
 import glob
 import os
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import cv2
@@ -157,13 +157,15 @@ def write_picture(picture_rgb: np.ndarray, path: str) -> str:
 
 
 def write_with_overview(
-    pictures: Sequence[tuple[str, np.ndarray]], output_dir: str, ending: str
+    files: Sequence[str], pictures: Iterable[np.ndarray], output_dir: str, ending: str
 ) -> tuple[list[str], str]:
-    """Write ``<name><ending>`` per (image file, picture), and ``overview.png``; return paths."""
-    names = unique_names([file for file, _ in pictures])
-    written = [
-        write_picture(picture, path_below(output_dir, f"{name}{ending}", file))
-        for (file, picture), name in zip(pictures, names, strict=True)
-    ]
-    overview = contact_sheet([picture for _, picture in pictures], columns=2, width=2400)
+    """Write ``<name><ending>`` per image file, and ``overview.png``; return both kinds of paths.
+
+    A picture is written as soon as it is drawn, so that an error leaves those before it.
+    """
+    written, drawn = [], []
+    for file, name, picture in zip(files, unique_names(files), pictures, strict=True):
+        written.append(write_picture(picture, path_below(output_dir, f"{name}{ending}", file)))
+        drawn.append(picture)
+    overview = contact_sheet(drawn, columns=2, width=2400)
     return written, write_picture(overview, os.path.join(output_dir, "overview.png"))

@@ -38,14 +38,17 @@ def draw_dataset(
     metadata = MetadataCatalog.get(dataset_name)
     records = spread_evenly(DatasetCatalog.get(dataset_name), num)
     read_labels = mask_loader(len(metadata.stuff_classes), metadata.ignore_label)
-    pictures = []
-    for record in tqdm(records, desc="predict", unit="image"):
+
+    def comparison(record: dict) -> np.ndarray:
         image = read_image(record["file_name"], format="BGR")
         truth = read_labels(record["sem_seg_file_name"])
         label_maps = {"image": None, "ground truth": truth, "prediction": predict(image)}
         panels = [draw_sem_seg(_to_rgb(image), one, metadata) for one in label_maps.values()]
-        pictures.append((record["file_name"], side_by_side(panels, list(label_maps))))
-    return write_with_overview(pictures, output_dir, "_comparison.jpg")
+        return side_by_side(panels, list(label_maps))
+
+    files = [record["file_name"] for record in records]
+    pictures = map(comparison, tqdm(records, desc="predict", unit="image"))
+    return write_with_overview(files, pictures, output_dir, "_comparison.jpg")
 
 
 def _to_rgb(image_bgr: np.ndarray) -> np.ndarray:

@@ -80,10 +80,11 @@ def draw_samples(
         ValueError: If there is no sample.
     """
     bar = tqdm(samples, desc="draw", unit="image")
-    pictures = [(sample.file_name, draw_sample(sample, metadata)) for sample in bar]
-    if not pictures:
+    drawn = [(sample.file_name, draw_sample(sample, metadata)) for sample in bar]
+    if not drawn:
         raise ValueError("there is no image to draw")
-    return write_with_overview(pictures, output_dir, "_data.jpg")
+    files, pictures = zip(*drawn, strict=True)
+    return write_with_overview(files, pictures, output_dir, "_data.jpg")
 
 
 def draw_sample(sample: Sample, metadata: Metadata) -> np.ndarray:
