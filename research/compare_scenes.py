@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `research` a
 from research.marked_section import fill_document, read_document
 from research.provenance import describe_machine, running_command
 from research.report_table import ReportTable, Row, print_tables, spread
-from research.sweep import Run, last_scores, scores_by_iteration, train_all
-from vt_seg.command_line import errors_as_messages, positive_int
+from research.sweep import Run, add_sweep_arguments, last_scores, scores_by_iteration, train_all
+from vt_seg.command_line import errors_as_messages
 
 CONFIGS = ("vtfpn_R18_scenes", "fpn_R18_scenes")
 SECTION = "research/compare_scenes.py"
@@ -40,27 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds (default: 0 1 2)"
     )
-    parser.add_argument(
-        "--output",
-        default="output/compare_scenes",
-        metavar="DIR",
-        help="folder of the runs (default: output/compare_scenes)",
-    )
-    parser.add_argument(
-        "--table",
-        default="docs/scenes.md",
-        metavar="FILE",
-        help="document whose tables are filled (default: docs/scenes.md)",
-    )
-    parser.add_argument(
-        "--parallel", type=positive_int, default=1, help="trainings at a time (default: 1)"
-    )
-    parser.add_argument(
-        "--threads", type=positive_int, default=2, help="CPU threads per training (default: 2)"
-    )
-    parser.add_argument(
-        "--opts", nargs=argparse.REMAINDER, default=[], help="config overrides: KEY VALUE ..."
-    )
+    add_sweep_arguments(parser, output="output/compare_scenes", table="docs/scenes.md")
     return parser.parse_args()
 
 

@@ -24,8 +24,8 @@ from research.ablations.ablation_table import AblationResult, ablation_table, se
 from research.marked_section import fill_document, read_document
 from research.provenance import describe_machine, running_command
 from research.report_table import print_tables
-from research.sweep import Run, budget_overrides, task_of, train_all
-from vt_seg.command_line import errors_as_messages, positive_int
+from research.sweep import Run, add_sweep_arguments, budget_overrides, task_of, train_all
+from vt_seg.command_line import errors_as_messages
 from vt_seg.complexity import count_cost, usual_image_size
 from vt_seg.engine import load_cfg
 from vt_seg.engine.linear_lr_scaling import scale_recipe
@@ -55,27 +55,7 @@ def parse_args() -> argparse.Namespace:
         help="iterations of every run, before SOLVER.REFERENCE_WORLD_SIZE scales them; warm-up and "
         "steps scale with them (default: each config's)",
     )
-    parser.add_argument(
-        "--output",
-        default="output/ablations",
-        metavar="DIR",
-        help="folder of the runs (default: output/ablations)",
-    )
-    parser.add_argument(
-        "--table",
-        default="docs/ablations.md",
-        metavar="FILE",
-        help="document whose tables are filled (default: docs/ablations.md)",
-    )
-    parser.add_argument(
-        "--parallel", type=positive_int, default=1, help="trainings at a time (default: 1)"
-    )
-    parser.add_argument(
-        "--threads", type=positive_int, default=2, help="CPU threads per training (default: 2)"
-    )
-    parser.add_argument(
-        "--opts", nargs=argparse.REMAINDER, default=[], help="config overrides: KEY VALUE ..."
-    )
+    add_sweep_arguments(parser, output="output/ablations", table="docs/ablations.md")
     return parser.parse_args()
 
 

@@ -1,5 +1,6 @@
 """Trainings in processes of their own: configs x seeds, resumable, several at a time."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ import yaml
 from detectron2.config import CfgNode
 from tqdm import tqdm
 
+from vt_seg.command_line import positive_int
 from vt_seg.config_file import flat_keys
 from vt_seg.engine import load_cfg, tasks
 from vt_seg.files import write_atomically
@@ -45,6 +47,31 @@ class Run:
     def scores(self) -> dict[str, float]:
         """Return the scores of its last evaluation, see :func:`last_scores`."""
         return last_scores(self.output_dir, self.task)
+
+
+def add_sweep_arguments(parser: argparse.ArgumentParser, *, output: str, table: str) -> None:
+    """Add the flags of a script that trains a sweep; ``output`` and ``table`` are defaults."""
+    parser.add_argument(
+        "--output",
+        default=output,
+        metavar="DIR",
+        help=f"folder of the runs (default: {output})",
+    )
+    parser.add_argument(
+        "--table",
+        default=table,
+        metavar="FILE",
+        help=f"document whose tables are filled (default: {table})",
+    )
+    parser.add_argument(
+        "--parallel", type=positive_int, default=1, help="trainings at a time (default: 1)"
+    )
+    parser.add_argument(
+        "--threads", type=positive_int, default=2, help="CPU threads per training (default: 2)"
+    )
+    parser.add_argument(
+        "--opts", nargs=argparse.REMAINDER, default=[], help="config overrides: KEY VALUE ..."
+    )
 
 
 def task_of(cfg: CfgNode) -> str:
