@@ -203,7 +203,7 @@ def test_labels_are_the_output_of_a_model_whose_output_is_labels():
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
-class DoublingHead(VTFPNHead):
+class ScaledLogitsHead(VTFPNHead):
     """A head whose ``forward`` does more than upsample ``layers``."""
 
     def forward(self, *args, **kwargs):
@@ -225,8 +225,8 @@ class LoRA(nn.Module):
 def test_models_that_are_no_semantic_segmentors_are_refused():
     with pytest.raises(ValueError, match=r"takes semantic segmentors \(.*\), not Linear"):
         optimize(nn.Linear(1, 1))
-    with pytest.raises(ValueError, match=r"knows the heads VTFPNHead, .*, not DoublingHead"):
-        optimize(make_model("MODEL.SEM_SEG_HEAD.NAME", "DoublingHead"))
+    with pytest.raises(ValueError, match=r"knows the heads VTFPNHead, .*, not ScaledLogitsHead"):
+        optimize(make_model("MODEL.SEM_SEG_HEAD.NAME", "ScaledLogitsHead"))
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,6 @@ from .neck import OptimizedVTFPN
 from .segmentor import OptimizedSegmentor
 
 SEGMENTORS = (PaddingAwareSegmentor, UnwarpingSemanticSegmentor, SemanticSegmentor)
-CONVOLUTIONS = (nn.Conv2d, Conv2d)
 BATCH_NORMS = (
     nn.BatchNorm2d,
     nn.SyncBatchNorm,

@@ -5,5 +5,5 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model itself, without the wrapper of parallel training."""
+    """Return the model itself, without the wrapper of parallel training."""
     return model.module if isinstance(model, DistributedDataParallel | DataParallel) else model
