@@ -32,14 +32,7 @@ VT_RESNET_ROWS = {
     "v4_table6_64_tokens": ("v4_base", "NUM_TOKENS", 64),
     "v4_table7_no_projector": ("v4_base", "PROJECTOR", False),
 }
-VT_FPN_ROWS = {
-    "vtfpn_no_mixer": ("MIXER", "none"),
-    "vtfpn_no_positional_encoding": ("POSITIONAL_ENCODING", False),
-    "vtfpn_no_tokens": ("NUM_LAYERS", 0),
-    "vtfpn_reads_all_tokens": ("PROJECTOR_READS", "all"),
-    "vtfpn_two_layers": ("NUM_LAYERS", 2),
-}
-BASES = {"v1_base", "v4_base", "vtfpn_base"}
+BASES = {"v1_base", "v4_base"}
 CONTROLS = {"control_resnet", "control_no_stage5"}
 
 
@@ -67,7 +60,7 @@ def differing(cfg, base):
 
 
 def test_every_row_of_the_paper_is_there():
-    assert set(NAMES) == BASES | CONTROLS | set(VT_RESNET_ROWS) | set(VT_FPN_ROWS)
+    assert set(NAMES) == BASES | CONTROLS | set(VT_RESNET_ROWS)
     assert set(ABLATION_CONFIGS.values()) == set(VT_RESNET_ROWS)
 
 
@@ -77,12 +70,6 @@ def test_a_row_changes_one_key(name):
     row = read_row(str(FOLDER / f"{name}.yaml"))
     assert (row.base, row.changes) == (base, {f"MODEL.VT_RESNET.{key}": value})
     assert differing(load(name), load(base)) == row.changes
-
-
-@pytest.mark.parametrize("name", VT_FPN_ROWS)
-def test_a_row_of_the_neck_changes_one_key(name):
-    key, value = VT_FPN_ROWS[name]
-    assert differing(load(name), load("vtfpn_base")) == {f"MODEL.VT_FPN.{key}": value}
 
 
 @pytest.mark.parametrize("name", sorted(CONTROLS))
@@ -119,14 +106,9 @@ TOKENIZERS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(BASES | CONTROLS | set(VT_RESNET_ROWS) | set(VT_FPN_ROWS)))
+@pytest.mark.parametrize("name", sorted(BASES | CONTROLS | set(VT_RESNET_ROWS)))
 def test_a_row_builds_what_it_says(name):
     model = build(load(name))
-    if name.startswith("vtfpn"):
-        stack = model.sem_seg_head.neck.stack
-        expected = {"vtfpn_two_layers": 2, "vtfpn_no_tokens": 0}.get(name, 1)
-        assert len(stack.blocks) == expected
-        return
     names = ["res2", "res3", "res4"] + ["res5"] * (name != "control_no_stage5")
     assert model.sem_seg_head.in_features == names
     strides = [shape.stride for shape in model.backbone.output_shape().values()]
