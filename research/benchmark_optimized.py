@@ -1,7 +1,8 @@
 #!/usr/bin/env python
-"""Measure what ``vt_seg.inference.optimize`` is worth, next to Detectron2's semantic FPN R-50.
+"""Measure what ``vt_seg.inference.optimize`` is worth, next to Detectron2's semantic FPN.
 
     python research/benchmark_optimized.py                      # all, into docs/benchmarks.md
+    python research/benchmark_optimized.py --backbone convnext_tiny
     python research/benchmark_optimized.py --parts neck --report ""
     python research/benchmark_optimized.py --quick --report ""   # small and rough, prints only
 
@@ -14,6 +15,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -36,7 +38,6 @@ from vt_seg.inference import optimize
 from vt_seg.inference.neck import OptimizedVTFPN
 
 ROOT = Path(__file__).resolve().parents[1]
-SECTION = "optimized"
 DETECTRON2, VT_SEG, LATERALS = segmentors.DETECTRON2, segmentors.VT_SEG, necks.LATERALS
 OPTIMIZED, STOCK = "optimized", "vt_seg's head in SemanticSegmentor"
 LATERALS_LAST = f"{LATERALS}, channels-last"
@@ -52,7 +53,9 @@ def optimized_neck(settings: Settings) -> Work:
     for lateral in neck.laterals:  # untrained batch norms; their folding is not timed
         lateral[1] = nn.Identity()
     optimized = OptimizedVTFPN(neck)
-    maps = necks.random_maps(settings, necks.CHANNELS, None, FLOAT32, channels_last=True)
+    maps = necks.random_maps(
+        settings, necks.level_channels(settings), None, FLOAT32, channels_last=True
+    )
 
     def work() -> object:
         with torch.no_grad():
@@ -171,6 +174,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument(
+        "--backbone", default="R50", help="R50, or a timm model with configs in configs/timm"
+    )
     parser.add_argument("--threads", type=positive_int, default=2)
     parser.add_argument("--rounds", type=positive_int, default=14, help="of necks; half elsewhere")
     parser.add_argument("--quick", action="store_true", help="small images, two rounds")
@@ -180,25 +186,27 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace, command: str) -> None:
     """Measure, print, and fill the section of the report."""
-    settings = Settings(ROOT / "configs", threads=args.threads, rounds=args.rounds)
+    settings = Settings(ROOT / "configs", args.backbone, threads=args.threads, rounds=args.rounds)
     if args.quick:
-        small = {"size": (128, 160), "train_size": (96, 96), "rounds": 2}
-        settings = Settings(ROOT / "configs", threads=args.threads, **small)
+        settings = replace(settings, size=(128, 160), train_size=(96, 96), rounds=2)
+    is_r50 = args.backbone == "R50"
+    section = "optimized" if is_r50 else f"optimized-{args.backbone}"
     if args.report:
-        read_document(args.report, [SECTION])
+        read_document(args.report, [section])
     rows = []
     for part in args.parts:
         for figure in PARTS[part](settings):
             print(*figure, sep=" | ", flush=True)
-            rows.append(Row(figure))
+            rows.append(Row(figure if is_r50 else figure[:2]))
     source = (
         f"{describe_machine(settings.threads)}; {settings.rounds} rounds of necks; `{command}`."
     )
-    title = f"Speed and memory compared with Detectron2's semantic FPN R-50, {settings.images}"
-    table = ReportTable(title, ("figure", "median (range)", "goal"), tuple(rows))
+    title = f"Compared with Detectron2's semantic FPN, {args.backbone}, {settings.images}"
+    columns = ("figure", "median (range)", "goal")[: 3 if is_r50 else 2]
+    table = ReportTable(title, columns, tuple(rows))
     table.print(Console(width=None if sys.stdout.isatty() else 160))
     if args.report:
-        fill_document(args.report, {SECTION: f"{table.markdown()}\n\n{source}"})
+        fill_document(args.report, {section: f"{table.markdown()}\n\n{source}"})
 
 
 if __name__ == "__main__":

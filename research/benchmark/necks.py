@@ -1,10 +1,10 @@
-"""Necks and prediction heads alone, on random maps of a ResNet-50's sizes."""
+"""Necks and prediction heads alone, on random maps of a backbone's sizes."""
 
 from functools import partial
 
 import torch
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import FPN, Backbone, build_sem_seg_head
+from detectron2.modeling import FPN, Backbone, build_backbone, build_sem_seg_head
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from torch import Tensor, nn
 
@@ -15,16 +15,23 @@ from .settings import FLOAT32, Precision, Settings
 from .timing import Work
 
 LATERALS = "laterals alone"
-CHANNELS, STRIDES = (256, 512, 1024, 2048), (4, 8, 16, 32)  # res2 to res5 of a ResNet-50
+STRIDES = (4, 8, 16, 32)
+
+
+def level_channels(settings: Settings) -> tuple[int, ...]:
+    """Return the channels of res2 to res5 of the backbone, such as 256 to 2048 of a ResNet-50."""
+    with torch.device("meta"):
+        shapes = build_backbone(model_cfg(settings, VT_SEG)).output_shape()
+    return tuple(shape.channels for _, shape in sorted(shapes.items()))
 
 
 class GivenMaps(Backbone):
     """A bottom-up network that returns the maps that it is called with."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], channels: tuple[int, ...]) -> None:
         super().__init__()
         self._out_features = names
-        self._out_feature_channels = dict(zip(names, CHANNELS, strict=True))
+        self._out_feature_channels = dict(zip(names, channels, strict=True))
         self._out_feature_strides = dict(zip(names, STRIDES, strict=True))
 
     def forward(self, maps: list[Tensor]) -> dict[str, Tensor]:
@@ -35,10 +42,10 @@ class GivenMaps(Backbone):
 class FPNNeck(nn.Module):
     """Detectron2's ``FPN`` without its bottom-up network; p6 is computed as in its backbones."""
 
-    def __init__(self, out_channels: int, norm: str) -> None:
+    def __init__(self, channels: tuple[int, ...], out_channels: int, norm: str) -> None:
         super().__init__()
         names = ["res2", "res3", "res4", "res5"]
-        self.fpn = FPN(GivenMaps(names), names, out_channels, norm, LastLevelMaxPool())
+        self.fpn = FPN(GivenMaps(names, channels), names, out_channels, norm, LastLevelMaxPool())
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         """Return p2 to p5."""
@@ -48,9 +55,9 @@ class FPNNeck(nn.Module):
 class Laterals(nn.Module):
     """The 1x1 convolutions with which both necks begin."""
 
-    def __init__(self, out_channels: int) -> None:
+    def __init__(self, channels: tuple[int, ...], out_channels: int) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(channels, out_channels, 1) for channels in CHANNELS)
+        self.convs = nn.ModuleList(nn.Conv2d(each, out_channels, 1) for each in channels)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         """Return a map of ``out_channels`` for each map."""
@@ -61,14 +68,14 @@ def build_neck(settings: Settings, name: str, num_tokens: int | None = None) -> 
     """Return the neck of :data:`VT_SEG` or :data:`DETECTRON2`, or the :data:`LATERALS`."""
     torch.manual_seed(0)
     cfg = model_cfg(settings, DETECTRON2 if name == LATERALS else name)
-    out_channels = cfg.MODEL.FPN.OUT_CHANNELS
+    channels, out_channels = level_channels(settings), cfg.MODEL.FPN.OUT_CHANNELS
     if name == LATERALS:
-        return Laterals(out_channels).to(settings.device)
+        return Laterals(channels, out_channels).to(settings.device)
     if name == DETECTRON2:
-        return FPNNeck(out_channels, cfg.MODEL.FPN.NORM).to(settings.device)
+        return FPNNeck(channels, out_channels, cfg.MODEL.FPN.NORM).to(settings.device)
     if num_tokens is not None:
         cfg.MODEL.VT_FPN.NUM_TOKENS = num_tokens
-    shapes = [ShapeSpec(channels=channels) for channels in CHANNELS]
+    shapes = [ShapeSpec(channels=each) for each in channels]
     return build_vt_fpn_neck(cfg, shapes).to(settings.device)
 
 
@@ -85,7 +92,7 @@ def neck_forward(
     """Return the inference of :func:`build_neck` for images of ``size``."""
     neck = build_neck(settings, name, num_tokens).to(precision.weights).eval()
     neck = in_layout(neck, channels_last)
-    maps = random_maps(settings, CHANNELS, size, precision, channels_last)
+    maps = random_maps(settings, level_channels(settings), size, precision, channels_last)
     if compiled:
         neck = torch.compile(neck)
     return partial(_infer, neck, maps, precision)
@@ -100,7 +107,7 @@ def neck_training(
 ) -> Work:
     """Return a forward in training with the backward to the maps and all weights."""
     neck = in_layout(build_neck(settings, name).to(precision.weights).train(), channels_last)
-    maps = random_maps(settings, CHANNELS, None, precision, channels_last)
+    maps = random_maps(settings, level_channels(settings), None, precision, channels_last)
     for x in maps:
         x.requires_grad_()
     with torch.no_grad(), precision.region(settings.device):

@@ -1,4 +1,4 @@
-"""vt_seg's VT-FPN and Detectron2's semantic FPN with a ResNet-50: inference and training steps.
+"""vt_seg's VT-FPN and Detectron2's semantic FPN on one backbone: inference and training steps.
 
 Weights are random. In a ResNet with untrained norms activations grow but stay finite, and the time
 of a layer does not depend on them.
@@ -18,7 +18,7 @@ from .settings import FLOAT32, Precision, Settings
 from .timing import Work
 
 VT_SEG, DETECTRON2 = "vt_seg", "Detectron2"
-_CONFIGS = {VT_SEG: "vtfpn_R50_cocostuff.yaml", DETECTRON2: "fpn_R50_cocostuff.yaml"}
+_NECKS = {VT_SEG: "vtfpn", DETECTRON2: "fpn"}
 
 
 def model_cfg(settings: Settings, library: str, classes: int | None = None) -> CfgNode:
@@ -29,7 +29,9 @@ def model_cfg(settings: Settings, library: str, classes: int | None = None) -> C
         library: :data:`VT_SEG` or :data:`DETECTRON2`.
         classes: Number of classes; None takes the first of the settings.
     """
-    cfg = load_cfg(str(settings.configs / _CONFIGS[library]))
+    folder = settings.configs if settings.backbone == "R50" else settings.configs / "timm"
+    cfg = load_cfg(str(folder / f"{_NECKS[library]}_{settings.backbone}_cocostuff.yaml"))
+    cfg.MODEL.TIMM.PRETRAINED = False
     cfg.MODEL.DEVICE = settings.device
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = classes or settings.classes[0]
     if library == DETECTRON2:
@@ -109,7 +111,7 @@ def _infer(
 def backbone_forward(
     settings: Settings, *, precision: Precision = FLOAT32, channels_last: bool = False
 ) -> Work:
-    """Return the inference of the ResNet-50 on normalised images."""
+    """Return the inference of the backbone on normalised images."""
     cfg = model_cfg(settings, VT_SEG)
     model = build_segmentor(cfg, channels_last=channels_last, dtype=precision.weights).eval()
     images = torch.randn(settings.batch, 3, *settings.size)

@@ -58,6 +58,7 @@ class Settings:
 
     Attributes:
         configs: The folder with vt_seg's configs.
+        backbone: "R50", or the name of a timm model that has configs in ``configs/timm``.
         device: "cpu" or "cuda".
         threads: CPU threads of PyTorch.
         dtype: Dtype, see :class:`Precision`.
@@ -74,6 +75,7 @@ class Settings:
     """
 
     configs: Path
+    backbone: str = "R50"
     device: str = "cpu"
     threads: int = 2
     dtype: str = "float32"
