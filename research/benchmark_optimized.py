@@ -184,13 +184,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def section_name(backbone: str) -> str:
+    """Return the name of a backbone's section of the document."""
+    return "optimized" if backbone == "R50" else f"optimized-{backbone}"
+
+
 def main(args: argparse.Namespace, command: str) -> None:
     """Measure, print, and fill the section of the report."""
     settings = Settings(ROOT / "configs", args.backbone, threads=args.threads, rounds=args.rounds)
     if args.quick:
         settings = replace(settings, size=(128, 160), train_size=(96, 96), rounds=2)
-    is_r50 = args.backbone == "R50"
-    section = "optimized" if is_r50 else f"optimized-{args.backbone}"
+    section, is_r50 = section_name(args.backbone), args.backbone == "R50"
     if args.report:
         read_document(args.report, [section])
     rows = []
