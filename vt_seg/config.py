@@ -292,6 +292,20 @@ def _timm_keys() -> CN:
 def _loss_keys() -> CN:
     """Return the keys of the loss; MODEL.SEM_SEG_HEAD has LOSS_WEIGHT and IGNORE_VALUE."""
     node = CN()
+    # Weights of the terms, which are summed and logged apart; a term of weight 0 is not computed.
+    # LOSS_WEIGHT multiplies all. CLASS_WEIGHTS apply to all but DICE and LOVASZ, OHEM and smoothing
+    # to CROSS_ENTROPY alone. The formulas are in vt_seg/modeling/loss_terms.py.
+    node.TERMS = CN()
+    node.TERMS.CROSS_ENTROPY = 1.0
+    node.TERMS.DICE = 0.0
+    node.TERMS.LOVASZ = 0.0  # Lovász-softmax
+    node.TERMS.FOCAL = 0.0
+    node.TERMS.BOUNDARY = 0.0  # cross-entropy with more weight near boundaries
+    node.FOCAL_GAMMA = 2.0
+    # Pixels at most this many rows and columns from another label are near a boundary; their weight
+    # is 1 + BOUNDARY_WEIGHT.
+    node.BOUNDARY_WIDTH = 3
+    node.BOUNDARY_WEIGHT = 4.0
     # Weight of each class, NUM_CLASSES numbers; () is 1 for all.
     node.CLASS_WEIGHTS = ()
     # Or a rule that computes them from DATASETS.TRAIN, each mask being read once: with f the share

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from tests.small_configs import PYRAMID, small_cfg
 from vt_seg.modeling import SegmentationLoss, SemSegFPNLossHead
-from vt_seg.modeling.losses import segmentation_loss
+from vt_seg.modeling.losses import loss_terms
 
 from .conftest import sem_seg_batch
 
@@ -162,12 +162,23 @@ def test_config():
         *("MODEL.SEM_SEG_HEAD.LOSS.OHEM_MIN_KEPT", 9),
         *("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 254),
     )
-    loss = segmentation_loss(cfg)
+    loss = loss_terms(cfg).cross_entropy
     assert loss.class_weights.tolist() == [1, 2, 3, 4, 5]
     assert (loss.label_smoothing, loss.ohem_threshold, loss.ohem_min_kept) == (0.2, 0.7, 9)
     assert loss.ignore_value == 254
     head = build_model(cfg).sem_seg_head
     assert head.ignore_value == head.loss.ignore_value == 254
+
+
+@pytest.mark.parametrize("head", ["VTFPNHead", "SemSegFPNLossHead"])
+def test_heads_return_the_terms_of_the_config(head):
+    terms = [f"MODEL.SEM_SEG_HEAD.LOSS.TERMS.{t}" for t in ("DICE", "LOVASZ", "FOCAL", "BOUNDARY")]
+    cfg = heads_cfg(head, "MODEL.SEM_SEG_HEAD.LOSS.TERMS.CROSS_ENTROPY", 0.0)
+    cfg.merge_from_list([item for term in terms for item in (term, 0.25)])
+    losses = build_model(cfg).train()(sem_seg_batch((32, 32), (32, 32)))
+    assert set(losses) == {"loss_dice", "loss_lovasz", "loss_focal", "loss_boundary"}
+    sum(losses.values()).backward()
+    assert all(loss.isfinite() and loss > 0 for loss in losses.values())
 
 
 def test_weights_that_were_to_be_computed_stop_training_only():

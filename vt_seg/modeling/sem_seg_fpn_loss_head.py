@@ -9,7 +9,7 @@ from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from torch import Tensor
 
 from ..config import require_vt_seg_keys
-from .losses import SegmentationLoss, segmentation_loss
+from .losses import LossTerms, loss_terms
 from .vt_fpn_head import check_are_maps
 
 
@@ -23,7 +23,7 @@ class SemSegFPNLossHead(SemSegFPNHead):
 
     @configurable
     def __init__(
-        self, input_shape: dict[str, ShapeSpec], *, loss: SegmentationLoss, **kwargs: Any
+        self, input_shape: dict[str, ShapeSpec], *, loss: LossTerms, **kwargs: Any
     ) -> None:
         """Build Detectron2's head of ``kwargs``, its arguments without ``ignore_value``.
 
@@ -51,9 +51,9 @@ class SemSegFPNLossHead(SemSegFPNHead):
         check_are_maps(cfg, input_shape)
         arguments = super().from_config(cfg, input_shape)
         del arguments["ignore_value"]
-        return {**arguments, "loss": segmentation_loss(cfg)}
+        return {**arguments, "loss": loss_terms(cfg)}
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Compute the loss from logits at the common stride and label maps ``(N, H, W)``."""
-        loss = self.loss(predictions.float(), targets, self.common_stride)
-        return {"loss_sem_seg": loss * self.loss_weight}
+        """Compute the losses of logits at the common stride and label maps ``(N, H, W)``."""
+        losses = self.loss(predictions.float(), targets, self.common_stride)
+        return {name: loss * self.loss_weight for name, loss in losses.items()}

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ..config import require_vt_seg_keys
 from ..layers import VTFPN, Size, resize_mask
-from .losses import SegmentationLoss, segmentation_loss
+from .losses import LossTerms, loss_terms
 from .resampling import average_pool, ceil_div, upsample
 from .vt_config import build_vt_fpn_neck
 
@@ -90,7 +90,7 @@ class VTFPNHead(nn.Module):
         common_stride: int,
         loss_weight: float = 1.0,
         norm: str | Callable | None = None,
-        loss: SegmentationLoss,
+        loss: LossTerms,
     ) -> None:
         """Build the prediction layers behind ``neck``.
 
@@ -148,7 +148,7 @@ class VTFPNHead(nn.Module):
             **arguments,
             "neck": build_vt_fpn_neck(cfg, list(levels.values())),
             "neck_channels": cfg.MODEL.FPN.OUT_CHANNELS,
-            "loss": segmentation_loss(cfg),
+            "loss": loss_terms(cfg),
         }
 
     def forward(
@@ -191,9 +191,9 @@ class VTFPNHead(nn.Module):
         return self.predictor(sum([scale_head(x, size, mask) for scale_head, x in levels]))
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Compute the loss of logits at the common stride and label maps ``(N, H, W)``."""
-        loss = self.loss(predictions.float(), targets, self.common_stride)
-        return {"loss_sem_seg": loss * self.loss_weight}
+        """Compute the losses of logits at the common stride and label maps ``(N, H, W)``."""
+        losses = self.loss(predictions.float(), targets, self.common_stride)
+        return {name: loss * self.loss_weight for name, loss in losses.items()}
 
 
 def _check_common_stride(levels: dict[str, ShapeSpec], common_stride: int) -> None:
