@@ -4,6 +4,8 @@ All take logits ``(N, C, H, W)`` at the size of the label maps ``(N, H, W)``, le
 ``ignore_value``, and return a scalar, which is 0 with a graph where nothing is labelled.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -37,9 +39,10 @@ def lovasz_softmax(logits: Tensor, targets: Tensor, ignore_value: int) -> Tensor
     truth = (labels[:, None] == classes).to(probabilities)
     errors, order = (truth - probabilities[:, classes]).abs().sort(dim=0, descending=True)
     truth = truth.gather(0, order)
-    missed = truth.sum(dim=0) - truth.cumsum(dim=0)  # intersection, the errors so far being wrong
-    united = truth.sum(dim=0) + (1 - truth).cumsum(dim=0)
-    jaccard = 1 - missed / united
+    # After each pixel: IoU if this one and those of larger errors are wrong and the rest is right.
+    intersection = truth.sum(dim=0) - truth.cumsum(dim=0)
+    union = truth.sum(dim=0) + (1 - truth).cumsum(dim=0)
+    jaccard = 1 - intersection / union
     slopes = torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
     return (errors * slopes).sum(dim=0).mean()
 
@@ -77,9 +80,9 @@ def boundary_loss(
     """
     labels = targets[:, None].to(logits.dtype)
     is_ignored = labels == ignore_value
-    window = {"kernel_size": 2 * width + 1, "stride": 1, "padding": width}
-    highest = F.max_pool2d(labels.masked_fill(is_ignored, -1), **window)
-    lowest = -F.max_pool2d((-labels).masked_fill(is_ignored, -logits.shape[1]), **window)
+    window_max = partial(F.max_pool2d, kernel_size=2 * width + 1, stride=1, padding=width)
+    highest = window_max(labels.masked_fill(is_ignored, -1))
+    lowest = -window_max((-labels).masked_fill(is_ignored, -logits.shape[1]))
     near = (highest != lowest)[:, 0]
     losses = _cross_entropies(logits, targets, ignore_value)
     return _weighted_mean(losses, targets, ignore_value, class_weights, 1 + weight * near)

@@ -215,7 +215,8 @@ class LossTerms(nn.Module):
             if value < least:
                 raise ValueError(f"{key}.{name} is {value}, need {least} or more")
         self.focal_gamma = focal_gamma
-        self.boundary = {"width": boundary_width, "weight": boundary_weight}
+        self.boundary_width = boundary_width
+        self.boundary_weight = boundary_weight
 
     def forward(self, logits: Tensor, targets: Tensor, stride: int = 1) -> dict[str, Tensor]:
         """Compute the weighted terms: "loss_sem_seg" is cross-entropy, "loss_dice" Dice, ...
@@ -233,7 +234,12 @@ class LossTerms(nn.Module):
                 "dice": dice_loss,
                 "lovasz": lovasz_softmax,
                 "focal": partial(focal_loss, gamma=self.focal_gamma, class_weights=class_weights),
-                "boundary": partial(boundary_loss, **self.boundary, class_weights=class_weights),
+                "boundary": partial(
+                    boundary_loss,
+                    width=self.boundary_width,
+                    weight=self.boundary_weight,
+                    class_weights=class_weights,
+                ),
             }
             for name in further:
                 losses[f"loss_{name}"] = terms[name](logits, targets, self.ignore_value)
