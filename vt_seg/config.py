@@ -306,6 +306,10 @@ def _loss_keys() -> CN:
     # is 1 + BOUNDARY_WEIGHT.
     node.BOUNDARY_WIDTH = 3
     node.BOUNDARY_WEIGHT = 4.0
+    # A map of the backbone, such as "res4" or an FPN's "p4", from which a second head predicts in
+    # training; its cross-entropy has AUXILIARY_WEIGHT (PSPNet, arXiv 1612.01105). "" is none.
+    node.AUXILIARY_FEATURE = ""
+    node.AUXILIARY_WEIGHT = 0.4
     # Weight of each class, NUM_CLASSES numbers; () is 1 for all.
     node.CLASS_WEIGHTS = ()
     # Or a rule that computes them from DATASETS.TRAIN, each mask being read once: with f the share

@@ -181,6 +181,47 @@ def test_heads_return_the_terms_of_the_config(head):
     assert all(loss.isfinite() and loss > 0 for loss in losses.values())
 
 
+@pytest.mark.parametrize(("head", "feature"), [("VTFPNHead", "res4"), ("SemSegFPNLossHead", "p4")])
+def test_auxiliary_head_trains_a_stage_of_the_backbone_and_nothing_behind_it(head, feature):
+    cfg = heads_cfg(
+        head,
+        *("MODEL.SEM_SEG_HEAD.LOSS.AUXILIARY_FEATURE", feature),
+        *("MODEL.SEM_SEG_HEAD.LOSS.AUXILIARY_WEIGHT", 0.5),
+    )
+    model = build_model(cfg).train()
+    features = model.backbone(torch.randn(2, 3, 64, 96))
+    targets = torch.randint(5, (2, 64, 96))
+    losses = model.sem_seg_head(features, targets)[1]
+    assert set(losses) == {"loss_sem_seg", "loss_auxiliary"}
+    auxiliary = model.sem_seg_head.auxiliary
+    logits = auxiliary.predictor(auxiliary.conv(features[feature]))
+    large = F.interpolate(logits, scale_factor=16, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(losses["loss_auxiliary"], 0.5 * F.cross_entropy(large, targets))
+    losses["loss_auxiliary"].backward()
+    assert model.sem_seg_head.predictor.weight.grad is None
+    assert auxiliary.predictor.weight.grad.abs().max() > 0
+    with torch.no_grad():
+        assert model.eval()(sem_seg_batch((64, 96)))[0]["sem_seg"].shape == (5, 64, 96)
+    default = build_model(heads_cfg(head))
+    extra = model.state_dict().keys() - default.state_dict().keys()
+    assert extra
+    assert all(key.startswith("sem_seg_head.auxiliary.") for key in extra)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("FEATURE", "p9", "AUXILIARY_FEATURE is p9, but the backbone gives the maps res2, res3"),
+        ("WEIGHT", 0.0, "AUXILIARY_WEIGHT is 0.0, need more than 0"),
+    ],
+)
+def test_wrong_auxiliary_settings_are_refused(key, value, message):
+    name = "MODEL.SEM_SEG_HEAD.LOSS.AUXILIARY_"
+    cfg = heads_cfg("VTFPNHead", f"{name}FEATURE", "res4", f"{name}{key}", value)
+    with pytest.raises(ValueError, match=message):
+        build_model(cfg)
+
+
 def test_weights_that_were_to_be_computed_stop_training_only():
     cfg = heads_cfg("VTFPNHead", "MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHT_RULE", "inverse_sqrt")
     model = build_model(cfg)
