@@ -184,6 +184,11 @@ def _add_solver_keys(solver: CN) -> None:
     # The paper names neither. These are those of the MobileNet and EfficientNet recipes: TensorFlow
     # adds its epsilon, 0.001, below the root, PyTorch adds EPS to the root: sqrt(0.001).
     solver.RMSPROP = CN({"ALPHA": 0.9, "EPS": 0.0316})
+    # Factor of the backbone's learning rate, without FPN or VT-FPN around it, and a factor for each
+    # stage of it (a ResNet or a timm model) once more: STAGE_DECAY for res5, its square for res4,
+    # ... its fifth power for the stem.
+    solver.BACKBONE_MULTIPLIER = 1.0
+    solver.STAGE_DECAY = 1.0
     # CLIP_GRADIENTS.CLIP_TYPE may be "full_model", too: CLIP_VALUE then is the largest norm, of
     # order NORM_TYPE, of all gradients together.
 
