@@ -120,6 +120,9 @@ def _defaults() -> CN:
     # No class should cover more than this share of a crop's labelled pixels, as in Detectron2's
     # PointRend project: ten places are tried. 1.0 allows any.
     cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0
+    # This share of the crops is placed around a random pixel of a random class of the image, which
+    # favours rare classes.
+    cfg.INPUT.CROP.CLASS_PROB = 0.0
     # Jitter brightness, contrast, saturation and hue, as SSD does (a key of PointRend's, too).
     cfg.INPUT.COLOR_AUG_SSD = False
     # In training, pad smaller images to this (height, width): on the right and at the bottom, with
