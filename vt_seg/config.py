@@ -120,6 +120,9 @@ def _defaults() -> CN:
     # No class should cover more than this share of a crop's labelled pixels, as in Detectron2's
     # PointRend project: ten places are tried. 1.0 allows any.
     cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 1.0
+    # This share of the crops is placed around a random pixel of a random class of the image, which
+    # favours rare classes.
+    cfg.INPUT.CROP.CLASS_PROB = 0.0
     # Jitter brightness, contrast, saturation and hue, as SSD does (a key of PointRend's, too).
     cfg.INPUT.COLOR_AUG_SSD = False
     # In training, pad smaller images to this (height, width): on the right and at the bottom, with
@@ -184,6 +187,11 @@ def _add_solver_keys(solver: CN) -> None:
     # The paper names neither. These are those of the MobileNet and EfficientNet recipes: TensorFlow
     # adds its epsilon, 0.001, below the root, PyTorch adds EPS to the root: sqrt(0.001).
     solver.RMSPROP = CN({"ALPHA": 0.9, "EPS": 0.0316})
+    # Factor of the backbone's learning rate, without FPN or VT-FPN around it, and a factor for each
+    # stage of it (a ResNet or a timm model) once more: STAGE_DECAY for res5, its square for res4,
+    # ... its fifth power for the stem.
+    solver.BACKBONE_MULTIPLIER = 1.0
+    solver.STAGE_DECAY = 1.0
     # CLIP_GRADIENTS.CLIP_TYPE may be "full_model", too: CLIP_VALUE then is the largest norm, of
     # order NORM_TYPE, of all gradients together.
 
@@ -292,6 +300,24 @@ def _timm_keys() -> CN:
 def _loss_keys() -> CN:
     """Return the keys of the loss; MODEL.SEM_SEG_HEAD has LOSS_WEIGHT and IGNORE_VALUE."""
     node = CN()
+    # Weights of the terms, which are summed and logged apart; a term of weight 0 is not computed.
+    # LOSS_WEIGHT multiplies all. CLASS_WEIGHTS apply to all but DICE and LOVASZ, OHEM and smoothing
+    # to CROSS_ENTROPY alone. The formulas are in vt_seg/modeling/loss_terms.py.
+    node.TERMS = CN()
+    node.TERMS.CROSS_ENTROPY = 1.0
+    node.TERMS.DICE = 0.0
+    node.TERMS.LOVASZ = 0.0  # Lovász-softmax
+    node.TERMS.FOCAL = 0.0
+    node.TERMS.BOUNDARY = 0.0  # cross-entropy with more weight near boundaries
+    node.FOCAL_GAMMA = 2.0
+    # Pixels at most this many rows and columns from another label are near a boundary; their weight
+    # is 1 + BOUNDARY_WEIGHT.
+    node.BOUNDARY_WIDTH = 3
+    node.BOUNDARY_WEIGHT = 4.0
+    # A map of the backbone, such as "res4" or an FPN's "p4", from which a second head predicts in
+    # training; its cross-entropy has AUXILIARY_WEIGHT (PSPNet, arXiv 1612.01105). "" is none.
+    node.AUXILIARY_FEATURE = ""
+    node.AUXILIARY_WEIGHT = 0.4
     # Weight of each class, NUM_CLASSES numbers; () is 1 for all.
     node.CLASS_WEIGHTS = ()
     # Or a rule that computes them from DATASETS.TRAIN, each mask being read once: with f the share

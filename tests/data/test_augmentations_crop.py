@@ -7,12 +7,12 @@ from detectron2.data import transforms as T
 from vt_seg.data.augmentations import CategoryAreaCrop, PadTo
 
 
-def crop(mask, size, share=1.0, seed=0, ignored=255):
+def crop(mask, size, share=1.0, seed=0, ignored=255, class_prob=0.0):
     """The mask's crop; the image's is checked against it."""
     np.random.seed(seed)
     image = np.stack([mask] * 3, 2)
     inputs = T.AugInput(image, sem_seg=mask)
-    CategoryAreaCrop("absolute", size, share, ignored)(inputs)
+    CategoryAreaCrop("absolute", size, share, ignored, class_prob)(inputs)
     np.testing.assert_array_equal(inputs.image[..., 0], inputs.sem_seg)
     return inputs.sem_seg
 
@@ -100,3 +100,23 @@ def test_padding_leaves_larger_sides_alone(size):
     inputs = T.AugInput(np.zeros((*size, 1), np.uint8))
     PadTo((4, 4), (1, 1, 1), 255)(inputs)
     assert inputs.image.shape == (*np.maximum(size, 4), 1)
+
+
+def test_crops_by_class_show_rare_classes_as_often_as_others():
+    """A class of 4 of 40 000 pixels: by area hardly any crop shows it, by class every second."""
+    mask = np.full((200, 200), 255, np.uint8)
+    mask[:, :150], mask[40:42, 170:172] = 1, 7
+    seen = {
+        prob: sum(
+            (crop(mask, (20, 20), seed=seed, class_prob=prob) == 7).any() for seed in range(200)
+        )
+        for prob in (0.0, 0.5, 1.0)
+    }
+    assert seen[0.0] <= 10
+    assert seen[0.5] == pytest.approx(50, abs=20)  # standard deviation 6
+    assert seen[1.0] == pytest.approx(100, abs=25)  # standard deviation 7
+
+
+def test_crops_by_class_of_an_ignored_image_are_ordinary():
+    mask = np.full((30, 30), 255, np.uint8)
+    assert crop(mask, (10, 12), class_prob=1.0).shape == (10, 12)

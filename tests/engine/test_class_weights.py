@@ -50,7 +50,7 @@ def test_training_with_computed_weights(scenes_cfg, head):
     masks = [read_mask(r["sem_seg_file_name"]) for r in DatasetCatalog.get("vt_scenes_train")]
     pixels = np.array([sum(int((mask == c).sum()) for mask in masks) for c in range(14)])
     trainer = Trainer(cfg)
-    got = trainer.model.sem_seg_head.loss.class_weights.numpy()
+    got = trainer.model.sem_seg_head.loss.cross_entropy.class_weights.numpy()
     raw = (pixels / pixels.sum()) ** -0.5
     assert got == pytest.approx(raw / raw.mean(), rel=1e-6)
     with open(f"{cfg.OUTPUT_DIR}/class_histogram.json") as file:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from tests.small_configs import PYRAMID, small_cfg
 from vt_seg.modeling import SegmentationLoss, SemSegFPNLossHead
-from vt_seg.modeling.losses import segmentation_loss
+from vt_seg.modeling.losses import loss_terms
 
 from .conftest import sem_seg_batch
 
@@ -162,12 +162,64 @@ def test_config():
         *("MODEL.SEM_SEG_HEAD.LOSS.OHEM_MIN_KEPT", 9),
         *("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 254),
     )
-    loss = segmentation_loss(cfg)
+    loss = loss_terms(cfg).cross_entropy
     assert loss.class_weights.tolist() == [1, 2, 3, 4, 5]
     assert (loss.label_smoothing, loss.ohem_threshold, loss.ohem_min_kept) == (0.2, 0.7, 9)
     assert loss.ignore_value == 254
     head = build_model(cfg).sem_seg_head
     assert head.ignore_value == head.loss.ignore_value == 254
+
+
+@pytest.mark.parametrize("head", ["VTFPNHead", "SemSegFPNLossHead"])
+def test_heads_return_the_terms_of_the_config(head):
+    terms = [f"MODEL.SEM_SEG_HEAD.LOSS.TERMS.{t}" for t in ("DICE", "LOVASZ", "FOCAL", "BOUNDARY")]
+    cfg = heads_cfg(head, "MODEL.SEM_SEG_HEAD.LOSS.TERMS.CROSS_ENTROPY", 0.0)
+    cfg.merge_from_list([item for term in terms for item in (term, 0.25)])
+    losses = build_model(cfg).train()(sem_seg_batch((32, 32), (32, 32)))
+    assert set(losses) == {"loss_dice", "loss_lovasz", "loss_focal", "loss_boundary"}
+    sum(losses.values()).backward()
+    assert all(loss.isfinite() and loss > 0 for loss in losses.values())
+
+
+@pytest.mark.parametrize(("head", "feature"), [("VTFPNHead", "res4"), ("SemSegFPNLossHead", "p4")])
+def test_auxiliary_head_trains_a_stage_of_the_backbone_and_nothing_behind_it(head, feature):
+    cfg = heads_cfg(
+        head,
+        *("MODEL.SEM_SEG_HEAD.LOSS.AUXILIARY_FEATURE", feature),
+        *("MODEL.SEM_SEG_HEAD.LOSS.AUXILIARY_WEIGHT", 0.5),
+    )
+    model = build_model(cfg).train()
+    features = model.backbone(torch.randn(2, 3, 64, 96))
+    targets = torch.randint(5, (2, 64, 96))
+    losses = model.sem_seg_head(features, targets)[1]
+    assert set(losses) == {"loss_sem_seg", "loss_auxiliary"}
+    auxiliary = model.sem_seg_head.auxiliary
+    logits = auxiliary.predictor(auxiliary.conv(features[feature]))
+    large = F.interpolate(logits, scale_factor=16, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(losses["loss_auxiliary"], 0.5 * F.cross_entropy(large, targets))
+    losses["loss_auxiliary"].backward()
+    assert model.sem_seg_head.predictor.weight.grad is None
+    assert auxiliary.predictor.weight.grad.abs().max() > 0
+    with torch.no_grad():
+        assert model.eval()(sem_seg_batch((64, 96)))[0]["sem_seg"].shape == (5, 64, 96)
+    default = build_model(heads_cfg(head))
+    extra = model.state_dict().keys() - default.state_dict().keys()
+    assert extra
+    assert all(key.startswith("sem_seg_head.auxiliary.") for key in extra)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("FEATURE", "p9", "AUXILIARY_FEATURE is p9, but the backbone gives the maps res2, res3"),
+        ("WEIGHT", 0.0, "AUXILIARY_WEIGHT is 0.0, need more than 0"),
+    ],
+)
+def test_wrong_auxiliary_settings_are_refused(key, value, message):
+    name = "MODEL.SEM_SEG_HEAD.LOSS.AUXILIARY_"
+    cfg = heads_cfg("VTFPNHead", f"{name}FEATURE", "res4", f"{name}{key}", value)
+    with pytest.raises(ValueError, match=message):
+        build_model(cfg)
 
 
 def test_weights_that_were_to_be_computed_stop_training_only():

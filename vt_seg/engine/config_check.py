@@ -138,6 +138,8 @@ def _crop_problems(cfg: CfgNode) -> Iterator[str]:
         if 0 < area < 1:
             key = "SINGLE_CATEGORY_MAX_AREA"
             yield f"INPUT.CROP.{key} is {area} {off}, or {key} 1.0"
+        if crop.CLASS_PROB > 0:
+            yield f"INPUT.CROP.CLASS_PROB is {crop.CLASS_PROB} {off}, or CLASS_PROB 0.0"
     elif crop.TYPE.startswith("relative"):
         if not (len(size) == 2 and POSITIVE_SHARE.holds_all(size)):
             hint = "set shares of (height, width), above 0 and at most 1, such as [0.9, 0.9]"

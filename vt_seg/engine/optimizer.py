@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.solver import build_optimizer as build_detectron2_optimizer
 from detectron2.solver import get_default_optimizer_params
 from detectron2.solver.build import GradientClipType, maybe_add_gradient_clipping
 from detectron2.utils.logger import log_first_n
 
 from vt_seg.config import require_vt_seg_keys
+
+from .lr_factors import lr_factors
 
 OPTIMIZERS = ("SGD", "AdamW", "RMSProp")
 OPTIMIZER_KEY = "SOLVER.VT_OPTIMIZER"
@@ -40,7 +41,8 @@ def build_optimizer(cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimiz
 
     "SGD" is what ``detectron2.solver.build_optimizer`` makes. "AdamW" and "RMSProp" are PyTorch's,
     on Detectron2's parameter groups: ``WEIGHT_DECAY*`` and ``BIAS_LR_FACTOR`` mean what they mean
-    there. ``MOMENTUM`` is read by SGD and RMSProp, ``NESTEROV`` by SGD.
+    there. ``MOMENTUM`` is read by SGD and RMSProp, ``NESTEROV`` by SGD. The backbone's learning
+    rates are those of :func:`.lr_factors.lr_factors`.
 
     ``SOLVER.CLIP_GRADIENTS.CLIP_TYPE`` "value" and "norm" are Detectron2's and clip each element or
     each parameter's gradient. "full_model" (named as in Mask2Former) scales all gradients by one
@@ -52,7 +54,9 @@ def build_optimizer(cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimiz
         ValueError: if the optimizer or the kind of clipping is unknown, or ``NESTEROV`` is True for
             an optimizer that has none.
     """
-    require_vt_seg_keys(cfg, OPTIMIZER_KEY, "SOLVER.ADAMW", "SOLVER.RMSPROP")
+    require_vt_seg_keys(
+        cfg, OPTIMIZER_KEY, "SOLVER.ADAMW", "SOLVER.RMSPROP", "SOLVER.BACKBONE_MULTIPLIER"
+    )
     solver, clip = cfg.SOLVER, cfg.SOLVER.CLIP_GRADIENTS
     name = optimizer_name(solver)
     if name not in OPTIMIZERS:
@@ -65,17 +69,15 @@ def build_optimizer(cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimiz
         cfg = cfg.clone()
         cfg.defrost()
         cfg.SOLVER.CLIP_GRADIENTS.ENABLED = False
-    if name == "SGD":
-        optimizer = build_detectron2_optimizer(cfg, model)
-    else:
-        optimizer = maybe_add_gradient_clipping(cfg, _adamw_or_rmsprop(name, solver, model))
+    optimizer = maybe_add_gradient_clipping(cfg, _optimizer(name, cfg, model))
     if clips_full_model:
         _clip_full_model(optimizer, clip.CLIP_VALUE, clip.NORM_TYPE)
     return optimizer
 
 
-def _adamw_or_rmsprop(name: str, solver: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
-    if solver.NESTEROV:
+def _optimizer(name: str, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
+    solver = cfg.SOLVER
+    if solver.NESTEROV and name != "SGD":
         problem = f"{name} has no Nesterov momentum, set SOLVER.NESTEROV False"
         raise ValueError(f"SOLVER.NESTEROV True: {problem}")
     parameters = get_default_optimizer_params(
@@ -84,8 +86,12 @@ def _adamw_or_rmsprop(name: str, solver: CfgNode, model: torch.nn.Module) -> tor
         weight_decay_norm=solver.WEIGHT_DECAY_NORM,
         bias_lr_factor=solver.BIAS_LR_FACTOR,
         weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
+        lr_factor_func=lr_factors(cfg, model),
     )
     shared = {"lr": solver.BASE_LR, "weight_decay": solver.WEIGHT_DECAY}
+    if name == "SGD":  # as detectron2.solver.build_optimizer, which takes no factors
+        momentum = {"momentum": solver.MOMENTUM, "nesterov": solver.NESTEROV}
+        return torch.optim.SGD(parameters, foreach=True, **momentum, **shared)
     if name == "AdamW":
         node = solver.ADAMW
         return torch.optim.AdamW(parameters, betas=tuple(node.BETAS), eps=node.EPS, **shared)

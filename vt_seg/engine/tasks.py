@@ -192,6 +192,7 @@ def _refuse_unread_keys(cfg: CfgNode, mapper: str, *, crop: bool = False) -> Non
         "CROP.ENABLED": crop and cfg.INPUT.CROP.ENABLED,
         "CROP.AFTER_RESIZE": cfg.INPUT.CROP.AFTER_RESIZE,
         "CROP.SINGLE_CATEGORY_MAX_AREA": cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA < 1,
+        "CROP.CLASS_PROB": cfg.INPUT.CROP.CLASS_PROB > 0,
         "COLOR_AUG_SSD": cfg.INPUT.COLOR_AUG_SSD,
         "PAD_TO": len(cfg.INPUT.PAD_TO) > 0,
     }

@@ -2,7 +2,7 @@
 
 from .data_parallel import unwrapped
 from .image_classifier import ImageClassifier
-from .losses import SegmentationLoss
+from .losses import LossTerms, SegmentationLoss
 from .padding_aware_segmentor import (
     PaddingAwareSegmentor,
     map_by_size,
@@ -22,6 +22,7 @@ from .vt_resnet import VisualTransformerStage, VTResNet
 __all__ = [
     "NORM_LAYERS",
     "ImageClassifier",
+    "LossTerms",
     "PaddingAwareSegmentor",
     "ScaleHead",
     "SegmentationLoss",

@@ -1,6 +1,7 @@
-"""Cross-entropy for imbalanced classes: class weights, hard examples, smoothed labels."""
+"""The loss of a head: cross-entropy with its options, and further terms with their weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from ..config import require_vt_seg_keys
+from .loss_terms import boundary_loss, dice_loss, focal_loss, lovasz_softmax
 from .resampling import upsample
 
 
@@ -78,12 +80,7 @@ class SegmentationLoss(nn.Module):
         Raises:
             RuntimeError: if class weights were to be computed and were not.
         """
-        if self.missing_rule:
-            raise RuntimeError(
-                f'MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHT_RULE is "{self.missing_rule}", but the '
-                "weights were not computed: train with vt_seg.engine.Trainer, or build the model "
-                "from vt_seg.engine.with_class_weights(cfg)"
-            )
+        self.required_class_weights()
         if self.ohem_threshold == 1:
             total = _SumOverImages.apply(logits, targets, stride, self)
             return total / self._weight(targets, targets != self.ignore_value)
@@ -92,6 +89,20 @@ class SegmentationLoss(nn.Module):
         losses = self.cross_entropy(logits, targets, "none")
         kept = self._hard(logits, losses, targets)
         return (losses * kept).sum() / self._weight(targets, kept)
+
+    def required_class_weights(self) -> Tensor | None:
+        """Return the class weights ``(C,)``, or None where all are 1.
+
+        Raises:
+            RuntimeError: if they were to be computed and were not.
+        """
+        if self.missing_rule:
+            raise RuntimeError(
+                f'MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHT_RULE is "{self.missing_rule}", but the '
+                "weights were not computed: train with vt_seg.engine.Trainer, or build the model "
+                "from vt_seg.engine.with_class_weights(cfg)"
+            )
+        return self.class_weights
 
     def cross_entropy(self, logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
         """Apply ``F.cross_entropy`` with the weights, smoothing and ignored label."""
@@ -160,11 +171,88 @@ class _SumOverImages(torch.autograd.Function):
         return gradients * by_total, None, None, None
 
 
-def segmentation_loss(cfg: CfgNode) -> SegmentationLoss:
+class LossTerms(nn.Module):
+    """Cross-entropy and further terms, each with its weight (``MODEL.SEM_SEG_HEAD.LOSS.TERMS``).
+
+    Attributes:
+        cross_entropy: The cross-entropy, with its class weights, OHEM and smoothing.
+        ignore_value: Label of pixels that no term counts.
+    """
+
+    def __init__(
+        self,
+        cross_entropy: SegmentationLoss,
+        weights: Mapping[str, float] | None = None,
+        *,
+        focal_gamma: float = 2.0,
+        boundary_width: int = 3,
+        boundary_weight: float = 4.0,
+    ) -> None:
+        """Check and keep the settings.
+
+        ``weights`` are those of "cross_entropy", "dice", "lovasz", "focal" and "boundary"; a term
+        without one, or of weight 0, is not computed. The default is cross-entropy alone. The rest
+        are the options of :mod:`.loss_terms`.
+
+        Raises:
+            ValueError: if a number is out of range, or no term has a weight.
+        """
+        super().__init__()
+        self.cross_entropy = cross_entropy
+        self.ignore_value = cross_entropy.ignore_value
+        self.weights = {k: v for k, v in (weights or {"cross_entropy": 1.0}).items() if v != 0}
+        key = "MODEL.SEM_SEG_HEAD.LOSS"
+        for name, weight in self.weights.items():
+            if not 0 < weight < float("inf"):
+                raise ValueError(f"{key}.TERMS.{name.upper()} is {weight}, need 0 or more")
+        if not self.weights:
+            raise ValueError(f"all of {key}.TERMS are 0: nothing would be learned; set one to 1.0")
+        for name, value, least in (
+            ("FOCAL_GAMMA", focal_gamma, 0),
+            ("BOUNDARY_WIDTH", boundary_width, 1),
+            ("BOUNDARY_WEIGHT", boundary_weight, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{key}.{name} is {value}, need {least} or more")
+        self.focal_gamma = focal_gamma
+        self.boundary_width = boundary_width
+        self.boundary_weight = boundary_weight
+
+    def forward(self, logits: Tensor, targets: Tensor, stride: int = 1) -> dict[str, Tensor]:
+        """Compute the weighted terms: "loss_sem_seg" is cross-entropy, "loss_dice" Dice, ...
+
+        Logits are ``(N, C, h, w)``, with ``stride`` pixels per cell, and ``targets`` ``(N, H, W)``.
+        """
+        losses = {}
+        if "cross_entropy" in self.weights:
+            losses["loss_sem_seg"] = self.cross_entropy(logits, targets, stride)
+        if further := [name for name in self.weights if name != "cross_entropy"]:
+            height, width = targets.shape[-2:]
+            logits = upsample(logits, stride, (height, width))
+            class_weights = self.cross_entropy.required_class_weights()
+            terms: dict[str, Callable[..., Tensor]] = {
+                "dice": dice_loss,
+                "lovasz": lovasz_softmax,
+                "focal": partial(focal_loss, gamma=self.focal_gamma, class_weights=class_weights),
+                "boundary": partial(
+                    boundary_loss,
+                    width=self.boundary_width,
+                    weight=self.boundary_weight,
+                    class_weights=class_weights,
+                ),
+            }
+            for name in further:
+                losses[f"loss_{name}"] = terms[name](logits, targets, self.ignore_value)
+        weights = {"loss_sem_seg": self.weights.get("cross_entropy", 0.0)}
+        weights |= {f"loss_{name}": weight for name, weight in self.weights.items()}
+        return {name: loss * weights[name] for name, loss in losses.items()}
+
+
+def loss_terms(cfg: CfgNode) -> LossTerms:
     """Build the loss that ``MODEL.SEM_SEG_HEAD`` describes."""
     require_vt_seg_keys(cfg, "MODEL.SEM_SEG_HEAD.LOSS")
     head = cfg.MODEL.SEM_SEG_HEAD
-    return SegmentationLoss(
+    cross_entropy = SegmentationLoss(
         head.NUM_CLASSES,
         head.IGNORE_VALUE,
         class_weights=head.LOSS.CLASS_WEIGHTS,
@@ -172,4 +260,11 @@ def segmentation_loss(cfg: CfgNode) -> SegmentationLoss:
         label_smoothing=head.LOSS.LABEL_SMOOTHING,
         ohem_threshold=head.LOSS.OHEM_THRESHOLD,
         ohem_min_kept=head.LOSS.OHEM_MIN_KEPT,
+    )
+    return LossTerms(
+        cross_entropy,
+        {name.lower(): weight for name, weight in head.LOSS.TERMS.items()},
+        focal_gamma=head.LOSS.FOCAL_GAMMA,
+        boundary_width=head.LOSS.BOUNDARY_WIDTH,
+        boundary_weight=head.LOSS.BOUNDARY_WEIGHT,
     )

@@ -9,7 +9,8 @@ from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from torch import Tensor
 
 from ..config import require_vt_seg_keys
-from .losses import SegmentationLoss, segmentation_loss
+from .auxiliary_head import AuxiliaryHead, build_auxiliary_head
+from .losses import LossTerms, loss_terms
 from .vt_fpn_head import check_are_maps
 
 
@@ -23,7 +24,12 @@ class SemSegFPNLossHead(SemSegFPNHead):
 
     @configurable
     def __init__(
-        self, input_shape: dict[str, ShapeSpec], *, loss: SegmentationLoss, **kwargs: Any
+        self,
+        input_shape: dict[str, ShapeSpec],
+        *,
+        loss: LossTerms,
+        auxiliary: AuxiliaryHead | None = None,
+        **kwargs: Any,
     ) -> None:
         """Build Detectron2's head of ``kwargs``, its arguments without ``ignore_value``.
 
@@ -39,6 +45,7 @@ class SemSegFPNLossHead(SemSegFPNHead):
             )
         super().__init__(input_shape, ignore_value=loss.ignore_value, **kwargs)
         self.loss = loss
+        self.auxiliary = auxiliary
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
@@ -51,9 +58,19 @@ class SemSegFPNLossHead(SemSegFPNHead):
         check_are_maps(cfg, input_shape)
         arguments = super().from_config(cfg, input_shape)
         del arguments["ignore_value"]
-        return {**arguments, "loss": segmentation_loss(cfg)}
+        auxiliary = build_auxiliary_head(cfg, input_shape)
+        return {**arguments, "loss": loss_terms(cfg), "auxiliary": auxiliary}
+
+    def forward(
+        self, features: dict[str, Tensor], targets: Tensor | None = None
+    ) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """Compute losses in training, the auxiliary one included, else logits, as Detectron2's."""
+        logits, losses = super().forward(features, targets)
+        if self.training and self.auxiliary is not None:
+            losses |= self.auxiliary(features, targets, self.loss)
+        return logits, losses
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Compute the loss from logits at the common stride and label maps ``(N, H, W)``."""
-        loss = self.loss(predictions.float(), targets, self.common_stride)
-        return {"loss_sem_seg": loss * self.loss_weight}
+        """Compute the losses of logits at the common stride and label maps ``(N, H, W)``."""
+        losses = self.loss(predictions.float(), targets, self.common_stride)
+        return {name: loss * self.loss_weight for name, loss in losses.items()}

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from ..config import require_vt_seg_keys
 from ..layers import VTFPN, Size, resize_mask
-from .losses import SegmentationLoss, segmentation_loss
+from .auxiliary_head import AuxiliaryHead, build_auxiliary_head
+from .losses import LossTerms, loss_terms
 from .resampling import average_pool, ceil_div, upsample
 from .vt_config import build_vt_fpn_neck
 
@@ -90,14 +91,16 @@ class VTFPNHead(nn.Module):
         common_stride: int,
         loss_weight: float = 1.0,
         norm: str | Callable | None = None,
-        loss: SegmentationLoss,
+        loss: LossTerms,
+        auxiliary: AuxiliaryHead | None = None,
     ) -> None:
         """Build the prediction layers behind ``neck``.
 
         The neck is for the maps of ``input_shape`` in the order of :func:`ordered_by_stride` and
         gives ``neck_channels``. Convolutions of ``conv_dims`` channels, with ``norm`` as
         Detectron2's ``get_norm`` takes it, bring all levels to ``common_stride``. The ``loss``
-        knows the label to ignore; the rest is as in ``SemSegFPNHead``.
+        knows the label to ignore, ``auxiliary`` adds a loss of its own in training, and the rest
+        is as in ``SemSegFPNHead``.
 
         Raises:
             ValueError: if ``common_stride`` and a map's stride do not differ by a power of two.
@@ -117,6 +120,7 @@ class VTFPNHead(nn.Module):
         self.predictor = Conv2d(conv_dims, num_classes, kernel_size=1)
         weight_init.c2_msra_fill(self.predictor)
         self.loss = loss
+        self.auxiliary = auxiliary
         self.neck = neck
 
     @property
@@ -148,7 +152,8 @@ class VTFPNHead(nn.Module):
             **arguments,
             "neck": build_vt_fpn_neck(cfg, list(levels.values())),
             "neck_channels": cfg.MODEL.FPN.OUT_CHANNELS,
-            "loss": segmentation_loss(cfg),
+            "loss": loss_terms(cfg),
+            "auxiliary": build_auxiliary_head(cfg, input_shape),
         }
 
     def forward(
@@ -174,7 +179,10 @@ class VTFPNHead(nn.Module):
         logits = self.layers(features, mask)
         if self.training:
             assert targets is not None
-            return None, self.losses(logits, targets)
+            losses = self.losses(logits, targets)
+            if self.auxiliary is not None:
+                losses |= self.auxiliary(features, targets, self.loss)
+            return None, losses
         height, width = logits.shape[-2:]
         size = image_size or (height * self.common_stride, width * self.common_stride)
         # On a CPU channels-last maps are upsampled several times slower.
@@ -191,9 +199,9 @@ class VTFPNHead(nn.Module):
         return self.predictor(sum([scale_head(x, size, mask) for scale_head, x in levels]))
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Compute the loss of logits at the common stride and label maps ``(N, H, W)``."""
-        loss = self.loss(predictions.float(), targets, self.common_stride)
-        return {"loss_sem_seg": loss * self.loss_weight}
+        """Compute the losses of logits at the common stride and label maps ``(N, H, W)``."""
+        losses = self.loss(predictions.float(), targets, self.common_stride)
+        return {name: loss * self.loss_weight for name, loss in losses.items()}
 
 
 def _check_common_stride(levels: dict[str, ShapeSpec], common_stride: int) -> None:

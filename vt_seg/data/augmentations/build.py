@@ -22,8 +22,8 @@ def build_augmentations(
 
     Reads ``INPUT.{MIN,MAX}_SIZE_{TRAIN,TEST}``, ``RANDOM_FLIP`` and ``CROP``, with Detectron2's
     meaning (its crop comes before the resize), and vt_seg's ``FIXED_SIZE``, ``AFFINE``,
-    ``CROP.{AFTER_RESIZE,SINGLE_CATEGORY_MAX_AREA}``, ``COLOR_AUG_SSD`` and ``PAD_TO``. A test only
-    resizes. A flip swaps the labels of ``flip_label_pairs``.
+    ``CROP.{AFTER_RESIZE,SINGLE_CATEGORY_MAX_AREA,CLASS_PROB}``, ``COLOR_AUG_SSD`` and ``PAD_TO``.
+    A test only resizes. A flip swaps the labels of ``flip_label_pairs``.
 
     Raises:
         ValueError: if a key has a wrong value, or two keys exclude each other.
@@ -95,6 +95,7 @@ def _own_resize(cfg: CfgNode, is_train: bool) -> T.Augmentation | None:
 def _crop(cfg: CfgNode) -> T.Augmentation:
     """Return Detectron2's crop, unless a key of vt_seg's needs the one that looks at labels."""
     crop, ignored = cfg.INPUT.CROP, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
-    if not crop.AFTER_RESIZE and crop.SINGLE_CATEGORY_MAX_AREA >= 1:
+    if not crop.AFTER_RESIZE and crop.SINGLE_CATEGORY_MAX_AREA >= 1 and not crop.CLASS_PROB:
         return T.RandomCrop(crop.TYPE, crop.SIZE)
-    return CategoryAreaCrop(crop.TYPE, crop.SIZE, crop.SINGLE_CATEGORY_MAX_AREA, ignored)
+    share = crop.SINGLE_CATEGORY_MAX_AREA
+    return CategoryAreaCrop(crop.TYPE, crop.SIZE, share, ignored, crop.CLASS_PROB)

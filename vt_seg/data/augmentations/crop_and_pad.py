@@ -19,8 +19,30 @@ class CategoryAreaCrop(T.RandomCrop_CategoryAreaConstraint):
     are ignored, a place around a labelled pixel. With a share of 1, a labelled pixel is enough.
     """
 
+    def __init__(
+        self,
+        crop_type: str,
+        crop_size: Sequence[float],
+        single_category_max_area: float = 1.0,
+        ignored_category: int | None = None,
+        class_prob: float = 0.0,
+    ) -> None:
+        """Take Detectron2's arguments, and the share of crops that are drawn class by class.
+
+        Such a crop holds a random pixel of a random class of the image, so that a class of few
+        pixels is as likely to be seen as one of many. Its place is not drawn again for the share
+        of one category.
+        """
+        super().__init__(crop_type, crop_size, single_category_max_area, ignored_category)
+        self.class_prob = class_prob
+
     def get_transform(self, image: np.ndarray, sem_seg: np.ndarray) -> Transform:
         """Draw the crop of an image (H, W, C) by its mask (H, W)."""
+        if self.class_prob and np.random.uniform() < self.class_prob:
+            classes = np.unique(sem_seg[sem_seg != self.ignored_category])
+            if classes.size:
+                window = self._random_window(sem_seg.shape)
+                return _crop(self._around(sem_seg == np.random.choice(classes), window), sem_seg)
         share = self.single_category_max_area
         most = share if share < 1 else np.inf
         best, least = (0, 0, 0, 0), np.inf
@@ -32,9 +54,8 @@ class CategoryAreaCrop(T.RandomCrop_CategoryAreaConstraint):
             if largest < most:
                 break
         if least == np.inf:
-            best = self._around_a_label(sem_seg, best)
-        y, x, height, width = best
-        return CropTransform(x, y, width, height, sem_seg.shape[1], sem_seg.shape[0])
+            best = self._around(sem_seg != self.ignored_category, best)
+        return _crop(best, sem_seg)
 
     def _random_window(self, size: tuple[int, ...]) -> _Window:
         height, width = self.crop_aug.get_crop_size(size)
@@ -48,16 +69,21 @@ class CategoryAreaCrop(T.RandomCrop_CategoryAreaConstraint):
             counts[self.ignored_category] = 0
         return counts.max() / counts.sum() if counts.any() else np.inf
 
-    def _around_a_label(self, sem_seg: np.ndarray, window: _Window) -> _Window:
-        """Move the window so that it holds a labelled pixel, if there is one."""
-        labelled = np.flatnonzero(sem_seg != self.ignored_category)
-        if not labelled.size:
+    def _around(self, wanted: np.ndarray, window: _Window) -> _Window:
+        """Move the window so that it holds a pixel of the mask ``wanted``, if there is one."""
+        pixels = np.flatnonzero(wanted)
+        if not pixels.size:
             return window
-        y, x = divmod(int(np.random.choice(labelled)), sem_seg.shape[1])
+        y, x = divmod(int(np.random.choice(pixels)), wanted.shape[1])
         height, width = window[2:]
-        top = np.random.randint(max(0, y - height + 1), min(y, sem_seg.shape[0] - height) + 1)
-        left = np.random.randint(max(0, x - width + 1), min(x, sem_seg.shape[1] - width) + 1)
+        top = np.random.randint(max(0, y - height + 1), min(y, wanted.shape[0] - height) + 1)
+        left = np.random.randint(max(0, x - width + 1), min(x, wanted.shape[1] - width) + 1)
         return top, left, height, width
+
+
+def _crop(window: _Window, sem_seg: np.ndarray) -> CropTransform:
+    y, x, height, width = window
+    return CropTransform(x, y, width, height, sem_seg.shape[1], sem_seg.shape[0])
 
 
 class PadToTransform(PadTransform):
