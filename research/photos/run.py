@@ -164,11 +164,13 @@ def recipe(row: str, cfg: CfgNode, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def placement(cfg: CfgNode, args: argparse.Namespace) -> dict[str, Any]:
-    """Return the overrides of paths, device and workers, which do not decide the result."""
+    """Return the overrides of paths, device, layout and workers, which do not decide the result."""
     values: dict[str, Any] = {
         "MODEL.DEVICE": args.device,
         "DATALOADER.NUM_WORKERS": args.workers,
     }
+    if args.device == "cpu":  # 1.25 times as fast there; on a GPU it was not compared
+        values["MODEL.CHANNELS_LAST"] = True
     if args.weights:
         values["MODEL.TIMM.WEIGHTS"] = args.weights
     if args.images:
