@@ -137,7 +137,7 @@ def test_smaller_copies_in_a_tiff_are_not_further_images(tmp_path):
     overview.encoderinfo = {"tiffinfo": {254: 1}}
     Image.fromarray(LABELS).save(path, **options)
     np.testing.assert_array_equal(read_mask(path), LABELS)
-    assert (Image.open(path).n_frames, inspect_image(path)[0].count) == (2, 1)
+    assert (Image.open(path).n_frames, inspect_image(path)[0].num_images) == (2, 1)
 
 
 @pytest.mark.parametrize(("attribute", "is_read"), [(0x030000, True), (0x020002, False)])

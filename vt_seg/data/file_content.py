@@ -70,7 +70,7 @@ class ImageContent(NamedTuple):
     bits: int = 8  # of a pixel and channel
     numbers: str = "unsigned"
     channels: int = 0  # 0 where Pillow's mode tells
-    count: int = 1
+    num_images: int = 1
     mask_fault: str = ""  # why decoded values need not be the class ids that were saved
 
 
@@ -93,7 +93,7 @@ def open_image(path: str | os.PathLike, content: bytes) -> ImageContent:
             content = _without_texts(content)
             found = found._replace(bits=ord(content[24:25] or b"\0"))
         image = Image.open(io.BytesIO(content), formats=_FORMATS)
-        count = found.count if image.format == "TIFF" else getattr(image, "n_frames", 1)
+        count = found.num_images if image.format == "TIFF" else getattr(image, "n_frames", 1)
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path} is too large ({error}): cut it into tiles") from error
     except UNDECODABLE as error:
@@ -109,7 +109,7 @@ def open_image(path: str | os.PathLike, content: bytes) -> ImageContent:
             f"{path} holds {what}, {count} of them in one file: save the one that is meant, or "
             "each, as a file of its own"
         )
-    return found._replace(image=image, count=count, mask_fault=_mask_fault(image, found))
+    return found._replace(image=image, num_images=count, mask_fault=_mask_fault(image, found))
 
 
 def damaged(path: str | os.PathLike, error: Exception) -> ValueError:
@@ -140,8 +140,8 @@ def _other_content(content: bytes) -> tuple[str, str]:
     if content[:1] == b"P" and content[1:2].isdigit() and content[2:3].isspace():
         return "a Netpbm image", _CONVERT
     if not _is_text(content[:512]):
-        start = content[:8].hex(" ")
-        return f"not an image (it begins with the bytes {start})", "give PNG, JPEG, WebP or TIFF"
+        begin = content[:8].hex(" ")
+        return f"not an image (it begins with the bytes {begin})", "give PNG, JPEG, WebP or TIFF"
     text = content[:4096].decode("utf-8", "replace").lstrip("\ufeff \t\r\n").lower()
     if text.startswith(("<!doctype html", "<html")):
         return "a web page (HTML), not an image", "the download failed or needs a login; " + again
@@ -232,6 +232,7 @@ def _mask_fault(image: Image.Image, found: ImageContent) -> str:
         return "is a JPEG, whose compression alters class ids"
     if image.format == "PNG" and image.mode in ("L", "1") and found.bits in (2, 4):
         return _few_bits("PNG", found.bits)
-    if image.format == "GIF" and image.tile and image.tile[0][1] != (0, 0, *image.size):
+    tiles = getattr(image, "tile", ())
+    if image.format == "GIF" and tiles and tiles[0][1] != (0, 0, *image.size):
         return "is a GIF whose picture covers only a part of its area"
     return found.mask_fault

@@ -38,10 +38,10 @@ def check_pair(record: dict) -> PairReport:
     report.pixels = np.bincount(mask.ravel(), minlength=256)
     if image is not None:
         content, orientation = inspect_image(image_file)
-        if content.count > 1 and content.image.format == "MPO":
+        if content.num_images > 1 and content.image.format == "MPO":
             message = (
-                f"{image_file} holds {content.count} pictures (MPO): the first, which it marks as "
-                "the primary, is read; save it alone as JPEG if another one is meant"
+                f"{image_file} holds {content.num_images} pictures (MPO): the first, which it "
+                "marks as the primary, is read; save another one as JPEG if that is meant"
             )
             report.findings.append(Finding.warning("several images", message, file=image_file))
         orientations = orientation, mask_orientation
