@@ -9,11 +9,12 @@ from .folder_walk import (
     walk_following_links,
 )
 from .identity import file_identity, folded_name, normalized_name, visible_name
+from .output_names import output_names
 from .path_checks import check_names_below, path_below, require_regular_file
 
 __all__ = [
     "atomic_file", "check_names_below", "file_identity", "files_in", "folded_name",
-    "is_system_name", "normalized_name", "one_at_a_time", "only_folder", "path_below",
-    "remove_unfinished", "require_regular_file", "visible_name", "walk_folders",
+    "is_system_name", "normalized_name", "one_at_a_time", "only_folder", "output_names",
+    "path_below", "remove_unfinished", "require_regular_file", "visible_name", "walk_folders",
     "walk_following_links", "write_atomically",
 ]  # fmt: skip
