@@ -11,8 +11,13 @@ from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
 from tests.tiny_datasets import write_blocks
 from vt_seg.data import unregister
-from vt_seg.files import output_names
-from vt_seg.visualization import draw_dataset, draw_files, find_images, require_all_drawn
+from vt_seg.visualization import (
+    describe_drawn,
+    draw_dataset,
+    draw_files,
+    find_images,
+    require_all_drawn,
+)
 
 CLASSES = {
     "stuff_classes": ["a", "b", "c", "d"],
@@ -72,6 +77,22 @@ def test_entries_that_are_no_regular_files_are_skipped(folder, monkeypatch, sour
         find_images(["images/*.png"])
 
 
+def test_skipped_files_of_a_folder_are_counted_and_named(folder):
+    images = folder / "images"
+    for name in ("._x1.jpg", ".DS_Store", "Thumbs.db", "a.heic", "b.HEIC", "c.heic", "d.heic", "x"):
+        (images / name).touch()
+    for name in ("deeper", "@eaDir"):
+        (images / name).mkdir()
+    (sentence,) = find_images([str(images)]).skipped
+    assert sentence.removeprefix(f"{images}: ").split("), ") == [
+        "4 hidden or system files (@eaDir, .DS_Store, ._x1.jpg, ...",
+        "1 subfolders (deeper",
+        "4 .heic (a.heic, b.HEIC, c.heic, ...",
+        "1 .txt (notes.txt",
+        "1 without extension (x)",
+    ]
+
+
 def test_bad_image_does_not_stop_the_others(folder):
     images = folder / "images"
     (images / "bad.jpg").write_bytes(b"not an image")
@@ -103,28 +124,6 @@ def test_bad_image_does_not_stop_the_others(folder):
     require_all_drawn(draw_files(paths[3:4], *arguments), 1)
 
 
-COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
-
-
-@pytest.mark.parametrize(
-    ("files", "names"),
-    [
-        ("x/a.jpg y/a.jpg a_2.jpg z/a.png a_2_2.jpg w/a_2.png", "a a_3 a_2 a_4 a_2_2 a_2_3"),
-        # A file system may not tell these apart.
-        (f"x/A.jpg a.png {COMPOSED}.jpg {DECOMPOSED}.jpg", f"A a_2 {COMPOSED} {DECOMPOSED}_2"),
-    ],
-)
-def test_pictures_of_files_of_one_name_get_different_names(files, names):
-    assert output_names(files.split(), "nowhere", [".jpg"]) == names.split()
-
-
-def test_long_names_are_shortened_but_stay_different():
-    names = output_names([f"{'x' * 230}{i}.png" for i in range(12)], "nowhere", [])
-    expected = ["x" * 200, "x" * 198 + "_2", "x" * 197 + "_12"]
-    assert [names[0], names[1], names[11]] == expected
-    assert output_names(["é" * 127 + ".png"], "nowhere", []) == ["é" * 100]  # 2 bytes each
-
-
 def test_files_of_one_name_do_not_overwrite_each_other(folder):
     (folder / "more").mkdir()
     os.replace(folder / "images/x2.jpg", folder / "more/x1.jpg")
@@ -135,6 +134,17 @@ def test_files_of_one_name_do_not_overwrite_each_other(folder):
     assert sorted(os.listdir(folder / "out")) == sorted(names)  # no temporary file is left
     red, green, blue = mean_color(written[0], slice(None))
     assert blue > max(red + 40, green + 20)
+
+
+def test_second_run_into_a_folder_overwrites_nothing(folder):
+    paths, out = [str(folder / "images/x1.jpg")], str(folder / "out")
+    first = draw_files(paths, all_of_class_c, Metadata(**CLASSES), out)
+    content = (folder / "out/x1_prediction.jpg").read_bytes()
+    second = draw_files(paths, lambda x: all_of_class_c(x) - 1, Metadata(**CLASSES), out)
+    assert (first.numbered, second.numbered) == ([], [f"{out}/x1_2_prediction.jpg"])
+    assert second.written == second.numbered
+    assert (folder / "out/x1_prediction.jpg").read_bytes() == content
+    assert "1 names were taken or too long, e.g." in describe_drawn(second, "pictures", out)
 
 
 def test_damaged_image_does_not_stop_the_comparisons(folder):

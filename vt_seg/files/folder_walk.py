@@ -27,7 +27,7 @@ class FolderFiles(NamedTuple):
 
     def skipped(self) -> str:
         """Return how many other files there are, with examples of each kind, or ""."""
-        kinds = {"hidden or system": self.system} if self.system else {}
+        kinds = {"hidden or system files": self.system} if self.system else {}
         for path in self.others:
             extension = os.path.splitext(path)[1].lower() or "without extension"
             kinds.setdefault("subfolders" if path.endswith(os.sep) else extension, []).append(path)
@@ -117,7 +117,8 @@ def only_folder(
     folder = os.path.abspath(folder)
     found, around = [], set()
     for parent, names in walk_folders(folder):
-        if not any(os.path.splitext(n)[1].lower() in extensions for n in names):
+        visible = (name for name in names if not is_system_name(name))
+        if not any(os.path.splitext(name)[1].lower() in extensions for name in visible):
             continue
         if os.path.basename(parent) == name:
             found.append(parent)
