@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 from PIL.MpoImagePlugin import MpoImageFile
+from torchvision.transforms import v2
 
-from vt_seg.data import inspect_image, read_image, read_mask
+from vt_seg.data import ClassificationMapper, inspect_image, read_image, read_mask
 from vt_seg.data_checks.pair_check import check_pair
+from vt_seg.visualization import draw_files
 
 from .image_files import gradient
 
@@ -300,3 +302,35 @@ def test_images_of_too_many_pixels_are_refused_before_they_are_decoded(tmp_path)
     for read in (read_image, read_mask):
         with pytest.raises(ValueError, match=r"x\.png is too large .*cut it into tiles"):
             read(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("kind", [*DEEP_IMAGES, *FOREIGN])
+def test_validator_training_and_demo_say_the_same_sentence(tmp_path, kind):
+    path = str(tmp_path / "x.png")
+    content = DEEP_IMAGES[kind][0] if kind in DEEP_IMAGES else FOREIGN[kind][0]
+    (tmp_path / "x.png").write_bytes(content)
+    with pytest.raises(ValueError, match=r"x\.png") as said:
+        read_image(path)
+    finding, _ = check_pair({"file_name": path}).findings
+    with pytest.raises(ValueError, match=r"x\.png") as trained:
+        ClassificationMapper([v2.Identity()], image_format="RGB")({"file_name": path})
+    drawn = draw_files([path], lambda image: image, None, str(tmp_path / "out"))
+    assert [finding.message, str(trained.value), *drawn.failures] == [str(said.value)] * 3
+
+
+def test_altered_bytes_end_in_a_sentence_or_an_image(tmp_path):
+    """Pillow's parsers raise many kinds of errors for them."""
+    random, path = np.random.default_rng(0), tmp_path / "x.png"
+    whole = [encoded(RGB, format) for format in ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP")]
+    several, options = frames(3)
+    whole += [encoded(several, format, **options) for format in ("TIFF", "GIF", "PNG")]
+    for number in range(300):
+        content = bytearray(whole[number % len(whole)])
+        for place in random.integers(0, min(len(content), 200), 4):
+            content[place] = random.integers(256)
+        path.write_bytes(content[: random.integers(1, 2 * len(content))])
+        for read in (read_image, read_mask):
+            try:
+                assert read(path).dtype == np.uint8
+            except ValueError as error:
+                assert str(error).startswith(f"{path} ")  # noqa: PT017

@@ -8,14 +8,12 @@ import codecs
 import io
 import os
 import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from PIL import Image, PngImagePlugin
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 EXIF_ORIENTATION = 0x0112
 
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
@@ -96,7 +94,7 @@ def open_image(path: str | os.PathLike, content: bytes) -> ImageContent:
         count = found.num_images if image.format == "TIFF" else getattr(image, "n_frames", 1)
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path} is too large ({error}): cut it into tiles") from error
-    except UNDECODABLE as error:
+    except Exception as error:  # Pillow's parsers raise any kind for damaged files.
         if found.channels:
             raise ValueError(
                 f"{path} is a TIFF of {found.channels} channels of {found.bits} bits, "

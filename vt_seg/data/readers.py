@@ -15,10 +15,9 @@ from PIL import Image, ImageOps
 
 from vt_seg.files import require_regular_file
 
-from .file_content import EXIF_ORIENTATION, UNDECODABLE, ImageContent, damaged, open_image
+from .file_content import EXIF_ORIENTATION, ImageContent, damaged, open_image
 from .label_check import check_labels
 
-_WRONG_EXIF = (*UNDECODABLE, TypeError, KeyError)
 _JPEG_END = b"\xff\xd9"
 _SAVE = "save one channel of class ids as 8-bit grey or palette PNG"
 _MODE_FIXES = {
@@ -140,16 +139,16 @@ def _decode_jpeg(header: Image.Image, content: bytes, format: str) -> np.ndarray
 def _orientation(image: Image.Image) -> int:
     try:
         return image.getexif().get(EXIF_ORIENTATION, 1)
-    except _WRONG_EXIF:  # EXIF data that cannot be parsed give no orientation.
+    except Exception:  # EXIF data that cannot be parsed give no orientation.
         return 1
 
 
 def _decode_upright(path: str | os.PathLike, image: Image.Image) -> Image.Image:
     try:
         image.load()
-    except UNDECODABLE as error:
+    except Exception as error:  # Pillow's decoders raise any kind for damaged files.
         raise damaged(path, error) from error
     try:
         return ImageOps.exif_transpose(image)
-    except _WRONG_EXIF:
+    except Exception:  # as in `_orientation`
         return image
