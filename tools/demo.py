@@ -6,6 +6,8 @@
     ... --opts MODEL.WEIGHTS model.pth            default: the final weights in OUTPUT_DIR
 
 With --dataset, image, ground truth and prediction stand side by side, and overview.png shows all.
+Pictures are named after their image. Nothing is overwritten: where a name is taken, by another
+image or an earlier run, it is numbered.
 """
 
 import argparse
@@ -21,7 +23,13 @@ from vt_seg.engine import (
     task_of,
     use_trained_weights,
 )
-from vt_seg.visualization import draw_dataset, draw_files, find_images, require_all_drawn
+from vt_seg.visualization import (
+    describe_drawn,
+    draw_dataset,
+    draw_files,
+    find_images,
+    require_all_drawn,
+)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -52,17 +60,17 @@ def main(args: argparse.Namespace) -> None:
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "predictions")
 
     if args.input:
-        paths, skipped = find_images(args.input)
-        for sentence in skipped:
+        found = find_images(args.input)
+        for sentence in found.skipped:
             print(f"skipped: {sentence}", file=sys.stderr)
         predictor = SemSegPredictor(cfg)
-        drawn = draw_files(paths, predictor.predict_labels, predictor.metadata, output)
-        print(f"{len(drawn.written)} pictures in {output}")
-        require_all_drawn(drawn, len(paths))
+        drawn = draw_files(found.paths, predictor.predict_labels, predictor.metadata, output)
+        print(describe_drawn(drawn, "pictures", output))
+        require_all_drawn(drawn, len(found.paths), found.failures)
     else:
-        predict = SemSegPredictor(cfg).predict_labels
-        written, overview = draw_dataset(args.dataset, args.num, predict, output)
-        print(f"{len(written)} comparisons in {output}, all in {overview}")
+        drawn = draw_dataset(args.dataset, args.num, SemSegPredictor(cfg).predict_labels, output)
+        print(describe_drawn(drawn, "comparisons", output))
+        require_all_drawn(drawn, len(drawn.written) + len(drawn.failures))
 
 
 if __name__ == "__main__":

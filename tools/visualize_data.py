@@ -18,7 +18,9 @@ from vt_seg.command_line import config_parser, errors_as_messages, positive_int
 from vt_seg.engine import check_has_datasets, load_cfg, task_of
 from vt_seg.visualization import (
     dataset_samples,
+    describe_drawn,
     draw_samples,
+    require_all_drawn,
     test_samples,
     training_samples,
 )
@@ -50,8 +52,9 @@ def main(args: argparse.Namespace) -> None:
     else:
         samples = test_samples(cfg, name, args.num)
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "data")
-    written, overview = draw_samples(samples, task.metadata(args.split.upper()), output)
-    print(f"{len(written)} pictures in {output}, all in {overview}")
+    drawn = draw_samples(samples, task.metadata(args.split.upper()), output)
+    print(describe_drawn(drawn, "pictures", output))
+    require_all_drawn(drawn, len(drawn.written) + len(drawn.failures))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,12 @@ from vt_seg.engine import (
     trained_model,
     use_trained_weights,
 )
-from vt_seg.visualization import draw_tokens, find_images, require_all_drawn
+from vt_seg.visualization import (
+    describe_drawn,
+    draw_tokens,
+    find_images,
+    require_all_drawn,
+)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -58,12 +63,12 @@ def main(args: argparse.Namespace) -> None:
     weights = os.path.basename(cfg.MODEL.WEIGHTS) or "none: random numbers"
     print(f"weights: {cfg.MODEL.WEIGHTS or weights}")
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "tokens")
-    paths, skipped = find_images(args.input)
-    for sentence in skipped:
+    found = find_images(args.input)
+    for sentence in found.skipped:
         print(f"skipped: {sentence}", file=sys.stderr)
     mapper = task.build_mapper(is_train=False)
     drawn = draw_tokens(
-        paths,
+        found.paths,
         trained_model(cfg),
         # A classifier's mapper wants a label, which is not used.
         lambda path: mapper({"file_name": path, "label": 0}),
@@ -73,8 +78,8 @@ def main(args: argparse.Namespace) -> None:
         config=os.path.basename(args.config_file),
         weights=weights,
     )
-    print(f"{len(drawn.written) // 2} pictures and as many pages in {output}")
-    require_all_drawn(drawn, len(paths))
+    print(describe_drawn(drawn, "pictures and pages", output))
+    require_all_drawn(drawn, len(found.paths), found.failures)
 
 
 if __name__ == "__main__":

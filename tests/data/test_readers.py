@@ -64,7 +64,7 @@ def test_jpegs_with_bytes_after_their_end(tmp_path):
     # Cut anywhere, it is refused, whatever OpenCV would make of it.
     for kept in (0.3, 0.9, 0.999):
         path.write_bytes(content[: int(kept * len(content))])
-        with pytest.raises(ValueError, match=r"a.jpg is truncated or not an image"):
+        with pytest.raises(ValueError, match=r"a.jpg is truncated or damaged"):
             read_image(path)
 
 
@@ -83,10 +83,10 @@ def test_unusable_images_are_named(tmp_path):
     with pytest.raises(ValueError, match="is a folder"):
         read_image(tmp_path)
     deep = write_png(tmp_path / "deep.png", np.full((4, 4), 40000, np.uint16))
-    with pytest.raises(ValueError, match=r"deep.png.*more than 8 bits"):
+    with pytest.raises(ValueError, match=r"deep.png holds 16-bit unsigned channels"):
         read_image(deep)
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(ValueError, match=r"text.png is truncated or not an image"):
+    with pytest.raises(ValueError, match=r"text.png is text, not an image"):
         read_image(tmp_path / "text.png")
 
 

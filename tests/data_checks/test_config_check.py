@@ -176,7 +176,7 @@ def test_only_masks_up_to_the_first_label_are_read(custom, tmp_path):
     (tmp_path / "masks/b.png").write_bytes(b"broken")
     task_of(cfg).check_labelled()
     write_png(tmp_path / "masks/a.png", IGNORED)
-    with pytest.raises(ValueError, match=r"b.png is truncated or not an image"):
+    with pytest.raises(ValueError, match=r"b.png is text, not an image"):
         task_of(cfg).check_labelled()
 
 

@@ -96,7 +96,7 @@ def test_pictures_and_results_of_records_stay_in_their_folder(tmp_path):
     finally:
         unregister(name)
     view = View("seen", np.zeros((40, 50, 3), np.uint8), np.zeros((40, 50), int))
-    draw_samples([Sample("../../b.png", (view,))], Metadata(**METADATA), out)
+    draw_samples([Sample("../../b.png", lambda: (view,))], Metadata(**METADATA), out)
     written = {path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"}
     assert {path.parent.name for path in written} == {"in", "out"}
     assert sorted(os.listdir(tmp_path / "in")) == ["a.png", "a_mask.png", "deep"]

@@ -33,7 +33,25 @@ def test_training_images_as_the_model_sees_them(lip, capsys):
     shapes = {p.shape for name, p in pictures.items() if name != "overview.png"}
     assert shapes == {(32 + 480, 480 + 8 + 480 + 8 + 280, 3)}
     again = draw(lip, "--num", "3", "--seed", "5")
-    assert all((pictures[name] == again[name]).all() for name in pictures)
+    # Nothing is overwritten: the second pictures are numbered.
+    for name, picture in pictures.items():
+        second = again[name.replace("_data", "_2_data").replace("overview", "overview_2")]
+        np.testing.assert_array_equal(picture, second)
+    assert len(again) == 2 * len(pictures)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--num", "6"], ["--split", "test"], ["--source", "dataset"]], ids=str
+)
+def test_bad_image_does_not_stop_the_others(lip, arguments):
+    split = "val" if "test" in arguments else "train"
+    (lip / f"datasets/lip/{split}_images/{split}_1.jpg").write_bytes(b"<html>")
+    with pytest.raises(ValueError, match=rf"not drawn:\n  .*{split}_1\.jpg is a web page"):
+        draw(lip, *arguments)
+    names = set(os.listdir(lip / "pictures"))
+    others = {f"{split}_{i}_data.jpg" for i in ((0,) if split == "val" else (0, 2, 3))}
+    assert {"overview.png", *others} <= names
+    assert f"{split}_1_data.jpg" not in names
 
 
 def test_test_images_are_drawn_next_to_their_ground_truth(lip):

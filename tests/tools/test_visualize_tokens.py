@@ -52,7 +52,7 @@ def test_pages_of_a_segmentation_model(image, out, capsys):
     main(parse_args(["--config-file", SCENES, "--input", image, *opts]))
     said = capsys.readouterr().out
     assert f"weights: {out}/model_final.pth" in said
-    assert f"1 pictures and as many pages in {out}/tokens" in said
+    assert f"2 pictures and pages in {out}/tokens" in said
     assert sorted(os.listdir(out / "tokens")) == ["a b_tokens.html", "a b_tokens.png"]
     # A row has nine pictures of 160 pixels, eight of them of tokens.
     assert cv2.imread(str(out / "tokens/a b_tokens.png")).shape[1] == 9 * 160 + 8 * 8

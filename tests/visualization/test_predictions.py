@@ -11,8 +11,13 @@ from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
 from tests.tiny_datasets import write_blocks
 from vt_seg.data import unregister
-from vt_seg.visualization import draw_dataset, draw_files, find_images, require_all_drawn
-from vt_seg.visualization.picture_files import unique_names
+from vt_seg.visualization import (
+    describe_drawn,
+    draw_dataset,
+    draw_files,
+    find_images,
+    require_all_drawn,
+)
 
 CLASSES = {
     "stuff_classes": ["a", "b", "c", "d"],
@@ -40,13 +45,17 @@ def folder(tmp_path):
 def test_images_are_found_by_folder_and_pattern(folder):
     images = str(folder / "images")
     all_three = [f"{images}/{name}.jpg" for name in ("x1", "x2", "y")]
-    assert find_images([images]) == (all_three, [])
-    assert find_images([f"{images}/x*.jpg", f"{images}/y.jpg"]) == (all_three, [])
+    notes = [f"{images}: 1 .txt (notes.txt)"]
+    assert find_images([images]) == (all_three, notes, [])
+    assert find_images([f"{images}/x*.jpg", f"{images}/y.jpg"]) == (all_three, [], [])
     # An image that is named twice is found once.
     assert find_images([f"{images}/y.jpg", images]).paths == [all_three[2], *all_three[:2]]
     for nothing in (f"{images}/z*.jpg", f"{images}/z.jpg", str(folder)):
+        says = f"{nothing}: no such image, or no images in it"
         with pytest.raises(FileNotFoundError, match="no such image, or no images in it"):
-            find_images([images, nothing])
+            find_images([nothing])
+        found = find_images([nothing, images])
+        assert (found.paths, found.failures[0].split(";")[0]) == (all_three, says)
 
 
 @pytest.mark.parametrize("source", ["{}", "{}/*.png"])
@@ -58,14 +67,30 @@ def test_entries_that_are_no_regular_files_are_skipped(folder, monkeypatch, sour
     cv2.imwrite("images/z.png", np.zeros((4, 4, 3), np.uint8))
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("images/g.png")
-        paths, skipped = find_images([source.format("images")])
+        paths, skipped, _ = find_images([source.format("images")])
     assert [path for path in paths if path.endswith(".png")] == ["images/z.png"]
     kinds = {"d": "a folder", "e": "a named pipe", "f": "a device", "g": "a socket"}
-    said = [sentence.split(";")[0] for sentence in skipped]
+    said = [sentence.split(";")[0] for sentence in skipped if " is " in sentence]
     assert said == [f"images/{name}.png is {kind}" for name, kind in kinds.items()]
     os.remove("images/z.png")
     with pytest.raises(FileNotFoundError, match=r"no images in it; images/d\.png is a folder"):
         find_images(["images/*.png"])
+
+
+def test_skipped_files_of_a_folder_are_counted_and_named(folder):
+    images = folder / "images"
+    for name in ("._x1.jpg", ".DS_Store", "Thumbs.db", "a.heic", "b.HEIC", "c.heic", "d.heic", "x"):
+        (images / name).touch()
+    for name in ("deeper", "@eaDir"):
+        (images / name).mkdir()
+    (sentence,) = find_images([str(images)]).skipped
+    assert sentence.removeprefix(f"{images}: ").split("), ") == [
+        "4 hidden or system files (@eaDir, .DS_Store, ._x1.jpg, ...",
+        "1 subfolders (deeper",
+        "4 .heic (a.heic, b.HEIC, c.heic, ...",
+        "1 .txt (notes.txt",
+        "1 without extension (x)",
+    ]
 
 
 def test_bad_image_does_not_stop_the_others(folder):
@@ -81,45 +106,22 @@ def test_bad_image_does_not_stop_the_others(folder):
         return all_of_class_c(image_bgr)
 
     cv2.imwrite(str(images / "small.png"), np.zeros((7, 7, 3), np.uint8))
-    (folder / "out/x2_prediction.jpg").mkdir(parents=True)
-    paths, _ = find_images([str(images)])
+    paths = find_images([str(images)]).paths
     arguments = (fails_for_small_images, Metadata(**CLASSES), str(folder / "out"))
     drawn = draw_files(paths, *arguments)
     assert [os.path.basename(path) for path in drawn.written] == [
         "x1_prediction.jpg",
+        "x2_prediction.jpg",
         "y_prediction.jpg",
         "ö" * 100 + "_prediction.jpg",
     ]
     reasons = {"bad.jpg": "not", "gone.png": "no such file", "small.png": "maps are too small"}
-    reasons["x2.jpg"] = "Is a directory"
     for sentence, (path, reason) in zip(drawn.failures, reasons.items(), strict=True):
         assert re.search(f"{images / path}.*{reason}|{reason}.*{images / path}", sentence)
         assert "\n" not in sentence
-    with pytest.raises(ValueError, match=r"^4 of 7 not drawn:\n  .*bad\.jpg.*\n(.*\n)+.*x2\.jpg"):
+    with pytest.raises(ValueError, match=r"^3 of 7 not drawn:\n  .*bad\.jpg.*\n(.*\n)+.*too small"):
         require_all_drawn(drawn, len(paths))
     require_all_drawn(draw_files(paths[3:4], *arguments), 1)
-
-
-COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
-
-
-@pytest.mark.parametrize(
-    ("files", "names"),
-    [
-        ("x/a.jpg y/a.jpg a_2.jpg z/a.png a_2_2.jpg w/a_2.png", "a a_3 a_2 a_4 a_2_2 a_2_3"),
-        # A file system may not tell these apart.
-        (f"x/A.jpg a.png {COMPOSED}.jpg {DECOMPOSED}.jpg", f"A a_2 {COMPOSED} {DECOMPOSED}_2"),
-    ],
-)
-def test_pictures_of_files_of_one_name_get_different_names(files, names):
-    assert list(unique_names(files.split())) == names.split()
-
-
-def test_long_names_are_shortened_but_stay_different():
-    names = list(unique_names([f"{'x' * 230}{i}.png" for i in range(12)]))
-    expected = ["x" * 200, "x" * 198 + "_2", "x" * 197 + "_12"]
-    assert [names[0], names[1], names[11]] == expected
-    assert list(unique_names(["é" * 127 + ".png"])) == ["é" * 100]  # 2 bytes each
 
 
 def test_files_of_one_name_do_not_overwrite_each_other(folder):
@@ -134,21 +136,37 @@ def test_files_of_one_name_do_not_overwrite_each_other(folder):
     assert blue > max(red + 40, green + 20)
 
 
-def test_a_damaged_image_leaves_the_comparisons_before_it(folder):
+def test_second_run_into_a_folder_overwrites_nothing(folder):
+    paths, out = [str(folder / "images/x1.jpg")], str(folder / "out")
+    first = draw_files(paths, all_of_class_c, Metadata(**CLASSES), out)
+    content = (folder / "out/x1_prediction.jpg").read_bytes()
+    second = draw_files(paths, lambda x: all_of_class_c(x) - 1, Metadata(**CLASSES), out)
+    assert (first.numbered, second.numbered) == ([], [f"{out}/x1_2_prediction.jpg"])
+    assert second.written == second.numbered
+    assert (folder / "out/x1_prediction.jpg").read_bytes() == content
+    assert "1 names were taken or too long, e.g." in describe_drawn(second, "pictures", out)
+
+
+def test_damaged_image_does_not_stop_the_comparisons(folder):
     name = f"damaged_{folder.name}"
     (folder / "images/damaged.jpg").write_bytes(b"no image")
     mask = f"{folder}/masks/x1.png"
-    files = [f"{folder}/images/{stem}.jpg" for stem in ("x1", "damaged")]
+    files = [f"{folder}/images/{stem}.jpg" for stem in ("x1", "damaged", "y")]
     DatasetCatalog.register(
         name, lambda: [{"file_name": file, "sem_seg_file_name": mask} for file in files]
     )
     MetadataCatalog.get(name).set(**CLASSES)
     try:
-        with pytest.raises(ValueError, match=r"damaged\.jpg"):
-            draw_dataset(name, 2, all_of_class_c, str(folder / "out"))
+        drawn = draw_dataset(name, 3, all_of_class_c, str(folder / "out"))
     finally:
         unregister(name)
-    assert os.listdir(folder / "out") == ["x1_comparison.jpg"]
+    assert [os.path.basename(file) for file in drawn.written] == [
+        "x1_comparison.jpg",
+        "y_comparison.jpg",
+    ]
+    assert drawn.overviews == [f"{folder}/out/overview.png"]
+    (failure,) = drawn.failures
+    assert "images/damaged.jpg is text, not an image" in failure
 
 
 def test_image_truth_and_prediction_stand_side_by_side(folder):
@@ -161,7 +179,7 @@ def test_image_truth_and_prediction_stand_side_by_side(folder):
     DatasetCatalog.register(name, lambda: records)
     MetadataCatalog.get(name).set(**CLASSES)
     try:
-        written, overview = draw_dataset(name, 2, all_of_class_c, str(folder / "out"))
+        written, _, (overview,), _ = draw_dataset(name, 2, all_of_class_c, str(folder / "out"))
     finally:
         unregister(name)
     # Two images are the first and the last of three.

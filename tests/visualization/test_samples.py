@@ -39,13 +39,13 @@ def test_short_legend_counts_the_classes_that_it_leaves_out():
 
 def sample(name, labels):
     image = np.full((60, 80, 3), 100, np.uint8)
-    return Sample(f"{name}.jpg", (View("seen", image, labels),))
+    return Sample(f"{name}.jpg", lambda: (View("seen", image, labels),))
 
 
 def test_samples_are_written_with_an_overview(tmp_path):
     labels = np.ones((60, 80), np.int64)
     given = iter([sample("x", labels), sample("y/x", labels), sample("z", None)])
-    written, overview = draw_samples(given, METADATA, str(tmp_path / "out"))
+    written, _, (overview,), _ = draw_samples(given, METADATA, str(tmp_path / "out"))
     assert [os.path.basename(p) for p in written] == ["x_data.jpg", "x_2_data.jpg", "z_data.jpg"]
     assert sorted(os.listdir(tmp_path / "out")) == sorted(
         map(os.path.basename, [*written, overview])

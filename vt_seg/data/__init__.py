@@ -17,15 +17,23 @@ from .name_lists import (
     read_class_names,
     read_split_list,
 )
-from .pairing import IMAGE_EXTENSIONS, Pairing, find_pairs, index_by_stem, pair_images_and_masks
-from .readers import EXIF_ORIENTATION, mask_loader, read_image, read_mask
+from .pairing import (
+    IMAGE_EXTENSIONS,
+    MASK_EXTENSIONS,
+    Pairing,
+    find_pairs,
+    index_by_stem,
+    pair_images_and_masks,
+)
+from .readers import inspect_image, mask_loader, read_image, read_mask
 
 __all__ = [
-    "EXIF_ORIENTATION", "IMAGE_EXTENSIONS", "ClassificationMapper", "CustomDataset", "Finding",
+    "IMAGE_EXTENSIONS", "MASK_EXTENSIONS", "ClassificationMapper", "CustomDataset", "Finding",
     "LabelSwapFlip", "Level", "Names", "Pairing", "SemSegMapper", "build_augmentations",
     "check_labels", "class_findings", "class_names", "color_findings", "common_flip_pairs",
-    "distinct_colors", "find_pairs", "flip_pair_findings", "index_by_stem", "left_right_pairs",
-    "likely_fix", "mask_loader", "model_input", "pair_images_and_masks", "raise_errors",
-    "read_class_names", "read_image", "read_mask", "read_split_list", "register_all_datasets",
-    "register_from_config", "register_image_folder", "register_sem_seg", "shown", "unregister",
+    "distinct_colors", "find_pairs", "flip_pair_findings", "index_by_stem", "inspect_image",
+    "left_right_pairs", "likely_fix", "mask_loader", "model_input", "pair_images_and_masks",
+    "raise_errors", "read_class_names", "read_image", "read_mask", "read_split_list",
+    "register_all_datasets", "register_from_config", "register_image_folder", "register_sem_seg",
+    "shown", "unregister",
 ]  # fmt: skip

@@ -1,18 +1,20 @@
 """Labelled images for classification: a folder with a subfolder per class, as ImageNet has it."""
 
+import logging
 import os
 from dataclasses import dataclass
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from torchvision.datasets.folder import find_classes
 
-from vt_seg.files import walk_following_links
+from vt_seg.files import files_in, is_system_name, normalized_name
 
 from .datasets.registration import make_room
 from .label_check import shown
 from .name_lists import Names, first_repeated, read_class_names
 from .pairing import IMAGE_EXTENSIONS
 
+logger = logging.getLogger(__name__)
 _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "images"})
 
 
@@ -31,14 +33,13 @@ class ImageFolder:
         Raises:
             ValueError: if a class folder holds no image; see `class_names` too.
         """
-        names = self.class_names()
-        records = [
-            {"file_name": os.path.join(parent, file), "label": label}
-            for name, label in sorted(zip(names, range(len(names)), strict=True))
-            for parent, _, files in sorted(walk_following_links(os.path.join(self.folder, name)))
-            for file in sorted(files)
-            if _is_image(file)
-        ]
+        folders = self._class_folders()
+        names, records = list(folders), []
+        for name, label in sorted(zip(names, range(len(names)), strict=True)):
+            files = files_in(os.path.join(self.folder, folders[name]), IMAGE_EXTENSIONS)
+            records += [{"file_name": path, "label": label} for path in files.paths]
+            if files.skipped():
+                logger.info(f"{self.name}: skipped in {files.skipped()}")
         seen = {record["label"] for record in records}
         empty = [name for label, name in enumerate(names) if label not in seen]
         if empty:
@@ -51,21 +52,34 @@ class ImageFolder:
         return records
 
     def class_names(self) -> list[str]:
-        """Return the class folders in the order of their labels; look at nothing below them.
+        """Return the names of class folders in the order of their labels; look at nothing below.
+
+        Names are in the Unicode form NFC, so that they and their order are the same on all systems.
 
         Raises:
             FileNotFoundError: if there is no such folder.
             ValueError: if it holds no class folders, or images next to them, or lacks some of
-                ``classes``.
+                ``classes``, or two names look alike.
         """
+        return list(self._class_folders())
+
+    def _class_folders(self) -> dict[str, str]:
+        """Return the folder of each class, by the class's name, in the order of the labels."""
         if not os.path.isdir(self.folder):
             raise FileNotFoundError(f"{self.name}: no folder {self.folder}{self._hint()}")
         try:
-            present = [name for name in find_classes(self.folder)[0] if name[0] != "."]
+            names = [name for name in find_classes(self.folder)[0] if not is_system_name(name)]
         except FileNotFoundError:  # torchvision raises it for a folder without subfolders.
-            present = []
+            names = []
+        present = dict(sorted((normalized_name(name), name) for name in names))
         holds = f"{self.name}: {self.folder} holds"
-        loose = sum(_is_image(entry.name) for entry in os.scandir(self.folder))
+        if len(present) < len(names):
+            twins = [name for name in names if name not in present.values()]
+            raise ValueError(
+                f"{holds} two folders {normalized_name(twins[0])}, whose names differ in Unicode "
+                f"alone ({twins[0]!a}): merge them"
+            )
+        loose = len(files_in(self.folder, IMAGE_EXTENSIONS, below=False).paths)
         if loose:
             where = "next to its class folders" if present else "and no class folders"
             raise ValueError(
@@ -85,13 +99,14 @@ class ImageFolder:
             )
         if self.classes is None:
             return present
-        missing = [name for name in self.classes if name not in set(present)]
+        listed = list(map(normalized_name, self.classes))
+        missing = [name for name in listed if name not in present]
         if missing:
             raise ValueError(
                 f"{self.name}: {self.folder} lacks {len(missing)} of the {len(self.classes)} "
                 f"listed classes ({shown(missing, 5)}): add these folders or take them off the list"
             )
-        return list(self.classes)
+        return {name: present[name] for name in listed}
 
     def _hint(self) -> str:
         return f". {self.hint}" if self.hint else ""
@@ -146,7 +161,3 @@ def class_names(name: str) -> list[str]:
         setter = f'MetadataCatalog.get("{name}").set'
         raise ValueError(f"{name} has no classes in its metadata: {setter}(classes=[...])")
     return list(metadata.classes)
-
-
-def _is_image(name: str) -> bool:
-    return name[0] != "." and os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS

@@ -1,26 +1,29 @@
 """Pairs images with their masks by name, never by position in a sorted list."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vt_seg.files import walk_following_links
+from vt_seg.files import files_in, normalized_name, visible_name
 
 from .finding import Finding
 
 IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-MASK_EXTENSIONS = frozenset({".png", ".bmp", ".tif", ".tiff"})
+MASK_EXTENSIONS = frozenset({".png", ".bmp", ".tif", ".tiff", ".gif"})
+
+logger = logging.getLogger(__name__)
 
 _ENOUGH = 0.5  # A hint is given if it explains this share of the unpaired names,
 _SAMPLE = 1000  # of which so many are looked at.
 _JPEG = ", but JPEG alters class ids; save masks as PNG"
-_OTHER = "; masks must be PNG, BMP or TIFF"
+_OTHER = "; masks must be PNG, BMP, TIFF or GIF"
 _UNREAD_EXTENSIONS = {
     **dict.fromkeys((".jpg", ".jpeg", ".JPG"), _JPEG),
     ".mat": "; convert COCO-Stuff 10k first: python datasets/prepare_cocostuff10k.py",
-    **dict.fromkeys((".npy", ".gif", ".json", ".txt"), _OTHER),
+    **dict.fromkeys((".npy", ".json", ".txt"), _OTHER),
 }
 
 
@@ -84,7 +87,7 @@ def find_pairs(
         wanted = sorted(images)
         findings = _unpaired(images, masks, image_root, mask_root, mask_suffix)
     else:
-        wanted = list(stems)
+        wanted = [normalized_name(stem) for stem in stems]
         findings = [
             *_not_found("image", wanted, images, image_root),
             *_not_found("mask", wanted, masks, mask_root),
@@ -99,28 +102,35 @@ def index_by_stem(
 ) -> dict[str, str]:
     """Map each file's path below ``folder``, without extension and suffix, to the file's path.
 
-    Subfolders are read too, hidden files are not. Only names that end in ``suffix``, before the
-    extension, are taken.
+    Subfolders are read too, hidden and system files are not. Only names that end in ``suffix``,
+    before the extension, are taken. The names are in the Unicode form NFC, whatever the files have.
 
     Raises:
         ValueError: if two files have the same stem (``a.jpg`` and ``a.JPEG``).
     """
-    folder = os.fspath(folder)
+    files = files_in(folder, extensions)
+    if files.skipped():
+        logger.info(f"Skipped in {files.skipped()}")
     found: dict[str, str] = {}
-    for parent, folders, names in walk_following_links(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for name in names:
-            stem, extension = os.path.splitext(name)
-            is_wanted = extension.lower() in extensions and stem.endswith(suffix)
-            if name.startswith(".") or not is_wanted:
-                continue
-            stem, path = os.path.join(parent, stem.removesuffix(suffix)), os.path.join(parent, name)
-            key = Path(os.path.relpath(stem, folder)).as_posix()
-            if key in found:
-                first, second = sorted((found[key], path))
-                raise ValueError(f"{first} and {second} have the same name; keep one of them")
-            found[key] = path
+    for path in files.paths:
+        stem = os.path.splitext(path)[0]
+        if not os.path.basename(stem).endswith(suffix):
+            continue
+        relative = os.path.relpath(stem.removesuffix(suffix), files.folder)
+        key = normalized_name(Path(relative).as_posix())
+        if key in found:
+            first, second = sorted((found[key], path))
+            raise ValueError(
+                f"{first} and {second} have the same name{_unlike(first, second)}; keep one of them"
+            )
+        found[key] = path
     return found
+
+
+def _unlike(first: str, second: str) -> str:
+    """Return why two paths of one name can be told apart, if that cannot be seen, or ""."""
+    look_alike = first != second and normalized_name(first) == normalized_name(second)
+    return f", written in different Unicode ({first!a}, {second!a})" if look_alike else ""
 
 
 def _not_found(
@@ -195,6 +205,7 @@ def _hint(
     for normalize, difference in (
         (str.lower, "names differ in upper and lower case"),
         (os.path.basename, "the subfolders differ"),
+        (visible_name, "names look alike but differ in Unicode (dashes, spaces, widths)"),
     ):
         others = {normalize(name) for name in without_image}
         if sum(normalize(name) in others for name in without_mask) >= least:

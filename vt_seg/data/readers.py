@@ -3,10 +3,7 @@
 Detectron2 reads masks as luminance in training and as palette indices in evaluation.
 """
 
-import io
 import os
-import struct
-import zlib
 from collections.abc import Callable
 from functools import partial
 
@@ -18,18 +15,16 @@ from PIL import Image, ImageOps
 
 from vt_seg.files import require_regular_file
 
+from .file_content import EXIF_ORIENTATION, ImageContent, damaged, open_image
 from .label_check import check_labels
 
-_UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
-_WRONG_EXIF = (*_UNDECODABLE, TypeError, KeyError)
-_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_JPEG_END = b"\xff\xd9"
 _SAVE = "save one channel of class ids as 8-bit grey or palette PNG"
 _MODE_FIXES = {
     "RGB": f"map its colours to class ids and {_SAVE}",
     "RGBA": f"map its colours to class ids and {_SAVE}",
     "1": f"say which class each of its two values is and {_SAVE}",
 }
-EXIF_ORIENTATION = 0x0112
 
 
 def read_image(path: str | os.PathLike, format: str = "BGR") -> np.ndarray:
@@ -37,20 +32,24 @@ def read_image(path: str | os.PathLike, format: str = "BGR") -> np.ndarray:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no regular file, no image, truncated, or has more than 8 bits per
-            channel; names the file.
+        ValueError: if it is no regular file, does not hold exactly one image, is truncated, or has
+            more than 8 bits a channel or other channels than colours; names the file and the fix.
     """
     content = _read(path)
-    decoded = _decode_jpeg(content, format)
+    found = open_image(path, content)
+    if found.bits > 8 or found.numbers != "unsigned":
+        raise ValueError(
+            f"{path} holds {found.bits}-bit {found.numbers} channels; images are read with 8 bits, "
+            "unsigned, in grey or RGB: convert it to 8 bits (you decide how values are scaled)"
+        )
+    decoded = _decode_jpeg(found.image, content, format)
     if decoded is not None:
         return decoded
-    image = _open_upright(path, content)
-    if image.mode.startswith(("I", "F")):
-        raise ValueError(
-            f"{path} is an image of mode {image.mode}, more than 8 bits a pixel and channel; "
-            "convert it to 8 bits (you decide how to scale it)"
-        )
-    return convert_PIL_to_numpy(image, format)
+    image = _decode_upright(path, found.image)
+    try:
+        return convert_PIL_to_numpy(image, format)
+    except ValueError as error:  # Pillow converts no CIE Lab.
+        raise ValueError(f"{path} has the colours {image.mode} ({error}): save as RGB") from error
 
 
 def read_mask(path: str | os.PathLike) -> np.ndarray:
@@ -60,32 +59,36 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no single channel of class ids (RGB, RGBA, LA, JPEG, grey of 1 to 4
-            bits), values do not fit, or it is undecodable or no regular file; names file and fix.
+        ValueError: if it does not hold exactly one image with a single channel of class ids (RGB,
+            RGBA, LA, JPEG, grey of 1 to 4 bits), values do not fit, or it is undecodable or no
+            regular file; names file and fix.
     """
-    content = _read(path)
-    bits, colour_type = content[24:25], content[25:26]
-    if content.startswith(b"\x89PNG") and colour_type == b"\0" and bits in (b"\2", b"\4"):
-        raise ValueError(
-            f"{path} is a grey PNG of {bits[0]} bits, whose values readers rescale to 0..255; "
-            + _SAVE
-        )
-    image = _open_upright(path, content)
-    if content.startswith(_JPEG_START):
-        raise ValueError(f"{path} is a JPEG: its compression alters class ids; save masks as PNG")
-    if image.mode in ("L", "P"):
-        return np.array(image, dtype=np.uint8)
-    if not image.mode.startswith("I"):
+    found = open_image(path, _read(path))
+    if found.mask_fault:
+        raise ValueError(f"{path} {found.mask_fault}; {_SAVE}")
+    image = _decode_upright(path, found.image)
+    values = np.array(image)
+    if image.mode not in ("L", "P") and not image.mode.startswith("I"):
         fix = _MODE_FIXES.get(image.mode, _SAVE)
         raise ValueError(f"{path} is a mask of mode {image.mode}, need one channel (L or P); {fix}")
-    values = np.asarray(image)
+    if found.numbers == "signed" and found.bits == 8:  # Pillow reads bytes as unsigned.
+        values = values.astype(np.int8)
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 255:
         raise ValueError(
-            f"{path} is a mask of mode {image.mode} with values {low}..{high}, need 0..255; "
+            f"{path} is a mask of {found.bits} bits with values {low}..{high}, need 0..255; "
             "map its labels to train ids and save it as 8-bit grey PNG"
         )
-    return values.astype(np.uint8)
+    return values.astype(np.uint8, copy=False)
+
+
+def inspect_image(path: str | os.PathLike) -> tuple[ImageContent, int]:
+    """Return what a readable file holds, and its EXIF orientation; 1 is upright."""
+    found = open_image(path, _read(path))
+    # Pillow decodes all of a PNG to look for EXIF behind the pixels.
+    if found.image.format == "PNG" and "exif" not in found.image.info:
+        return found, 1
+    return found, _orientation(found.image)
 
 
 def mask_loader(num_classes: int, ignore_label: int = 255) -> Callable[..., np.ndarray]:
@@ -117,38 +120,35 @@ def _read(path: str | os.PathLike) -> bytes:
         raise ValueError(f"{path} cannot be read ({error})") from error
 
 
-def _decode_jpeg(content: bytes, format: str) -> np.ndarray | None:
+def _decode_jpeg(header: Image.Image, content: bytes, format: str) -> np.ndarray | None:
     """Return the image of an ordinary, complete JPEG, decoded faster than by Pillow, or None.
 
     Both use libjpeg with the same settings. But OpenCV is silent about missing data and inverts
     CMYK in its own way: so Pillow reads the header, and decodes the rest and what is not upright.
     """
     is_complete = _JPEG_END in content[-32:]  # Some writers pad their files by a few bytes.
-    if format not in ("BGR", "RGB") or not content.startswith(_JPEG_START) or not is_complete:
+    if header.format != "JPEG" or header.mode not in ("RGB", "L") or not is_complete:
         return None
-    try:
-        header = Image.open(io.BytesIO(content))
-        orientation = header.getexif().get(EXIF_ORIENTATION, 1)
-    except (*_WRONG_EXIF, Image.DecompressionBombError):
-        return None
-    if header.format != "JPEG" or header.mode not in ("RGB", "L") or orientation in range(2, 9):
+    if format not in ("BGR", "RGB") or _orientation(header) in range(2, 9):
         return None
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     return image if image is None or format == "BGR" else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _open_upright(path: str | os.PathLike, content: bytes) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
     try:
-        image = Image.open(io.BytesIO(content))
+        return image.getexif().get(EXIF_ORIENTATION, 1)
+    except Exception:  # EXIF data that cannot be parsed give no orientation.
+        return 1
+
+
+def _decode_upright(path: str | os.PathLike, image: Image.Image) -> Image.Image:
+    try:
         image.load()
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{path} is too large: {error}") from error
-    except _UNDECODABLE as error:
-        raise ValueError(
-            f"{path} is truncated or not an image ({error}); fetch or make it again"
-        ) from error
+    except Exception as error:  # Pillow's decoders raise any kind for damaged files.
+        raise damaged(path, error) from error
     try:
         return ImageOps.exif_transpose(image)
-    except _WRONG_EXIF:  # EXIF data that cannot be parsed give no orientation.
+    except Exception:  # as in `_orientation`
         return image

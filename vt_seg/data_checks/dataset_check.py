@@ -2,15 +2,14 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from vt_seg.data import Finding, class_findings, color_findings, flip_pair_findings, raise_errors
-
-_BY_POSITION = "paired by position"
+from vt_seg.files import file_identity
 
 
 def metadata_findings(name: str) -> list[Finding]:
@@ -68,16 +67,20 @@ def check_records(records: Sequence[dict], dataset_names: Sequence[str]) -> None
 
     Detectron2's ``load_sem_seg`` zips two sorted lists of one length, even if the names differ.
     """
-    wrong = [finding for finding in record_findings(records) if finding.kind == _BY_POSITION]
-    raise_errors(wrong, prefix=f"{', '.join(dataset_names)}: ")
+    raise_errors(_paired_by_position(records), prefix=f"{', '.join(dataset_names)}: ")
 
 
 def record_findings(records: Sequence[dict]) -> list[Finding]:
-    """Return what is wrong with records that have a mask, judged by their file names alone.
+    """Return what is wrong with records that have a mask, judged without opening a file.
 
     An image and its mask must have one name, apart from what all images or all masks of a folder
-    end in (``aachen_1_leftImg8bit.png``, ``aachen_1_gtFine_labelTrainIds.png``).
+    end in (``aachen_1_leftImg8bit.png``, ``aachen_1_gtFine_labelTrainIds.png``). No image may occur
+    more than once, be it under several names that links give it.
     """
+    return [*_paired_by_position(records), *_counted_more_than_once(records)]
+
+
+def _paired_by_position(records: Sequence[dict]) -> list[Finding]:
     both = ((record.get("file_name"), record.get("sem_seg_file_name")) for record in records)
     pairs = [(image, mask) for image, mask in both if image and mask]
     # Folder by folder, as what the names end in may differ from dataset to dataset.
@@ -85,21 +88,37 @@ def record_findings(records: Sequence[dict]) -> list[Finding]:
     for image, mask in pairs:
         folders.setdefault(os.path.dirname(mask), []).append((image, mask))
     wrong = [pair for folder in folders.values() for pair in _misnamed(folder)]
+    if not wrong:
+        return []
+    image, mask = wrong[0]
+    message = (
+        f"{len(wrong)} of {len(pairs)} images are paired with a mask of another name, e.g. "
+        f"{image} with {mask}; add what is missing or remove what is too much, or register "
+        "the folders with vt_seg.data.register_sem_seg, which pairs by name"
+    )
+    return [Finding.error("paired by position", message, len(wrong))]
+
+
+def _counted_more_than_once(records: Sequence[dict]) -> list[Finding]:
+    images = [record["file_name"] for record in records if record.get("file_name")]
+    names = dict.fromkeys(images)
+    files: dict[Hashable, list[str]] = {}
+    for name in names:
+        files.setdefault(file_identity(name), []).append(name)
     findings = []
-    if wrong:
-        image, mask = wrong[0]
-        message = (
-            f"{len(wrong)} of {len(pairs)} images are paired with a mask of another name, e.g. "
-            f"{image} with {mask}; add what is missing or remove what is too much, or register "
-            "the folders with vt_seg.data.register_sem_seg, which pairs by name"
-        )
-        findings.append(Finding.error(_BY_POSITION, message, len(wrong)))
-    times = Counter(image for image, _ in pairs)
-    example, most = next(iter(times.most_common(1)), ("", 1))
-    if most > 1:
-        count = len(pairs) - len(times)
+    if len(names) < len(images):
+        example = Counter(images).most_common(1)[0][0]
+        count = len(images) - len(names)
         message = f"{count} images occur more than once, e.g. {example}; keep one record of each"
         findings.append(Finding.error("image twice", message, count))
+    if len(files) < len(names):
+        first, second, *_ = next(paths for paths in files.values() if len(paths) > 1)
+        count = len(names) - len(files)
+        message = (
+            f"{count} images are further names (links) of others, e.g. {second} is the file "
+            f"{first}: each counts as an image of its own in training and evaluation; keep one"
+        )
+        findings.append(Finding.warning("one file of several names", message, count, second))
     return findings
 
 

@@ -4,11 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from detectron2.utils.file_io import PathManager
-from PIL import Image
 
-from vt_seg.data import EXIF_ORIENTATION, Finding, read_image, read_mask
-from vt_seg.files import require_regular_file
+from vt_seg.data import Finding, inspect_image, read_image, read_mask
 
 
 @dataclass
@@ -36,10 +33,18 @@ def check_pair(record: dict) -> PairReport:
     mask = _read(read_mask, mask_file, "mask", report.findings)
     if mask is None:
         return report
-    report.mask_mode, mask_orientation = _mode_and_orientation(mask_file)
+    mask_content, mask_orientation = inspect_image(mask_file)
+    report.mask_mode = mask_content.image.mode
     report.pixels = np.bincount(mask.ravel(), minlength=256)
     if image is not None:
-        orientations = _mode_and_orientation(image_file)[1], mask_orientation
+        content, orientation = inspect_image(image_file)
+        if content.num_images > 1 and content.image.format == "MPO":
+            message = (
+                f"{image_file} holds {content.num_images} pictures (MPO): the first, which it "
+                "marks as the primary, is read; save another one as JPEG if that is meant"
+            )
+            report.findings.append(Finding.warning("several images", message, file=image_file))
+        orientations = orientation, mask_orientation
         sizes = image.shape[:2], mask.shape[:2]
         report.findings += _compare(image_file, mask_file, sizes, orientations)
     return report
@@ -56,20 +61,6 @@ def _read(
         message = f"{path} cannot be read ({type(wrong).__name__}: {wrong}); make it again"
     findings.append(Finding.error(f"unusable {kind}", message, file=path))
     return None
-
-
-def _mode_and_orientation(path: str) -> tuple[str, int]:
-    """Return Pillow's mode and the EXIF orientation of a file that has been read."""
-    require_regular_file(path)
-    with PathManager.open(path, "rb") as file:
-        image = Image.open(file)
-        # Pillow decodes all of a PNG to look for EXIF behind the pixels.
-        if image.format == "PNG" and "exif" not in image.info:
-            return image.mode, 1
-        try:
-            return image.mode, image.getexif().get(EXIF_ORIENTATION, 1)
-        except Exception:  # EXIF data that cannot be parsed give no orientation.
-            return image.mode, 1
 
 
 def _compare(

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from vt_seg.data import (
+    IMAGE_EXTENSIONS,
+    MASK_EXTENSIONS,
     CustomDataset,
     Finding,
+    Level,
     Names,
     Pairing,
     class_findings,
@@ -17,6 +20,7 @@ from vt_seg.data import (
     read_class_names,
     read_split_list,
 )
+from vt_seg.files import file_identity, files_in
 
 from .dataset_check import flip_findings, metadata_findings, record_findings
 from .mask_formats import MaskFormat, mat_format
@@ -63,7 +67,9 @@ def from_folders(
             f"register them with flip_label_pairs {pairs}"
         )
         source.findings.append(Finding.warning("plain flip", message))
-    _take_pairs(source, lambda: find_pairs(image_dir, mask_dir, "", stems, mask_suffix), mask_dir)
+    _take_pairs(
+        source, lambda: find_pairs(image_dir, mask_dir, "", stems, mask_suffix), image_dir, mask_dir
+    )
     return source
 
 
@@ -83,14 +89,14 @@ def from_name(name: str) -> Source:
     loader = DatasetCatalog[name]
     image_dir, mask_dir = metadata.get("image_root", ""), metadata.get("sem_seg_root", "")
     if isinstance(loader, CustomDataset):
-        _take_pairs(source, loader.pairing, mask_dir)
+        _take_pairs(source, loader.pairing, image_dir, mask_dir)
         return source
     try:
         source.records = loader()
         source.findings += record_findings(source.records)
     except (OSError, ValueError, KeyError, AssertionError) as wrong:
         if os.path.isdir(image_dir) and os.path.isdir(mask_dir):
-            _take_pairs(source, lambda: find_pairs(image_dir, mask_dir), mask_dir)
+            _take_pairs(source, lambda: find_pairs(image_dir, mask_dir), image_dir, mask_dir)
         said = ("image without mask", "mask without image", "no image")
         if not any(finding.kind in said for finding in source.findings):
             # Detectron2's own loaders raise bare assertions.
@@ -101,28 +107,32 @@ def from_name(name: str) -> Source:
 
 def overlap_findings(train: Sequence[Source], test: Sequence[Source]) -> list[Finding]:
     """Return findings on images that a model would be trained and evaluated on."""
-    trained = {os.path.realpath(r["file_name"]): s.name for s in train for r in s.records}
+    trained = {file_identity(r["file_name"]): s.name for s in train for r in s.records}
     findings = []
     for source in test:
         files = [r["file_name"] for r in source.records]
-        both = [file for file in files if os.path.realpath(file) in trained]
+        both = [file for file in files if file_identity(file) in trained]
         if both:
             message = (
                 f"{len(both)} of {len(files)} images of {source.name} are trained on in "
-                f"{trained[os.path.realpath(both[0])]}, e.g. {both[0]}; give the splits images "
+                f"{trained[file_identity(both[0])]}, e.g. {both[0]}; give the splits images "
                 "of their own"
             )
             findings.append(Finding.warning("train images in test", message, len(both), both[0]))
     return findings
 
 
-def _take_pairs(source: Source, find: Callable[[], Pairing], mask_dir: str) -> None:
+def _take_pairs(source: Source, find: Callable[[], Pairing], image_dir: str, mask_dir: str) -> None:
     try:
         source.records, findings = find()
     except (OSError, ValueError) as wrong:
         source.findings.append(Finding.error("cannot be paired", str(wrong)))
         return
     source.findings += [*findings, *record_findings(source.records)]
+    for folder, extensions in ((image_dir, IMAGE_EXTENSIONS), (mask_dir, MASK_EXTENSIONS)):
+        # What does not pair may be what is skipped, and is said already.
+        if not findings and (skipped := files_in(folder, extensions).skipped()):
+            source.findings.append(Finding(Level.INFO, "skipped files", f"not read in {skipped}"))
     if not source.records:
         source.mask_format = mat_format(mask_dir)
         if not findings:

@@ -24,15 +24,17 @@ from .tasks import task_of
 from .training_order import AspectRatioBatches, SeededOrder, SeededSamples
 
 
-def build_train_loader(cfg: CfgNode) -> Any:
+def build_train_loader(cfg: CfgNode, mapper: Callable[[dict], dict] | None = None) -> Any:
     """Return the training loader: an endless iterable of batches (lists of mapped records).
+
+    ``mapper`` is the task's by default.
 
     The order of the images and their augmentations depend only on ``SEED`` (on a random seed if it
     is negative), not on the number of workers. Samplers other than the default are Detectron2's.
     Raises ValueError if images are paired with masks of other names (see ``check_records``).
     """
     task = task_of(cfg)
-    mapper = task.build_mapper(is_train=True)
+    mapper = mapper or task.build_mapper(is_train=True)
     keypoints = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE if cfg.MODEL.KEYPOINT_ON else 0
     filter_empty = cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
     dataset = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty, keypoints)

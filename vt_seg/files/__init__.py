@@ -1,11 +1,20 @@
 """Files: written atomically, read only if they are regular, found in folders."""
 
 from .atomic_writer import atomic_file, one_at_a_time, remove_unfinished, write_atomically
-from .folder_walk import only_folder, walk_folders, walk_following_links
+from .folder_walk import (
+    files_in,
+    is_system_name,
+    only_folder,
+    walk_folders,
+    walk_following_links,
+)
+from .identity import file_identity, folded_name, normalized_name, visible_name
+from .output_names import output_names
 from .path_checks import check_names_below, path_below, require_regular_file
 
 __all__ = [
-    "atomic_file", "check_names_below", "one_at_a_time", "only_folder", "path_below",
-    "remove_unfinished", "require_regular_file", "walk_folders", "walk_following_links",
-    "write_atomically",
+    "atomic_file", "check_names_below", "file_identity", "files_in", "folded_name",
+    "is_system_name", "normalized_name", "one_at_a_time", "only_folder", "output_names",
+    "path_below", "remove_unfinished", "require_regular_file", "visible_name", "walk_folders",
+    "walk_following_links", "write_atomically",
 ]  # fmt: skip

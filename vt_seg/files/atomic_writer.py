@@ -10,13 +10,14 @@ _UNFINISHED = ".unfinished"
 
 
 @contextlib.contextmanager
-def atomic_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def atomic_file(path: str | os.PathLike, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     """Open a file that gets its name when the block ends, and is removed if the block fails.
 
     It is written under a hidden name that holds the process id. A symbolic link at either name is
     replaced, never followed.
 
     Raises:
+        FileExistsError: if something has the name and ``overwrite`` is False.
         OSError: if it cannot be written, even where a library turned that into another error.
     """
     path = Path(path)
@@ -27,7 +28,10 @@ def atomic_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())  # Some file systems report a full disk only here.
-        os.replace(unfinished, path)
+        if overwrite:
+            os.replace(unfinished, path)
+        else:
+            _name_if_free(unfinished, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.remove(unfinished)
@@ -39,9 +43,23 @@ def atomic_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
         raise
 
 
-def write_atomically(path: str | os.PathLike, content: bytes) -> None:
+def _name_if_free(unfinished: Path, path: Path) -> None:
+    taken = FileExistsError(f"{path} is there already; nothing is overwritten: take another folder")
+    try:
+        os.link(unfinished, path)  # Of two processes, one succeeds.
+    except FileExistsError as error:
+        raise taken from error
+    except OSError as error:  # Some file systems have no links.
+        if os.path.lexists(path):
+            raise taken from error
+        os.replace(unfinished, path)
+    else:
+        os.remove(unfinished)
+
+
+def write_atomically(path: str | os.PathLike, content: bytes, *, overwrite: bool = True) -> None:
     """Write a file whole or not at all, as `atomic_file` does."""
-    with atomic_file(path) as file:
+    with atomic_file(path, overwrite=overwrite) as file:
         file.write(content)
 
 

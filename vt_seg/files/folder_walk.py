@@ -1,9 +1,67 @@
 """Walks through datasets' folders: symbolic links, archives unpacked into archives."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
 _MAX_DEPTH = 6
+_MAX_EXAMPLES = 3
+# What Windows, macOS, Synology and ext4 put into folders, in lower case.
+_SYSTEM_NAMES = frozenset(
+    {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
+)
+
+
+def is_system_name(name: str) -> bool:
+    """Return True for hidden files and folders, and for those that an operating system makes."""
+    return name.startswith(".") or name.lower() in _SYSTEM_NAMES
+
+
+class FolderFiles(NamedTuple):
+    """The wanted files of a folder, sorted folder by folder, and the paths of all else in it."""
+
+    folder: str
+    paths: list[str]
+    system: list[str]
+    others: list[str]
+
+    def skipped(self) -> str:
+        """Return how many other files there are, with examples of each kind, or ""."""
+        kinds = {"hidden or system files": self.system} if self.system else {}
+        for path in self.others:
+            extension = os.path.splitext(path)[1].lower() or "without extension"
+            kinds.setdefault("subfolders" if path.endswith(os.sep) else extension, []).append(path)
+        parts = [f"{len(paths)} {kind} ({_examples(paths)})" for kind, paths in kinds.items()]
+        return f"{self.folder}: {', '.join(parts)}" if parts else ""
+
+
+def files_in(
+    folder: str | os.PathLike, extensions: Collection[str], *, below: bool = True
+) -> FolderFiles:
+    """Return the files in a folder that have one of the extensions (lower case, any case matches).
+
+    Hidden and system files and folders are left out. Subfolders are searched if ``below``;
+    otherwise their paths are among ``others``, with a slash at their end.
+    """
+    found = FolderFiles(os.fspath(folder), [], [], [])
+    for parent, folders, names in walk_following_links(folder):
+        subfolders = {name: os.path.join(parent, name, "") for name in sorted(folders)}
+        found.system.extend(path for name, path in subfolders.items() if is_system_name(name))
+        folders[:] = [name for name in subfolders if not is_system_name(name)]
+        if not below:
+            found.others.extend(subfolders[name] for name in folders)
+            folders.clear()
+        for name in sorted(names):
+            is_wanted = os.path.splitext(name)[1].lower() in extensions
+            kind = found.paths if is_wanted else found.others
+            (found.system if is_system_name(name) else kind).append(os.path.join(parent, name))
+    found.paths.sort(key=os.path.split)
+    return found
+
+
+def _examples(paths: Sequence[str]) -> str:
+    names = [os.path.basename(path) or os.path.basename(path[:-1]) for path in paths]
+    return ", ".join([*names[:_MAX_EXAMPLES], *["..."] * (len(names) > _MAX_EXAMPLES)])
 
 
 def walk_following_links(folder: str | os.PathLike) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -59,7 +117,8 @@ def only_folder(
     folder = os.path.abspath(folder)
     found, around = [], set()
     for parent, names in walk_folders(folder):
-        if not any(os.path.splitext(n)[1].lower() in extensions for n in names):
+        visible = (name for name in names if not is_system_name(name))
+        if not any(os.path.splitext(name)[1].lower() in extensions for name in visible):
             continue
         if os.path.basename(parent) == name:
             found.append(parent)

@@ -1,8 +1,9 @@
 """Pictures of predictions, labels and visual tokens (`vt_seg.visualization.tokens`)."""
 
+from .input_images import find_images
 from .overlay import draw_legend, draw_sem_seg
 from .panels import contact_sheet, side_by_side
-from .picture_files import find_images, require_all_drawn, spread_evenly
+from .picture_files import Drawn, describe_drawn, require_all_drawn, spread_evenly
 from .predictions import draw_dataset, draw_files
 from .samples import (
     Sample,
@@ -15,12 +16,14 @@ from .samples import (
 from .tokens import TokenMaps, capture_tokens, draw_tokens
 
 __all__ = [
+    "Drawn",
     "Sample",
     "TokenMaps",
     "View",
     "capture_tokens",
     "contact_sheet",
     "dataset_samples",
+    "describe_drawn",
     "draw_dataset",
     "draw_files",
     "draw_legend",

@@ -9,9 +9,12 @@ from detectron2.utils.visualizer import Visualizer
 
 from vt_seg.data import distinct_colors
 
+from .panels import MAX_SIDE
+
 # Segments below this share of the picture get no outline and no name.
 _MIN_SEGMENT = 0.0015
 _LEGEND_ROW, _LEGEND_WIDTH = 24, 280
+_MAX_ENLARGED = 8_000  # pixels, the longest side up to which narrow images are upsampled
 
 
 def draw_sem_seg(
@@ -25,12 +28,14 @@ def draw_sem_seg(
     """Blend the class colours over an image and write the class names on the segments.
 
     Args:
-        image_rgb: ``(H, W, 3)``, uint8; so is the picture, in the same aspect ratio.
+        image_rgb: ``(H, W, 3)``, uint8; so is the picture, in the same aspect ratio. It is shrunk
+            where a side is longer than files of pictures may have.
         labels: Label map ``(H, W)``. ``metadata.ignore_label`` and indices without a class are left
             undrawn. None draws the image alone, at the same size.
         metadata: ``stuff_classes``; ``stuff_colors`` (RGB) and ``ignore_label`` where they exist.
         alpha: 0 shows the image only, 1 the colours only.
-        min_short_side: Smaller images are upsampled to it, as the names would hide them.
+        min_short_side: Smaller images are upsampled to it, as the names would hide them; very long
+            ones less.
 
     Raises:
         ValueError: If image and labels differ in size.
@@ -45,10 +50,12 @@ def draw_sem_seg(
     labels = np.where(undrawn, num_classes, labels).astype(np.uint16)
 
     height, width = labels.shape
-    scale = max(1.0, min_short_side / min(height, width))
-    if scale > 1:
-        size = (round(width * scale), round(height * scale))
-        image_rgb = cv2.resize(image_rgb, size, interpolation=cv2.INTER_CUBIC)
+    enlarged = min(min_short_side / min(height, width), _MAX_ENLARGED / max(height, width))
+    scale = min(max(1.0, enlarged), MAX_SIDE / max(height, width))
+    if scale != 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        interpolation = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+        image_rgb = cv2.resize(image_rgb, size, interpolation=interpolation)
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
     drawn = Visualizer(image_rgb, _with_colors(metadata)).draw_sem_seg(

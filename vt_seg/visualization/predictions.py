@@ -1,16 +1,16 @@
 """Draw predictions for files and datasets into a folder."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
-from tqdm import tqdm
 
 from vt_seg.data import mask_loader, read_image
 
 from .overlay import draw_sem_seg
 from .panels import side_by_side
-from .picture_files import Drawn, draw_each, spread_evenly, write_picture, write_with_overview
+from .picture_files import Drawn, draw_each, spread_evenly
 
 Predictor = Callable[[np.ndarray], np.ndarray]
 """Maps an image (H, W, 3), uint8, BGR to a label map (H, W)."""
@@ -20,35 +20,35 @@ def draw_files(
     paths: Sequence[str], predict: Predictor, metadata: Metadata, output_dir: str
 ) -> Drawn:
     """Write ``<output_dir>/<name>_prediction.jpg`` for every image file; see `draw_each`."""
+    ending = "_prediction.jpg"
 
-    def draw(path: str, file: str) -> list[str]:
+    def draw(path: str) -> dict[str, np.ndarray]:
         image = read_image(path, format="BGR")
-        return [write_picture(draw_sem_seg(_to_rgb(image), predict(image), metadata), file)]
+        return {ending: draw_sem_seg(_to_rgb(image), predict(image), metadata)}
 
-    return draw_each(paths, draw, output_dir, "_prediction.jpg", "predict")
+    return draw_each(
+        [(path, partial(draw, path)) for path in paths], output_dir, [ending], "predict"
+    )
 
 
-def draw_dataset(
-    dataset_name: str, num: int, predict: Predictor, output_dir: str
-) -> tuple[list[str], str]:
+def draw_dataset(dataset_name: str, num: int, predict: Predictor, output_dir: str) -> Drawn:
     """Write image, ground truth and prediction of ``num`` images side by side.
 
-    Returns the files ``<name>_comparison.jpg``, and the file ``overview.png`` with all of them.
+    The files are ``<name>_comparison.jpg``, and overviews of them; see `draw_each`.
     """
-    metadata = MetadataCatalog.get(dataset_name)
-    records = spread_evenly(DatasetCatalog.get(dataset_name), num)
+    metadata, ending = MetadataCatalog.get(dataset_name), "_comparison.jpg"
     read_labels = mask_loader(len(metadata.stuff_classes), metadata.ignore_label)
 
-    def comparison(record: dict) -> np.ndarray:
+    def draw(record: dict) -> dict[str, np.ndarray]:
         image = read_image(record["file_name"], format="BGR")
         truth = read_labels(record["sem_seg_file_name"])
         label_maps = {"image": None, "ground truth": truth, "prediction": predict(image)}
         panels = [draw_sem_seg(_to_rgb(image), one, metadata) for one in label_maps.values()]
-        return side_by_side(panels, list(label_maps))
+        return {ending: side_by_side(panels, list(label_maps))}
 
-    files = [record["file_name"] for record in records]
-    pictures = map(comparison, tqdm(records, desc="predict", unit="image"))
-    return write_with_overview(files, pictures, output_dir, "_comparison.jpg")
+    records = spread_evenly(DatasetCatalog.get(dataset_name), num)
+    jobs = [(record["file_name"], partial(draw, record)) for record in records]
+    return draw_each(jobs, output_dir, [ending], "predict", overview=True)
 
 
 def _to_rgb(image_bgr: np.ndarray) -> np.ndarray:

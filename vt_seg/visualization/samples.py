@@ -1,22 +1,22 @@
 """Draw what a dataset or a loader gives a model: images with their labels and a legend."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, Metadata
 from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.utils.env import seed_all_rng
-from tqdm import tqdm
 
 from vt_seg.data import mask_loader, read_image
 from vt_seg.engine import build_train_loader, task_of
 
 from .overlay import draw_legend, draw_sem_seg
 from .panels import side_by_side
-from .picture_files import spread_evenly, write_with_overview
+from .picture_files import Drawn, draw_each, spread_evenly
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class View:
 
 @dataclass(frozen=True)
 class Sample:
-    """Views of one image file that are drawn side by side."""
+    """An image file, and what reads its views that are drawn side by side, or raises an error."""
 
     file_name: str
-    views: tuple[View, ...]
+    views: Callable[[], tuple[View, ...]]
 
 
 def dataset_samples(cfg: CfgNode, name: str, num: int) -> Iterator[Sample]:
     """Yield images and masks of a dataset, spread over it, as they are on disk."""
     for record in spread_evenly(DatasetCatalog.get(name), num):
-        yield Sample(record["file_name"], (_on_disk("image", cfg, record),))
+        yield Sample(record["file_name"], partial(_views_on_disk, cfg, record))
 
 
 def training_samples(cfg: CfgNode, num: int, seed: int) -> Iterator[Sample]:
@@ -47,17 +47,39 @@ def training_samples(cfg: CfgNode, num: int, seed: int) -> Iterator[Sample]:
     cfg = cfg.clone()
     cfg.SEED, cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_WORKERS = seed, 1, 0
     seed_all_rng(seed)
-    for _, (record,) in zip(range(num), build_train_loader(cfg), strict=False):
-        labels = record["sem_seg"].numpy()
-        yield Sample(record["file_name"], (_seen_by_model(cfg, record, labels),))
+    mapper = task_of(cfg).build_mapper(is_train=True)
+    loader = build_train_loader(cfg, partial(_map_or_keep_error, mapper))
+    for _, (record,) in zip(range(num), loader, strict=False):
+        yield Sample(record["file_name"], partial(_training_views, cfg, record))
 
 
 def test_samples(cfg: CfgNode, name: str, num: int) -> Iterator[Sample]:
     """Yield images of a dataset, spread over it, as a model sees them in a test, and on disk."""
     mapper = task_of(cfg).build_mapper(is_train=False)
+
+    def views(record: dict) -> tuple[View, ...]:
+        return _seen_by_model(cfg, mapper(record)), _on_disk("ground truth", cfg, record)
+
     for record in spread_evenly(DatasetCatalog.get(name), num):
-        views = _seen_by_model(cfg, mapper(record)), _on_disk("ground truth", cfg, record)
-        yield Sample(record["file_name"], views)
+        yield Sample(record["file_name"], partial(views, record))
+
+
+def _map_or_keep_error(mapper: Callable[[dict], dict], record: dict) -> dict:
+    """Return what the mapper does, or the record with its error, so that the loader goes on."""
+    try:
+        return mapper(record)
+    except Exception as error:
+        return {"width": 1, "height": 1, **record, "error": error}
+
+
+def _training_views(cfg: CfgNode, record: dict) -> tuple[View, ...]:
+    if "error" in record:
+        raise record["error"]
+    return (_seen_by_model(cfg, record, record["sem_seg"].numpy()),)
+
+
+def _views_on_disk(cfg: CfgNode, record: dict) -> tuple[View, ...]:
+    return (_on_disk("image", cfg, record),)
 
 
 def _on_disk(caption: str, cfg: CfgNode, record: dict) -> View:
@@ -71,26 +93,27 @@ def _seen_by_model(cfg: CfgNode, record: dict, labels: np.ndarray | None = None)
     return View("what the model sees", image.copy(), labels)
 
 
-def draw_samples(
-    samples: Iterable[Sample], metadata: Metadata, output_dir: str
-) -> tuple[list[str], str]:
-    """Write ``<name>_data.jpg`` for each sample, and ``overview.png``; return both kinds of paths.
+def draw_samples(samples: Iterable[Sample], metadata: Metadata, output_dir: str) -> Drawn:
+    """Write ``<name>_data.jpg`` for each sample, and overviews of them; see `draw_each`.
 
     Raises:
         ValueError: If there is no sample.
     """
-    bar = tqdm(samples, desc="draw", unit="image")
-    drawn = [(sample.file_name, draw_sample(sample, metadata)) for sample in bar]
-    if not drawn:
+    ending = "_data.jpg"
+
+    def draw(sample: Sample) -> dict[str, np.ndarray]:
+        return {ending: draw_views(sample.file_name, sample.views(), metadata)}
+
+    jobs = [(sample.file_name, partial(draw, sample)) for sample in samples]
+    if not jobs:
         raise ValueError("there is no image to draw")
-    files, pictures = zip(*drawn, strict=True)
-    return write_with_overview(files, pictures, output_dir, "_data.jpg")
+    return draw_each(jobs, output_dir, [ending], "draw", overview=True)
 
 
-def draw_sample(sample: Sample, metadata: Metadata) -> np.ndarray:
+def draw_views(file_name: str, views: Iterable[View], metadata: Metadata) -> np.ndarray:
     """Draw each view without and, if it has labels, with them; then the legend."""
     pictures, captions, labels = [], [], []
-    for view in sample.views:
+    for view in views:
         height, width = view.image_rgb.shape[:2]
         pictures.append(draw_sem_seg(view.image_rgb, None, metadata))
         captions.append(f"{view.caption}, {width}x{height}")
@@ -101,5 +124,5 @@ def draw_sample(sample: Sample, metadata: Metadata) -> np.ndarray:
     if labels:
         height = max(picture.shape[0] for picture in pictures)
         pictures.append(draw_legend(labels, metadata, height))
-        captions.append(f"classes in {os.path.basename(sample.file_name)}")
+        captions.append(f"classes in {os.path.basename(file_name)}")
     return side_by_side(pictures, captions)

@@ -1,9 +1,12 @@
 """Each map lies over its part of the image, in its colours."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from tests.visualization.tokens.synthetic_analyses import analysis, level
-from vt_seg.visualization.tokens import Prediction, token_figure
+from vt_seg.visualization.tokens import Prediction, token_figure, token_page
 from vt_seg.visualization.tokens.colors import heat_palette, token_palette
 from vt_seg.visualization.tokens.figure import stretch
 
@@ -77,3 +80,14 @@ def test_classes_of_a_classifier_stand_next_to_the_image():
     text = figure[: 2 * CELL[0], 2 * CELL[1] :]
     assert (text < 100).any()
     assert (text[80:] == 255).all()
+
+
+@pytest.mark.parametrize("size", [(2, 4000), (4000, 2)])
+def test_very_long_images_are_drawn_in_cells_of_usual_size(size):
+    image = np.zeros((*size, 3), np.uint8)
+    maps = level(attention=np.ones((1, 3, 6, 8), np.float32), covered=size)
+    long = replace(analysis(maps, prediction=Prediction(image)), image_rgb=image)
+    figure = token_figure(long)
+    assert figure.shape[1] == 900
+    assert figure.shape[0] < 46 + 3 * 32 + 640 + 2 * 320 + 1
+    assert len(token_page(long, {})) > 1000

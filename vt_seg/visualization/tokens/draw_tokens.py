@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 
+import numpy as np
 from detectron2.data import Metadata
 from torch import nn
 
-from vt_seg.files import write_atomically
-
-from ..picture_files import Drawn, draw_each, write_picture
+from ..picture_files import Drawn, draw_each
 from .analysis import analyze_tokens
 from .capture import capture_tokens
 from .figure import token_figure
@@ -39,7 +39,7 @@ def draw_tokens(
     with capture_tokens(model):
         pass  # A model without tokens is refused once, not for every image.
 
-    def draw(path: str, stem: str) -> list[str]:
+    def draw(path: str) -> dict[str, np.ndarray | bytes]:
         record = read_record(path)
         name = os.path.basename(path)
         analysis = analyze_tokens(
@@ -53,11 +53,10 @@ def draw_tokens(
             seen += f", made from {_by(record['width'], record['height'])}"
         facts = {"Config": config, "Weights": weights, "Network input": seen}
         page = token_page(analysis, facts).encode()
-        figure = write_picture(token_figure(analysis), f"{stem}.png")
-        write_atomically(f"{stem}.html", page)
-        return [figure, f"{stem}.html"]
+        return {"_tokens.png": token_figure(analysis), "_tokens.html": page}
 
-    return draw_each(paths, draw, output_dir, "_tokens", "tokens")
+    jobs = [(path, partial(draw, path)) for path in paths]
+    return draw_each(jobs, output_dir, ["_tokens.png", "_tokens.html"], "tokens")
 
 
 def _by(width: int, height: int) -> str:

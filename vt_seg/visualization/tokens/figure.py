@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from ..panels import side_by_side
+from ..panels import side_by_side, size_in_box
 from .analysis import LevelMaps, Size, TokenAnalysis
 from .colors import blend, color_range, color_steps, grey_picture, heat_palette, token_palette
 
@@ -25,7 +25,7 @@ def token_figure(analysis: TokenAnalysis) -> np.ndarray:
     RGB, uint8.
     """
     height, width = analysis.image_rgb.shape[:2]
-    size = (_CELL_WIDTH, round(_CELL_WIDTH * height / width))
+    size = size_in_box(height, width, _CELL_WIDTH)
     image = cv2.resize(analysis.image_rgb, size, interpolation=cv2.INTER_AREA)
     rows = [_head_row(analysis)]
     for name, levels in analysis.layers.items():
@@ -46,8 +46,11 @@ def _head_row(analysis: TokenAnalysis) -> np.ndarray:
     if analysis.prediction.picture is not None:
         pictures.append(analysis.prediction.picture)
         captions.append("prediction")
-    size = (2 * _CELL_WIDTH, round(2 * _CELL_WIDTH * height / width))
-    resized = [cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in pictures]
+    size = size_in_box(height, width, 2 * _CELL_WIDTH)
+    resized = [
+        _widened(cv2.resize(one, size, interpolation=cv2.INTER_AREA), 2 * _CELL_WIDTH)
+        for one in pictures
+    ]
     row = side_by_side(resized, captions)
     if analysis.prediction.top:
         lines = [f"{100 * share:5.1f} %  {name}" for name, share in analysis.prediction.top]
@@ -102,7 +105,14 @@ def _rows(
     blank = np.full_like(first[0], 255), ""
     for start in range(0, len(rest), _COLUMNS):
         row = [blank if start else first, *rest[start : start + _COLUMNS]]
-        yield side_by_side(*map(list, zip(*row, strict=True)))
+        pictures, captions = zip(*row, strict=True)
+        yield side_by_side([_widened(one, _CELL_WIDTH) for one in pictures], captions)
+
+
+def _widened(picture: np.ndarray, width: int) -> np.ndarray:
+    """Return a narrow picture with white to its right, so that its caption has room."""
+    missing = max(0, width - picture.shape[1])
+    return np.pad(picture, ((0, 0), (0, missing), (0, 0)), constant_values=255)
 
 
 def _text(lines: list[str], height: int) -> np.ndarray:

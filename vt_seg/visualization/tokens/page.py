@@ -105,9 +105,8 @@ def _data_url(picture_rgb: np.ndarray) -> str:
     """Encode a picture as JPEG, its longer side at most 1000 pixels."""
     scale = min(1.0, _LONGEST_SIDE / max(picture_rgb.shape[:2]))
     if scale < 1:
-        picture_rgb = cv2.resize(
-            picture_rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
-        )
+        height, width = (max(1, round(side * scale)) for side in picture_rgb.shape[:2])
+        picture_rgb = cv2.resize(picture_rgb, (width, height), interpolation=cv2.INTER_AREA)
     _, encoded = cv2.imencode(".jpg", picture_rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
     return "data:image/jpeg;base64," + _base64(encoded.tobytes())
 
