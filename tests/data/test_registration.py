@@ -10,8 +10,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from data_prep.tests.dataset_variants import LIP_IDS, LIP_LAYOUTS, write_lip
 from vt_seg.data import (
     distinct_colors,
-    mask_loader,
     pair_images_and_masks,
+    read_checked_labels,
     register_all_datasets,
 )
 from vt_seg.data.datasets import (
@@ -132,7 +132,7 @@ def test_lip_in_every_layout(root, layout):
         assert stems(records, "file_name") == list(written.values)
         assert stems(records, "sem_seg_file_name") == stems(records, "file_name")
         for record, values in zip(records, written.values.values(), strict=True):
-            np.testing.assert_array_equal(mask_loader(20)(record["sem_seg_file_name"]), values)
+            np.testing.assert_array_equal(read_checked_labels(record, 20, 255), values)
 
 
 def test_lip_folder_within_a_folder_of_its_name(root):

@@ -7,7 +7,7 @@ import numpy as np
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
-from vt_seg.data import EXIF_ORIENTATION, Finding, read_image, read_mask
+from vt_seg.data import EXIF_ORIENTATION, LABEL_MAP, Finding, mapped, read_image, read_values
 from vt_seg.files import require_regular_file
 
 
@@ -18,7 +18,8 @@ class PairReport:
     image_size: tuple[int, int] | None = None  # (height, width), upright
     mask_file: str = ""
     mask_mode: str = ""  # as Pillow names it
-    pixels: np.ndarray | None = None  # (256,) int64, the mask's pixels of each value
+    pixels: np.ndarray | None = None  # (256,) int64, the mask's pixels of each label
+    mapped_values: tuple[int, ...] = ()  # if a label map applies, the values of the file
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -33,9 +34,14 @@ def check_pair(record: dict) -> PairReport:
         message = f"{image_file} has no sem_seg_file_name: its record names no mask"
         report.findings.append(Finding.error("no mask in record", message, file=image_file))
         return report
-    mask = _read(read_mask, mask_file, "mask", report.findings)
+    values = _read(lambda _: read_values(record), mask_file, "mask", report.findings)
+    if values is None:
+        return report
+    mask = _read(lambda _: mapped(values, record), mask_file, "mask", report.findings)
     if mask is None:
         return report
+    if record.get(LABEL_MAP) is not None:
+        report.mapped_values = tuple(np.unique(values).tolist())
     report.mask_mode, mask_orientation = _mode_and_orientation(mask_file)
     report.pixels = np.bincount(mask.ravel(), minlength=256)
     if image is not None:

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from vt_seg.data import (
+    LABEL_MAP,
     CustomDataset,
     Finding,
+    LabelMap,
     Names,
     Pairing,
     class_findings,
     find_pairs,
+    label_map_findings,
     left_right_pairs,
     read_class_names,
     read_split_list,
@@ -32,6 +35,7 @@ class Source:
     records: list[dict] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     mask_format: MaskFormat | None = None  # if the kind of files tells
+    label_map: LabelMap | None = None  # by which values of the masks become labels
 
 
 def from_folders(
@@ -78,6 +82,10 @@ def from_name(name: str) -> Source:
     source.class_names = list(metadata.get("stuff_classes", ()))
     if metadata.get("ignore_label") is not None:
         source.ignore_label = metadata.ignore_label
+    source.label_map = metadata.get(LABEL_MAP)
+    if source.label_map is not None:
+        classes, ignored = source.class_names, source.ignore_label
+        source.findings += label_map_findings(source.label_map, classes, ignored)
     if metadata.get("evaluator_type") == "classification":  # One of the findings says so.
         return source
     loader = DatasetCatalog[name]

@@ -6,7 +6,7 @@ import numpy as np
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from tqdm import tqdm
 
-from vt_seg.data import mask_loader, read_image
+from vt_seg.data import read_checked_labels, read_image
 
 from .overlay import draw_sem_seg
 from .panels import side_by_side
@@ -37,11 +37,10 @@ def draw_dataset(
     """
     metadata = MetadataCatalog.get(dataset_name)
     records = spread_evenly(DatasetCatalog.get(dataset_name), num)
-    read_labels = mask_loader(len(metadata.stuff_classes), metadata.ignore_label)
 
     def comparison(record: dict) -> np.ndarray:
         image = read_image(record["file_name"], format="BGR")
-        truth = read_labels(record["sem_seg_file_name"])
+        truth = read_checked_labels(record, len(metadata.stuff_classes), metadata.ignore_label)
         label_maps = {"image": None, "ground truth": truth, "prediction": predict(image)}
         panels = [draw_sem_seg(_to_rgb(image), one, metadata) for one in label_maps.values()]
         return side_by_side(panels, list(label_maps))
