@@ -164,8 +164,8 @@ def user_label_map(
         mapping = _read_mapping(where)
     if not isinstance(mapping, Mapping) or not mapping:
         raise ValueError(
-            f"{where} is {mapping!r}: give a label or a class name for each value of the masks, such "
-            f"as {{0: {ignore_label}, 7: 0, 8: {classes[-1]}}}, or a YAML, JSON or CSV file of them"
+            f"{where} is {mapping!r}: give a label or a class name for each value of the masks, "
+            f"such as {{0: {ignore_label}, 7: 0}}, or a file of them (YAML, JSON, CSV)"
         )
     labels: dict[int, int] = {}
     for value, label in mapping.items():

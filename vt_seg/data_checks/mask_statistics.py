@@ -117,7 +117,7 @@ def _out_of_range(statistics: MaskStatistics, format_fix: str) -> list[Finding]:
     value = values[-1] if values[-1] != 255 or len(values) == 1 else values[-2]
     fix = format_fix or likely_fix(values, num_classes, ignore)
     if not format_fix and values == [num_classes] and not statistics.pixels[0]:
-        fix = f"labels run from 1 to {num_classes}; subtract 1 from them"
+        fix = f"labels run from 1 to {num_classes}: register them with REDUCE_ZERO_LABEL True"
     file = statistics.first[value]
     message = (
         f"value {value} ≥ {num_classes} in {file}; in {count} of {statistics.num_masks} masks "
