@@ -23,9 +23,7 @@ def input_convention(cfg: CfgNode) -> dict[str, Any]:
         "PIXEL_MEAN": [float(x) for x in cfg.MODEL.PIXEL_MEAN],
         "PIXEL_STD": [float(x) for x in cfg.MODEL.PIXEL_STD],
     }
-    registered = (name for name in cfg.DATASETS.TRAIN if name in DatasetCatalog.list())
-    maps = [MetadataCatalog.get(name).get("label_map") for name in registered]
-    convention["LABEL_MAPS"] = [{} if one is None else dict(one.labels) for one in maps]
+    convention["LABEL_MAPS"] = _label_maps(cfg)
     if cfg.MODEL.RESNETS.DEPTH >= 50:  # basic blocks lack it
         convention["STRIDE_IN_1X1"] = cfg.MODEL.RESNETS.STRIDE_IN_1X1
     return convention
@@ -48,22 +46,32 @@ def describe_difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str
     )
 
 
+def _label_maps(cfg: CfgNode) -> dict[int, list[str]]:
+    """Return how values of masks become labels in the training sets, by their number of classes."""
+    maps: dict[int, list[str]] = {}
+    for name in cfg.DATASETS.TRAIN:
+        metadata = MetadataCatalog.get(name) if name in DatasetCatalog.list() else None
+        if metadata is not None and metadata.get("stuff_classes"):
+            label_map = metadata.get("label_map")
+            shown = "no map" if label_map is None else str(label_map.labels)
+            of_classes = maps.setdefault(len(metadata.stuff_classes), [])
+            of_classes.extend([shown] if shown not in of_classes else [])
+    return maps
+
+
 def _describe_label_maps(saved: Any, now: Any) -> str:
-    """Return that the values of the masks were mapped to other labels, in a sentence, or ""."""
-    shown = []
-    for maps in (saved, now):
-        if not isinstance(maps, list) or not maps:  # a file of others, or no training set here
-            return ""
-        distinct = dict.fromkeys(str(one) if one else "no map" for one in maps)
-        shown.append(" and ".join(text[:100] + "...}" * (len(text) > 100) for text in distinct))
-        shown.append("".join(distinct))
-    if shown[1] == shown[3]:
+    """Return that masks of as many classes were mapped by other maps, in a sentence, or ""."""
+    if not isinstance(saved, dict) or not isinstance(now, dict):  # a file of others
         return ""
-    return (
-        f"the masks of its training had their values mapped to labels by {shown[0]}, those of "
-        f"DATASETS.TRAIN by {shown[2]}: make sure that a label means the same class in both, or "
-        "set the LABEL_MAP of then"
-    )
+    for count in now:
+        then, here = (str(maps.get(count) or "").strip("[]\"'") for maps in (saved, now))
+        if then and then != here:
+            then, here = (text[:100] + "...}" * (len(text) > 100) for text in (then, here))
+            return (
+                f"the values of the masks that it was trained on became labels by {then}, those of "
+                f"DATASETS.TRAIN by {here}: make sure that labels mean the same classes in both"
+            )
+    return ""
 
 
 def _equal(a: Any, b: Any) -> bool:
