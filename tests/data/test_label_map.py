@@ -18,7 +18,7 @@ from vt_seg.data import (
     unregister,
 )
 from vt_seg.data.label_map import make_label_map
-from vt_seg.data_checks import from_name, validate
+from vt_seg.data_checks import from_folders, from_name, validate
 from vt_seg.engine import load_cfg, task_of
 from vt_seg.evaluation import SegmentationEvaluator
 
@@ -263,3 +263,18 @@ def test_registering_with_another_map_replaces_the_dataset(folders):
     register_sem_seg(*arguments)
     assert MetadataCatalog.get(NAME).get(LABEL_MAP) is None
     assert columns(read_labels(DatasetCatalog.get(NAME)[0])) == [0, 7, 8, 26]
+
+
+@pytest.mark.parametrize("reduce", [False, True])
+def test_folders_are_validated_with_a_map(folders, tmp_path, reduce):
+    """As tools/validate_dataset.py --images --masks with --label-map or --reduce-zero-label."""
+    (tmp_path / "map.yaml").write_text("{0: 255, 7: 0, 8: 1, 26: 1}")
+    given = [None, True] if reduce else [str(tmp_path / "map.yaml")]
+    classes = 26 if reduce else 2
+    source = from_folders(folders["IMAGES"], folders["MASKS"], classes, 255, None, "", *given)
+    report = validate(source, num_workers=1, progress=False)
+    assert report.ok
+    values = np.flatnonzero(report.statistics.pixels).tolist()
+    assert values == ([6, 7, 25, 255] if reduce else [0, 1, 255])
+    source = from_folders(folders["IMAGES"], folders["MASKS"], 3, 255, None, "", "gone.yaml")
+    assert "no such file: gone.yaml" in str(source.findings[0])

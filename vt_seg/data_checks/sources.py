@@ -17,8 +17,10 @@ from vt_seg.data import (
     find_pairs,
     label_map_findings,
     left_right_pairs,
+    make_label_map,
     read_class_names,
     read_split_list,
+    with_label_map,
 )
 
 from .dataset_check import flip_findings, metadata_findings, record_findings
@@ -45,6 +47,8 @@ def from_folders(
     ignore_label: int = 255,
     split_list: Names | None = None,
     mask_suffix: str = "",
+    label_map: str | None = None,
+    reduce_zero_label: bool = False,
 ) -> Source:
     """Return a folder of images and a folder of masks as a source.
 
@@ -54,12 +58,14 @@ def from_folders(
     source = Source(f"{image_dir} + {mask_dir}", ignore_label=ignore_label)
     try:
         names = map(str, range(classes)) if isinstance(classes, int) else read_class_names(classes)
-        source.class_names = list(names)
+        source.class_names = names = list(names)
         stems = None if split_list is None else read_split_list(split_list)
+        source.label_map = make_label_map(names, ignore_label, label_map, reduce_zero_label)
     except (OSError, ValueError) as wrong:
         source.findings.append(Finding.error("unusable list", str(wrong)))
         return source
     source.findings += class_findings(source.class_names, ignore_label)
+    _warn_of_map(source)
     pairs = left_right_pairs(source.class_names)
     if pairs:
         message = (
@@ -68,6 +74,7 @@ def from_folders(
         )
         source.findings.append(Finding.warning("plain flip", message))
     _take_pairs(source, lambda: find_pairs(image_dir, mask_dir, "", stems, mask_suffix), mask_dir)
+    source.records = with_label_map(source.records, source.label_map)
     return source
 
 
@@ -83,9 +90,7 @@ def from_name(name: str) -> Source:
     if metadata.get("ignore_label") is not None:
         source.ignore_label = metadata.ignore_label
     source.label_map = metadata.get(LABEL_MAP)
-    if source.label_map is not None:
-        classes, ignored = source.class_names, source.ignore_label
-        source.findings += label_map_findings(source.label_map, classes, ignored)
+    _warn_of_map(source)
     if metadata.get("evaluator_type") == "classification":  # One of the findings says so.
         return source
     loader = DatasetCatalog[name]
@@ -122,6 +127,12 @@ def overlap_findings(train: Sequence[Source], test: Sequence[Source]) -> list[Fi
             )
             findings.append(Finding.warning("train images in test", message, len(both), both[0]))
     return findings
+
+
+def _warn_of_map(source: Source) -> None:
+    if source.label_map is not None:
+        classes, ignored = source.class_names, source.ignore_label
+        source.findings += label_map_findings(source.label_map, classes, ignored)
 
 
 def _take_pairs(source: Source, find: Callable[[], Pairing], mask_dir: str) -> None:
