@@ -68,6 +68,7 @@ def test_values_become_labels_from_a_mapping_and_from_each_kind_of_file(
         "map.json": str(dict(zip(map(str, label_map), label_map.values(), strict=True))),
         "map.csv": "\n".join(["Pixel Value, Class", *rows]),
         "map.txt": "\n".join(rows).replace(",", "\tof\t"),
+        "semicolons.csv": "\n".join(rows).replace(",", "; "),
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text.replace("'", '"'))
@@ -110,6 +111,10 @@ def test_a_map_that_cannot_be_right_is_refused_with_its_value(folders, label_map
         ("map.json", '{"7": 0, "7": 1}', "map.json names value 7 twice"),
         ("map.csv", "7,0\n7,1", "map.csv names value 7 twice"),
         ("map.csv", "value,class", r"map.csv is \{\}: give"),
+        ("map.csv", "7 road", "map.csv maps '7 road', which is no value"),
+        ("map.txt", "0,255\n7 road", "map.txt maps '7 road', which is no value"),
+        ("map.txt", "", "map.txt is empty"),
+        ("map.csv", "7,road\nname,car", "map.csv maps 'name', which is no value"),
     ],
 )
 def test_a_file_that_is_no_map_is_named(folders, tmp_path, name, text, says):

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -240,10 +241,10 @@ def _read_mapping(path: str) -> object:
         )
     extension = os.path.splitext(path)[1].lower()
     if extension in (".txt", ".csv"):
-        rows = (line.split("\t" if "\t" in line else ",") for line in read_names(path))
-        pairs = [(row[0].strip(), row[-1].strip()) for row in rows if len(row) > 1]
-        # A class list with values may have a header.
-        return _unrepeated([pair for pair in pairs[:1] if pair[0].isdecimal()] + pairs[1:], path)
+        rows = [re.split(r"[\t,;]", line) for line in read_names(path)]
+        if len(rows[0]) > 1 and not rows[0][0].strip().isdecimal():
+            del rows[0]  # A class list with values may have a header.
+        return _unrepeated([(row[0].strip(), row[-1].strip()) for row in rows], path)
     if extension != ".json":
         return read_yaml(path)
     require_regular_file(path)

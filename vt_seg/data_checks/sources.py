@@ -58,9 +58,11 @@ def from_folders(
     source = Source(f"{image_dir} + {mask_dir}", ignore_label=ignore_label)
     try:
         names = map(str, range(classes)) if isinstance(classes, int) else read_class_names(classes)
-        source.class_names = names = list(names)
+        source.class_names = list(names)
         stems = None if split_list is None else read_split_list(split_list)
-        source.label_map = make_label_map(names, ignore_label, label_map, reduce_zero_label)
+        source.label_map = make_label_map(
+            source.class_names, ignore_label, label_map, reduce_zero_label
+        )
     except (OSError, ValueError) as wrong:
         source.findings.append(Finding.error("unusable list", str(wrong)))
         return source

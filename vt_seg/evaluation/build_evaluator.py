@@ -1,9 +1,11 @@
 """The evaluator that a dataset's metadata asks for."""
 
 import importlib.util
+import logging
 import os
 from collections import OrderedDict
 
+import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import (
@@ -20,13 +22,23 @@ from vt_seg.files import path_below
 from .classification_evaluator import ClassificationEvaluator
 from .segmentation_evaluator import SegmentationEvaluator
 
+logger = logging.getLogger(__name__)
+
 
 class CityscapesScriptsEvaluator(CityscapesSemSegEvaluator):
     """Detectron2's evaluator with Cityscapes' own scripts; its results are called "cityscapes"."""
 
     def evaluate(self) -> OrderedDict | None:
         """Return ``{"cityscapes": {"IoU": ..., "iIoU": ...}}``; None but on the main process."""
-        results = super().evaluate()
+        try:
+            results = super().evaluate()
+        except AttributeError as error:  # Version 2.3 calls functions that NumPy 2.4 lacks.
+            logger.error(
+                "cityscapesscripts cannot score with NumPy %s (%s): install an older NumPy for "
+                "them; the other scores are not affected",
+                *(np.__version__, error),
+            )
+            return None
         return results and OrderedDict(cityscapes=results["sem_seg"])
 
 
@@ -77,6 +89,11 @@ def build_evaluator(
             raise ValueError(
                 f"TEST.SEM_SEG.CITYSCAPES_SCRIPTS is True for {dataset_name}, but they are not "
                 "installed: pip install cityscapesscripts, or set False for the same mIoU"
+            )
+        if cfg.MODEL.SEM_SEG_HEAD.OUTPUT == "labels":
+            raise ValueError(
+                "TEST.SEM_SEG.CITYSCAPES_SCRIPTS True needs logits: set "
+                "MODEL.SEM_SEG_HEAD.OUTPUT logits"
             )
         evaluators.append(CityscapesScriptsEvaluator(dataset_name))
     return evaluators[0] if len(evaluators) == 1 else DatasetEvaluators(evaluators)
