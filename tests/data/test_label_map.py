@@ -113,12 +113,14 @@ def test_a_map_that_cannot_be_right_is_refused_with_its_value(folders, label_map
         ("map.csv", "value,class", r"map.csv is \{\}: give"),
         ("map.csv", "7 road", "map.csv maps '7 road', which is no value"),
         ("map.txt", "0,255\n7 road", "map.txt maps '7 road', which is no value"),
-        ("map.txt", "", "map.txt is empty"),
+        ("map.txt", "", r"map.txt is \{\}: give"),
+        ("map.csv", "7,Stra\xdfe", "map.csv is not text in UTF-8"),
+        ("map.json", '{"7": "Stra\xdfe"}', "map.json is not JSON"),
         ("map.csv", "7,road\nname,car", "map.csv maps 'name', which is no value"),
     ],
 )
 def test_a_file_that_is_no_map_is_named(folders, tmp_path, name, text, says):
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match=says):
         registered(folders, str(tmp_path / name))
 

@@ -15,7 +15,6 @@ from vt_seg.config_file import read_yaml
 from vt_seg.files import require_regular_file
 
 from .finding import Finding
-from .name_lists import read_names
 
 LABEL_MAP = "label_map"
 """The key of a `LabelMap` in the records and in the metadata of a dataset that has one."""
@@ -240,19 +239,21 @@ def _read_mapping(path: str) -> object:
             f"no such file: {path}; LABEL_MAP is a mapping, or a YAML, JSON or CSV file of one"
         )
     extension = os.path.splitext(path)[1].lower()
-    if extension in (".txt", ".csv"):
-        rows = [re.split(r"[\t,;]", line) for line in read_names(path)]
-        if len(rows[0]) > 1 and not rows[0][0].strip().isdecimal():
-            del rows[0]  # A class list with values may have a header.
-        return _unrepeated([(row[0].strip(), row[-1].strip()) for row in rows], path)
-    if extension != ".json":
+    if extension not in (".txt", ".csv", ".json"):
         return read_yaml(path)
     require_regular_file(path)
     try:
         with open(path, encoding="utf-8-sig") as file:
-            return json.load(file, object_pairs_hook=lambda pairs: _unrepeated(pairs, path))
+            text = file.read()
+        if extension == ".json":
+            return json.loads(text, object_pairs_hook=lambda pairs: _unrepeated(pairs, path))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+        kind = "JSON" if extension == ".json" else "text in UTF-8"
+        raise ValueError(f"{path} is not {kind}: {error}") from error
+    rows = [re.split(r"[\t,;]", line) for line in text.splitlines() if line.strip()]
+    if rows and len(rows[0]) > 1 and not rows[0][0].strip().isdecimal():
+        del rows[0]  # A class list with values may have a header.
+    return _unrepeated([(row[0].strip(), row[-1].strip()) for row in rows], path)
 
 
 def _unrepeated(pairs: Sequence[tuple[str, object]], path: str) -> dict[str, object]:
