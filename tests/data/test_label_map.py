@@ -106,6 +106,7 @@ def test_a_map_that_cannot_be_right_is_refused_with_its_value(folders, label_map
     [
         ("map.yaml", "- 1", r"map.yaml is \[1\]: give"),
         ("map.yaml", "{0: [", "map.yaml.* is not YAML"),
+        ("map.yaml", "[" * 5000, "map.yaml is no map of values to labels: it nests too deeply"),
         ("map.yaml", "!!python/name:os.system", "map.yaml.*is refused"),
         ("map.json", "{", "map.json is not JSON"),
         ("map.json", '{"7": 0, "7": 1}', "map.json names value 7 twice"),

@@ -240,7 +240,12 @@ def _read_mapping(path: str) -> object:
         )
     extension = os.path.splitext(path)[1].lower()
     if extension not in (".txt", ".csv", ".json"):
-        return read_yaml(path)
+        try:
+            return read_yaml(path)
+        except RecursionError as error:
+            raise ValueError(
+                f"{path} is no map of values to labels: it nests too deeply"
+            ) from error
     require_regular_file(path)
     try:
         with open(path, encoding="utf-8-sig") as file:
