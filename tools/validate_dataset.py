@@ -51,6 +51,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     folders.add_argument("--ignore-label", type=int, default=255, metavar="N", help="default 255")
     folders.add_argument("--split-list", metavar="FILE", help="take these names only, one a line")
+    folders.add_argument(
+        "--label-map", metavar="FILE", help="label or class name of each value (YAML, JSON, CSV)"
+    )
+    folders.add_argument(
+        "--reduce-zero-label", action="store_true", help="0 is ignored, classes start at 1"
+    )
     folders.add_argument("--mask-suffix", default="", help='"_mask" where a.jpg has a_mask.png')
     quick = {"nargs": "?", "const": 500, "type": positive_int, "metavar": "N"}
     parser.add_argument("--quick", **quick, help="decode N (default 500)")
@@ -79,6 +85,7 @@ def main(args: argparse.Namespace) -> int:
     if args.images:
         classes = int(args.classes) if args.classes.isdecimal() else args.classes
         options = args.ignore_label, args.split_list, args.mask_suffix
+        options = *options, args.label_map, args.reduce_zero_label
         sources = [from_folders(args.images, args.masks, classes, *options)]
     else:
         sources, general = _registered(args)

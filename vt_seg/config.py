@@ -166,6 +166,9 @@ def _defaults() -> CN:
     cfg.TEST.SEM_SEG.BOUNDARY_IOU = False
     # Write every prediction into sem_seg_predictions.json (COCO's run lengths): slow and large.
     cfg.TEST.SEM_SEG.PREDICTIONS_JSON = False
+    # Score Cityscapes with its own scripts, too (pip install cityscapesscripts): IoU and iIoU of
+    # classes and categories. The mIoU is the same without them.
+    cfg.TEST.SEM_SEG.CITYSCAPES_SCRIPTS = False
 
     # Images that a classifier evaluates at a time, in each process.
     cfg.TEST.CLASSIFICATION = CN()

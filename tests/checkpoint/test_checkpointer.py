@@ -11,6 +11,7 @@ from detectron2.modeling import build_backbone, build_model
 
 from tests.small_configs import PYRAMID, small_cfg
 from vt_seg.checkpoint import input_convention
+from vt_seg.checkpoint.input_conventions import describe_difference
 from vt_seg.engine import SegmentationCheckpointer, load_cfg
 
 RESNET, VT_RESNET = "build_resnet_backbone", "build_vt_resnet_backbone"
@@ -207,6 +208,32 @@ def test_weights_for_another_input_are_a_warning_whose_fix_works(tmp_path, log):
     assert messages(log, "checkpointer") == []
 
 
+def test_another_label_map_for_as_many_classes_is_a_warning(tmp_path, log):
+    """CIHP and LIP have 20 classes, ADE20K 150; only ADE20K has a map."""
+    model, path = torch.nn.Linear(3, 2), f"{tmp_path}/model_final.pth"
+    conventions = {
+        data: input_convention(load_cfg(f"configs/vtfpn_R50_{data}.yaml"))
+        for data in ("ade20k", "camvid", "lip", "cihp")
+    }
+    maps = conventions["ade20k"]["LABEL_MAPS"]
+    SegmentationCheckpointer(model, str(tmp_path), input_convention=conventions["ade20k"]).save(
+        "model_final"
+    )
+    for convention in conventions.values():  # The predictor of other classes is new anyway.
+        SegmentationCheckpointer(model, input_convention=convention).load(path)
+    assert messages(log, "checkpointer") == []
+    assert maps[150][0].startswith("{0: 255, 1: 0, 2: 1, ")
+    here = {**conventions["ade20k"], "LABEL_MAPS": {150: ["no map"]}}
+    SegmentationCheckpointer(model, input_convention=here).load(path)
+    ((level, message),) = messages(log, "checkpointer")
+    assert level == logging.WARNING
+    assert "became labels by {0: 255, 1: 0, 2: 1, " in message
+    assert message.endswith("by no map: make sure that labels mean the same classes in both")
+    for strange in (3, [1], {150: 3}, {150: None}):
+        torch.save({"model": model.state_dict(), "input": {"LABEL_MAPS": strange}}, path)
+        SegmentationCheckpointer(model, input_convention=here).load(path)
+
+
 def load_into_r50_config(model, path, log):
     """Load into a config of BGR images; return the warning."""
     here = load_cfg("configs/vtfpn_R50_cocostuff.yaml")
@@ -245,7 +272,7 @@ def test_a_classifiers_weights_fit_the_config_that_starts_from_them():
         for name in ("imagenet/vtresnet_v4_R50_default", "vtfpn_VTR50v4_cocostuff")
     )
     assert f"{source.OUTPUT_DIR}/model_final.pth" == here.MODEL.WEIGHTS
-    assert input_convention(here) == input_convention(source)
+    assert describe_difference(input_convention(source), input_convention(here)) == ""
     with torch.device("meta"):
         given, wanted = (build_model(cfg).backbone.state_dict() for cfg in (source, here))
     missing = {key[: key.find(".projectors.")] for key in wanted.keys() - given.keys()}

@@ -15,12 +15,23 @@ NECK_KEYS = {
     *("OUTPUT_DIR", "MODEL.BACKBONE.NAME"),
     *("MODEL.SEM_SEG_HEAD.NAME", "MODEL.SEM_SEG_HEAD.IN_FEATURES"),
 }
+# Crop or canvas, learning rate, weight decay and iterations in batches of 16.
+BENCHMARK_RECIPES = {
+    "ade20k": ([512, 512], 0.01, 5e-4, 160_000),
+    "cityscapes": ([512, 1024], 0.02, 5e-4, 80_000 * 8 // 16),
+    "voc": ([512, 512], 0.01, 5e-4, 40_000),
+    "context": ([480, 480], 0.004, 1e-4, 40_000),
+    "camvid": ([360, 480], 0.01, 5e-4, 10_000),
+    "cihp": ([512, 512], 0.007, 5e-4, 100 * 28_280 // 16),
+    "atr": ([512, 512], 0.00233, 5e-4, 150 * 16_000 // 16),
+}
 by_neck = pytest.mark.parametrize("neck", ["fpn", "vtfpn"])
 by_depth = pytest.mark.parametrize("depth", [50, 101])
 
 
 def test_paper_table_and_further_models_have_configs():
     data = ["R50_lip", "R101_lip", "R18_scenes"]
+    data += [f"R50_{benchmark}" for benchmark in BENCHMARK_RECIPES]
     data += [f"{d}_cocostuff{n}" for d in ("R50", "R101") for n in ("", 91, 171)]
     expected = {f"{neck}_{of}" for neck in ("fpn", "vtfpn") for of in data}
     expected |= {f"vtfpn_{name}_cocostuff" for name in ("VTR50", "VTR50v4")}
@@ -97,7 +108,23 @@ def test_lip_recipe(neck, depth):
     assert len(MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).flip_label_pairs) == 3
 
 
-@pytest.mark.parametrize("data", ["R50_cocostuff", "R101_lip", "R18_scenes"])
+@pytest.mark.parametrize("data", BENCHMARK_RECIPES)
+def test_recipes_of_data_sets_that_papers_compare_on(data):
+    cfg = load(f"vtfpn_R50_{data}")
+    solver, affine = cfg.SOLVER, cfg.INPUT.AFFINE
+    size = list(affine.SIZE) if affine.ENABLED else cfg.INPUT.CROP.SIZE
+    recipe = (size, solver.BASE_LR, solver.WEIGHT_DECAY, solver.MAX_ITER)
+    assert recipe == BENCHMARK_RECIPES[data]
+    assert (solver.IMS_PER_BATCH, solver.REFERENCE_WORLD_SIZE) == (16, 8)
+    assert (solver.LR_SCHEDULER_NAME, solver.POLY_LR_POWER) == ("WarmupPolyLR", 0.9)
+    assert affine.ENABLED or tuple(size) == cfg.INPUT.PAD_TO
+    task_of(cfg).check_datasets(is_train=True)
+    task_of(cfg).build_mapper(is_train=True)
+
+
+@pytest.mark.parametrize(
+    "data", ["R50_cocostuff", "R101_lip", "R18_scenes", *(f"R50_{n}" for n in BENCHMARK_RECIPES)]
+)
 def test_both_necks_have_the_same_recipe(data):
     assert differing_keys(load(f"fpn_{data}"), load(f"vtfpn_{data}")) <= NECK_KEYS
 

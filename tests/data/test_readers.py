@@ -1,10 +1,8 @@
-import pickle
-
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from vt_seg.data import check_labels, mask_loader, read_image, read_mask
+from vt_seg.data import check_labels, read_checked_labels, read_image, read_mask
 
 from .image_files import EXIF_ORIENTATION, gradient, write_grey_png, write_png
 
@@ -166,12 +164,11 @@ def test_label_check_names_file_values_classes_and_fix(values, num_classes, igno
         check_labels(np.array([values], np.uint8), num_classes, ignore_label, "m.png")
 
 
-def test_mask_loader_is_checked_picklable_and_gives_a_writable_copy(tmp_path):
-    path = write_png(tmp_path / "m.png", LABELS, palette=True)
-    load = pickle.loads(pickle.dumps(mask_loader(5, 255)))
-    labels = load(path, dtype=int)
-    assert labels.dtype == np.int64
+def test_labels_of_a_record_are_checked_and_writable(tmp_path):
+    record = {"sem_seg_file_name": write_png(tmp_path / "m.png", LABELS, palette=True)}
+    labels = read_checked_labels(record, 5, 255)
+    assert labels.dtype == np.uint8
     labels[labels == 255] = 5
     np.testing.assert_array_equal(labels, [[0, 1, 2], [3, 4, 5]])
     with pytest.raises(ValueError, match=r"m.png holds label 4"):
-        mask_loader(4, 255)(path)
+        read_checked_labels(record, 4, 255)

@@ -181,7 +181,7 @@ FAULTS = {
         "ERROR", r"value 7 ≥ 3 in ROOT/masks/c.png; in 1 of 5 masks \(20 %\)"),
     "labels from 1": (
         lambda d: d.write_masks(lambda m: np.where(m == 255, m, m + 1).astype(np.uint8)),
-        "ERROR", r"value 3 ≥ 3 in ROOT/masks/a.png; in 5 of 5 .*subtract 1",
+        "ERROR", r"value 3 ≥ 3 in ROOT/masks/a.png; in 5 of 5 .*REDUCE_ZERO_LABEL True",
     ),
     "other ignored label": (lambda d: d.options.update(ignore_label=254),
         "ERROR", "value 255 ≥ 3 in ROOT/masks/a.png.*IGNORE_VALUE 255"),

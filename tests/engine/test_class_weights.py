@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog
 
-from vt_seg.data import read_mask
+from vt_seg.data import LABEL_MAP, LabelMap, read_mask
 from vt_seg.engine import Trainer, class_weights, load_cfg, with_class_weights
 from vt_seg.engine.class_weights import class_histogram
 
@@ -74,20 +74,21 @@ def test_loss_keys_that_contradict_each_other_or_the_head_are_refused():
 
 @pytest.fixture
 def masks(tmp_path):
-    """Five mask files of labels 0, 1, 3 and ignored pixels, and the pixels of each class."""
+    """Records of five masks of labels 0, 1, 3 and ignored pixels, and the pixels of each class."""
     rng = np.random.default_rng(0)
     arrays = [rng.choice([0, 1, 3, 255], (9, 7)).astype(np.uint8) for _ in range(5)]
     paths = [str(tmp_path / f"{i}.png") for i in range(5)]
     for path, array in zip(paths, arrays, strict=True):
         assert cv2.imwrite(path, array)
-    return paths, [sum(int((a == c).sum()) for a in arrays) for c in range(4)]
+    records = [{"sem_seg_file_name": path} for path in paths]
+    return records, [sum(int((a == c).sum()) for a in arrays) for c in range(4)]
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_histogram_counts_the_pixels_of_each_class(masks, tmp_path, num_workers):
-    paths, expected = masks
+    records, expected = masks
     cache = str(tmp_path / "out" / "histogram.json")
-    counts = class_histogram(paths, 4, 255, cache, num_workers)
+    counts = class_histogram(records, 4, 255, cache, num_workers)
     assert (counts.tolist(), counts.dtype) == (expected, np.int64)
     assert os.listdir(tmp_path / "out") == ["histogram.json"]
 
@@ -99,20 +100,22 @@ def test_histogram_names_the_file_of_a_wrong_label(masks, tmp_path):
 
 
 def test_masks_are_read_once_and_again_when_they_change(masks, tmp_path, monkeypatch):
-    paths, expected = masks
+    records, expected = masks
     cache = str(tmp_path / "histogram.json")
     read = []
-    load = class_weights.mask_loader(4, 255)
-    recording = lambda path: read.append(path) or load(path)  # noqa: E731
-    monkeypatch.setattr(class_weights, "mask_loader", lambda *_: recording)
+    load = class_weights.read_checked_labels
+    recording = lambda record, *of: read.append(record) or load(record, *of)  # noqa: E731
+    monkeypatch.setattr(class_weights, "read_checked_labels", recording)
     for _ in range(2):
-        assert class_histogram(paths, 4, 255, cache).tolist() == expected
-    assert read == paths
+        assert class_histogram(records, 4, 255, cache).tolist() == expected
+    assert read == records
 
-    assert cv2.imwrite(paths[0], np.full((9, 7), 2, np.uint8))
-    assert class_histogram(paths, 4, 255, cache)[2] == 63
-    assert class_histogram(paths[:1], 4, 255, cache).tolist() == [0, 0, 63, 0]
+    assert cv2.imwrite(records[0]["sem_seg_file_name"], np.full((9, 7), 2, np.uint8))
+    assert class_histogram(records, 4, 255, cache)[2] == 63
+    assert class_histogram(records[:1], 4, 255, cache).tolist() == [0, 0, 63, 0]
     assert len(read) == 5 + 5 + 1
+    moved = {**records[0], LABEL_MAP: LabelMap("these", {2: 3}, "")}
+    assert class_histogram([moved], 4, 255, cache).tolist() == [0, 0, 0, 63]
 
     (tmp_path / "histogram.json").write_text('{"masks": ')  # cut short
-    assert class_histogram(paths[:1], 4, 255, cache).tolist() == [0, 0, 63, 0]
+    assert class_histogram(records[:1], 4, 255, cache).tolist() == [0, 0, 63, 0]

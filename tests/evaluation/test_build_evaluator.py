@@ -87,6 +87,6 @@ def test_instance_and_panoptic_datasets(cfg, monkeypatch):
 @pytest.mark.parametrize("kind", [None, "lvis"])
 def test_unknown_evaluator_type_is_refused(cfg, register, kind):
     name, _ = register([], 2, evaluator_type=kind)
-    known = r"known are sem_seg, coco, coco_panoptic_seg, classification"
+    known = r"known are sem_seg, cityscapes_sem_seg, coco, coco_panoptic_seg, classification"
     with pytest.raises(ValueError, match=known):
         build_evaluator(cfg, name)

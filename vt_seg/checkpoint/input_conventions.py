@@ -1,10 +1,11 @@
-"""Input conventions that shapes cannot check: channel order, mean and std, place of strides."""
+"""What shapes cannot check: channel order, mean and std, place of strides, maps of labels."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
 _KEYS = {
     "FORMAT": "INPUT.FORMAT",
@@ -22,6 +23,7 @@ def input_convention(cfg: CfgNode) -> dict[str, Any]:
         "PIXEL_MEAN": [float(x) for x in cfg.MODEL.PIXEL_MEAN],
         "PIXEL_STD": [float(x) for x in cfg.MODEL.PIXEL_STD],
     }
+    convention["LABEL_MAPS"] = _label_maps(cfg)
     if cfg.MODEL.RESNETS.DEPTH >= 50:  # basic blocks lack it
         convention["STRIDE_IN_1X1"] = cfg.MODEL.RESNETS.STRIDE_IN_1X1
     return convention
@@ -35,10 +37,41 @@ def describe_difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str
     both = [name for name in _KEYS if name in saved and name in now]
     names = [name for name in both if not _equal(saved[name], now[name])]
     if not names:
-        return ""
+        return _describe_label_maps(saved.get("LABEL_MAPS"), now.get("LABEL_MAPS"))
     differences = "; ".join(f"{_KEYS[name]} {saved[name]}, here {now[name]}" for name in names)
     fix = " ".join(f'{_KEYS[name]} "{saved[name]}"' for name in names)
-    return f"the weights were trained with {differences}. To go on as they were trained: {fix}"
+    maps = _describe_label_maps(saved.get("LABEL_MAPS"), now.get("LABEL_MAPS"))
+    return f"the weights were trained with {differences}. To go on as they were trained: {fix}" + (
+        f"; {maps}" if maps else ""
+    )
+
+
+def _label_maps(cfg: CfgNode) -> dict[int, list[str]]:
+    """Return how values of masks become labels in the training sets, by their number of classes."""
+    maps: dict[int, list[str]] = {}
+    for name in cfg.DATASETS.TRAIN:
+        metadata = MetadataCatalog.get(name) if name in DatasetCatalog.list() else None
+        if metadata is not None and metadata.get("stuff_classes"):
+            label_map = metadata.get("label_map")
+            shown = "no map" if label_map is None else str(label_map.labels)
+            of_classes = maps.setdefault(len(metadata.stuff_classes), [])
+            of_classes.extend([shown] if shown not in of_classes else [])
+    return maps
+
+
+def _describe_label_maps(saved: Any, now: Any) -> str:
+    """Return that masks of as many classes were mapped by other maps, in a sentence, or ""."""
+    if not isinstance(saved, dict) or not isinstance(now, dict):  # a file of others
+        return ""
+    for count in now:
+        then, here = (str(maps.get(count) or "").strip("[]\"'") for maps in (saved, now))
+        if then and then != here:
+            then, here = (text[:100] + "...}" * (len(text) > 100) for text in (then, here))
+            return (
+                f"the values of the masks that it was trained on became labels by {then}, those of "
+                f"DATASETS.TRAIN by {here}: make sure that labels mean the same classes in both"
+            )
+    return ""
 
 
 def _equal(a: Any, b: Any) -> bool:

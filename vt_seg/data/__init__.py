@@ -7,6 +7,13 @@ from .datasets import distinct_colors, register_all_datasets, unregister
 from .finding import Finding, Level, raise_errors
 from .image_folders import class_names, register_image_folder
 from .label_check import check_labels, likely_fix, shown
+from .label_map import (
+    LABEL_MAP,
+    LabelMap,
+    label_map_findings,
+    make_label_map,
+    with_label_map,
+)
 from .mapper import SemSegMapper, common_flip_pairs, model_input
 from .name_lists import (
     Names,
@@ -25,15 +32,24 @@ from .pairing import (
     index_by_stem,
     pair_images_and_masks,
 )
-from .readers import inspect_image, mask_loader, read_image, read_mask
+from .readers import (
+    inspect_image,
+    mapped,
+    read_checked_labels,
+    read_image,
+    read_labels,
+    read_mask,
+    read_values,
+)
 
 __all__ = [
-    "IMAGE_EXTENSIONS", "MASK_EXTENSIONS", "ClassificationMapper", "CustomDataset", "Finding",
-    "LabelSwapFlip", "Level", "Names", "Pairing", "SemSegMapper", "build_augmentations",
-    "check_labels", "class_findings", "class_names", "color_findings", "common_flip_pairs",
-    "distinct_colors", "find_pairs", "flip_pair_findings", "index_by_stem", "inspect_image",
-    "left_right_pairs", "likely_fix", "mask_loader", "model_input", "pair_images_and_masks",
-    "raise_errors", "read_class_names", "read_image", "read_mask", "read_split_list",
+    "IMAGE_EXTENSIONS", "LABEL_MAP", "MASK_EXTENSIONS", "ClassificationMapper", "CustomDataset",
+    "Finding", "LabelMap", "LabelSwapFlip", "Level", "Names", "Pairing", "SemSegMapper",
+    "build_augmentations", "check_labels", "class_findings", "class_names", "color_findings",
+    "common_flip_pairs", "distinct_colors", "find_pairs", "flip_pair_findings", "index_by_stem",
+    "inspect_image", "label_map_findings", "left_right_pairs", "likely_fix", "make_label_map",
+    "mapped", "model_input", "pair_images_and_masks", "raise_errors", "read_checked_labels",
+    "read_class_names", "read_image", "read_labels", "read_mask", "read_split_list", "read_values",
     "register_all_datasets", "register_from_config", "register_image_folder", "register_sem_seg",
-    "shown", "unregister",
+    "shown", "unregister", "with_label_map",
 ]  # fmt: skip

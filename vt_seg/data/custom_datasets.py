@@ -1,5 +1,6 @@
 """Datasets of your own: images with masks, or a folder of images per class; by call or config."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from .augmentations import LabelPairs, normalized_pairs
 from .datasets.registration import IGNORE_LABEL, distinct_colors, make_room, register_folders
 from .finding import Finding, raise_errors
 from .image_folders import register_image_folder
+from .label_map import LabelMap, LabelMapping, label_map_findings, make_label_map, with_label_map
 from .name_lists import (
     Names,
     class_findings,
@@ -18,6 +20,8 @@ from .name_lists import (
 )
 from .pairing import Pairing, find_pairs, pair_images_and_masks
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class CustomDataset:
@@ -27,17 +31,20 @@ class CustomDataset:
     mask_dir: str
     split_list: str | tuple[str, ...] | None
     mask_suffix: str
+    label_map: LabelMap | None
     metadata: tuple  # so that datasets that differ in it are not equal
 
     def __call__(self) -> list[dict]:
         """Return Detectron2's records, or raise as `pair_images_and_masks` does."""
         hint = "tools/validate_dataset.py lists all that is wrong"
         folders = self.image_dir, self.mask_dir
-        return pair_images_and_masks(*folders, hint, self._stems(), self.mask_suffix)
+        records = pair_images_and_masks(*folders, hint, self._stems(), self.mask_suffix)
+        return with_label_map(records, self.label_map)
 
     def pairing(self) -> Pairing:
         """Return what pairs and what does not, without raising for the latter."""
-        return find_pairs(self.image_dir, self.mask_dir, "", self._stems(), self.mask_suffix)
+        pairs = find_pairs(self.image_dir, self.mask_dir, "", self._stems(), self.mask_suffix)
+        return pairs._replace(records=with_label_map(pairs.records, self.label_map))
 
     def _stems(self) -> list[str] | None:
         return None if self.split_list is None else read_split_list(self.split_list)
@@ -53,6 +60,8 @@ def register_sem_seg(
     colors: Sequence[Sequence[int]] | None = None,
     flip_label_pairs: LabelPairs = (),
     mask_suffix: str = "",
+    label_map: LabelMapping | str | os.PathLike | None = None,
+    reduce_zero_label: bool = False,
 ) -> None:
     """Register a folder of images and a folder of masks as a dataset of Detectron2.
 
@@ -69,9 +78,12 @@ def register_sem_seg(
         colors: RGB 0..255, one per class; default: different ones.
         flip_label_pairs: labels that a horizontal flip exchanges, such as left and right arm.
         mask_suffix: "_mask" if ``a.jpg`` has ``a_mask.png``.
+        label_map: label or class name of each value of the masks, where values are not labels; or
+            a YAML, JSON or CSV file of them. Values up to 65535; several may share a label.
+        reduce_zero_label: True if masks number classes from 1; 0 is ignored then.
 
     Raises:
-        FileNotFoundError: if ``classes`` names no file.
+        FileNotFoundError: if ``classes`` or ``label_map`` names no file.
         ValueError: if an argument cannot be right, or the name belongs to another dataset.
     """
     image_dir = os.fspath(os.path.expanduser(image_dir))
@@ -89,6 +101,7 @@ def register_sem_seg(
         message = f"images and masks are both in {image_dir}: give each a folder of its own"
         findings.append(Finding.error("one folder", message))
     raise_errors(findings, "; ", f"{name}: ")
+    values = make_label_map(class_names, ignore_label, label_map, reduce_zero_label)
 
     if isinstance(split_list, (str, os.PathLike)):
         split_list = os.fspath(os.path.expanduser(split_list))
@@ -97,14 +110,18 @@ def register_sem_seg(
     colors = tuple(tuple(int(c) for c in color) for color in colors)
     pairs = normalized_pairs(flip_label_pairs)
     metadata = class_names, colors, ignore_label, pairs
-    dataset = CustomDataset(image_dir, mask_dir, split_list, mask_suffix, metadata)
+    dataset = CustomDataset(image_dir, mask_dir, split_list, mask_suffix, values, metadata)
     if make_room(name, dataset):
         arguments = image_dir, mask_dir, dataset, class_names, colors, ignore_label
-        register_folders(name, *arguments, flip_label_pairs=pairs)
+        register_folders(name, *arguments, flip_label_pairs=pairs, label_map=values)
+        if values is not None:
+            for finding in label_map_findings(values, class_names, ignore_label):
+                logger.warning(f"{name}: {finding.message}")
 
 
 # Keys of an entry of DATASETS.CUSTOM; in lower case they are the functions' arguments.
-_OPTIONS = ["IGNORE_LABEL", "SPLIT_LIST", "MASK_SUFFIX", "COLORS", "FLIP_LABEL_PAIRS"]
+_OPTIONS = ["IGNORE_LABEL", "SPLIT_LIST", "MASK_SUFFIX", "COLORS", "FLIP_LABEL_PAIRS", "LABEL_MAP"]
+_OPTIONS += ["REDUCE_ZERO_LABEL"]
 _MASK_KEYS = ["NAME", "IMAGES", "MASKS", "CLASSES", *_OPTIONS]
 _CLASS_FOLDER_KEYS = ["NAME", "IMAGE_FOLDER", "CLASSES"]
 _OTHER_NAMES = {"IMAGES": "image_dir", "MASKS": "mask_dir", "IMAGE_FOLDER": "folder"}

@@ -32,12 +32,13 @@ def likely_fix(values: list[int], num_classes: int, ignore_label: int) -> str:
         )
     if values == [num_classes]:
         return (
-            "If the labels start at 1, subtract 1 from them; otherwise one class more: "
+            "If the labels start at 1 and 0 is ignored, register the dataset with "
+            "REDUCE_ZERO_LABEL True; otherwise one class more: "
             f"MODEL.SEM_SEG_HEAD.NUM_CLASSES {num_classes + 1}"
         )
     return (
-        "Set MODEL.SEM_SEG_HEAD.NUM_CLASSES to the number of classes of the dataset, or map the "
-        "masks to train ids"
+        "Set MODEL.SEM_SEG_HEAD.NUM_CLASSES to the number of classes of the dataset, or say which "
+        "label each value of the masks has: LABEL_MAP in DATASETS.CUSTOM"
     )
 
 

@@ -15,7 +15,8 @@ from vt_seg.config import require_vt_seg_keys
 
 from .augmentations import AffineWarpTransform, LabelPairs, build_augmentations, normalized_pairs
 from .label_check import check_labels
-from .readers import read_image, read_mask
+from .label_map import LABEL_MAP
+from .readers import read_image, read_labels
 
 logger = logging.getLogger(__name__)
 
@@ -66,27 +67,29 @@ class SemSegMapper:
 
         Raises:
             KeyError: if there is no ``sem_seg_file_name`` in training.
-            ValueError: if a file cannot be used; see `read_image`, `read_mask`, `check_labels`.
+            ValueError: if a file cannot be used; see `read_image`, `read_labels`, `check_labels`.
         """
         if torch.utils.data.get_worker_info() is not None:
             cv2.setNumThreads(0)  # There are several workers.
         record = copy.deepcopy(dataset_dict)
         record.pop("annotations", None)
-        mask_file = record.pop("sem_seg_file_name", None)
+        record.pop("sem_seg_file_name", None)
         image = read_image(record["file_name"], self.image_format)
         detection_utils.check_image_size(record, image)
-        mask = self._read_mask(record["file_name"], mask_file, image) if self.is_train else None
+        mask = self._read_labels(dataset_dict, image) if self.is_train else None
 
         tensors = model_input(image, self.augmentations, mask)
         if self.is_train:
             tensors.pop("warp", None)
+            record.pop(LABEL_MAP, None)
         record.update(tensors)
         return record
 
-    def _read_mask(self, image_file: str, mask_file: str | None, image: np.ndarray) -> np.ndarray:
+    def _read_labels(self, record: dict, image: np.ndarray) -> np.ndarray:
+        image_file, mask_file = record["file_name"], record.get("sem_seg_file_name")
         if mask_file is None:
             raise KeyError(f"{image_file} has no sem_seg_file_name: its dataset has no masks")
-        mask = read_mask(mask_file)
+        mask = read_labels(record)
         if mask.shape != image.shape[:2]:
             (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
             raise ValueError(

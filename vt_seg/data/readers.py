@@ -4,8 +4,8 @@ Detectron2 reads masks as luminance in training and as palette indices in evalua
 """
 
 import os
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from vt_seg.files import require_regular_file
 
 from .file_content import EXIF_ORIENTATION, ImageContent, damaged, open_image
 from .label_check import check_labels
+from .label_map import LABEL_MAP, LARGEST_VALUE
 
 _JPEG_END = b"\xff\xd9"
 _SAVE = "save one channel of class ids as 8-bit grey or palette PNG"
@@ -52,10 +53,45 @@ def read_image(path: str | os.PathLike, format: str = "BGR") -> np.ndarray:
         raise ValueError(f"{path} has the colours {image.mode} ({error}): save as RGB") from error
 
 
-def read_mask(path: str | os.PathLike) -> np.ndarray:
+def read_labels(record: Mapping[str, Any]) -> np.ndarray:
+    """Return the labels (H, W) uint8 of a record's mask, writable: the one way to read them.
+
+    They are the values of the file ``sem_seg_file_name``, mapped by the record's `LabelMap`, if it
+    has one. Whether they are labels of a dataset is what `read_checked_labels` checks.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: as `read_values`, or if the map lacks a value of the file.
+    """
+    return mapped(read_values(record), record)
+
+
+def read_checked_labels(
+    record: Mapping[str, Any], num_classes: int, ignore_label: int
+) -> np.ndarray:
+    """Return `read_labels`; raise ValueError, as `check_labels` does, if one is out of range."""
+    labels = read_labels(record)
+    check_labels(labels, num_classes, ignore_label, record["sem_seg_file_name"])
+    return labels
+
+
+def read_values(record: Mapping[str, Any]) -> np.ndarray:
+    """Return the values of a record's mask before they are mapped; see `read_mask`."""
+    most = LARGEST_VALUE if record.get(LABEL_MAP) is not None else 255
+    return read_mask(record["sem_seg_file_name"], most)
+
+
+def mapped(values: np.ndarray, record: Mapping[str, Any]) -> np.ndarray:
+    """Return the labels of a mask's values by the record's `LabelMap`: the values without one."""
+    label_map = record.get(LABEL_MAP)
+    return values if label_map is None else label_map.apply(values, record["sem_seg_file_name"])
+
+
+def read_mask(path: str | os.PathLike, most: int = 255) -> np.ndarray:
     """Read a label map upright, (H, W) uint8, writable, from a grey or a palette file.
 
-    A palette's indices are the labels. 16 or 32 bits are accepted if the values fit into 8.
+    A palette's indices are the labels. 16 or 32 bits are accepted if no value is above ``most``;
+    the array is uint16 if one is above 255.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -74,12 +110,13 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
     if found.numbers == "signed" and found.bits == 8:  # Pillow reads bytes as unsigned.
         values = values.astype(np.int8)
     low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 255:
+    if low < 0 or high > most:
         raise ValueError(
-            f"{path} is a mask of {found.bits} bits with values {low}..{high}, need 0..255; "
-            "map its labels to train ids and save it as 8-bit grey PNG"
+            f"{path} is a mask of {found.bits} bits with values {low}..{high}, need 0..{most}; "
+            "say which label each value has (LABEL_MAP, which takes values up to 65535), or map "
+            "its labels to train ids and save it as 8-bit grey PNG"
         )
-    return values.astype(np.uint8, copy=False)
+    return values.astype(np.uint8 if high <= 255 else np.uint16, copy=False)
 
 
 def inspect_image(path: str | os.PathLike) -> tuple[ImageContent, int]:
@@ -89,22 +126,6 @@ def inspect_image(path: str | os.PathLike) -> tuple[ImageContent, int]:
     if found.image.format == "PNG" and "exif" not in found.image.info:
         return found, 1
     return found, _orientation(found.image)
-
-
-def mask_loader(num_classes: int, ignore_label: int = 255) -> Callable[..., np.ndarray]:
-    """Return training's reader, label check included, for Detectron2's ``sem_seg_loading_fn``.
-
-    It takes a file and a ``dtype`` (default uint8) and returns a mask (H, W), writable.
-    """
-    return partial(_read_checked_mask, num_classes=num_classes, ignore_label=ignore_label)
-
-
-def _read_checked_mask(
-    filename: str, dtype: type = np.uint8, *, num_classes: int, ignore_label: int
-) -> np.ndarray:
-    mask = read_mask(filename)
-    check_labels(mask, num_classes, ignore_label, filename)
-    return mask.astype(dtype, copy=False)
 
 
 def _read(path: str | os.PathLike) -> bytes:

@@ -1,12 +1,21 @@
 """Checks that a config fits the datasets that it names, before a model is built."""
 
 import contextlib
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog, detection_utils
 
-from vt_seg.data import Finding, class_names, mask_loader, raise_errors, shown
+from vt_seg.data import (
+    LABEL_MAP,
+    Finding,
+    class_names,
+    raise_errors,
+    read_checked_labels,
+    shown,
+)
 from vt_seg.files import require_regular_file
 
 from .dataset_check import flip_findings, metadata_findings, unregistered
@@ -37,6 +46,11 @@ def config_findings(
             messages.append(
                 f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE is {head.IGNORE_VALUE} but {name} has "
                 f"ignore_label {ignored}: set MODEL.SEM_SEG_HEAD.IGNORE_VALUE {ignored}"
+            )
+        if mapper_name == "detectron2" and metadata.get(LABEL_MAP) is not None:
+            messages.append(
+                f"{name} has a label map, which INPUT.SEM_SEG_MAPPER detectron2 does not apply: "
+                "set INPUT.SEM_SEG_MAPPER vt_seg, or convert the masks"
             )
     messages += _order_messages(known)
     flips_in_training = is_train and cfg.INPUT.RANDOM_FLIP != "none"  # A vertical flip swaps too.
@@ -96,26 +110,28 @@ def check_labelled(cfg: CfgNode, *, mapper_name: str) -> None:
     Reads masks of each dataset of ``DATASETS.TRAIN`` as the mapper does, "vt_seg" or "detectron2",
     and raises as that does, until one has a labelled pixel, which is nearly always the first one.
     """
-    ignored = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
-    read_mask = mask_loader(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, ignored)
+    head = cfg.MODEL.SEM_SEG_HEAD
+    ignored = head.IGNORE_VALUE
+    read: Callable[[dict], np.ndarray] = partial(
+        read_checked_labels, num_classes=head.NUM_CLASSES, ignore_label=ignored
+    )
     if mapper_name == "detectron2":
-        read_mask = _read_as_detectron2
+        read = _read_as_detectron2
     for name in cfg.DATASETS.TRAIN:
-        records = DatasetCatalog.get(name)
-        files = [record["sem_seg_file_name"] for record in records if "sem_seg_file_name" in record]
+        records = [r for r in DatasetCatalog.get(name) if "sem_seg_file_name" in r]
         # A dataset without masks is refused by the mapper, and one without images by Detectron2.
-        if files and not any((read_mask(file) != ignored).any() for file in files):
+        if records and not any((read(record) != ignored).any() for record in records):
             raise ValueError(
-                f"{name} has nothing to learn from: in all of its {len(files)} masks (the first is "
-                f"{files[0]}) every pixel is {ignored}, MODEL.SEM_SEG_HEAD.IGNORE_VALUE. "
-                "Check the masks and the ignored label"
+                f"{name} has nothing to learn from: in all of its {len(records)} masks (the first "
+                f"is {records[0]['sem_seg_file_name']}) every pixel is {ignored}, "
+                "MODEL.SEM_SEG_HEAD.IGNORE_VALUE. Check the masks and the ignored label"
             )
 
 
-def _read_as_detectron2(file: str) -> np.ndarray:
+def _read_as_detectron2(record: dict) -> np.ndarray:
     """Return a mask (H, W) as Detectron2's ``DatasetMapper`` reads it."""
-    require_regular_file(file)
-    return detection_utils.read_image(file, "L").squeeze(2)
+    require_regular_file(record["sem_seg_file_name"])
+    return detection_utils.read_image(record["sem_seg_file_name"], "L").squeeze(2)
 
 
 def _registered(cfg: CfgNode, is_train: bool) -> tuple[list[str], list[str]]:

@@ -1,4 +1,4 @@
-"""Recognises the formats in which masks of COCO-Stuff and LIP are distributed.
+"""Recognises the formats in which masks of COCO-Stuff, LIP and Cityscapes are distributed.
 
 The letters are the project's own; `FORMATS` says what they stand for.
 """
@@ -53,6 +53,7 @@ FORMATS = {
         ("91", "COCO-Stuff's 91 stuff classes, 0-90 and 255"),
         ("92", "COCO-Stuff's 91 stuff classes and things, 0-91 and 255"),
         ("LIP", "LIP, 0-19"),
+        ("Cityscapes", "Cityscapes' train ids, 0-18 and 255"),
     )
 }
 
@@ -78,6 +79,7 @@ def detect_format(
     lip_names = sum(bool(_LIP_NAME.fullmatch(stem)) for stem in stems)
     is_lip = "LIP" in expected_formats(class_names) or lip_names > len(stems) / 2
     evidence = {
+        "Cityscapes": top <= 18 and all(stem.endswith("gtFine_labelTrainIds") for stem in stems),
         "E": top <= 170 and all(stem.endswith("_labelTrainIds") for stem in stems),
         "B": 92 <= top <= 183
         and not values & set(range(1, 92))

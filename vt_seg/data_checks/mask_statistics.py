@@ -1,24 +1,26 @@
 """Adds up what the masks of a dataset hold, and says what is wrong with their labels."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from vt_seg.data import Finding, Level, likely_fix, shown
+from vt_seg.data import LABEL_MAP, Finding, LabelMap, Level, likely_fix, shown
 
 from .pair_check import PairReport
 
 
 @dataclass
 class MaskStatistics:
-    """Sums over the pairs seen so far; ``pixels`` and ``masks`` count where each value occurs."""
+    """Sums over the pairs seen so far; ``pixels`` and ``masks`` count where each label occurs."""
 
     num_classes: int
     ignore_label: int
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     masks: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
-    first: dict[int, str] = field(default_factory=dict)  # the first mask of each value
+    first: dict[int, str] = field(default_factory=dict)  # the first mask of each label
+    mapped: Counter[int] = field(default_factory=Counter)  # masks with each value before the map
     num_masks: int = 0
     wrong: int = 0  # masks with a value that is neither a class nor the ignored label
     ignored: list[str] = field(default_factory=list)  # masks of nothing but the ignored label
@@ -33,6 +35,7 @@ class MaskStatistics:
             return
         values = np.flatnonzero(report.pixels).tolist()
         self.num_masks += 1
+        self.mapped.update(report.mapped_values)
         self.modes.setdefault(report.mask_mode, []).append(report.mask_file)
         self.pixels += report.pixels
         self.masks[values] += 1
@@ -48,7 +51,7 @@ class MaskStatistics:
 
     @property
     def values(self) -> list[int]:
-        """All values that occur, ascending."""
+        """All labels that occur, ascending."""
         return np.flatnonzero(self.pixels).tolist()
 
     def size_summary(self) -> dict:
@@ -92,6 +95,20 @@ def label_findings(
     return findings
 
 
+def map_findings(
+    statistics: MaskStatistics, label_map: LabelMap, class_names: Sequence[str], is_complete: bool
+) -> list[Finding]:
+    """Return which values of the masks were met and mapped, and which of the map were not."""
+    names = [*class_names, *[""] * 256]
+    names[statistics.ignore_label] = "ignored"
+    met = [f"{value} -> {names[label_map.labels[value]]}" for value in sorted(statistics.mapped)]
+    message = f"{label_map.source} map the values that were met: {shown(met, 30)}"
+    absent = [value for value in label_map.labels if value not in statistics.mapped]
+    if is_complete and absent:
+        message += f"; in no mask: {shown(absent, 30)}"
+    return [Finding(Level.INFO, LABEL_MAP, message, statistics.num_masks)]
+
+
 def _out_of_range(statistics: MaskStatistics, format_fix: str) -> list[Finding]:
     values = list(filter(statistics.is_outside, statistics.values))
     if not values:
@@ -100,7 +117,7 @@ def _out_of_range(statistics: MaskStatistics, format_fix: str) -> list[Finding]:
     value = values[-1] if values[-1] != 255 or len(values) == 1 else values[-2]
     fix = format_fix or likely_fix(values, num_classes, ignore)
     if not format_fix and values == [num_classes] and not statistics.pixels[0]:
-        fix = f"labels run from 1 to {num_classes}; subtract 1 from them"
+        fix = f"labels run from 1 to {num_classes}: register them with REDUCE_ZERO_LABEL True"
     file = statistics.first[value]
     message = (
         f"value {value} ≥ {num_classes} in {file}; in {count} of {statistics.num_masks} masks "
@@ -136,7 +153,8 @@ def _modes(statistics: MaskStatistics) -> list[Finding]:
         if mode == "P":
             says = "palette masks: the indices are read as labels, not the colours"
         elif mode.startswith("I"):  # "I;16" too.
-            says = f"masks of mode {mode} whose values fit into 8 bits are read as they are"
+            how = "are mapped" if statistics.mapped else "fit into 8 bits are read as they are"
+            says = f"masks of mode {mode} whose values {how}"
         else:
             continue
         message = f"{len(files)} of {statistics.num_masks} {says}, e.g. {files[0]}"

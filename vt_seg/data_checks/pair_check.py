@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vt_seg.data import Finding, inspect_image, read_image, read_mask
+from vt_seg.data import LABEL_MAP, Finding, inspect_image, mapped, read_image, read_values
 
 
 @dataclass
@@ -15,7 +15,8 @@ class PairReport:
     image_size: tuple[int, int] | None = None  # (height, width), upright
     mask_file: str = ""
     mask_mode: str = ""  # as Pillow names it
-    pixels: np.ndarray | None = None  # (256,) int64, the mask's pixels of each value
+    pixels: np.ndarray | None = None  # (256,) int64, the mask's pixels of each label
+    mapped_values: tuple[int, ...] = ()  # if a label map applies, the values of the file
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -30,9 +31,14 @@ def check_pair(record: dict) -> PairReport:
         message = f"{image_file} has no sem_seg_file_name: its record names no mask"
         report.findings.append(Finding.error("no mask in record", message, file=image_file))
         return report
-    mask = _read(read_mask, mask_file, "mask", report.findings)
+    values = _read(lambda _: read_values(record), mask_file, "mask", report.findings)
+    if values is None:
+        return report
+    mask = _read(lambda _: mapped(values, record), mask_file, "mask", report.findings)
     if mask is None:
         return report
+    if record.get(LABEL_MAP) is not None:
+        report.mapped_values = tuple(np.unique(values).tolist())
     mask_content, mask_orientation = inspect_image(mask_file)
     report.mask_mode = mask_content.image.mode
     report.pixels = np.bincount(mask.ravel(), minlength=256)

@@ -86,7 +86,7 @@ def _summary(report: Report) -> str:
     rate = report.num_read / report.seconds if report.seconds else 0
     lines = [
         f"{report.num_read} of {total} pairs decoded in {report.seconds:.1f} s ({rate:.0f}/s)",
-        f"format: {report.mask_format or 'none of those of COCO-Stuff and LIP'}",
+        f"format: {report.mask_format or 'none of those of COCO-Stuff, LIP and Cityscapes'}",
     ]
     if sizes:
         shown = (f"{name} {sizes[name][1]}x{sizes[name][0]}" for name in ("min", "median", "max"))

@@ -8,17 +8,22 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from vt_seg.data import (
     IMAGE_EXTENSIONS,
+    LABEL_MAP,
     MASK_EXTENSIONS,
     CustomDataset,
     Finding,
+    LabelMap,
     Level,
     Names,
     Pairing,
     class_findings,
     find_pairs,
+    label_map_findings,
     left_right_pairs,
+    make_label_map,
     read_class_names,
     read_split_list,
+    with_label_map,
 )
 from vt_seg.files import file_identity, files_in
 
@@ -36,6 +41,7 @@ class Source:
     records: list[dict] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     mask_format: MaskFormat | None = None  # if the kind of files tells
+    label_map: LabelMap | None = None  # by which values of the masks become labels
 
 
 def from_folders(
@@ -45,6 +51,8 @@ def from_folders(
     ignore_label: int = 255,
     split_list: Names | None = None,
     mask_suffix: str = "",
+    label_map: str | None = None,
+    reduce_zero_label: bool = False,
 ) -> Source:
     """Return a folder of images and a folder of masks as a source.
 
@@ -56,10 +64,14 @@ def from_folders(
         names = map(str, range(classes)) if isinstance(classes, int) else read_class_names(classes)
         source.class_names = list(names)
         stems = None if split_list is None else read_split_list(split_list)
+        source.label_map = make_label_map(
+            source.class_names, ignore_label, label_map, reduce_zero_label
+        )
     except (OSError, ValueError) as wrong:
         source.findings.append(Finding.error("unusable list", str(wrong)))
         return source
     source.findings += class_findings(source.class_names, ignore_label)
+    _warn_of_map(source)
     pairs = left_right_pairs(source.class_names)
     if pairs:
         message = (
@@ -70,6 +82,7 @@ def from_folders(
     _take_pairs(
         source, lambda: find_pairs(image_dir, mask_dir, "", stems, mask_suffix), image_dir, mask_dir
     )
+    source.records = with_label_map(source.records, source.label_map)
     return source
 
 
@@ -84,6 +97,8 @@ def from_name(name: str) -> Source:
     source.class_names = list(metadata.get("stuff_classes", ()))
     if metadata.get("ignore_label") is not None:
         source.ignore_label = metadata.ignore_label
+    source.label_map = metadata.get(LABEL_MAP)
+    _warn_of_map(source)
     if metadata.get("evaluator_type") == "classification":  # One of the findings says so.
         return source
     loader = DatasetCatalog[name]
@@ -120,6 +135,12 @@ def overlap_findings(train: Sequence[Source], test: Sequence[Source]) -> list[Fi
             )
             findings.append(Finding.warning("train images in test", message, len(both), both[0]))
     return findings
+
+
+def _warn_of_map(source: Source) -> None:
+    if source.label_map is not None:
+        classes, ignored = source.class_names, source.ignore_label
+        source.findings += label_map_findings(source.label_map, classes, ignored)
 
 
 def _take_pairs(source: Source, find: Callable[[], Pairing], image_dir: str, mask_dir: str) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from vt_seg.data import Finding, Level
+from vt_seg.data import LABEL_MAP, Finding, Level
 
 from .mask_formats import detect_format, expected_formats
-from .mask_statistics import MaskStatistics, label_findings
+from .mask_statistics import MaskStatistics, label_findings, map_findings
 from .pair_check import PairReport, check_pair
 from .report import Report
 from .sources import Source
@@ -50,6 +50,8 @@ def validate(
     is_complete = len(records) == len(source.records)
     labels = label_findings(statistics, source.class_names, format_fix, is_complete)
     findings = [*source.findings, *group_findings(found), *labels]
+    if source.label_map is not None and statistics.num_masks:
+        findings += map_findings(statistics, source.label_map, source.class_names, is_complete)
     is_out_of_range = any(finding.kind == "label out of range" for finding in labels)
     if mask_format and fix and statistics.num_masks and not is_out_of_range:
         # Every value is a class, but these classes may come in other formats only.
@@ -86,10 +88,10 @@ def _sampled(records: Sequence[dict], sample: int | None) -> list[dict]:
 
 
 class _Pairs(Dataset):
-    """The report of each record; of what records hold, only two file names reach the workers."""
+    """The report of each record; only file names and label maps reach the workers."""
 
     def __init__(self, records: Sequence[dict]) -> None:
-        keys = ("file_name", "sem_seg_file_name")
+        keys = ("file_name", "sem_seg_file_name", LABEL_MAP)
         self.records = [{key: record[key] for key in keys if key in record} for record in records]
 
     def __len__(self) -> int:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from vt_seg.config import add_vt_seg_config
-from vt_seg.data import mask_loader
+from vt_seg.data import LABEL_MAP, read_checked_labels
 from vt_seg.files import require_regular_file, write_atomically
 from vt_seg.modeling import SemSegFPNLossHead
 
@@ -69,10 +69,9 @@ def with_class_weights(cfg: CfgNode) -> CfgNode:
             "MODEL.SEM_SEG_HEAD.LOSS has CLASS_WEIGHTS and a CLASS_WEIGHT_RULE: keep one"
         )
     records = [record for name in cfg.DATASETS.TRAIN for record in DatasetCatalog.get(name)]
-    files = [record["sem_seg_file_name"] for record in records]
     cache = os.path.join(cfg.OUTPUT_DIR, "class_histogram.json")
     workers = cfg.DATALOADER.NUM_WORKERS
-    pixels = class_histogram(files, head.NUM_CLASSES, head.IGNORE_VALUE, cache, workers)
+    pixels = class_histogram(records, head.NUM_CLASSES, head.IGNORE_VALUE, cache, workers)
     weights = class_weights(pixels, rule)
     names = MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).get("stuff_classes", range(len(pixels)))
     absent = [str(names[i]) for i in np.flatnonzero(pixels == 0)]
@@ -107,14 +106,14 @@ def _check_head(cfg: CfgNode) -> None:
         )
 
 
-def _count_labels(file: str, num_classes: int, ignore_label: int) -> torch.Tensor:
+def _count_labels(record: dict, num_classes: int, ignore_label: int) -> torch.Tensor:
     """Return the pixels per class of one mask, ``(C,)`` int64."""
-    mask = mask_loader(num_classes, ignore_label)(file)
+    mask = read_checked_labels(record, num_classes, ignore_label)
     return torch.from_numpy(np.bincount(mask[mask != ignore_label], minlength=num_classes))
 
 
 def class_histogram(
-    mask_files: Sequence[str],
+    records: Sequence[dict],
     num_classes: int,
     ignore_label: int,
     cache_file: str,
@@ -123,11 +122,11 @@ def class_histogram(
     """Return the pixels of each class in all masks, ``(C,)`` int64; processes share the work.
 
     Args:
-        mask_files: in the same order in all processes.
+        records: in the same order in all processes.
         num_classes: C.
         ignore_label: these pixels are not counted.
         cache_file: keeps the counts, which are taken from here as long as the masks are the same by
-            name, size and time.
+            name, size and time, and their label maps.
         num_workers: processes that read masks, per process of the run; 0 reads in this one.
 
     Raises:
@@ -135,14 +134,20 @@ def class_histogram(
             file.
     """
     is_main = comm.is_main_process()
-    key = _fingerprint(mask_files, num_classes, ignore_label) if is_main else ""
+    key = _fingerprint(records, num_classes, ignore_label) if is_main else ""
     cached = comm.all_gather(_read_cache(cache_file, key) if is_main else None)[0]
     if cached is not None:
         return np.array(cached, np.int64)
-    mine = list(mask_files)[comm.get_rank() :: comm.get_world_size()]
+    keys = ("sem_seg_file_name", LABEL_MAP)
+    masks = [{key: record[key] for key in keys if key in record} for record in records]
+    mine = masks[comm.get_rank() :: comm.get_world_size()]
     count = partial(_count_labels, num_classes=num_classes, ignore_label=ignore_label)
-    files = DatasetFromList(mine, copy=False)
-    loader = DataLoader(files, batch_size=None, collate_fn=count, num_workers=num_workers)
+    loader = DataLoader(
+        DatasetFromList(mine, copy=False),
+        batch_size=None,
+        collate_fn=count,
+        num_workers=num_workers,
+    )
     total = np.zeros(num_classes, np.int64)
     for counts in tqdm(loader, "counting labels", unit="mask", leave=False, disable=not is_main):
         total += counts.numpy()
@@ -154,11 +159,13 @@ def class_histogram(
     return total
 
 
-def _fingerprint(mask_files: Sequence[str], num_classes: int, ignore_label: int) -> str:
+def _fingerprint(records: Sequence[dict], num_classes: int, ignore_label: int) -> str:
     digest = hashlib.sha256(f"{num_classes} {ignore_label}".encode())
-    for path in mask_files:
+    for record in records:
+        path, label_map = record["sem_seg_file_name"], record.get(LABEL_MAP)
         status = os.stat(path)
         digest.update(f"\n{path} {status.st_size} {status.st_mtime_ns}".encode())
+        digest.update(label_map.digest.encode() if label_map else b"")
     return digest.hexdigest()
 
 

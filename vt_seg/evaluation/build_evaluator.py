@@ -1,10 +1,15 @@
 """The evaluator that a dataset's metadata asks for."""
 
+import importlib.util
+import logging
 import os
+from collections import OrderedDict
 
+import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import (
+    CityscapesSemSegEvaluator,
     COCOEvaluator,
     COCOPanopticEvaluator,
     DatasetEvaluator,
@@ -17,8 +22,29 @@ from vt_seg.files import path_below
 from .classification_evaluator import ClassificationEvaluator
 from .segmentation_evaluator import SegmentationEvaluator
 
+logger = logging.getLogger(__name__)
+
+
+class CityscapesScriptsEvaluator(CityscapesSemSegEvaluator):
+    """Detectron2's evaluator with Cityscapes' own scripts; its results are called "cityscapes"."""
+
+    def evaluate(self) -> OrderedDict | None:
+        """Return ``{"cityscapes": {"IoU": ..., "iIoU": ...}}``; None but on the main process."""
+        try:
+            results = super().evaluate()
+        except AttributeError as error:  # Version 2.3 calls functions that NumPy 2.4 lacks.
+            logger.error(
+                "cityscapesscripts cannot score with NumPy %s (%s): install an older NumPy for "
+                "them; the other scores are not affected",
+                *(np.__version__, error),
+            )
+            return None
+        return results and OrderedDict(cityscapes=results["sem_seg"])
+
+
 _EVALUATORS: dict[str, tuple[type[DatasetEvaluator], ...]] = {
     "sem_seg": (SegmentationEvaluator,),
+    "cityscapes_sem_seg": (SegmentationEvaluator,),
     "coco": (COCOEvaluator,),
     "coco_panoptic_seg": (SegmentationEvaluator, COCOEvaluator, COCOPanopticEvaluator),
     "classification": (ClassificationEvaluator,),
@@ -34,7 +60,8 @@ def build_evaluator(
     a folder for each dataset in it where ``DATASETS.TEST`` names several.
 
     Raises:
-        ValueError: If the metadata name no evaluator or an unknown one, or if the results of one
+        ValueError: If the metadata name no evaluator or an unknown one, if Cityscapes' scripts are
+            asked for and not installed, or if the results of one
             of several test sets would lie outside of ``inference``, as its name contains "..".
     """
     require_vt_seg_keys(cfg, "TEST.SEM_SEG")
@@ -57,4 +84,16 @@ def build_evaluator(
             keys = ("MEAN_OVER", "BOUNDARY_IOU", "PREDICTIONS_JSON")
             options = {key.lower(): cfg.TEST.SEM_SEG[key] for key in keys}
         evaluators.append(evaluator(dataset_name, output_dir=output_folder, **options))
+    if kind == "cityscapes_sem_seg" and cfg.TEST.SEM_SEG.CITYSCAPES_SCRIPTS:
+        if importlib.util.find_spec("cityscapesscripts") is None:
+            raise ValueError(
+                f"TEST.SEM_SEG.CITYSCAPES_SCRIPTS is True for {dataset_name}, but they are not "
+                "installed: pip install cityscapesscripts, or set False for the same mIoU"
+            )
+        if cfg.MODEL.SEM_SEG_HEAD.OUTPUT == "labels":
+            raise ValueError(
+                "TEST.SEM_SEG.CITYSCAPES_SCRIPTS True needs logits: set "
+                "MODEL.SEM_SEG_HEAD.OUTPUT logits"
+            )
+        evaluators.append(CityscapesScriptsEvaluator(dataset_name))
     return evaluators[0] if len(evaluators) == 1 else DatasetEvaluators(evaluators)

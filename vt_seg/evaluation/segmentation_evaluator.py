@@ -12,7 +12,7 @@ from detectron2.evaluation import SemSegEvaluator
 from detectron2.utils import comm
 from torch import Tensor
 
-from vt_seg.data import check_labels, mask_loader
+from vt_seg.data import LABEL_MAP, LabelMap, check_labels, read_checked_labels
 
 from .metrics import MEAN_OVER, BoundaryCounts, ConfusionMatrix, boundary_iou, sem_seg_scores
 from .results import format_iou_table, write_results
@@ -55,9 +55,9 @@ class SegmentationEvaluator(SemSegEvaluator):
         """Create an evaluator for one dataset.
 
         The arguments up to ``ignore_label`` are those of Detectron2's evaluator. Without a
-        ``sem_seg_loading_fn`` masks are read as in training. ``mean_over`` is that of
-        `sem_seg_scores`. ``boundary_iou`` adds that of each class. ``predictions_json`` writes the
-        predictions to ``output_dir``, in COCO's format.
+        ``sem_seg_loading_fn`` masks are read as in training, by the label map of the record or the
+        metadata. ``mean_over`` is that of `sem_seg_scores`. ``boundary_iou`` adds that of each
+        class. ``predictions_json`` writes the predictions to ``output_dir``, in COCO's format.
 
         Raises:
             ValueError: If ``mean_over`` is neither "present" nor "all".
@@ -72,9 +72,8 @@ class SegmentationEvaluator(SemSegEvaluator):
             num_classes=num_classes,
             ignore_label=ignore_label,
         )
-        self._checks_labels = sem_seg_loading_fn is None
-        if sem_seg_loading_fn is None:
-            self.sem_seg_loading_fn = mask_loader(self._num_classes, self._ignore_label)
+        self._reads_masks = sem_seg_loading_fn is None
+        self._label_map = MetadataCatalog.get(dataset_name).get(LABEL_MAP)
         self._mean_over = mean_over
         self._compute_boundary_iou = boundary_iou
         self._predictions_json = predictions_json and bool(output_dir)
@@ -107,7 +106,7 @@ class SegmentationEvaluator(SemSegEvaluator):
                 predicted = to_label_map(output["sem_seg"], self._num_classes)
             except ValueError as error:
                 raise ValueError(f"{image_file} of {self._dataset_name}: {error}") from error
-            truth = self._read_truth(mask_file)
+            truth = self._read_truth(mask_file, record.get(LABEL_MAP, self._label_map))
             if truth.shape != tuple(predicted.shape):
                 raise ValueError(
                     f"{mask_file} is {_size(truth.shape)} pixels, the prediction for {image_file} "
@@ -154,10 +153,11 @@ class SegmentationEvaluator(SemSegEvaluator):
             write_results(self._output_dir, scores, matrix, names, written)
         return OrderedDict(sem_seg=scores)
 
-    def _read_truth(self, mask_file: str) -> np.ndarray:
+    def _read_truth(self, mask_file: str, label_map: LabelMap | None) -> np.ndarray:
         """Return the labels ``(H, W)``, each a class or the ignore label."""
-        if self._checks_labels:
-            return self.sem_seg_loading_fn(mask_file)
+        if self._reads_masks:
+            record = {"sem_seg_file_name": mask_file, LABEL_MAP: label_map}
+            return read_checked_labels(record, self._num_classes, self._ignore_label)
         truth = self.sem_seg_loading_fn(mask_file, dtype=int)
         if truth.size and truth.min() < 0 and self._ignore_label >= 0:
             raise ValueError(f"{mask_file} holds label {truth.min()}: labels start at 0")

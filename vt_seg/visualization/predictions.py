@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
-from vt_seg.data import mask_loader, read_image
+from vt_seg.data import read_checked_labels, read_image
 
 from .overlay import draw_sem_seg
 from .panels import side_by_side
@@ -37,11 +37,10 @@ def draw_dataset(dataset_name: str, num: int, predict: Predictor, output_dir: st
     The files are ``<name>_comparison.jpg``, and overviews of them; see `draw_each`.
     """
     metadata, ending = MetadataCatalog.get(dataset_name), "_comparison.jpg"
-    read_labels = mask_loader(len(metadata.stuff_classes), metadata.ignore_label)
 
     def draw(record: dict) -> dict[str, np.ndarray]:
         image = read_image(record["file_name"], format="BGR")
-        truth = read_labels(record["sem_seg_file_name"])
+        truth = read_checked_labels(record, len(metadata.stuff_classes), metadata.ignore_label)
         label_maps = {"image": None, "ground truth": truth, "prediction": predict(image)}
         panels = [draw_sem_seg(_to_rgb(image), one, metadata) for one in label_maps.values()]
         return {ending: side_by_side(panels, list(label_maps))}

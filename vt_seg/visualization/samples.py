@@ -11,7 +11,7 @@ from detectron2.data import DatasetCatalog, Metadata
 from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.utils.env import seed_all_rng
 
-from vt_seg.data import mask_loader, read_image
+from vt_seg.data import read_checked_labels, read_image
 from vt_seg.engine import build_train_loader, task_of
 
 from .overlay import draw_legend, draw_sem_seg
@@ -84,7 +84,7 @@ def _views_on_disk(cfg: CfgNode, record: dict) -> tuple[View, ...]:
 
 def _on_disk(caption: str, cfg: CfgNode, record: dict) -> View:
     head = cfg.MODEL.SEM_SEG_HEAD
-    labels = mask_loader(head.NUM_CLASSES, head.IGNORE_VALUE)(record["sem_seg_file_name"])
+    labels = read_checked_labels(record, head.NUM_CLASSES, head.IGNORE_VALUE)
     return View(caption, read_image(record["file_name"], "RGB"), labels)
 
 

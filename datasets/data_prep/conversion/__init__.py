@@ -4,14 +4,12 @@ from .coco_panoptic import panoptic_conversions, read_segments
 from .coco_stuff import coco_stuff_conversions
 from .cocostuff10k import cocostuff10k_conversion
 from .conversion import Conversion, Task
-from .label_maps import LabelMap
 from .lip import lip_conversions
 from .manifest import MixedOutputError, manifest_path
 from .runner import Outcome, check, convert
 
 __all__ = [
     "Conversion",
-    "LabelMap",
     "MixedOutputError",
     "Outcome",
     "Task",

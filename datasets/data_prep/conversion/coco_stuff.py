@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vt_seg.data import index_by_stem, read_mask
+from vt_seg.data import LabelMap, index_by_stem, read_mask
 from vt_seg.data.datasets import mask_folder
 from vt_seg.files import only_folder
 
 from . import label_maps
 from .conversion import Conversion, Task
-from .label_maps import LabelMap
 
 TRAIN_IDS_SUFFIX = "_labelTrainIds"
 FORMATS = {

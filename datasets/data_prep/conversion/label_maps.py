@@ -3,16 +3,9 @@
 Only values of the format are mapped; any other value is an error.
 """
 
-import hashlib
-import os
-from collections.abc import Mapping
-
-import cv2
-import numpy as np
-
+from vt_seg.data import LabelMap
 from vt_seg.data.datasets import COCO_STUFF_LABELS, IGNORE_LABEL, LIP_LABELS
 
-_UNKNOWN = 254  # A value that the format lacks; no label space is that large.
 THINGS_92 = 91
 """Label of things among the 92 classes, after the 91 of stuff."""
 
@@ -20,54 +13,6 @@ _CONVERTED = (
     "If these masks contain train ids already (0..170), they need no conversion to 171 classes; "
     "for 91 classes use --from train-ids"
 )
-
-
-class LabelMap:
-    """A map from one format's pixel values to labels.
-
-    Args:
-        source: The format and its values, for messages.
-        labels: Label by value, for every value of the format.
-        hint: What to do about other values; ends the error message.
-
-    Attributes:
-        table: Label of each value, ``(256,)`` uint8.
-    """
-
-    def __init__(self, source: str, labels: Mapping[int, int], hint: str) -> None:
-        if _UNKNOWN in labels.values():
-            raise ValueError(f"label {_UNKNOWN} is taken")
-        self.source = source
-        self.table = np.full(256, _UNKNOWN, np.uint8)
-        self.table[list(labels.keys())] = list(labels.values())
-        self._hint = hint
-
-    @property
-    def digest(self) -> str:
-        """Return a digest of the table."""
-        return hashlib.sha256(self.table.tobytes()).hexdigest()[:16]
-
-    def apply(self, mask: np.ndarray, path: str | os.PathLike) -> np.ndarray:
-        """Return the label map ``(H, W)`` of a mask's values ``(H, W)``, both uint8.
-
-        Raises:
-            ValueError: if the mask has values that the format lacks. The message names ``path``,
-                the values, the place of the first, and a hint.
-        """
-        labels = cv2.LUT(mask, self.table)
-        unknown = labels == _UNKNOWN
-        if unknown.any():
-            raise ValueError(self._message(mask, unknown, path))
-        return labels
-
-    def _message(self, mask: np.ndarray, unknown: np.ndarray, path: str | os.PathLike) -> str:
-        values = np.unique(mask[unknown]).tolist()
-        row, column = np.argwhere(unknown)[0].tolist()
-        shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
-        return (
-            f"{path} contains value {shown} ({100 * unknown.mean():.1f} % of its pixels, the first "
-            f"at row {row}, column {column}), which {self.source} lack. {self._hint}"
-        )
 
 
 def stuffthingmaps(classes: int) -> LabelMap:

@@ -3,6 +3,7 @@
 import os
 
 from ..image_folders import register_image_folder
+from .benchmarks import BENCHMARKS, register_benchmarks
 from .coco_stuff import (
     COCO_STUFF_91_CLASSES,
     COCO_STUFF_171_CLASSES,
@@ -45,6 +46,7 @@ def register_all_datasets(root: str | None = None) -> None:
     register_coco_stuff(root)
     register_cocostuff10k(root)
     register_lip(root)
+    register_benchmarks(root)
     register_shapes(root)
     hint = "ImageNet is expected there with a folder per class, e.g. n01440764: datasets/README.md"
     for split in ("train", "val"):
@@ -53,7 +55,7 @@ def register_all_datasets(root: str | None = None) -> None:
 
 
 __all__ = [
-    "COCOSTUFF10K_SPLITS", "COCO_STUFF_91_CLASSES", "COCO_STUFF_171_CLASSES",
+    "BENCHMARKS", "COCOSTUFF10K_SPLITS", "COCO_STUFF_91_CLASSES", "COCO_STUFF_171_CLASSES",
     "COCO_STUFF_LABELS", "CONTEXT_CLASS_NAMES", "IGNORE_LABEL",
     "LIP_FLIP_LABEL_PAIRS", "LIP_LABELS", "SCENE_CLASSES", "SCENE_CLASS_NAMES", "SCENE_LABEL",
     "SHAPE_NAMES", "canonical_list", "cocostuff10k_folders", "dataset_root", "distinct_colors",
