@@ -117,7 +117,7 @@ def test_names_of_others_are_left_alone(folders):
         ({"ignore_label": 256}, "ignore_label 256 must be from 3 to 255"),
         ({"colors": [(0, 0, 0)]}, "1 stuff_colors for 3 classes"),
         ({"flip_label_pairs": [(0, 1), (1, 2)]}, "each label in one pair only"),
-        ({"classes": ["left", "right"]}, r"set flip_label_pairs \(\(0, 1\),\)"),
+        ({"classes": ["left", "right"]}, r"set flip_label_pairs \[\[0, 1\]\], or \[\]"),
         ({"mask_dir": "IMAGES"}, "images and masks are both in .*/images: give each"),
     ],
 )

@@ -111,13 +111,13 @@ def test_flip_that_does_not_swap_labels(custom):
 def test_flip_in_training_needs_the_pairs(custom, flip):
     cfg = custom("INPUT.RANDOM_FLIP", flip)
     without_pairs("my_train")
-    refused(cfg, r"set flip_label_pairs \(\(1, 2\),\), or INPUT.RANDOM_FLIP none")
+    refused(cfg, r"set flip_label_pairs \[\[1, 2\]\].*, or INPUT.RANDOM_FLIP none")
 
 
 def test_flip_in_a_test_needs_the_pairs_too(custom):
     cfg = custom("TEST.AUG.ENABLED", "True")
     without_pairs("my_val")
-    refused(cfg, r"set flip_label_pairs \(\(1, 2\),\), or TEST.AUG.FLIP False", is_train=False)
+    refused(cfg, r"set flip_label_pairs \[\[1, 2\]\].*, or TEST.AUG.FLIP False", is_train=False)
     cfg.TEST.AUG.FLIP = False
     check_datasets(cfg, is_train=False)
 

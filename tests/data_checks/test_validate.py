@@ -207,7 +207,7 @@ FAULTS = {
     "TWO: one class": (lambda d: d.options.update(classes=["water"]),
         "ERROR", r"1 class \(water\): there must be two"),
     "left and right": (lambda d: d.options.update(classes=["ground", "left-arm", "right-arm"]),
-        "WARN", r"label-swapping flip: .*flip_label_pairs \(\(1, 2\),\)"),
+        "WARN", r"label-swapping flip: .*flip_label_pairs \[\[1, 2\]\]"),
 }  # fmt: skip
 
 

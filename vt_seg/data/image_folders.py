@@ -8,9 +8,10 @@ from torchvision.datasets.folder import find_classes
 
 from vt_seg.files import walk_following_links
 
+from .class_lists import read_class_names
 from .datasets.registration import make_room
 from .label_check import shown
-from .name_lists import Names, first_repeated, read_class_names
+from .name_lists import Names, first_repeated
 from .pairing import IMAGE_EXTENSIONS
 
 _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "images"})
