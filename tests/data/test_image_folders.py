@@ -119,7 +119,11 @@ def test_missing_class_of_the_list_is_named(register):
 
 @pytest.mark.parametrize(
     ("classes", "says"),
-    [(["a", "a"], "holds a twice"), (["a"], "holds 1 class, need two"), ([1, 2], "1 is not text")],
+    [
+        (["a", "a"], "'a' occurs twice"),
+        (["a"], "holds 1 class, need two"),
+        ([1, 2], "1 is not text"),
+    ],
 )
 def test_wrong_lists_are_refused(register, classes, says):
     with pytest.raises(ValueError, match=says):

@@ -8,10 +8,10 @@ from torchvision.datasets.folder import find_classes
 
 from vt_seg.files import walk_following_links
 
-from .class_lists import read_class_names
+from .class_lists import look_alike, read_class_names
 from .datasets.registration import make_room
 from .label_check import shown
-from .name_lists import Names, first_repeated
+from .name_lists import Names
 from .pairing import IMAGE_EXTENSIONS
 
 _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "images"})
@@ -86,13 +86,15 @@ class ImageFolder:
             )
         if self.classes is None:
             return present
-        missing = [name for name in self.classes if name not in set(present)]
+        # File systems of Apple store names in another Unicode form than most lists.
+        folders = {look_alike(name): name for name in present}
+        missing = [name for name in self.classes if look_alike(name) not in folders]
         if missing:
             raise ValueError(
                 f"{self.name}: {self.folder} lacks {len(missing)} of the {len(self.classes)} "
                 f"listed classes ({shown(missing, 5)}): add these folders or take them off the list"
             )
-        return list(self.classes)
+        return [folders[look_alike(name)] for name in self.classes]
 
     def _hint(self) -> str:
         return f". {self.hint}" if self.hint else ""
@@ -109,8 +111,8 @@ def register_image_folder(
     Args:
         name: what configs call the dataset.
         folder: holds one folder per class, each with images in any depth of subfolders.
-        classes: the class folders to read in the order of their labels, or a text file, one name
-            per line. None takes all, sorted, as torchvision does.
+        classes: the class folders to read in the order of their labels, or a file of them; see
+            `read_class_list`. None takes all, sorted, as torchvision does.
         hint: ends the message if the folder is missing or empty.
 
     Raises:
@@ -118,11 +120,8 @@ def register_image_folder(
         ValueError: if a class is listed twice, or the name belongs to another dataset.
     """
     listed = None if classes is None else read_class_names(classes)
-    if listed is not None:
-        if (repeated := first_repeated(listed)) is not None:
-            raise ValueError(f"{name}: the list of classes holds {repeated} twice")
-        if len(listed) < 2:
-            raise ValueError(f"{name}: the list of classes holds {len(listed)} class, need two")
+    if listed is not None and len(listed) < 2:
+        raise ValueError(f"{name}: the list of classes holds {len(listed)} class, need two")
     dataset = ImageFolder(name, os.fspath(os.path.expanduser(folder)), listed, hint)
     if not make_room(name, dataset):
         return

@@ -96,8 +96,15 @@ def read_split_list(split_list: Names) -> list[str]:
     """
     where = "the split list"
     if isinstance(split_list, (str, os.PathLike)):
-        where = os.fspath(split_list)
-        split_list = [row.columns[0] for row in read_rows(split_list)]
+        where, rows = os.fspath(split_list), read_rows(split_list)
+        for line, (image, *others) in rows:
+            stem = os.path.splitext(os.path.basename(image))[0]
+            if any(_is_file(o) and not os.path.basename(o).startswith(stem) for o in others):
+                raise ValueError(
+                    f"{where}, line {line} pairs {image} with {', '.join(others)}, which has "
+                    "another name: images and masks are paired by their names"
+                )
+        split_list = [row.columns[0] for row in rows]
     stems = []
     for name in split_list:
         stem, extension = os.path.splitext(name.replace("\\", "/").removeprefix("./"))

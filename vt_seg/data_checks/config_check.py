@@ -6,7 +6,14 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog, detection_utils
 
-from vt_seg.data import Finding, class_names, mask_loader, raise_errors, shown
+from vt_seg.data import (
+    Finding,
+    class_names,
+    left_right_pairs,
+    mask_loader,
+    raise_errors,
+    shown,
+)
 from vt_seg.files import require_regular_file
 
 from .dataset_check import flip_findings, metadata_findings, unregistered
@@ -79,6 +86,15 @@ def check_classification_datasets(cfg: CfgNode, *, is_train: bool) -> None:
         count = len(class_names(name))
         if count != expected:
             messages.append(_wrong_count("MODEL.CLASSIFIER", expected, name, count))
+        is_flipped = (
+            is_train and cfg.INPUT.RANDOM_FLIP == "horizontal" and name in cfg.DATASETS.TRAIN
+        )
+        for first, second in left_right_pairs(class_names(name))[: int(is_flipped)]:
+            messages.append(
+                f"{class_names(name)[first]} and {class_names(name)[second]} of {name} are mirror "
+                "images of each other, and a flip would not swap their labels: set "
+                "INPUT.RANDOM_FLIP none"
+            )
     trained = []
     for name in filter(_is_classification, _registered(cfg, is_train=True)[0]):
         if name in cfg.DATASETS.TRAIN:
