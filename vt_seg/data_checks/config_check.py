@@ -89,11 +89,11 @@ def check_classification_datasets(cfg: CfgNode, *, is_train: bool) -> None:
         is_flipped = (
             is_train and cfg.INPUT.RANDOM_FLIP == "horizontal" and name in cfg.DATASETS.TRAIN
         )
-        for first, second in left_right_pairs(class_names(name))[: int(is_flipped)]:
+        if is_flipped and (pairs := left_right_pairs(class_names(name))):
+            left, right = (class_names(name)[label] for label in pairs[0])
             messages.append(
-                f"{class_names(name)[first]} and {class_names(name)[second]} of {name} are mirror "
-                "images of each other, and a flip would not swap their labels: set "
-                "INPUT.RANDOM_FLIP none"
+                f"{left} and {right} of {name} are mirror images of each other, and a flip would "
+                "not swap their labels: set INPUT.RANDOM_FLIP none"
             )
     trained = []
     for name in filter(_is_classification, _registered(cfg, is_train=True)[0]):

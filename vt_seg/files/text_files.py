@@ -1,6 +1,7 @@
 """Text files written by any editor or tool: their encoding is recognised, or named and refused."""
 
 import codecs
+import contextlib
 import os
 import re
 import shlex
@@ -90,24 +91,21 @@ def _likely_encoding(content: bytes) -> tuple[str, str] | None:
     if re.search(rb"[\x01-\x08\x0e-\x1a]", content):
         return None
     runs = re.findall(rb"[\x80-\xff]+", content)
-    # Chinese characters have two bytes, and the common ones begin in the range that is counted.
-    pairs = [run[i : i + 2] for run in runs for i in range(0, len(run), 2)]
-    common = sum(len(pair) == 2 and 0xB0 <= pair[0] <= 0xD7 for pair in pairs)
-    if _decodes(content, "gb18030") and common > len(pairs) / 2:
-        return "GB18030", "GBK (Chinese; Korean EUC-KR and Japanese EUC-JP look alike)"
-    leads = sum(0x81 <= run[0] <= 0x9F for run in runs)
-    if _decodes(content, "cp932") and leads > len(runs) / 2:
-        return "CP932", "Shift JIS (Japanese)"
-    if sum(map(len, runs)) > 2 * len(runs) and _decodes(content, "cp1251"):
-        return "CP1251", "Windows-1251 (Cyrillic)"
-    if _decodes(content, "cp1252"):
-        return "CP1252", "Windows-1252 or Latin-1 (Western European)"
+    firsts = [byte for run in runs for byte in run[::2]]
+    # The first of the two bytes of a Chinese character is mostly in this range, and the second one
+    # in a longer range, while letters of Windows-1251 are all at its end.
+    is_chinese = sum(0xB0 <= byte <= 0xD7 for byte in firsts) > len(firsts) / 2
+    is_chinese &= any(0xA1 <= byte < 0xC0 for byte in content)
+    is_japanese = sum(0x81 <= run[0] <= 0x9F for run in runs) > len(runs) / 2
+    candidates = (
+        (is_chinese, "GB18030", "GBK (Chinese; Korean EUC-KR and Japanese EUC-JP look alike)"),
+        (is_japanese, "CP932", "Shift JIS (Japanese)"),
+        (sum(map(len, runs)) > 2 * len(runs), "CP1251", "Windows-1251 (Cyrillic)"),
+        (True, "CP1252", "Windows-1252 or Latin-1 (Western European)"),
+    )
+    for is_likely, name, description in candidates:
+        if is_likely:
+            with contextlib.suppress(UnicodeDecodeError):
+                content.decode(name)
+                return name, description
     return None
-
-
-def _decodes(content: bytes, encoding: str) -> bool:
-    try:
-        content.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
