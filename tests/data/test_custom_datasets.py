@@ -62,7 +62,7 @@ def test_split_list_and_suffix(folders, tmp_path):
     for mask in ("a.png", "b.bmp", "sub/c.PNG"):
         path = tmp_path / "masks" / mask
         path.rename(path.with_stem(path.stem + "_gt"))
-    (tmp_path / "split.txt").write_text("sub/c\r\na.png\r\n\r\n")
+    (tmp_path / "split.txt").write_text("sub/c\r\na.png\r\n\r\n", encoding="utf-16")
     register_sem_seg(NAME, *folders, CLASSES, split_list=tmp_path / "split.txt", mask_suffix="_gt")
     assert names(DatasetCatalog.get(NAME)) == ["sub/c.png", "a.png"]
     register_sem_seg(NAME, *folders, CLASSES, split_list=["b"], mask_suffix="_gt")

@@ -217,8 +217,6 @@ FAULTS = {
         "ERROR", "ROOT/classes.txt .*UTF-16LE without a byte order mark"),
     "names that look alike": (lambda d: d.options.update(classes=["a", "\u00e9", "e\u0301"]),
         "ERROR", "class name '\u00e9' occurs twice"),
-    "split list of other masks": (lambda d: d.write_list("split_list", "a.jpg b.png\n"),
-        "ERROR", "ROOT/split_list.txt, line 1 pairs a.jpg with b.png"),
     "eyes": (lambda d: d.options.update(classes=["skin", "l_eye", "r_eye"]),
         "WARN", r"label-swapping flip: .*flip_label_pairs \[\[1, 2\]\]"),
     "TWO: one class": (lambda d: d.options.update(classes=["water"]),

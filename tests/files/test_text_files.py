@@ -6,7 +6,7 @@ import pytest
 
 from vt_seg.files import read_text
 
-CHINESE, GERMAN, RUSSIAN = "背景\n猫\n狗\n", "Hintergrund\nStraße\nBäume\n", "ФОН\nмышь\n"  # noqa: RUF001
+CHINESE, GERMAN, RUSSIAN = "背景\n猫\n狗\n", "Hintergrund\nStraße\nBäume\n", "ФОН\nмышь\n"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])

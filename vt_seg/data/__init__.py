@@ -11,7 +11,7 @@ from .flip_pairs import flip_pair_findings, left_right_pairs
 from .image_folders import class_names, register_image_folder
 from .label_check import check_labels, likely_fix, shown
 from .mapper import SemSegMapper, common_flip_pairs, model_input
-from .name_lists import Names, read_rows, read_split_list
+from .name_lists import Names, read_split_list
 from .pairing import IMAGE_EXTENSIONS, Pairing, find_pairs, index_by_stem, pair_images_and_masks
 from .readers import EXIF_ORIENTATION, mask_loader, read_image, read_mask
 
@@ -21,7 +21,7 @@ __all__ = [
     "check_labels", "class_findings", "class_list", "class_names", "color_findings",
     "common_flip_pairs", "distinct_colors", "find_pairs", "flip_pair_findings", "index_by_stem",
     "left_right_pairs", "likely_fix", "mask_loader", "model_input", "pair_images_and_masks",
-    "raise_errors", "read_class_list", "read_class_names", "read_image", "read_mask", "read_rows",
+    "raise_errors", "read_class_list", "read_class_names", "read_image", "read_mask",
     "read_split_list", "register_all_datasets", "register_from_config", "register_image_folder",
     "register_sem_seg", "shown", "unregister",
 ]  # fmt: skip

@@ -52,7 +52,9 @@ def read_class_list(path: str | os.PathLike) -> ClassList:
     try:
         text = read_text(source)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}; it should hold one name of a class a line") from error
+        raise FileNotFoundError(
+            f"{error}; give a list of names, [ground, tree], or a file of them"
+        ) from error
     return _checked(entries_of_text(text, source), source)
 
 

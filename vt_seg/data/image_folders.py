@@ -33,9 +33,14 @@ class ImageFolder:
             ValueError: if a class folder holds no image; see `class_names` too.
         """
         names = self.class_names()
+        present = os.listdir(self.folder)
+        folders = {look_alike(folder): folder for folder in present} | dict(
+            zip(present, present, strict=True)
+        )
+        paths = [folders.get(name) or folders[look_alike(name)] for name in names]
         records = [
             {"file_name": os.path.join(parent, file), "label": label}
-            for name, label in sorted(zip(names, range(len(names)), strict=True))
+            for name, label in sorted(zip(paths, range(len(names)), strict=True))
             for parent, _, files in sorted(walk_following_links(os.path.join(self.folder, name)))
             for file in sorted(files)
             if _is_image(file)
@@ -87,14 +92,14 @@ class ImageFolder:
         if self.classes is None:
             return present
         # File systems of Apple store names in another Unicode form than most lists.
-        folders = {look_alike(name): name for name in present}
+        folders = set(map(look_alike, present))
         missing = [name for name in self.classes if look_alike(name) not in folders]
         if missing:
             raise ValueError(
                 f"{self.name}: {self.folder} lacks {len(missing)} of the {len(self.classes)} "
                 f"listed classes ({shown(missing, 5)}): add these folders or take them off the list"
             )
-        return [folders[look_alike(name)] for name in self.classes]
+        return list(self.classes)
 
     def _hint(self) -> str:
         return f". {self.hint}" if self.hint else ""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from vt_seg.files import only_folder, walk_folders
 
 from ..flip_pairs import left_right_pairs
-from ..name_lists import read_rows, read_split_list
+from ..name_lists import read_names, read_split_list
 from ..pairing import IMAGE_EXTENSIONS, MASK_EXTENSIONS, pair_images_and_masks
 from .registration import register_folders
 
@@ -101,7 +101,7 @@ def load_lip(folder: str, split: str) -> list[dict]:
 
 
 def _read_canonical(path: str, folder: str) -> list[dict]:
-    pairs = [row.columns for row in read_rows(path)]
+    pairs = [line.split("\t") for line in read_names(path)]
     files = [[os.path.join(folder, name) for name in pair] for pair in pairs]
     missing = [name for pair in files for name in pair if not os.path.isfile(name)]
     if missing:
