@@ -183,6 +183,7 @@ REFUSED = [
     ("a,1,2,300\nb,1,2,3", "line 1: the colour is '1,2,300'"),
     ("a,1,2,3,255\nb,1,2,3,255", "'a,1,2,3,255' has other numbers than the three of a colour"),
     ("filename,width,class\na.jpg,3,cat", "lists files"),
+    ("im/a.jpg\nim/b.PNG\n", "lists files"),
     ("a\tx\nb\ty", "line 1: .* has several columns"),
     ("cat, dog, bird", "holds a single line, 'cat, dog, bird': give every name its own line"),
     ("#dog\ncat", "line 1: '#dog' may be a comment or a name"),

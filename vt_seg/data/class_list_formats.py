@@ -24,7 +24,6 @@ _NUMBER_WORDS = [
 ]  # fmt: skip
 _COLOR_WORDS = ["color", "colour", "rgb", "colorrgb", "colourrgb", "hex"]
 _RGB_WORDS = [("r", "g", "b"), ("red", "green", "blue")]
-_FILE_WORDS = ["filename", "file", "image", "imagename", "imageid", "imagepath"]
 _HEADER_WORDS = [*_NAME_WORDS, "classes", "names", "labels", "categories"]
 _IGNORED_WORDS = ["ignore", "ignored", "void", "unlabeled", "unlabelled", "unknown", "ignoreregion"]
 # Where JSON and YAML files keep their classes: Datumaro, Hugging Face, Ultralytics, COCO, ...
@@ -34,6 +33,7 @@ _KEYS_OF_CLASSES = [
 ]  # fmt: skip
 _KEYS_OF_COLORS = ("segmentation_colors", "colors", "palette")
 
+_STARTS_WITH_FILE = re.compile(r"[^,;\t]+\.(jpe?g|png|bmp|tiff?|webp|gif)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"""(["'])(.+)\1\s*[,;]?""")
 _BULLET = re.compile(r"[-*\u2022]\s+(\S.*)")
 _CVAT = re.compile(r"(.+?):(?:(\d+),\s*(\d+),\s*(\d+))?:[^:]*:[^:]*")
@@ -93,6 +93,11 @@ def entries_of_text(text: str, source: str) -> list[Entry]:
     if (start and start in "[{") or is_json or is_yaml:
         return entries_of_data(_parsed(text, source, is_json), source)
     lines = lines_of(text, source)
+    if len(lines) > 1 and all(_STARTS_WITH_FILE.match(line.text) for line in lines[1:]):
+        raise ValueError(
+            f"{source} lists files ({lines[1].text[:60]!r}), not classes: give a file with one name "
+            "of a class a line"
+        )
     table = _rows_below_header(lines, source)
     if table is not None:
         return list(_entries_of_rows(table, source))
@@ -231,12 +236,6 @@ def _rows_below_header(lines: Sequence[Line], source: str) -> list[Row] | None:
     for delimiter in "\t,; " if lines else "":
         header = _cells(lines[0].text, delimiter)
         words = [_word(cell) for cell in header]
-        lists_files = len(lines) > 1 and words[0] in _FILE_WORDS and len(words) > 1
-        if lists_files and re.search(r"\.\w+$", _cells(lines[1].text, delimiter)[0]):
-            raise ValueError(
-                f"{source} lists files ({lines[1].text[:60]!r}), not classes: give a file with one "
-                "name of a class a line"
-            )
         names = sum(word in _HEADER_WORDS for word in words)
         others = "" in header or any(word in (*_NUMBER_WORDS, *_COLOR_WORDS) for word in words)
         others = others or any(set(triple) <= set(words) for triple in _RGB_WORDS)
