@@ -95,8 +95,8 @@ def entries_of_text(text: str, source: str) -> list[Entry]:
     lines = lines_of(text, source)
     if len(lines) > 1 and all(_STARTS_WITH_FILE.match(line.text) for line in lines[1:]):
         raise ValueError(
-            f"{source} lists files ({lines[1].text[:60]!r}), not classes: give a file with one name "
-            "of a class a line"
+            f"{source} lists files ({lines[1].text[:60]!r}), not classes: give a file with one "
+            "name of a class a line"
         )
     table = _rows_below_header(lines, source)
     if table is not None:
