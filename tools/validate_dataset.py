@@ -47,7 +47,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     folders.add_argument("--images", metavar="DIR")
     folders.add_argument("--masks", metavar="DIR")
     folders.add_argument(
-        "--classes", metavar="N|FILE", help="how many, or a file with one name a line"
+        "--classes", metavar="N|FILE", help="how many, or a list of names in any usual format"
     )
     folders.add_argument("--ignore-label", type=int, default=255, metavar="N", help="default 255")
     folders.add_argument("--split-list", metavar="FILE", help="take these names only, one a line")

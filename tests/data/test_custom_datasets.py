@@ -62,7 +62,7 @@ def test_split_list_and_suffix(folders, tmp_path):
     for mask in ("a.png", "b.bmp", "sub/c.PNG"):
         path = tmp_path / "masks" / mask
         path.rename(path.with_stem(path.stem + "_gt"))
-    (tmp_path / "split.txt").write_text("sub/c\r\na.png\r\n\r\n")
+    (tmp_path / "split.txt").write_text("sub/c\r\na.png\r\n\r\n", encoding="utf-16")
     register_sem_seg(NAME, *folders, CLASSES, split_list=tmp_path / "split.txt", mask_suffix="_gt")
     assert names(DatasetCatalog.get(NAME)) == ["sub/c.png", "a.png"]
     register_sem_seg(NAME, *folders, CLASSES, split_list=["b"], mask_suffix="_gt")
@@ -117,7 +117,7 @@ def test_names_of_others_are_left_alone(folders):
         ({"ignore_label": 256}, "ignore_label 256 must be from 3 to 255"),
         ({"colors": [(0, 0, 0)]}, "1 stuff_colors for 3 classes"),
         ({"flip_label_pairs": [(0, 1), (1, 2)]}, "each label in one pair only"),
-        ({"classes": ["left", "right"]}, r"set flip_label_pairs \(\(0, 1\),\)"),
+        ({"classes": ["left", "right"]}, r"set flip_label_pairs \[\[0, 1\]\], or \[\]"),
         ({"mask_dir": "IMAGES"}, "images and masks are both in .*/images: give each"),
     ],
 )

@@ -117,9 +117,21 @@ def test_missing_class_of_the_list_is_named(register):
         DatasetCatalog.get(name)
 
 
+def test_folders_in_another_unicode_form_than_the_list(register):
+    name = register(["cafe\u0301/1.png", "b/1.png"], classes=["b", "caf\u00e9"])
+    records = DatasetCatalog.get(name)
+    assert class_names(name) == ["b", "caf\u00e9"]
+    assert [record["label"] for record in records] == [0, 1]
+    assert records[1]["file_name"].endswith("cafe\u0301/1.png")
+
+
 @pytest.mark.parametrize(
     ("classes", "says"),
-    [(["a", "a"], "holds a twice"), (["a"], "holds 1 class, need two"), ([1, 2], "1 is not text")],
+    [
+        (["a", "a"], "'a' occurs twice"),
+        (["a"], "holds 1 class, need two"),
+        ([1, 2], "1 is not text"),
+    ],
 )
 def test_wrong_lists_are_refused(register, classes, says):
     with pytest.raises(ValueError, match=says):

@@ -115,8 +115,8 @@ def test_a_map_that_cannot_be_right_is_refused_with_its_value(folders, label_map
         ("map.csv", "7 road", "map.csv maps '7 road', which is no value"),
         ("map.txt", "0,255\n7 road", "map.txt maps '7 road', which is no value"),
         ("map.txt", "", r"map.txt is \{\}: give"),
-        ("map.csv", "7,Stra\xdfe", "map.csv is not text in UTF-8"),
-        ("map.json", '{"7": "Stra\xdfe"}', "map.json is not JSON"),
+        ("map.csv", "7,Stra\xdfe", "map.csv is not in UTF-8"),
+        ("map.json", '{"7": "Stra\xdfe"}', "map.json is not in UTF-8"),
         ("map.csv", "7,road\nname,car", "map.csv maps 'name', which is no value"),
     ],
 )

@@ -111,13 +111,26 @@ def test_flip_that_does_not_swap_labels(custom):
 def test_flip_in_training_needs_the_pairs(custom, flip):
     cfg = custom("INPUT.RANDOM_FLIP", flip)
     without_pairs("my_train")
-    refused(cfg, r"set flip_label_pairs \(\(1, 2\),\), or INPUT.RANDOM_FLIP none")
+    refused(cfg, r"set flip_label_pairs \[\[1, 2\]\].*, or INPUT.RANDOM_FLIP none")
+
+
+def test_registered_eyes_need_the_pairs_in_training_and_test(custom):
+    cfg = custom("TEST.AUG.ENABLED", "True")
+    eyes = ["skin", "l_eye", "r_eye"]
+    for name in ("my_train", "my_val"):
+        MetadataCatalog.get(name).set(evaluator_type="sem_seg").stuff_classes[:] = eyes
+        del MetadataCatalog.get(name).flip_label_pairs
+    says = r"l_eye and r_eye \(labels 1 and 2\) .*set flip_label_pairs \[\[1, 2\]\].*"
+    refused(cfg, f"my_train: {says}RANDOM_FLIP none\nmy_val: {says}TEST.AUG.FLIP False")
+    MetadataCatalog.get("my_train").flip_label_pairs = ((1, 2),)
+    MetadataCatalog.get("my_val").flip_label_pairs = ()  # said to be none
+    check_datasets(cfg, is_train=True)
 
 
 def test_flip_in_a_test_needs_the_pairs_too(custom):
     cfg = custom("TEST.AUG.ENABLED", "True")
     without_pairs("my_val")
-    refused(cfg, r"set flip_label_pairs \(\(1, 2\),\), or TEST.AUG.FLIP False", is_train=False)
+    refused(cfg, r"set flip_label_pairs \[\[1, 2\]\].*, or TEST.AUG.FLIP False", is_train=False)
     cfg.TEST.AUG.FLIP = False
     check_datasets(cfg, is_train=False)
 
@@ -219,6 +232,13 @@ def test_class_folders_that_differ(kinds, is_train):
         r"kind_val \(.*/kind_val\) has other classes than kind_train \(.*: it lacks 1 \(c\) and a"
     )
     refused(kinds(kind_val="abd"), says, is_train)
+
+
+def test_flip_of_classes_that_are_mirror_images(kinds):
+    folders = {name: ["hand_l", "hand_r", "x"] for name in ("kind_train", "kind_val")}
+    says = "hand_l and hand_r of kind_train are mirror images .*set INPUT.RANDOM_FLIP none$"
+    refused(kinds("INPUT.RANDOM_FLIP", "horizontal", **folders), says)
+    check_datasets(kinds("INPUT.RANDOM_FLIP", "none", **folders), is_train=True)
 
 
 def test_class_folders_in_another_order(kinds):

@@ -119,7 +119,7 @@ def test_lip_with_a_plain_flip(tmp_path, registered):
     registered(load, **{**METADATA, "stuff_classes": classes})
     (line,) = lines()
     assert line.startswith(f"ERROR {NAME}: Left-arm and Right-arm (labels 14 and 15) are mirror")
-    assert "flip_label_pairs ((14, 15), (16, 17), (18, 19))" in line
+    assert "flip_label_pairs [[14, 15], [16, 17], [18, 19]]" in line
 
 
 def test_lip_as_vt_seg_registers_it(tmp_path):

@@ -204,10 +204,25 @@ FAULTS = {
         "WARN", r"1 of 4 classes occur in no mask: snow \(3\)"),
     "empty class list": (lambda d: d.write_list("classes", "\n"),
         "ERROR", "ROOT/classes.txt is empty"),
+    "class list of labelme": (lambda d: d.write_list("classes", "_background_\n__ignore__\na\n"),
+        "ERROR", "ROOT/classes.txt, line 2: __ignore__ is not the first"),
+    "class list numbered from 1": (lambda d: d.write_list("classes", "1: a\n2: b\n3: c\n"),
+        "ERROR", "ROOT/classes.txt numbers its classes 1..3.*REDUCE_ZERO_LABEL"),
+    "class list with a title": (lambda d: d.write_list("classes", "Class Name\na\nb\nc\n"),
+        "ERROR", "ROOT/classes.txt, line 1: 'Class Name' may be the title"),
+    "class list with gaps": (lambda d: d.write_list("classes", "Pixel Value, Class\n0, a\n9, b\n"),
+        "ERROR", "ROOT/classes.txt numbers its classes 0..9, and 1 has no name"),
+    "class list in UTF-16": (
+        lambda d: d.write_list("classes", "a\nb\nc\n".encode("utf-16-le").decode()),
+        "ERROR", "ROOT/classes.txt .*UTF-16LE without a byte order mark"),
+    "names that look alike": (lambda d: d.options.update(classes=["a", "\u00e9", "e\u0301"]),
+        "ERROR", "class name '\u00e9' occurs twice"),
+    "eyes": (lambda d: d.options.update(classes=["skin", "l_eye", "r_eye"]),
+        "WARN", r"label-swapping flip: .*flip_label_pairs \[\[1, 2\]\]"),
     "TWO: one class": (lambda d: d.options.update(classes=["water"]),
         "ERROR", r"1 class \(water\): there must be two"),
     "left and right": (lambda d: d.options.update(classes=["ground", "left-arm", "right-arm"]),
-        "WARN", r"label-swapping flip: .*flip_label_pairs \(\(1, 2\),\)"),
+        "WARN", r"label-swapping flip: .*flip_label_pairs \[\[1, 2\]\]"),
 }  # fmt: skip
 
 

@@ -1,10 +1,13 @@
 """Datasets, and how they are read: files, label check, augmentations, mappers."""
 
 from .augmentations import LabelSwapFlip, build_augmentations
+from .class_checks import class_findings, color_findings
+from .class_lists import ClassList, class_list, read_class_list, read_class_names
 from .classification_mapper import ClassificationMapper
 from .custom_datasets import CustomDataset, register_from_config, register_sem_seg
 from .datasets import distinct_colors, register_all_datasets, unregister
 from .finding import Finding, Level, raise_errors
+from .flip_pairs import flip_pair_findings, left_right_pairs
 from .image_folders import class_names, register_image_folder
 from .label_check import check_labels, likely_fix, shown
 from .label_map import (
@@ -15,15 +18,7 @@ from .label_map import (
     with_label_map,
 )
 from .mapper import SemSegMapper, common_flip_pairs, model_input
-from .name_lists import (
-    Names,
-    class_findings,
-    color_findings,
-    flip_pair_findings,
-    left_right_pairs,
-    read_class_names,
-    read_split_list,
-)
+from .name_lists import Names, read_split_list
 from .pairing import (
     IMAGE_EXTENSIONS,
     MASK_EXTENSIONS,
@@ -43,12 +38,13 @@ from .readers import (
 )
 
 __all__ = [
-    "IMAGE_EXTENSIONS", "LABEL_MAP", "MASK_EXTENSIONS", "ClassificationMapper", "CustomDataset",
-    "Finding", "LabelMap", "LabelSwapFlip", "Level", "Names", "Pairing", "SemSegMapper",
-    "build_augmentations", "check_labels", "class_findings", "class_names", "color_findings",
-    "common_flip_pairs", "distinct_colors", "find_pairs", "flip_pair_findings", "index_by_stem",
-    "inspect_image", "label_map_findings", "left_right_pairs", "likely_fix", "make_label_map",
-    "mapped", "model_input", "pair_images_and_masks", "raise_errors", "read_checked_labels",
+    "IMAGE_EXTENSIONS", "LABEL_MAP", "MASK_EXTENSIONS", "ClassList", "ClassificationMapper",
+    "CustomDataset", "Finding", "LabelMap", "LabelSwapFlip", "Level", "Names", "Pairing",
+    "SemSegMapper", "build_augmentations", "check_labels", "class_findings", "class_list",
+    "class_names", "color_findings", "common_flip_pairs", "distinct_colors", "find_pairs",
+    "flip_pair_findings", "index_by_stem", "inspect_image", "label_map_findings",
+    "left_right_pairs", "likely_fix", "make_label_map", "mapped", "model_input",
+    "pair_images_and_masks", "raise_errors", "read_checked_labels", "read_class_list",
     "read_class_names", "read_image", "read_labels", "read_mask", "read_split_list", "read_values",
     "register_all_datasets", "register_from_config", "register_image_folder", "register_sem_seg",
     "shown", "unregister", "with_label_map",

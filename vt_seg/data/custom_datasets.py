@@ -6,18 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .augmentations import LabelPairs, normalized_pairs
+from .class_checks import class_findings, color_findings
+from .class_lists import class_list
 from .datasets.registration import IGNORE_LABEL, distinct_colors, make_room, register_folders
 from .finding import Finding, raise_errors
+from .flip_pairs import flip_pair_findings
 from .image_folders import register_image_folder
 from .label_map import LabelMap, LabelMapping, label_map_findings, make_label_map, with_label_map
-from .name_lists import (
-    Names,
-    class_findings,
-    color_findings,
-    flip_pair_findings,
-    read_class_names,
-    read_split_list,
-)
+from .name_lists import Names, read_split_list
 from .pairing import Pairing, find_pairs, pair_images_and_masks
 
 logger = logging.getLogger(__name__)
@@ -58,7 +54,7 @@ def register_sem_seg(
     ignore_label: int = IGNORE_LABEL,
     split_list: Names | None = None,
     colors: Sequence[Sequence[int]] | None = None,
-    flip_label_pairs: LabelPairs = (),
+    flip_label_pairs: LabelPairs | None = None,
     mask_suffix: str = "",
     label_map: LabelMapping | str | os.PathLike | None = None,
     reduce_zero_label: bool = False,
@@ -72,11 +68,13 @@ def register_sem_seg(
         name: what configs call the dataset.
         image_dir: JPEG, PNG, ... in any depth of subfolders.
         mask_dir: PNG, BMP or TIFF with one channel; grey values or palette indices are labels.
-        classes: names in the order of their labels 0, 1, ...; or a text file, one name per line.
+        classes: names in the order of their labels 0, 1, ...; or a file of them in one of the
+            formats of `read_class_list`.
         ignore_label: label of pixels that count neither in training nor in evaluation.
         split_list: images to take, with or without extension, or a text file of them; None: all.
-        colors: RGB 0..255, one per class; default: different ones.
-        flip_label_pairs: labels that a horizontal flip exchanges, such as left and right arm.
+        colors: RGB 0..255, one per class; default: those of the class list, or different ones.
+        flip_label_pairs: labels that a horizontal flip exchanges, such as left and right arm. None
+            is refused if names say that there are such labels; [] says that there are none.
         mask_suffix: "_mask" if ``a.jpg`` has ``a_mask.png``.
         label_map: label or class name of each value of the masks, where values are not labels; or
             a YAML, JSON or CSV file of them. Values up to 65535; several may share a label.
@@ -88,12 +86,14 @@ def register_sem_seg(
     """
     image_dir = os.fspath(os.path.expanduser(image_dir))
     mask_dir = os.fspath(os.path.expanduser(mask_dir))
-    class_names = read_class_names(classes)
+    numbered_from = 1 if reduce_zero_label else None if label_map is not None else 0
+    listed = class_list(classes, numbered_from)
+    class_names = listed.names
     ignore_label = int(ignore_label)
     if colors is None:
-        colors = distinct_colors(len(class_names))
+        colors = listed.colors or distinct_colors(len(class_names))
     findings = [
-        *class_findings(class_names, ignore_label),
+        *class_findings(class_names, ignore_label, listed.ignored_values),
         *color_findings(colors, len(class_names)),
         *flip_pair_findings(class_names, flip_label_pairs),
     ]
@@ -108,7 +108,7 @@ def register_sem_seg(
     elif split_list is not None:
         split_list = tuple(split_list)
     colors = tuple(tuple(int(c) for c in color) for color in colors)
-    pairs = normalized_pairs(flip_label_pairs)
+    pairs = normalized_pairs(flip_label_pairs or ())
     metadata = class_names, colors, ignore_label, pairs
     dataset = CustomDataset(image_dir, mask_dir, split_list, mask_suffix, values, metadata)
     if make_room(name, dataset):

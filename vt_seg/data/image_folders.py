@@ -9,9 +9,10 @@ from torchvision.datasets.folder import find_classes
 
 from vt_seg.files import files_in, is_system_name, normalized_name
 
+from .class_lists import read_class_names
 from .datasets.registration import make_room
 from .label_check import shown
-from .name_lists import Names, first_repeated, read_class_names
+from .name_lists import Names
 from .pairing import IMAGE_EXTENSIONS
 
 logger = logging.getLogger(__name__)
@@ -123,8 +124,8 @@ def register_image_folder(
     Args:
         name: what configs call the dataset.
         folder: holds one folder per class, each with images in any depth of subfolders.
-        classes: the class folders to read in the order of their labels, or a text file, one name
-            per line. None takes all, sorted, as torchvision does.
+        classes: the class folders to read in the order of their labels, or a file of them; see
+            `read_class_list`. None takes all, sorted, as torchvision does.
         hint: ends the message if the folder is missing or empty.
 
     Raises:
@@ -132,11 +133,8 @@ def register_image_folder(
         ValueError: if a class is listed twice, or the name belongs to another dataset.
     """
     listed = None if classes is None else read_class_names(classes)
-    if listed is not None:
-        if (repeated := first_repeated(listed)) is not None:
-            raise ValueError(f"{name}: the list of classes holds {repeated} twice")
-        if len(listed) < 2:
-            raise ValueError(f"{name}: the list of classes holds {len(listed)} class, need two")
+    if listed is not None and len(listed) < 2:
+        raise ValueError(f"{name}: the list of classes holds {len(listed)} class, need two")
     dataset = ImageFolder(name, os.fspath(os.path.expanduser(folder)), listed, hint)
     if not make_room(name, dataset):
         return

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from vt_seg.config_file import read_yaml
-from vt_seg.files import require_regular_file
+from vt_seg.files import read_text
 
 from .finding import Finding
 
@@ -246,15 +246,12 @@ def _read_mapping(path: str) -> object:
             raise ValueError(
                 f"{path} is no map of values to labels: it nests too deeply"
             ) from error
-    require_regular_file(path)
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read()
-        if extension == ".json":
+    text = read_text(path)
+    if extension == ".json":
+        try:
             return json.loads(text, object_pairs_hook=lambda pairs: _unrepeated(pairs, path))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        kind = "JSON" if extension == ".json" else "text in UTF-8"
-        raise ValueError(f"{path} is not {kind}: {error}") from error
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"{path} is not JSON: {error}") from error
     rows = [re.split(r"[\t,;]", line) for line in text.splitlines() if line.strip()]
     if rows and len(rows[0]) > 1 and not rows[0][0].strip().isdecimal():
         del rows[0]  # A class list with values may have a header.

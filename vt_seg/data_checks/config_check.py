@@ -12,6 +12,7 @@ from vt_seg.data import (
     LABEL_MAP,
     Finding,
     class_names,
+    left_right_pairs,
     raise_errors,
     read_checked_labels,
     shown,
@@ -93,6 +94,15 @@ def check_classification_datasets(cfg: CfgNode, *, is_train: bool) -> None:
         count = len(class_names(name))
         if count != expected:
             messages.append(_wrong_count("MODEL.CLASSIFIER", expected, name, count))
+        is_flipped = (
+            is_train and cfg.INPUT.RANDOM_FLIP == "horizontal" and name in cfg.DATASETS.TRAIN
+        )
+        if is_flipped and (pairs := left_right_pairs(class_names(name))):
+            left, right = (class_names(name)[label] for label in pairs[0])
+            messages.append(
+                f"{left} and {right} of {name} are mirror images of each other, and a flip would "
+                "not swap their labels: set INPUT.RANDOM_FLIP none"
+            )
     trained = []
     for name in filter(_is_classification, _registered(cfg, is_train=True)[0]):
         if name in cfg.DATASETS.TRAIN:

@@ -46,7 +46,7 @@ def metadata_findings(name: str) -> list[Finding]:
 def flip_findings(name: str) -> list[Finding]:
     """Return why a horizontal flip would give a registered dataset wrong labels, if it would."""
     metadata = MetadataCatalog.get(name)
-    pairs = metadata.get("flip_label_pairs", ())
+    pairs = metadata.get("flip_label_pairs")
     findings = flip_pair_findings(metadata.get("stuff_classes", ()), pairs)
     return [replace(finding, message=f"{name}: {finding.message}") for finding in findings]
 

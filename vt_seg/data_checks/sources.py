@@ -17,11 +17,11 @@ from vt_seg.data import (
     Names,
     Pairing,
     class_findings,
+    class_list,
     find_pairs,
     label_map_findings,
     left_right_pairs,
     make_label_map,
-    read_class_names,
     read_split_list,
     with_label_map,
 )
@@ -56,13 +56,15 @@ def from_folders(
 ) -> Source:
     """Return a folder of images and a folder of masks as a source.
 
-    ``classes`` is their number, their names, or a text file with one name per line; the other
-    arguments are those of ``register_sem_seg``.
+    ``classes`` is their number, their names, or a file of `read_class_list`; the other arguments
+    are those of ``register_sem_seg``.
     """
     source = Source(f"{image_dir} + {mask_dir}", ignore_label=ignore_label)
     try:
-        names = map(str, range(classes)) if isinstance(classes, int) else read_class_names(classes)
-        source.class_names = list(names)
+        names = [str(n) for n in range(classes)] if isinstance(classes, int) else classes
+        numbered_from = 1 if reduce_zero_label else None if label_map is not None else 0
+        listed = class_list(names, numbered_from)
+        source.class_names = list(listed.names)
         stems = None if split_list is None else read_split_list(split_list)
         source.label_map = make_label_map(
             source.class_names, ignore_label, label_map, reduce_zero_label
@@ -70,13 +72,13 @@ def from_folders(
     except (OSError, ValueError) as wrong:
         source.findings.append(Finding.error("unusable list", str(wrong)))
         return source
-    source.findings += class_findings(source.class_names, ignore_label)
+    source.findings += class_findings(listed.names, ignore_label, listed.ignored_values)
     _warn_of_map(source)
     pairs = left_right_pairs(source.class_names)
     if pairs:
         message = (
             "some classes are mirror images of each other and need the label-swapping flip: "
-            f"register them with flip_label_pairs {pairs}"
+            f"register them with flip_label_pairs {[[*pair] for pair in pairs]}"
         )
         source.findings.append(Finding.warning("plain flip", message))
     _take_pairs(

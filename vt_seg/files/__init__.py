@@ -1,4 +1,4 @@
-"""Files: written atomically, read only if they are regular, found in folders."""
+"""Files: written atomically, read only if they are regular, found in folders; text in UTF-8."""
 
 from .atomic_writer import atomic_file, one_at_a_time, remove_unfinished, write_atomically
 from .folder_walk import (
@@ -11,10 +11,11 @@ from .folder_walk import (
 from .identity import file_identity, folded_name, normalized_name, visible_name
 from .output_names import output_names
 from .path_checks import check_names_below, path_below, require_regular_file
+from .text_files import read_text
 
 __all__ = [
     "atomic_file", "check_names_below", "file_identity", "files_in", "folded_name",
     "is_system_name", "normalized_name", "one_at_a_time", "only_folder", "output_names",
-    "path_below", "remove_unfinished", "require_regular_file", "visible_name", "walk_folders",
-    "walk_following_links", "write_atomically",
+    "path_below", "read_text", "remove_unfinished", "require_regular_file", "visible_name",
+    "walk_folders", "walk_following_links", "write_atomically",
 ]  # fmt: skip

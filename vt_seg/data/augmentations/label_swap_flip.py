@@ -55,11 +55,15 @@ def normalized_pairs(label_pairs: LabelPairs) -> tuple[tuple[int, int], ...]:
     Raises:
         ValueError: if a pair is not two different labels, or a label is in two pairs.
     """
-    pairs = tuple(sorted(tuple(sorted(int(label) for label in pair)) for pair in label_pairs))
+    try:
+        pairs = tuple(sorted(tuple(sorted(int(label) for label in pair)) for pair in label_pairs))
+    except (TypeError, ValueError):
+        pairs = ((),)
     labels = [label for pair in pairs for label in pair]
     if any(len(pair) != 2 for pair in pairs) or len(set(labels)) != len(labels):
         raise ValueError(
-            f"flip_label_pairs must be pairs of labels, each label in one pair only; got {pairs}"
+            "flip_label_pairs must be pairs of labels such as [[1, 2]], each label in one pair "
+            f"only; got {label_pairs}"
         )
     return tuple((first, second) for first, second in pairs)
 

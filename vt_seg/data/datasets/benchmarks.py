@@ -11,8 +11,9 @@ from typing import NamedTuple
 from detectron2.data import MetadataCatalog
 from detectron2.data.datasets.builtin_meta import ADE20K_SEM_SEG_CATEGORIES, CITYSCAPES_CATEGORIES
 
+from ..flip_pairs import left_right_pairs
 from ..label_map import LabelMap, reduced_zero_labels, with_label_map
-from ..name_lists import left_right_pairs, read_split_list
+from ..name_lists import read_split_list
 from ..pairing import pair_images_and_masks
 from .lip import LIP_LABELS
 from .registration import IGNORE_LABEL, distinct_colors, register_folders

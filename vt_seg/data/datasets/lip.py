@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from vt_seg.files import only_folder, walk_folders
 
-from ..name_lists import left_right_pairs, read_names, read_split_list
+from ..flip_pairs import left_right_pairs
+from ..name_lists import read_names, read_split_list
 from ..pairing import IMAGE_EXTENSIONS, MASK_EXTENSIONS, pair_images_and_masks
 from .registration import register_folders
 
