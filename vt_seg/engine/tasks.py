@@ -166,6 +166,11 @@ def task_of(cfg: CfgNode) -> Task:
     return Task(cfg)
 
 
+def check_datasets(cfg: CfgNode, *, is_train: bool) -> None:
+    """Check that the datasets of ``cfg`` fit its model, as :meth:`Task.check_datasets` does."""
+    task_of(cfg).check_datasets(is_train=is_train)
+
+
 def is_architecture(cfg: CfgNode, *kinds: type) -> bool:
     """Return True if ``MODEL.META_ARCHITECTURE`` names one of these classes or a subclass."""
     name = cfg.MODEL.META_ARCHITECTURE
