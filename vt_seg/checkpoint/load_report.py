@@ -8,7 +8,7 @@ from typing import Any
 
 from .conversions import BACKBONE, BELOW_FPN, HEAD
 from .reading import CheckpointError
-from .state_dicts import list_some, without_counters
+from .state_dicts import list_some, prefixes, without_counters
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,7 @@ def report_load(
     if not loaded:
         raise CheckpointError(
             f"{path}: none of its {len(file_keys)} tensors fits the model. It has "
-            f"{list_some(file_keys)}; the model has {list_some(keys)}. Name weights of this model "
-            "(MODEL.WEIGHTS) or the config that they were trained with"
+            f"{list_some(file_keys)}; the model has {list_some(keys)}. {_fix(file_keys, keys)}"
             + (f" ({fresh})" if other_shapes else "")
         )
     report = f"{path}: {loaded} of {len(keys)} tensors of the model loaded"
@@ -79,6 +78,22 @@ def report_load(
         elif any("res5." in key and ".projectors." in key for key in absent):
             report += ", and it has no last projector"
     logger.log(level, "%s", report)
+
+
+def _fix(file_keys: Sequence[str], keys: Sequence[str]) -> str:
+    """Return what to do about a file of which nothing fits."""
+    if removed := list(filter(None, prefixes(file_keys, keys))):
+        return (
+            f"They fit without {' or '.join(removed)} before their names: save the model that you "
+            "mean alone and without it, as torch.save({name.removeprefix("
+            f'"{removed[0]}"): tensor for name, tensor in weights.items()}}, FILE)'
+        )
+    if added := list(filter(None, prefixes(keys, file_keys))):
+        return (
+            f"They are those of {added[0].rstrip('.')} alone: to train from them, write "
+            "?matching_heuristics=True behind the file's name"
+        )
+    return "Name weights of this model (MODEL.WEIGHTS) or the config that they were trained with"
 
 
 def _describe_fresh(
