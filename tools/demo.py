@@ -12,7 +12,7 @@ import argparse
 import os
 import sys
 
-from vt_seg.command_line import config_parser, errors_as_messages, positive_int
+from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments, positive_int
 from vt_seg.engine import (
     SemSegPredictor,
     adapt_to_machine,
@@ -34,7 +34,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         "--num", type=positive_int, default=12, help="images of the dataset (default 12)"
     )
     parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/predictions")
-    return parser.parse_args(arguments)
+    return parse_arguments(parser, arguments)
 
 
 def main(args: argparse.Namespace) -> None:

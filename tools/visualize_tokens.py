@@ -12,7 +12,7 @@ import argparse
 import os
 import sys
 
-from vt_seg.command_line import config_parser, errors_as_messages
+from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments
 from vt_seg.engine import (
     adapt_to_machine,
     check_has_datasets,
@@ -34,7 +34,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         "--input", nargs="+", required=True, metavar="IMAGE", help="files, folders, patterns"
     )
     parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/tokens")
-    return parser.parse_args(arguments)
+    return parse_arguments(parser, arguments)
 
 
 def main(args: argparse.Namespace) -> None:

@@ -73,7 +73,9 @@ def split_weights(
         if wrapper is None:
             break
         if len(known) > 1:
-            logger.info(f"{path}: the weights under {known[0]} are read, not {list_some(known[1:])}")
+            logger.info(
+                f"{path}: the weights under {known[0]} are read, not {list_some(known[1:])}"
+            )
         rest.update((key, value) for key, value in weights.items() if key != wrapper)
         weights = weights[wrapper]
     else:
@@ -108,9 +110,7 @@ def _only_key_with_tensors(content: Mapping[str, Any], path: str) -> str | None:
     return keys[0] if keys else None
 
 
-def without_lightning_prefix(
-    weights: dict[str, Any], expected: Collection[str]
-) -> dict[str, Any]:
+def without_lightning_prefix(weights: dict[str, Any], expected: Collection[str]) -> dict[str, Any]:
     """Remove the ``model.`` of PyTorch Lightning from names, if a model's names fit only then."""
     if prefixes(weights, expected) != [_LIGHTNING]:
         return weights

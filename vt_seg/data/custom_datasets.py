@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from vt_seg.near_names import near_names
+
 from .augmentations import LabelPairs, normalized_pairs
 from .datasets.registration import IGNORE_LABEL, distinct_colors, make_room, register_folders
 from .finding import Finding, raise_errors
@@ -130,7 +132,8 @@ def register_from_config(entries: Sequence[Mapping[str, object]]) -> None:
         unknown = [key for key in entry if key not in keys]
         missing = [key for key in required if key not in entry]
         if unknown or missing:
-            what = f"has the unknown key {unknown[0]}" if unknown else f"lacks {missing[0]}"
+            near = near_names(str(unknown[0]), keys) if unknown else ""
+            what = f"has the unknown key {unknown[0]}{near}" if unknown else f"lacks {missing[0]}"
             raise ValueError(f"{where} {what}; its keys are {', '.join(keys)}")
         try:
             register(**{_OTHER_NAMES.get(key, key.lower()): value for key, value in entry.items()})

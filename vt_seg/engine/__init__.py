@@ -21,8 +21,8 @@ from .trainer import Trainer
 __all__ = [
     "SegmentationCheckpointer", "SemSegPredictor", "Task", "Trainer", "WeightEMA",
     "adapt_to_machine", "build_lr_scheduler", "build_optimizer", "build_test_loader",
-    "build_train_loader", "check_config", "check_datasets",
-    "check_has_datasets", "evaluate", "find_weights", "freeze_all_but", "launch", "load_cfg", "processes_per_machine",
-    "scale_recipe", "setup_cfg", "task_of", "trained_model",
-    "use_trained_weights", "with_class_weights",
+    "build_train_loader", "check_config", "check_datasets", "check_has_datasets",
+    "evaluate", "find_weights", "freeze_all_but", "launch", "load_cfg", "processes_per_machine",
+    "scale_recipe", "setup_cfg", "task_of", "trained_model", "use_trained_weights",
+    "with_class_weights",
 ]  # fmt: skip

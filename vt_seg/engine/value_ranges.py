@@ -1,10 +1,11 @@
 """Which values single config keys may have: numbers in a range, or one of several names."""
 
-import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
+
+from vt_seg.near_names import near_names
 
 from .freezing import TRAINABLE
 from .lr_schedule import SCHEDULERS
@@ -109,7 +110,5 @@ def unusable_values(
 
 def not_among(key: str, value: Any, choices: Sequence[str]) -> str:
     """Return the message for a value that is none of the choices, with the nearest of them."""
-    spelled = {choice.lower(): choice for choice in choices}
-    near = difflib.get_close_matches(str(value).lower(), spelled, n=1)
-    hint = f" (near: {spelled[near[0]]})" if near else ""
+    hint = near_names(str(value), choices, most=1)
     return f'{key} is "{value}"{hint}: use one of {", ".join(choices)}'
