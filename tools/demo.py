@@ -15,7 +15,6 @@ import sys
 from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments, positive_int
 from vt_seg.engine import (
     SemSegPredictor,
-    adapt_to_machine,
     check_has_datasets,
     load_cfg,
     task_of,
@@ -45,8 +44,6 @@ def main(args: argparse.Namespace) -> None:
         cfg.DATASETS.TEST = (args.dataset,)
     check_has_datasets(cfg, is_train=False)
     task_of(cfg).check_datasets(is_train=False)
-    for note in adapt_to_machine(cfg, world_size=1):
-        print(note)
     use_trained_weights(cfg, args.opts)
     print(f"weights: {cfg.MODEL.WEIGHTS or 'none: random numbers'}")
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "predictions")

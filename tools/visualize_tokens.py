@@ -14,7 +14,6 @@ import sys
 
 from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments
 from vt_seg.engine import (
-    adapt_to_machine,
     check_has_datasets,
     load_cfg,
     task_of,
@@ -47,8 +46,6 @@ def main(args: argparse.Namespace) -> None:
     except FileNotFoundError as error:
         # A classifier's classes are named by its dataset's folders, which need not be here.
         print(f"{error}\nSo classes have numbers in place of names.")
-    for note in adapt_to_machine(cfg, world_size=1):
-        print(note)
     if args.weights:
         if not os.path.isfile(args.weights):
             raise FileNotFoundError(f"--weights {args.weights}: no such file")

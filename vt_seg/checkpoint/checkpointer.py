@@ -27,6 +27,12 @@ from .tensor_check import check_tensors
 logger = logging.getLogger(__name__)
 
 
+def require_readable_weights(path: str) -> None:
+    """Raise CheckpointError unless ``MODEL.WEIGHTS`` is "", an address or a file to read."""
+    if path and "://" not in path:
+        require_readable_file(urlparse(path)._replace(query="").geturl())
+
+
 class SegmentationCheckpointer(DetectionCheckpointer):
     """Detectron2's checkpointer with additions, for all models here.
 
@@ -98,8 +104,7 @@ class SegmentationCheckpointer(DetectionCheckpointer):
             CheckpointError: if the file is no checkpoint or damaged, names code, does not fit the
                 model or holds values that are no weights.
         """
-        if path and "://" not in path:
-            require_readable_file(urlparse(path)._replace(query="").geturl())
+        require_readable_weights(path)
         loads_others = self.checkpointables if checkpointables is None else checkpointables
         self._source, self._complete = path, self.require_complete or bool(loads_others)
         try:

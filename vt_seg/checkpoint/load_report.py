@@ -1,22 +1,18 @@
 """Report how much of a model a checkpoint has set; too little is an error."""
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .conversions import BACKBONE, BELOW_FPN, HEAD
 from .reading import CheckpointError
-from .state_dicts import list_some, prefixes, without_counters
+from .state_dicts import PREDICTOR, list_some, prefixes, without_counters
 
 logger = logging.getLogger(__name__)
 
 OtherShape = tuple[str, tuple[int, ...], tuple[int, ...]]
 """A key, its shape in the file and its shape in the model."""
-
-# The last layers, whose outputs are classes.
-_PREDICTOR = re.compile(r"^(sem_seg_head\.predictor|classifier\.linear)\.(weight|bias)$")
 
 
 def report_load(
@@ -103,7 +99,7 @@ def _describe_fresh(
         groups = sorted(Counter(map(_part_of, absent)).items())
         listed = ", ".join(f"{name} {n} of {total[name]}" for name, n in groups)
         yield f"{listed} (not in the file, such as {absent[0]})"
-    classes = [shapes for shapes in other_shapes if _PREDICTOR.match(shapes[0])]
+    classes = [shapes for shapes in other_shapes if PREDICTOR.search(shapes[0])]
     if classes:
         key, theirs, ours = classes[0]
         yield (

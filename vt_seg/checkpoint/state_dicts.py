@@ -1,6 +1,7 @@
 """Find the weights in a checkpoint, under whatever keys and prefixes trainers put them."""
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -20,6 +21,9 @@ WRAPPERS = (
     *("params", "weights", *AVERAGES, "params_ema", "ema_state_dict", "ema"),
 )
 """Keys under which trainers save the weights, tried in this order."""
+
+PREDICTOR = re.compile(r"(^|\.)(sem_seg_head\.predictor|classifier\.linear)\.(weight|bias)$")
+"""The last layers, whose outputs are classes."""
 
 _LIGHTNING = "model."
 _DEEPEST = 8  # wrappers around the weights; trainers use one or two
@@ -173,11 +177,18 @@ def describe_other_model(saved: Mapping[str, Tensor], here: Mapping[str, Tensor]
     names = sorted(without_counters(ours.keys() ^ theirs.keys()))
     if not shapes and not names:
         return ""
+    predictor = next((key for key in shapes if PREDICTOR.search(key)), "")
+    if predictor and theirs[predictor][0] != ours[predictor][0]:
+        classes = (
+            f"it has {theirs[predictor][0]} classes, and {ours[predictor][0]} are wanted here; "
+        )
+    else:
+        classes = ""
     key = (shapes or names)[0]
     place = "it" if key in theirs else "this model"
     difference = f"{theirs[key]} in it and {ours[key]} here" if shapes else f"in {place} alone"
     return (
-        f"{len(shapes)} tensors have other shapes and {len(names)} have no counterpart "
+        f"{classes}{len(shapes)} tensors have other shapes and {len(names)} have no counterpart "
         f"({key} is {difference})"
     )
 
