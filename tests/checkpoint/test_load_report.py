@@ -129,7 +129,9 @@ def test_resuming_with_other_classes_is_an_error(slim_cfg, weights):
     trainer = Trainer(slim_cfg)
     checkpointer.save("model_0000000", trainer=trainer.state_dict(), iteration=0)
     slim_cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 5
-    with pytest.raises(ValueError, match=r"sem_seg_head\.predictor.*\b5\b.* here"):
+    with pytest.raises(
+        ValueError, match=r"it has \d+ classes, and 5 are wanted here; 2 tensors have other shapes"
+    ):
         Trainer(slim_cfg).resume_or_load(resume=True)
 
 

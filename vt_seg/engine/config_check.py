@@ -231,23 +231,24 @@ def _evaluation_problems(cfg: CfgNode) -> Iterator[str]:
     names, task = list(cfg.DATASETS.TEST), task_of(cfg)
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
-            yield f"DATASETS.TEST names {name} {names.count(name)} times: name each dataset once"
+            yield f"DATASETS.TEST is {cfg.DATASETS.TEST}: name {name} once, not {names.count(name)} times"
     expected = cfg.TEST.EXPECTED_RESULTS
     form = 'lists [task, metric, value, tolerance], such as [["sem_seg", "mIoU", 40.0, 0.5]]'
     for item in expected:
         is_form = isinstance(item, list | tuple) and len(item) == 4 and ANY.holds_all(item[2:])
         if not is_form:
-            yield f"TEST.EXPECTED_RESULTS holds {item!r}: set {form}"
+            yield f"TEST.EXPECTED_RESULTS is {expected}: set {form}"
         elif task.is_segmentation or not task.has_masks:
             known = [task.name]
             known += [f"{task.name}_EMA"] if cfg.SOLVER.EMA.ENABLED else []
             known += [f"{task.name}_TTA"] if cfg.TEST.AUG.ENABLED and task.is_segmentation else []
             if item[0] not in known:
-                yield not_among("The task of TEST.EXPECTED_RESULTS", item[0], known)
+                task_key = f"TEST.EXPECTED_RESULTS is {expected}, whose task"
+                yield not_among(task_key, item[0], known)
     if expected and len(set(names)) > 1:
         yield (
-            f"TEST.EXPECTED_RESULTS is for the results of one dataset, and DATASETS.TEST names "
-            f"{len(set(names))}: name one, or set TEST.EXPECTED_RESULTS []"
+            f"TEST.EXPECTED_RESULTS is {expected}, for the results of one dataset, and "
+            f"DATASETS.TEST names {len(set(names))}: name one, or set TEST.EXPECTED_RESULTS []"
         )
 
 

@@ -52,11 +52,12 @@ class Trainer(EvaluatingTrainer):
 
     def __init__(self, cfg: CfgNode) -> None:
         """Build all parts; raise ValueError if the batch cannot be divided among the processes."""
+        task_of(cfg)  # raises its errors first, as do the evaluators below, not hours later
         world_size = comm.get_world_size()
         scaled = scale_recipe(cfg, world_size)
         logger.info(describe_recipe(scaled, world_size, cfg.SOLVER.REFERENCE_WORLD_SIZE))
         with contextlib.suppress(NotImplementedError):  # of a subclass: see `test`
-            for name in cfg.DATASETS.TEST:  # raises its errors now, not hours later
+            for name in cfg.DATASETS.TEST:
                 self.build_evaluator(cfg, name)
         cfg = with_class_weights(scaled)
         # A run is resumed from its checkpoint, or refused: no other weights have to be there.
