@@ -231,7 +231,8 @@ def _evaluation_problems(cfg: CfgNode) -> Iterator[str]:
     names, task = list(cfg.DATASETS.TEST), task_of(cfg)
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
-            yield f"DATASETS.TEST is {cfg.DATASETS.TEST}: name {name} once, not {names.count(name)} times"
+            times = f"name {name} once, not {names.count(name)} times"
+            yield f"DATASETS.TEST is {cfg.DATASETS.TEST}: {times}"
     expected = cfg.TEST.EXPECTED_RESULTS
     form = 'lists [task, metric, value, tolerance], such as [["sem_seg", "mIoU", 40.0, 0.5]]'
     for item in expected:
