@@ -62,3 +62,45 @@ def test_a_dataset_that_is_needed_is_asked_for(monkeypatch, tool, arguments, key
     monkeypatch.setattr("sys.argv", [tool, *config, *arguments, *opts])
     with pytest.raises(SystemExit, match=f"^error: DATASETS.{key} is empty: name the registered"):
         runpy.run_path(str(TOOLS / tool), run_name="__main__")
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "says"),
+    [
+        ("train_net.py", ["--eval_only"], "unrecognized argument --eval_only (near: --eval-only)"),
+        (
+            "train_net.py",
+            ["--opts", "SEED", "1"],
+            "--opts: leave it out, overrides KEY VALUE follow",
+        ),
+        (
+            "demo.py",
+            ["--input", "a.jpg", "MODEL.WEIGHTS", "x"],
+            "MODEL.WEIGHTS: write overrides of",
+        ),
+        (
+            "demo.py",
+            ["--input", "a", "--num_gpus=1"],
+            "unrecognized argument --num_gpus=1 (near: --n",
+        ),
+        (
+            "visualize_tokens.py",
+            ["--input", "a", "SEED=1"],
+            "SEED=1: write overrides of the config",
+        ),
+        (
+            "visualize_data.py",
+            ["INPUT.CROP.ENABLED", "True"],
+            "INPUT.CROP.ENABLED: write overrides",
+        ),
+        ("analyze_model.py", ["--sizes", "8x8"], "unrecognized argument --sizes (near: --size)"),
+        ("validate_dataset.py", ["SOLVER.MAX_ITER", "3"], "at the end, behind --opts"),
+    ],
+)
+def test_what_is_misplaced_is_named_with_its_place(monkeypatch, capsys, tool, arguments, says):
+    config = ["--config-file", "configs/vtfpn_R18_scenes.yaml"]
+    monkeypatch.setattr("sys.argv", [tool, *config, *arguments])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(TOOLS / tool), run_name="__main__")
+    assert end.value.code == 2
+    assert says in capsys.readouterr().err

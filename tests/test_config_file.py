@@ -128,14 +128,52 @@ def run_script(monkeypatch, script, says, *arguments):
     ("text", "says"),
     [
         ("SOLVER: {MAX_ITERS: 3}", "no config key SOLVER.MAX_ITERS (near: SOLVER.MAX_ITER"),
-        ("SOLVER: {BASE_LR: 1}", "SOLVER.BASE_LR is given a whole number and needs a decimal numb"),
         ("SOLVER: 3", "SOLVER is given a whole number and needs a node of keys"),
-        ("SOLVER: {STEPS: 3}", "STEPS is given a whole number and needs a tuple such as (30"),
-        ("OUTPUT_DIR: 2026-11-26", "Key OUTPUT_DIR with value <class 'datetime.date'> is not"),
-        ("- SOLVER", "it is no mapping of keys to values"),
-        ("", "it is no mapping of keys to values"),
+        (
+            "SOLVER: {STEPS: 3}",
+            "STEPS is given a whole number and needs a tuple: write (3,), with the",
+        ),
+        ("OUTPUT_DIR: 2026-11-26", "OUTPUT_DIR is given a date, which no key holds: put a text in"),
+        ("- SOLVER", "is no mapping of keys to values: write KEY: VALUE lines"),
+        ("", "is no mapping of keys to values: write KEY: VALUE lines"),
         ("SOLVER: {", "config.yaml, line 1 is not YAML"),
         ("SOLVER:\n\tX: 1", "config.yaml, line 2 is not YAML: found character '\\t' that cannot"),
+        ("SOLVER:", "SOLVER is given nothing and needs a node of keys such as SOLVER."),
+        (
+            "SOLVER: {BASE_LR: 2}",
+            "SOLVER.BASE_LR is given a whole number and needs a decimal number:",
+        ),
+        ("SOLVER: {MAX_ITER: 9e4}", "and needs a whole number: write 90000"),
+        ("SOLVER: {MAX_ITER: 90,000}", ": 0 stands in the place of a key, which is a text: write"),
+        ("SOLVER: {AMP: {ENABLED: 'on'}}", "is given a text and needs True or False, not on"),
+        (
+            "OUTPUT_DIR: yes",
+            "OUTPUT_DIR is given True or False and needs a text: write True in quotes",
+        ),
+        (
+            "DATASETS: {TRAIN: my}",
+            "TRAIN is given a text and needs a tuple: write ('my',), with the",
+        ),
+        (
+            'DATASETS: {TEST: ("my")}',
+            "TEST is given a text and needs a tuple: write ('my',), with the",
+        ),
+        (
+            "DATASETS: {CUSTOM: {NAME: x}}",
+            "needs a list of entries: write [{NAME: ..., IMAGES: ...,",
+        ),
+        (
+            "SEED: 1\nSEED: 2",
+            "config.yaml, line 2: SEED was given in line 1, too, so that one of th",
+        ),
+        (
+            "SOLVER: {GAMMA: .1}\nSEED: 1\nSOLVER: {BASE_LR: .1}",
+            "line 3: SOLVER was given in line 1",
+        ),
+        ("MODEL.WEIGHTS: x", "MODEL.WEIGHTS is a key below MODEL: write MODEL: {WEIGHTS: VALUE}"),
+        ("solver: {}", "there is no config key solver (near: SOLVER"),
+        ("A: b: c", "line 1 is not YAML: mapping values are not allowed here; indent the keys of"),
+        ("SEED: 1\n---\nSEED: 2", "; keep one of the documents that --- separates"),
         ("_BASE_: gone.yaml", "gone.yaml, which does not exist: correct its _BASE_"),
         ("_BASE_: 3", ": _BASE_ is 3: name a file, or a list of files"),
         ("_BASE_: [a.yaml, {b: c}]", ": _BASE_ is ['a.yaml', {'b': 'c'}]: name a file, or a"),
@@ -173,6 +211,22 @@ CUSTOM = "[{'NAME': 'x', 'IMAGES': 5, 'MASKS': 5, 'CLASSES': 3}]"
     ("overrides", "says"),
     [
         (["SOLVER.MAX_ITER"], "overrides are pairs KEY VALUE, and 'SOLVER.MAX_ITER' is left over"),
+        (
+            ["SOLVER.MAX_ITER=3"],
+            "SOLVER.MAX_ITER=3 needs a space in place of =, write SOLVER.MAX_I",
+        ),
+        (
+            ["SEED", "1", "SOLVER.MAX_ITER=3"],
+            "=3 needs a space in place of =, write SOLVER.MAX_ITER 3",
+        ),
+        (["SOLVER.MAX_ITER", "=", "3"], "SOLVER.MAX_ITER = 3: leave out the ="),
+        (["SEED", "1", "--eval-only"], "--eval-only stands among the overrides: write it before"),
+        (["solver.max_iter", "1"], "there is no config key solver.max_iter (near: SOLVER.MAX_ITER"),
+        (
+            ["DATASETS.TEST", "('my')"],
+            "is given a text and needs a tuple: write ('my',), with the co",
+        ),
+        (["DATASETS.TEST", "[my, b]"], "is given a text and needs a tuple: write ('my', 'b')"),
         (["SOLVER.MAX_ITR", "1"], "_ITR 1: there is no config key SOLVER.MAX_ITR (near: SOLVER.M"),
         (["SOLVERS.MAX_ITER", "1"], "there is no config key SOLVERS.MAX_ITER (near: SOLVER.MAX_I"),
         (["SOLVER.MAX_ITER.X", "1"], "there is no config key SOLVER.MAX_ITER.X"),
@@ -194,6 +248,13 @@ def test_bases_are_inherited_in_their_order(tmp_path):
     assert (cfg.SEED, cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS) == (3, 10, (7, 9))
     assert cfg.INPUT.PAD_TO == cfg.INPUT.FIXED_SIZE == (8, 8)  # an anchor that is no circle
     assert load_cfg(str(tmp_path / "c.yaml"), ["SEED", "2"]).SEED == 2
+
+
+def test_merge_keys_and_exponents_are_read_as_yaml_means_them(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("SOLVER:\n  <<: {MAX_ITER: 7, GAMMA: 0.5}\n  GAMMA: 1e-3\n")
+    solver = load_cfg(str(config)).SOLVER
+    assert (solver.MAX_ITER, solver.GAMMA) == (7, 0.001)
 
 
 def test_renamed_key_works_with_a_warning(tmp_path, log):
@@ -237,4 +298,6 @@ def test_old_name_of_positional_encoding_works(tmp_path, node):
         assert cfg.MODEL[node].POSITION_CODE is None
     stock = load_cfg("")
     stock.merge_from_list([old, False])  # in Detectron2's own code
+    config.write_text(stock.dump())  # which has both names
+    assert load_cfg(str(config)).MODEL[node].POSITIONAL_ENCODING is False
     assert not vt_config(stock, node).positional_encoding

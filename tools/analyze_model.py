@@ -11,7 +11,7 @@ interpolation are not. No weights are read and nothing is computed.
 
 import argparse
 
-from vt_seg.command_line import config_parser, errors_as_messages
+from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments
 from vt_seg.complexity import count_cost, format_costs, usual_image_size
 from vt_seg.engine import load_cfg, task_of
 
@@ -49,7 +49,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         help="image sizes, height first; default: the paper's 800x1216 and 473x473, for "
         "classifiers 224x224",
     )
-    return parser.parse_args(arguments)
+    return parse_arguments(parser, arguments)
 
 
 if __name__ == "__main__":

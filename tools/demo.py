@@ -14,10 +14,9 @@ import argparse
 import os
 import sys
 
-from vt_seg.command_line import config_parser, errors_as_messages, positive_int
+from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments, positive_int
 from vt_seg.engine import (
     SemSegPredictor,
-    adapt_to_machine,
     check_has_datasets,
     load_cfg,
     task_of,
@@ -42,7 +41,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         "--num", type=positive_int, default=12, help="images of the dataset (default 12)"
     )
     parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/predictions")
-    return parser.parse_args(arguments)
+    return parse_arguments(parser, arguments)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -53,8 +52,6 @@ def main(args: argparse.Namespace) -> None:
         cfg.DATASETS.TEST = (args.dataset,)
     check_has_datasets(cfg, is_train=False)
     task_of(cfg).check_datasets(is_train=False)
-    for note in adapt_to_machine(cfg, world_size=1):
-        print(note)
     use_trained_weights(cfg, args.opts)
     print(f"weights: {cfg.MODEL.WEIGHTS or 'none: random numbers'}")
     output = args.output or os.path.join(cfg.OUTPUT_DIR, "predictions")

@@ -20,7 +20,7 @@ import vt_seg  # noqa: F401  (registers datasets; first, as it quiets Detectron2
 # isort: split
 from rich.console import Console
 
-from vt_seg.command_line import errors_as_messages, positive_int
+from vt_seg.command_line import errors_as_messages, parse_arguments, positive_int
 from vt_seg.data_checks import (
     Finding,
     Level,
@@ -70,7 +70,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
     )
-    args = parser.parse_args(arguments)
+    args = parse_arguments(parser, arguments)
     given = [bool(value) for value in (args.images, args.masks, args.classes)]
     if any(given) and (not all(given) or args.names or args.config_file):
         parser.error("--images, --masks and --classes go together, without names or a config")

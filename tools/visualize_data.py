@@ -14,7 +14,7 @@ go to OUTPUT_DIR/data, with overview.png of all.
 import argparse
 import os
 
-from vt_seg.command_line import config_parser, errors_as_messages, positive_int
+from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments, positive_int
 from vt_seg.engine import check_has_datasets, load_cfg, task_of
 from vt_seg.visualization import (
     dataset_samples,
@@ -34,7 +34,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--num", type=positive_int, default=12, help="images (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="of order and augmentation")
     parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/data")
-    return parser.parse_args(arguments)
+    return parse_arguments(parser, arguments)
 
 
 def main(args: argparse.Namespace) -> None:

@@ -12,9 +12,8 @@ import argparse
 import os
 import sys
 
-from vt_seg.command_line import config_parser, errors_as_messages
+from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments
 from vt_seg.engine import (
-    adapt_to_machine,
     check_has_datasets,
     load_cfg,
     task_of,
@@ -39,7 +38,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         "--input", nargs="+", required=True, metavar="IMAGE", help="files, folders, patterns"
     )
     parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/tokens")
-    return parser.parse_args(arguments)
+    return parse_arguments(parser, arguments)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -52,8 +51,6 @@ def main(args: argparse.Namespace) -> None:
     except FileNotFoundError as error:
         # A classifier's classes are named by its dataset's folders, which need not be here.
         print(f"{error}\nSo classes have numbers in place of names.")
-    for note in adapt_to_machine(cfg, world_size=1):
-        print(note)
     if args.weights:
         if not os.path.isfile(args.weights):
             raise FileNotFoundError(f"--weights {args.weights}: no such file")

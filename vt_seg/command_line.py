@@ -1,9 +1,18 @@
 """Errors and arguments of the tools' command lines."""
 
 import argparse
+import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+from .near_names import near_names
+
+_OVERRIDE = re.compile(
+    r"(OUTPUT_DIR|SEED|VERSION|(MODEL|INPUT|DATASETS|DATALOADER|SOLVER|TEST)(\.\w+)+)(=.*)?",
+    re.DOTALL,
+)
 
 
 @contextmanager
@@ -25,6 +34,28 @@ def config_parser(description: str | None) -> argparse.ArgumentParser:
         "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
     )
     return parser
+
+
+def parse_arguments(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None
+) -> argparse.Namespace:
+    """Parse a command line; end with code 2 and the fix if a flag or an override is misplaced.
+
+    A parser takes overrides of the config behind ``--opts``, or without it, as Detectron2's does.
+    """
+    args, unknown = parser.parse_known_args(arguments)
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    taken = [value for name, value in vars(args).items() if name != "opts"]
+    words = [word for value in taken if isinstance(value, list) for word in value]
+    for word in (*unknown, *words):
+        if _OVERRIDE.fullmatch(str(word)) and not os.path.exists(word):
+            parser.error(f"{word}: write overrides of the config at the end, behind --opts")
+    for word in unknown:
+        if word == "--opts":
+            parser.error("--opts: leave it out, overrides KEY VALUE follow the flags")
+        flag = word.split("=")[0]
+        parser.error(f"unrecognized argument {word}{near_names(flag.replace('_', '-'), flags, 1)}")
+    return args
 
 
 def positive_int(text: str) -> int:

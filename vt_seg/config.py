@@ -3,8 +3,9 @@
 The defaults of Visual Transformers are those of :class:`vt_seg.layers.VTConfig`.
 """
 
-import functools
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from detectron2.config import CfgNode as CN
 from detectron2.utils.logger import log_first_n
@@ -40,18 +41,49 @@ def require_vt_seg_keys(cfg: CN, *names: str) -> None:
             node = node[key]
 
 
-def adopt_renamed_keys(cfg: CN) -> None:
-    """Move, in place, what Detectron2's own code merged by an old key; a warning says so."""
+def adopt_renamed_keys(keys: dict[str, Any], own: Mapping[str, Any] | None = None) -> None:
+    """Give values that are set by old keys to the new ones, in place; a warning names each.
+
+    Args:
+        keys: a config that Detectron2's own code merged, or the content of a file, merged over the
+            files that it inherits.
+        own: what the file itself says; None for all of ``keys``.
+
+    Raises:
+        ValueError: if both keys are set, to different values. A new key with its default counts as
+            unset, as it is in every dump of a config that Detectron2's own code merged.
+    """
+    own = keys if own is None else own
     for old, new in RENAMED_KEYS.items():
-        if old == "SOLVER.OPTIMIZER":  # other projects have it, too: see `vt_seg.engine.optimizer`
+        # Other projects have SOLVER.OPTIMIZER in their configs, too: see `vt_seg.engine.optimizer`.
+        value = None if isinstance(keys, CN) and old == "SOLVER.OPTIMIZER" else _get(keys, old)
+        if value in ("", None):
             continue
-        *path, name = old.split(".")
-        node = functools.reduce(lambda inner, key: inner.get(key, {}), path, cfg)
-        value = node.get(name)
-        if value is not None:
-            cfg.merge_from_list([new, value])  # which checks its type
-            node[name] = None
-            warn_of_renamed_key(old, value)
+        if _get(own, new) not in (None, value, _get(_defaults(), new)):
+            raise ValueError(
+                f"sets {new} {_get(own, new)} and, by its old name, {old} {value}: keep {new}"
+            )
+        warn_of_renamed_key(old, value)
+        _set(keys, old, "" if isinstance(value, str) else None)
+        if isinstance(keys, CN):
+            keys.merge_from_list([new, value])  # which checks its type
+        else:
+            _set(keys, new, value)
+
+
+def _get(keys: Mapping[str, Any], name: str) -> Any:
+    """Return the value with a dotted name, or None."""
+    value: Any = keys
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _set(keys: dict[str, Any], name: str, value: Any) -> None:
+    *path, last = name.split(".")
+    for part in path:
+        keys = keys.setdefault(part, {})
+    keys[last] = value
 
 
 def warn_of_renamed_key(old: str, value: object) -> None:

@@ -1,8 +1,7 @@
 """Config files and ``KEY VALUE`` overrides, read safely, with errors that name the place."""
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -13,19 +12,37 @@ from fvcore.common.config import BASE_KEY
 
 from vt_seg.files import require_regular_file
 
-from .config import RENAMED_KEYS, warn_of_renamed_key
+from .config import RENAMED_KEYS, adopt_renamed_keys, warn_of_renamed_key
+from .near_names import near_names
 
 _UNKNOWN_KEY = re.compile(r"Non-existent config key: (.+)")
 _OTHER_TYPE = re.compile(
-    r"Type mismatch \(<class '([\w.]+)'> vs. <class '([\w.]+)'>\).* config key: (\S+)", re.DOTALL
+    r"Type mismatch \(<class '([\w.]+)'> vs. <class '([\w.]+)'>\) with values \(.* vs. (.*)\) for "
+    r"config key: (\S+)",
+    re.DOTALL,
 )
+_NO_TYPE = re.compile(r"Key (\S+) with value <class '([\w.]+)'> is not a valid type")
+_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?(e[-+]?\d+)?")
+_KEY_AND_VALUE = re.compile(r"([A-Z]\w*(?:\.\w+)*)=(.*)", re.DOTALL)
 _UNKNOWN_TAG = re.compile(r"could not determine a constructor for the tag '(.+)'")
 _YAML_TAGS = "tag:yaml.org,2002:"
+_NODES = ("vt_seg.config_file._SafeCfgNode", "detectron2.config.config.CfgNode")
 _TYPE_NAMES = {
     "str": "a text",
     "float": "a decimal number",
     "int": "a whole number",
-    "vt_seg.config_file._SafeCfgNode": "a node of keys",
+    "bool": "True or False",
+    "NoneType": "nothing",
+    **dict.fromkeys(_NODES, "a node of keys"),
+}
+_YAML_FIXES = {
+    "'\\t'": "indent with spaces, not with tabs",
+    "found '-'": "write KEY: VALUE, and indent the items of a list below their key",
+    "mapping values are not": "indent the keys of one node alike, put texts with a colon in quotes",
+    "find expected ':'": "write KEY: VALUE on a line of its own",
+    "expected ','": "close the bracket, put a text with a colon in quotes",
+    "unexpected end of stream": "close the quotes",
+    "another document": "keep one of the documents that --- separates",
 }
 
 
@@ -51,12 +68,19 @@ def merge_config_file(cfg: CfgNode, path: str) -> None:
 
 def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
     """Merge ``["KEY", "VALUE", ...]`` in place; raise ValueError for wrong pairs, keys or types."""
+    known = _nodes_and_keys(cfg)
+    for word in map(str, overrides):
+        if word == "=":
+            raise ValueError(f"{' '.join(map(str, overrides))}: leave out the =")
+        if word.startswith("--"):
+            raise ValueError(f"{word} stands among the overrides: write it before their first key")
+        if (pair := _KEY_AND_VALUE.fullmatch(word)) and pair[1] in known:
+            raise ValueError(f"{word} needs a space in place of =, write {pair[1]} {pair[2]}")
     if len(overrides) % 2:
         raise ValueError(
             f"overrides are pairs KEY VALUE, and {overrides[-1]!r} is left over: "
             f"{' '.join(map(str, overrides))}"
         )
-    known = _nodes_and_keys(cfg)
     for key, value in zip(overrides[::2], overrides[1::2], strict=True):
         if key in RENAMED_KEYS:
             warn_of_renamed_key(key, value)
@@ -70,7 +94,7 @@ def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
 def read_yaml(path: str) -> Any:
     """Return one YAML file's content without its ``_BASE_``; errors as `merge_config_file`'s."""
     with _yaml_errors_in_sentences(path), _SafeCfgNode._open_cfg(path) as file:
-        return yaml.safe_load(file)
+        return yaml.load(file, _SafeLoader)
 
 
 def flat_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -86,6 +110,21 @@ class _FileError(ValueError):
     """Says in a sentence, which names the file, what is wrong with it."""
 
 
+class _SafeLoader(yaml.SafeLoader):
+    """YAML's safe loader, which refuses a key that is given twice: the first would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        first: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and first.setdefault(key.value, line) != line:
+                raise _FileError(
+                    f"{key.start_mark.name}, line {line}: {key.value} was given in line "
+                    f"{first[key.value]}, too, so that one of them would not count: keep one"
+                )
+        return super().construct_mapping(node, deep)
+
+
 class _SafeCfgNode(CfgNode):
     """A config that checks each file that it reads, and renames old keys."""
 
@@ -98,8 +137,15 @@ class _SafeCfgNode(CfgNode):
     def load_yaml_with_base(cls, filename: str, allow_unsafe: bool = False) -> dict[str, Any]:
         content = read_yaml(filename)
         if not isinstance(content, dict):
+            what = "is empty" if content is None else f"holds a {type(content).__name__}"
             raise _FileError(
-                f"{filename}: it is no mapping of keys to values, but {type(content).__name__}"
+                f"{filename} {what} and is no mapping of keys to values: write KEY: VALUE lines, "
+                "such as OUTPUT_DIR: out"
+            )
+        for key in _keys_that_are_no_text(content):
+            raise _FileError(
+                f"{filename}: {key!r} stands in the place of a key, which is a text: write KEY: "
+                "VALUE, and numbers without commas"
             )
         bases = content.get(BASE_KEY, "")
         names = bases if isinstance(bases, list) else [bases]
@@ -111,32 +157,19 @@ class _SafeCfgNode(CfgNode):
                 "the value out"
             )
         merged = super().load_yaml_with_base(filename, allow_unsafe=allow_unsafe)
-        _rename_keys(merged, dict(flat_keys(content)), filename)
+        try:
+            adopt_renamed_keys(merged, content)
+        except ValueError as error:
+            raise _FileError(f"{filename} {error}") from error
         return merged
 
 
-def _rename_keys(merged: dict[str, Any], own: Mapping[str, Any], filename: str) -> None:
-    """Rename the keys of a file in place, already merged over its bases with renamed keys."""
-    for old, new in RENAMED_KEYS.items():
-        *path, name = old.split(".")
-        node: Any = merged
-        for part in path:
-            node = node.get(part) if isinstance(node, dict) else None
-        if not isinstance(node, dict) or name not in node:
-            continue
-        value = node.pop(name)
-        if value in ("", None):  # unset, as in the config.yaml of an earlier run
-            continue
-        if own.get(new, value) != value:
-            raise _FileError(
-                f"{filename} sets {new} {own[new]} and, by its old name, {old} {value}: keep {new}"
-            )
-        warn_of_renamed_key(old, value)
-        *path, name = new.split(".")
-        node = merged
-        for part in path:
-            node = node.setdefault(part, {})
-        node[name] = value
+def _keys_that_are_no_text(content: Mapping[Any, Any], depth: int = 0) -> Iterator[Any]:
+    for key, value in content.items():
+        if not isinstance(key, str):
+            yield key
+        elif isinstance(value, dict) and depth < 32:  # it may contain itself
+            yield from _keys_that_are_no_text(value, depth + 1)
 
 
 def _contains_itself(value: Any, around: set[int], done: set[int]) -> bool:
@@ -164,7 +197,10 @@ def _yaml_errors_in_sentences(path: str) -> Iterator[None]:
                 "texts, numbers, lists and mappings alone, as tags that make Python objects can "
                 "run code"
             ) from error
-        raise _FileError(f"{where} is not YAML: {error.problem}") from error
+        problem = f"{error.problem} ({error.context})" if error.context else error.problem
+        fixes = (fix for part, fix in _YAML_FIXES.items() if part in f"{problem}")
+        fix = next(fixes, "correct that line, or put its text in quotes")
+        raise _FileError(f"{where} is not YAML: {problem}; {fix}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _FileError(f"{path} is not YAML: {error}") from error
 
@@ -196,9 +232,13 @@ def _nodes_and_keys(cfg: CfgNode) -> set[str]:
     return {".".join(part[:n]) for part in parts for n in range(1, len(part) + 1)}
 
 
-def _no_such_key(known: Iterable[str], key: str) -> str:
-    near = difflib.get_close_matches(key, sorted(known), n=2)
-    return f"there is no config key {key}" + (f" (near: {', '.join(near)})" if near else "")
+def _no_such_key(known: Collection[str], key: str) -> str:
+    if key in known:  # of a file, whose keys are not split at dots
+        node, _, name = key.rpartition(".")
+        return f"{key} is a key below {node}: write {node.replace('.', ': {')}: {{{name}: VALUE" + (
+            "}" * (key.count("."))
+        )
+    return f"there is no config key {key}{near_names(key, known)}"
 
 
 def _reason(cfg: CfgNode, error: Exception) -> str:
@@ -206,9 +246,34 @@ def _reason(cfg: CfgNode, error: Exception) -> str:
     if found := _UNKNOWN_KEY.search(text):
         return _no_such_key(_nodes_and_keys(cfg), found[1])
     if found := _OTHER_TYPE.search(text):
-        wanted, given, key = found.groups()
+        wanted, given, value, key = found.groups()
         kinds = [_TYPE_NAMES.get(name, f"a {name.rpartition('.')[2]}") for name in (given, wanted)]
-        example = dict(flat_keys(cfg)).get(key)
-        such_as = f" such as {example!r}" if example is not None else ""
-        return f"{key} is given {kinds[0]} and needs {kinds[1]}{such_as}"
+        return f"{key} is given {kinds[0]} and needs {kinds[1]}{_such_as(cfg, key, wanted, value)}"
+    if found := _NO_TYPE.search(text):
+        kind = found[2].rpartition(".")[2]
+        return f"{found[1]} is given a {kind}, which no key holds: put a text in quotes"
     return text
+
+
+def _such_as(cfg: CfgNode, key: str, wanted: str, value: str) -> str:
+    """Return an example of what a key of the type ``wanted`` needs in place of ``value``."""
+    example = dict(flat_keys(cfg)).get(key)
+    number = float(value) if _NUMBER.fullmatch(value) else None
+    if wanted in _NODES:
+        example = next((name for name, _ in flat_keys(cfg) if name.startswith(f"{key}.")), None)
+        return f" such as {example}, not {value}" if example else f", not {value}"
+    if key == "DATASETS.CUSTOM":
+        return " of entries: write [{NAME: ..., IMAGES: ..., MASKS: ..., CLASSES: ...}]"
+    if wanted in ("tuple", "list"):
+        texts = re.findall(r"[^\s,'\"()\[\]]+", value)
+        items = (value,) if number is not None else tuple(texts)
+        listed = ", ".join(items if number is not None else map(repr, items))
+        comma = f": write ({listed},), with the comma"
+        return (comma if len(items) == 1 else f": write ({listed})") if items else " such as ()"
+    if wanted == "str":
+        return f": write {value} in quotes"
+    if wanted == "float" and number is not None and number.is_integer():
+        return f": write {number}"
+    if wanted == "int" and number is not None and number.is_integer():
+        return f": write {int(number)}"
+    return f", not {value}" if wanted == "bool" else f" such as {example!r}, not {value}"

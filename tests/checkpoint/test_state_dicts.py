@@ -41,6 +41,21 @@ LAYOUTS = {
     "torch.compile": with_prefix("_orig_mod."),
     "both": with_prefix("_orig_mod.module."),
     "both, the other way round": with_prefix("module._orig_mod."),
+    "parallel twice": with_prefix("module.module."),
+    "PyTorch Lightning": lambda weights: {
+        "state_dict": {"loss.weight": torch.ones(2)}
+        | {f"model.{key}": value for key, value in weights.items()}
+    },
+    "Lightning, compiled and parallel": with_prefix("module.model._orig_mod."),
+    "an averaged model": lambda weights: {
+        "ema": {"n_averaged": torch.tensor(3)}
+        | {f"module.{key}": value for key, value in weights.items()}
+    },
+    "under a name of one's own": lambda weights: {"epoch": 3, "net_g": weights, "optimizer": {}},
+    "an average next to it": lambda weights: {
+        **{key: {k: v * 0 for k, v in weights.items()} for key in ("ema", "model_ema", "params")},
+        "model": weights,
+    },
     "a compiled layer": lambda weights: {
         key.replace("0.", "0._orig_mod."): value for key, value in weights.items()
     },
@@ -96,6 +111,10 @@ def test_files_without_weights_are_refused(tmp_path):
         ({"a.weight": torch.ones(1), "epoch": 3}, "epoch among its weights is a int, not a"),
         ({0: torch.ones(1)}, r"0 \(int\) is the name of one of its weights, and names are text"),
         ({"model": {None: torch.ones(1)}}, r"None \(NoneType\) is the name of one of its weights"),
+        (
+            {"student": {"a": torch.ones(1)}, "teacher": {"a": torch.ones(1)}, "epoch": 3},
+            r"weights under student, teacher, and nothing says .*torch.save\(content\['student'\]",
+        ),
         ({"blobs": 3}, "holds no weights, only blobs"),
         ({"blobs": {}}, "holds no weights, only an empty dictionary"),
         ({"blobs": {3: torch.ones(1)}}, r"3 \(int\) is the name of one of its weights"),

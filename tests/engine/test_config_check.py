@@ -23,8 +23,29 @@ MANY_CLASSES = ("MODEL.SEM_SEG_HEAD.NUM_CLASSES", 300)
 VT_RESNET = ("MODEL.BACKBONE.NAME", "build_vt_resnet_backbone")
 RCNN = ("MODEL.META_ARCHITECTURE", "GeneralizedRCNN")
 
+MIOU = [["sem_seg", "mIoU", 30.0, 50.0]]
+TWO = ("DATASETS.TEST", ("a", "b"))
+
 # Key, value and what is said after them; further settings.
 REFUSED = [
+    ("DATASETS.TEST", ("a", "b", "a"), ": name a once, not 2 times"),
+    (
+        "TEST.EXPECTED_RESULTS",
+        [["sem_seg", 3]],
+        ": set lists [task, metric, value, tolerance], such",
+    ),
+    (
+        "TEST.EXPECTED_RESULTS",
+        [["bbox", "AP", 1.0, 1.0]],
+        ', whose task is "bbox": use one of sem_seg',
+    ),
+    (
+        "TEST.EXPECTED_RESULTS",
+        MIOU,
+        ", for the results of one dataset, and DATASETS",
+        *TWO,
+    ),
+    ("TEST.PRECISE_BN.NUM_ITER", 0, ": set a whole number of at least 1"),
     ("SOLVER.MAX_ITER", -5, ": set a whole number of at least 1"),
     ("SOLVER.MAX_ITER", 0, ": "),
     ("SOLVER.MAX_ITER", None, ": set a value, such as its default 40000"),

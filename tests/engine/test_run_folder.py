@@ -90,6 +90,22 @@ def test_tools_find_the_checkpoint_that_resume_continues_from(run):
     agree("model_0000005.pth")
 
 
+def test_checkpoints_are_ordered_by_the_iteration_in_them(run):
+    """Names can be longer than seven digits, and files can be renamed."""
+    write(run / "model_10000000.pth", 10_000_000)
+    assert chosen(run) == "model_10000000.pth"
+    write(run / "model_10000000.pth", 4)
+    assert chosen(run) == "model_0000005.pth"
+    write(run / "model_0000002.pth", 8)
+    assert chosen(run) == "model_0000002.pth"
+    torch.save(
+        {"model": state(), "trainer": {"iteration": 9}},
+        run / "model_0000000.pth",
+        _use_new_zipfile_serialization=False,
+    )  # not mapped, so its name counts
+    assert chosen(run) == "model_0000002.pth"
+
+
 def nested(depth):
     return [nested(depth - 1)] if depth else [NAN]
 
@@ -227,8 +243,10 @@ def test_a_run_goes_on_with_its_own_config_file(slim_cfg):
 
 def test_evaluation_leaves_the_config_of_the_training_alone(scenes_cfg, tmp_path):
     folder = tmp_path / "out"
-    cfg = setup_cfg(arguments(scenes_cfg, eval_only=True))
-    assert (folder / "config.yaml").read_text() == cfg.dump()  # of a new folder
+    args = arguments(scenes_cfg, eval_only=True)
+    setup_cfg(args)
+    asked = load_cfg(args.config_file, args.opts).dump()
+    assert (folder / "config.yaml").read_text() == asked  # of a new folder
     (folder / "config.yaml").unlink()
 
     setup_cfg(arguments(scenes_cfg))
@@ -236,9 +254,10 @@ def test_evaluation_leaves_the_config_of_the_training_alone(scenes_cfg, tmp_path
     for size in ("80", "112"):
         args = arguments(scenes_cfg, eval_only=True)
         args.opts += ["INPUT.MIN_SIZE_TEST", size]
-        cfg = setup_cfg(args)
+        setup_cfg(args)
+        asked = load_cfg(args.config_file, args.opts).dump()
         assert (folder / "config.yaml").read_text() == trained
-        assert (folder / "inference/config.yaml").read_text() == cfg.dump() != trained
+        assert (folder / "inference/config.yaml").read_text() == asked != trained
     assert sorted(path.name for path in folder.glob("*config*")) == ["config.yaml"]
 
 

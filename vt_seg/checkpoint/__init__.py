@@ -1,9 +1,9 @@
 """Checkpoints: files read as data, weights converted and checked, and what was loaded reported."""
 
-from .checkpointer import SegmentationCheckpointer
+from .checkpointer import SegmentationCheckpointer, require_readable_weights
 from .conversions import convert_torchvision_resnet, is_torchvision_resnet
 from .input_conventions import input_convention
-from .reading import CheckpointError, last_checkpoint, read_checkpoint
+from .reading import CheckpointError, last_checkpoint, read_checkpoint, read_iteration
 from .state_dicts import describe_other_model, read_weights, require_named_tensors
 from .tensor_check import check_tensors
 from .timm_weights import describe_timm_input, import_timm, load_timm_weights, plain_timm_name
@@ -22,6 +22,8 @@ __all__ = [
     "load_timm_weights",
     "plain_timm_name",
     "read_checkpoint",
+    "read_iteration",
     "read_weights",
     "require_named_tensors",
+    "require_readable_weights",
 ]

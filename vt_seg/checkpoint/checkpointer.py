@@ -21,10 +21,16 @@ from .conversions import (
 from .input_conventions import describe_difference
 from .load_report import report_load
 from .reading import CheckpointError, last_checkpoint, read_checkpoint, require_readable_file
-from .state_dicts import to_detectron2_layout, without_counters
+from .state_dicts import to_detectron2_layout, without_counters, without_lightning_prefix
 from .tensor_check import check_tensors
 
 logger = logging.getLogger(__name__)
+
+
+def require_readable_weights(path: str) -> None:
+    """Raise CheckpointError unless ``MODEL.WEIGHTS`` is "", an address or a file to read."""
+    if path and "://" not in path:
+        require_readable_file(urlparse(path)._replace(query="").geturl())
 
 
 class SegmentationCheckpointer(DetectionCheckpointer):
@@ -98,8 +104,7 @@ class SegmentationCheckpointer(DetectionCheckpointer):
             CheckpointError: if the file is no checkpoint or damaged, names code, does not fit the
                 model or holds values that are no weights.
         """
-        if path and "://" not in path:
-            require_readable_file(urlparse(path)._replace(query="").geturl())
+        require_readable_weights(path)
         loads_others = self.checkpointables if checkpointables is None else checkpointables
         self._source, self._complete = path, self.require_complete or bool(loads_others)
         try:
@@ -122,12 +127,14 @@ class SegmentationCheckpointer(DetectionCheckpointer):
                 f"{self._source}: {', '.join(query)} after the ? is unknown; only "
                 "matching_heuristics=True is"
             )
+        expected = self.model.state_dict()
+        loaded["model"] = without_lightning_prefix(loaded["model"], expected)
         for part in loaded.values():
             if isinstance(part, dict):  # the model and, next to it, an average of its weights
-                check_tensors(part, self._source, self.model.state_dict())
+                check_tensors(part, self._source, expected)
         if is_torchvision_resnet(loaded["model"]):
             self.logger.info("%s is a torchvision ResNet: converting its names", filename)
-            for_classifier = is_classifier(self.model.state_dict())
+            for_classifier = is_classifier(expected)
             return {
                 "model": convert_torchvision_resnet(loaded["model"], for_classifier),
                 "matching_heuristics": not for_classifier,

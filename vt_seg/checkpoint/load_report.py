@@ -1,22 +1,18 @@
 """Report how much of a model a checkpoint has set; too little is an error."""
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .conversions import BACKBONE, BELOW_FPN, HEAD
 from .reading import CheckpointError
-from .state_dicts import list_some, without_counters
+from .state_dicts import PREDICTOR, list_some, prefixes, without_counters
 
 logger = logging.getLogger(__name__)
 
 OtherShape = tuple[str, tuple[int, ...], tuple[int, ...]]
 """A key, its shape in the file and its shape in the model."""
-
-# The last layers, whose outputs are classes.
-_PREDICTOR = re.compile(r"^(sem_seg_head\.predictor|classifier\.linear)\.(weight|bias)$")
 
 
 def report_load(
@@ -52,8 +48,7 @@ def report_load(
     if not loaded:
         raise CheckpointError(
             f"{path}: none of its {len(file_keys)} tensors fits the model. It has "
-            f"{list_some(file_keys)}; the model has {list_some(keys)}. Name weights of this model "
-            "(MODEL.WEIGHTS) or the config that they were trained with"
+            f"{list_some(file_keys)}; the model has {list_some(keys)}. {_fix(file_keys, keys)}"
             + (f" ({fresh})" if other_shapes else "")
         )
     report = f"{path}: {loaded} of {len(keys)} tensors of the model loaded"
@@ -81,6 +76,22 @@ def report_load(
     logger.log(level, "%s", report)
 
 
+def _fix(file_keys: Sequence[str], keys: Sequence[str]) -> str:
+    """Return what to do about a file of which nothing fits."""
+    if removed := list(filter(None, prefixes(file_keys, keys))):
+        return (
+            f"They fit without {' or '.join(removed)} before their names: save the model that you "
+            "mean alone and without it, as torch.save({name.removeprefix("
+            f'"{removed[0]}"): tensor for name, tensor in weights.items()}}, FILE)'
+        )
+    if added := list(filter(None, prefixes(keys, file_keys))):
+        return (
+            f"They are those of {added[0].rstrip('.')} alone: to train from them, write "
+            "?matching_heuristics=True behind the file's name"
+        )
+    return "Name weights of this model (MODEL.WEIGHTS) or the config that they were trained with"
+
+
 def _describe_fresh(
     absent: Sequence[str], other_shapes: Sequence[OtherShape], total: Counter[str]
 ) -> Iterable[str]:
@@ -88,7 +99,7 @@ def _describe_fresh(
         groups = sorted(Counter(map(_part_of, absent)).items())
         listed = ", ".join(f"{name} {n} of {total[name]}" for name, n in groups)
         yield f"{listed} (not in the file, such as {absent[0]})"
-    classes = [shapes for shapes in other_shapes if _PREDICTOR.match(shapes[0])]
+    classes = [shapes for shapes in other_shapes if PREDICTOR.search(shapes[0])]
     if classes:
         key, theirs, ours = classes[0]
         yield (

@@ -63,6 +63,23 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     return loaded
 
 
+def read_iteration(path: str) -> int | None:
+    """Return the last iteration of a checkpoint of training; None if the file does not tell.
+
+    Its weights are not read, only mapped into memory, so that this takes milliseconds.
+    """
+    try:
+        require_readable_file(path)
+        with torch.serialization.safe_globals(_allowed()):
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        _refuse_replaced_methods(loaded, path)
+        iteration = loaded["trainer"]["iteration"]
+    except Exception as error:  # damaged files end in errors of many kinds
+        logger.debug("Reading %s ended in: %s", path, error)
+        return None
+    return iteration if isinstance(iteration, int) else None
+
+
 def require_readable_file(path: str) -> None:
     """Raise CheckpointError unless ``path`` is a regular file that may be read."""
     try:
@@ -104,10 +121,8 @@ def last_checkpoint(folder: str) -> str:
 
 def _load(path: str, head: bytes) -> Any:
     if head.startswith((_ZIP, _LEGACY)):
-        # NumPy's numbers and arrays lie next to weights, as metrics and states of generators.
-        allowed: list[Any] = [(function, name) for name, function in ALLOWED.items()]
         # The file is opened here, as torch.load goes by the extension of a path.
-        with open(path, "rb") as file, torch.serialization.safe_globals(allowed):
+        with open(path, "rb") as file, torch.serialization.safe_globals(_allowed()):
             loaded = torch.load(file, map_location="cpu", weights_only=True)
         if head.startswith(_ZIP):
             with zipfile.ZipFile(path) as archive:
@@ -119,6 +134,11 @@ def _load(path: str, head: bytes) -> Any:
         return safetensors.torch.load_file(path)
     with open(path, "rb") as file:
         return load_restricted(file)
+
+
+def _allowed() -> list[Any]:
+    """Return NumPy's numbers and arrays, which lie next to weights in metrics and random states."""
+    return [(function, name) for name, function in ALLOWED.items()]
 
 
 def _is_safetensors(head: bytes) -> bool:

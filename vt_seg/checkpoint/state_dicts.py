@@ -1,6 +1,9 @@
 """Find the weights in a checkpoint, under whatever keys and prefixes trainers put them."""
 
-from collections.abc import Iterable, Mapping
+import logging
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,13 +13,19 @@ from torch import Tensor
 from .reading import CheckpointError, read_checkpoint
 from .tensor_check import check_tensors
 
+logger = logging.getLogger(__name__)
+
 AVERAGES = ("state_dict_ema", "model_ema")
 WRAPPERS = (
     *("model", "state_dict", "model_state", "model_state_dict", "module", "network", "net"),
-    *AVERAGES,
+    *("params", "weights", *AVERAGES, "params_ema", "ema_state_dict", "ema"),
 )
 """Keys under which trainers save the weights, tried in this order."""
 
+PREDICTOR = re.compile(r"(^|\.)(sem_seg_head\.predictor|classifier\.linear)\.(weight|bias)$")
+"""The last layers, whose outputs are classes."""
+
+_LIGHTNING = "model."
 _DEEPEST = 8  # wrappers around the weights; trainers use one or two
 
 
@@ -52,15 +61,25 @@ def split_weights(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the weights of a checkpoint by name, and what lies next to them.
 
-    ``module.`` (of ``DistributedDataParallel``) and ``_orig_mod.`` (of ``torch.compile``) are
-    removed from the names. Raises CheckpointError as :func:`require_named_tensors` does.
+    They are below the first of ``wrappers`` that there is, or below the only key with tensors by
+    name. ``module.`` (of ``DistributedDataParallel``) and ``_orig_mod.`` (of ``torch.compile``) are
+    removed from the names.
+
+    Raises:
+        CheckpointError: if several keys that are no wrappers have tensors by name, or as
+            :func:`require_named_tensors` does.
     """
     weights: dict[str, Any] = loaded
     rest: dict[str, Any] = {}
     for _ in range(_DEEPEST + 1):  # a dictionary can hold itself
-        wrapper = next((key for key in wrappers if isinstance(weights.get(key), dict)), None)
+        known = [key for key in wrappers if isinstance(weights.get(key), dict)]
+        wrapper = known[0] if known else _only_key_with_tensors(weights, path)
         if wrapper is None:
             break
+        if len(known) > 1:
+            logger.info(
+                f"{path}: the weights under {known[0]} are read, not {list_some(known[1:])}"
+            )
         rest.update((key, value) for key, value in weights.items() if key != wrapper)
         weights = weights[wrapper]
     else:
@@ -71,9 +90,54 @@ def split_weights(
     require_named_tensors(weights, path)
     if any("_orig_mod." in key for key in weights):
         weights = {key.replace("_orig_mod.", ""): value for key, value in weights.items()}
-    if all(key.startswith("module.") for key in weights):
-        weights = {key.removeprefix("module."): value for key, value in weights.items()}
+    # PyTorch's averaged models have `n_averaged` next to the `module.` that they wrap.
+    while all(key.startswith("module.") or key == "n_averaged" for key in weights):
+        weights = {k.removeprefix("module."): v for k, v in weights.items() if k != "n_averaged"}
     return weights, rest
+
+
+def _only_key_with_tensors(content: Mapping[str, Any], path: str) -> str | None:
+    """Return the key of the one dictionary of tensors by name; None if there is none."""
+    tensors = Tensor | np.ndarray
+    if any(isinstance(value, tensors) for value in content.values()):
+        return None
+    keys = [
+        key
+        for key, value in content.items()
+        if isinstance(value, dict) and value and all(isinstance(v, tensors) for v in value.values())
+    ]
+    if len(keys) > 1:
+        raise CheckpointError(
+            f"{path} has weights under {list_some(keys)}, and nothing says which of them are "
+            f"wanted: save one of these alone, as torch.save(content[{keys[0]!r}], FILE)"
+        )
+    return keys[0] if keys else None
+
+
+def without_lightning_prefix(weights: dict[str, Any], expected: Collection[str]) -> dict[str, Any]:
+    """Remove the ``model.`` of PyTorch Lightning from names, if a model's names fit only then."""
+    if prefixes(weights, expected) != [_LIGHTNING]:
+        return weights
+    return {key.removeprefix(_LIGHTNING): value for key, value in weights.items()}
+
+
+def prefixes(longer: Collection[str], shorter: Collection[str]) -> list[str]:
+    """Return what the names of ``longer`` have before those of ``shorter``, most frequent first.
+
+    Half of the names with a prefix, or half of ``shorter``, have to be found without it, and half
+    as many as with the most frequent prefix. The prefix of equal names is "".
+    """
+    found: Counter[str] = Counter()
+    for name in longer:
+        starts = [0, *(i + 1 for i, letter in enumerate(name) if letter == ".")]
+        found.update(name[:start] for start in starts if name[start:] in shorter)
+    most = max(found.values(), default=0)
+    return [
+        prefix
+        for prefix, count in found.most_common()
+        if 2 * count >= most
+        and 2 * count >= min(len(shorter), sum(name.startswith(prefix) for name in longer))
+    ]
 
 
 def require_named_tensors(weights: Any, path: str) -> None:
@@ -113,11 +177,18 @@ def describe_other_model(saved: Mapping[str, Tensor], here: Mapping[str, Tensor]
     names = sorted(without_counters(ours.keys() ^ theirs.keys()))
     if not shapes and not names:
         return ""
+    predictor = next((key for key in shapes if PREDICTOR.search(key)), "")
+    if predictor and theirs[predictor][0] != ours[predictor][0]:
+        classes = (
+            f"it has {theirs[predictor][0]} classes, and {ours[predictor][0]} are wanted here; "
+        )
+    else:
+        classes = ""
     key = (shapes or names)[0]
     place = "it" if key in theirs else "this model"
     difference = f"{theirs[key]} in it and {ours[key]} here" if shapes else f"in {place} alone"
     return (
-        f"{len(shapes)} tensors have other shapes and {len(names)} have no counterpart "
+        f"{classes}{len(shapes)} tensors have other shapes and {len(names)} have no counterpart "
         f"({key} is {difference})"
     )
 

@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from vt_seg.near_names import near_names
+
 from .augmentations import LabelPairs, normalized_pairs
 from .class_checks import class_findings, color_findings
 from .class_lists import class_list
@@ -147,7 +149,8 @@ def register_from_config(entries: Sequence[Mapping[str, object]]) -> None:
         unknown = [key for key in entry if key not in keys]
         missing = [key for key in required if key not in entry]
         if unknown or missing:
-            what = f"has the unknown key {unknown[0]}" if unknown else f"lacks {missing[0]}"
+            near = near_names(str(unknown[0]), keys) if unknown else ""
+            what = f"has the unknown key {unknown[0]}{near}" if unknown else f"lacks {missing[0]}"
             raise ValueError(f"{where} {what}; its keys are {', '.join(keys)}")
         try:
             register(**{_OTHER_NAMES.get(key, key.lower()): value for key, value in entry.items()})

@@ -1,6 +1,7 @@
 """Checks that a config fits the datasets that it names, before a model is built."""
 
 import contextlib
+import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -11,6 +12,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog, detection_utils
 from vt_seg.data import (
     LABEL_MAP,
     Finding,
+    Level,
     class_names,
     left_right_pairs,
     raise_errors,
@@ -21,6 +23,8 @@ from vt_seg.files import require_regular_file
 
 from .dataset_check import flip_findings, metadata_findings, unregistered
 
+logger = logging.getLogger(__name__)
+
 
 def check_segmentation_datasets(cfg: CfgNode, *, is_train: bool, mapper_name: str) -> None:
     """Raise ValueError, with what to set, if datasets do not give what a segmentor expects.
@@ -30,6 +34,9 @@ def check_segmentation_datasets(cfg: CfgNode, *, is_train: bool, mapper_name: st
     known, _ = _registered(cfg, is_train)
     findings = config_findings(cfg, is_train=is_train, mapper_name=mapper_name)
     raise_errors([*findings, *(finding for name in known for finding in metadata_findings(name))])
+    for finding in findings:
+        if finding.level is Level.WARN:
+            logger.warning(finding.message)
 
 
 def config_findings(
@@ -68,7 +75,8 @@ def config_findings(
                 messages += [f"{f.message}, or INPUT.RANDOM_FLIP none" for f in flip_findings(name)]
         if flips_in_test and name in cfg.DATASETS.TEST:
             messages += [f"{f.message}, or TEST.AUG.FLIP False" for f in flip_findings(name)]
-    return [Finding.error("config", message) for message in messages]
+    findings = [Finding.error("config", message) for message in messages]
+    return [*findings, *_name_findings(known)]
 
 
 def check_classification_datasets(cfg: CfgNode, *, is_train: bool) -> None:
@@ -175,6 +183,21 @@ def _order_messages(names: list[str]) -> list[str]:
                     f"class {class_name} is label {labels[class_name]} in {first} but {label} in "
                     f"{name}: give both the same list of classes"
                 ]
+    return []
+
+
+def _name_findings(names: list[str]) -> list[Finding]:
+    """Return a warning if a label has names in two datasets that only one of them has."""
+    lists = [(name, MetadataCatalog.get(name).get("stuff_classes", ())) for name in names]
+    for name, classes in lists[1:]:
+        first, reference = lists[0]
+        for label, (expected, given) in enumerate(zip(reference, classes, strict=False)):
+            if expected != given and not {expected, given} & (set(reference) & set(classes)):
+                message = (
+                    f"label {label} is {expected} in {first} but {given} in {name}: give both the "
+                    "same list of classes if they mean the same, or map the labels of one"
+                )
+                return [Finding.warning("class names", message)]
     return []
 
 

@@ -4,12 +4,12 @@ import os
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from vt_seg.data import Finding, class_findings, color_findings, flip_pair_findings, raise_errors
 from vt_seg.files import file_identity
+from vt_seg.near_names import near_names
 
 
 def metadata_findings(name: str) -> list[Finding]:
@@ -53,11 +53,9 @@ def flip_findings(name: str) -> list[Finding]:
 
 def unregistered(name: str) -> str:
     """Return the message for a name that no dataset has, with the names nearest to it."""
-    near = get_close_matches(name, DatasetCatalog.list(), n=3)
     return (
-        f"no dataset is registered as {name}"
-        + (f" (near: {', '.join(near)})" if near else "")
-        + "; your own are named in DATASETS.CUSTOM ({NAME, IMAGES, MASKS, CLASSES} or {NAME, "
+        f"no dataset is registered as {name}{near_names(name, DatasetCatalog.list(), most=3)}"
+        "; your own are named in DATASETS.CUSTOM ({NAME, IMAGES, MASKS, CLASSES} or {NAME, "
         "IMAGE_FOLDER}) or by vt_seg.data.register_sem_seg and register_image_folder"
     )
 

@@ -228,7 +228,41 @@ def _segmentor_problems(cfg: CfgNode) -> Iterator[str]:
         )
 
 
+def _evaluation_problems(cfg: CfgNode) -> Iterator[str]:
+    """Check what would fail, or be done for nothing, when an evaluation ends."""
+    names, task = list(cfg.DATASETS.TEST), task_of(cfg)
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            times = f"name {name} once, not {names.count(name)} times"
+            yield f"DATASETS.TEST is {cfg.DATASETS.TEST}: {times}"
+    expected = cfg.TEST.EXPECTED_RESULTS
+    form = 'lists [task, metric, value, tolerance], such as [["sem_seg", "mIoU", 40.0, 0.5]]'
+    for item in expected:
+        is_form = isinstance(item, list | tuple) and len(item) == 4 and ANY.holds_all(item[2:])
+        if not is_form:
+            yield f"TEST.EXPECTED_RESULTS is {expected}: set {form}"
+        elif task.is_segmentation or not task.has_masks:
+            known = [task.name]
+            known += [f"{task.name}_EMA"] if cfg.SOLVER.EMA.ENABLED else []
+            known += [f"{task.name}_TTA"] if cfg.TEST.AUG.ENABLED and task.is_segmentation else []
+            if item[0] not in known:
+                task_key = f"TEST.EXPECTED_RESULTS is {expected}, whose task"
+                yield not_among(task_key, item[0], known)
+    if expected and len(set(names)) > 1:
+        yield (
+            f"TEST.EXPECTED_RESULTS is {expected}, for the results of one dataset, and "
+            f"DATASETS.TEST names {len(set(names))}: name one, or set TEST.EXPECTED_RESULTS []"
+        )
+
+
 _CHECKS = (
-    *(_schedule_problems, _size_problems, _crop_problems, _pixel_problems, _name_problems),
+    *(
+        _evaluation_problems,
+        _schedule_problems,
+        _size_problems,
+        _crop_problems,
+        _pixel_problems,
+        _name_problems,
+    ),
     *(_backbone_problems, _segmentor_problems),
 )

@@ -7,7 +7,6 @@ import detectron2.data.transforms as T
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
 from detectron2.engine import DefaultPredictor
 from detectron2.modeling import build_model
 from torch import nn
@@ -16,8 +15,10 @@ from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
 from vt_seg.data import build_augmentations, model_input
 from vt_seg.inference import OptimizedSegmentor
 
+from .adapt_to_machine import adapt_to_machine
 from .evaluation import optimized
 from .run_folder import checkpoint_to_resume
+from .tasks import task_of
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class SemSegPredictor(DefaultPredictor):
         self.cfg = cfg.clone()
         self.model = optimized(self.cfg, trained_model(self.cfg))
         if cfg.DATASETS.TEST:
-            self.metadata = MetadataCatalog.get(cfg.DATASETS.TEST[0])
+            self.metadata = task_of(cfg).metadata("TEST")
         self.input_format = cfg.INPUT.FORMAT
         self.aug = T.AugmentationList(build_augmentations(cfg, is_train=False))
 
@@ -66,9 +67,15 @@ class SemSegPredictor(DefaultPredictor):
 def trained_model(cfg: CfgNode) -> nn.Module:
     """Return a config's model in evaluation mode with all of ``MODEL.WEIGHTS``; "" is random.
 
+    It is on the CPU where ``MODEL.DEVICE`` names a GPU that the machine lacks; a warning says so.
+
     Raises:
         CheckpointError: if the weights cannot be read, or leave a part of the model random.
     """
+    cfg = cfg.clone()
+    cfg.defrost()
+    for note in adapt_to_machine(cfg, world_size=1):
+        logger.warning(note)
     model = build_model(cfg).eval()
     if not cfg.MODEL.WEIGHTS:
         logger.warning('MODEL.WEIGHTS "": the model has RANDOM weights, predictions mean nothing.')

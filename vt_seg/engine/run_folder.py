@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from vt_seg.checkpoint import (
     describe_other_model,
     last_checkpoint,
     read_checkpoint,
+    read_iteration,
     require_named_tensors,
 )
 
@@ -89,9 +91,9 @@ def checkpoint_to_resume(folder: str, model_state: Mapping[str, Tensor] | None =
 def _newest_whole(folder: str, model_state: Mapping[str, Tensor] | None) -> str:
     passed_over = []
     hint = os.path.basename(last_checkpoint(folder))
-    for name, content in _newest_first(folder, hint, model_state):
+    for name in _newest_first(folder, hint):
         path = os.path.join(folder, name)
-        content = content or _whole(path, model_state)
+        content = _whole(path, model_state)
         if isinstance(content, CheckpointError):
             logger.warning("Passed over a checkpoint: %s", content)
             passed_over.append(name)
@@ -115,25 +117,21 @@ def _newest_whole(folder: str, model_state: Mapping[str, Tensor] | None) -> str:
     return ""
 
 
-def _newest_first(
-    folder: str, hint: str, model_state: Mapping[str, Tensor] | None
-) -> Iterator[tuple[str, dict[str, Any] | CheckpointError | None]]:
-    """Yield names of checkpoints by their iteration, the last first.
+def _newest_first(folder: str, hint: str) -> list[str]:
+    """Return names of checkpoints by the iteration that is in them, the last first.
 
-    Files without a number in their name have to be read to know their iteration, and come with
-    their content or what is wrong with it.
+    A file that does not tell its iteration has that of its name, or comes first without any, to be
+    reported.
     """
     names = _names(folder)
-    numbered = {name: int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))}
-    others = [name for name in {_FINAL, hint} if name in names and name not in numbered]
-    read = {name: _whole(os.path.join(folder, name), model_state) for name in others}
-    for name, content in read.items():
-        if isinstance(content, CheckpointError):  # unknown, so it is reported first
-            numbered[name] = max([*numbered.values(), -1]) + 1
-        else:
-            numbered[name] = content["trainer"]["iteration"]
-    for name in sorted(numbered, key=lambda name: (numbered[name], name in read), reverse=True):
-        yield name, read.get(name)
+    numbers = {name: int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))}
+    order: dict[str, tuple[float, bool]] = {}
+    for name in {*numbers, *({_FINAL, hint} & set(names))}:
+        iteration: float | None = read_iteration(os.path.join(folder, name))
+        if iteration is None:
+            iteration = numbers.get(name, math.inf)
+        order[name] = iteration, name not in numbers
+    return sorted(order, key=lambda name: (*order[name], name), reverse=True)
 
 
 def _whole(path: str, model_state: Mapping[str, Tensor] | None) -> dict[str, Any] | CheckpointError:

@@ -4,24 +4,30 @@ import argparse
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import yaml
 from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+from vt_seg.checkpoint import require_readable_weights
 from vt_seg.config import add_vt_seg_config
-from vt_seg.config_file import merge_config_file, merge_overrides
+from vt_seg.config_file import flat_keys, merge_config_file, merge_overrides
 from vt_seg.data import register_from_config
+from vt_seg.files import write_atomically
 
 from .adapt_to_machine import adapt_to_machine, check_launcher
 from .config_check import check_config, check_has_datasets, check_output_folder
-from .run_folder import keep_earlier_config, refuse_earlier_run
+from .linear_lr_scaling import scale_recipe
+from .run_folder import has_checkpoint, keep_earlier_config, refuse_earlier_run
 from .run_lock import lock_run_folder
 from .tasks import task_of
 
 logger = logging.getLogger(__name__)
+
+ADAPTED_FILE = "adapted_to_machine.yaml"
 
 
 def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
@@ -51,14 +57,16 @@ def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
 def setup_cfg(args: argparse.Namespace) -> CfgNode:
     """Return the frozen config of a run; set up logging, seed and output folder.
 
-    ``args`` are those of Detectron2's ``default_argument_parser``.
+    ``config.yaml`` gets what was asked for, and ``adapted_to_machine.yaml`` next to it what differs
+    on this machine, so that the former means the same on another one. ``args`` are those of
+    Detectron2's ``default_argument_parser``.
 
     Raises:
         FileNotFoundError: if a config file or a dataset's folder is missing.
         ValueError: if the config is wrong (see :func:`load_cfg`), does not fit the datasets (see
-            :meth:`Task.check_datasets`), or a dataset to train on has no labelled pixel; if
-            ``OUTPUT_DIR`` cannot be written into; or if another launcher than Detectron2's started
-            several processes.
+            :meth:`Task.check_datasets`), or their files or ``MODEL.WEIGHTS`` cannot be used; if a
+            dataset to train on has no labelled pixel; if ``OUTPUT_DIR`` cannot be written into; or
+            if another launcher than Detectron2's started several processes.
         FileExistsError: when training without ``args.resume`` in a folder that has checkpoints, or
             training in a folder in which another process trains.
     """
@@ -71,35 +79,76 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     task.check_datasets(is_train=is_train)
     if is_train:
         task.check_labelled()
-    wants_gpu = getattr(args, "num_gpus", 1) > 0
-    notes = adapt_to_machine(cfg, world_size=comm.get_world_size(), wants_gpu=wants_gpu)
+    resumes = getattr(args, "resume", False)
+    if not (resumes and has_checkpoint(cfg.OUTPUT_DIR)):
+        require_readable_weights(cfg.MODEL.WEIGHTS)
+    asked = cfg.clone()
+    world_size, wants_gpu = comm.get_world_size(), getattr(args, "num_gpus", 1) > 0
+    notes = adapt_to_machine(cfg, world_size=world_size, wants_gpu=wants_gpu)
+    used = scale_recipe(cfg, world_size) if is_train else cfg
+    notes += _in_main_process(lambda: task.check_files(is_train=is_train))
     cfg.freeze()
     if is_train:
-        is_new = not getattr(args, "resume", False)
+        is_new = not resumes
         if is_new:  # before the folder is touched
             refuse_earlier_run(cfg.OUTPUT_DIR)
         lock_run_folder(cfg.OUTPUT_DIR)
         if is_new:  # a run may have ended in between
             refuse_earlier_run(cfg.OUTPUT_DIR)
     if is_train and comm.is_main_process():
-        keep_earlier_config(cfg.OUTPUT_DIR, cfg.dump())
-    with contextlib.nullcontext() if is_train else _trained_config_kept(cfg.OUTPUT_DIR):
-        default_setup(cfg, args)
+        keep_earlier_config(cfg.OUTPUT_DIR, asked.dump())
+    folder = cfg.OUTPUT_DIR
+    with contextlib.nullcontext(folder) if is_train else _trained_config_kept(folder) as folder:
+        default_setup(asked, args)  # which reads none of the keys that are adapted
+    if comm.is_main_process():
+        _write_adapted(folder, asked, used)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="vt_seg")
     for note in notes:
         logger.info(note)
     return cfg
 
 
+def _in_main_process(check: Callable[[], list[str]]) -> list[str]:
+    """Return what a check returns in the main process, or raise its error, in all processes."""
+    said: list[str] = []
+    error: Exception | None = None
+    if comm.is_main_process():
+        try:
+            said = check()
+        except (OSError, ValueError) as wrong:
+            error = wrong
+    error, said = comm.all_gather((error, said))[0]
+    if error:
+        raise error
+    return said
+
+
+def _write_adapted(folder: str, asked: CfgNode, used: CfgNode) -> None:
+    """Write the keys that have another value than was asked for, or remove an earlier list."""
+    values = dict(flat_keys(used))
+    changed = {
+        key: {"asked": value, "used": values[key]}
+        for key, value in flat_keys(asked)
+        if values[key] != value
+    }
+    path = os.path.join(folder, ADAPTED_FILE)
+    if changed:
+        title = "# Keys of config.yaml that were changed for the machine of the last run."
+        write_atomically(path, f"{title}\n{yaml.safe_dump(changed)}".encode())
+    elif os.path.isfile(path):
+        os.remove(path)
+
+
 @contextlib.contextmanager
-def _trained_config_kept(folder: str) -> Iterator[None]:
+def _trained_config_kept(folder: str) -> Iterator[str]:
     """Keep a training's ``config.yaml``, which Detectron2's ``default_setup`` would replace.
 
-    The config of an evaluation goes to ``inference/config.yaml``, next to the results.
+    The config of an evaluation goes to ``inference/config.yaml``, next to the results; yields the
+    folder of that file.
     """
     kept = keep_earlier_config(folder, "") if comm.is_main_process() else ""
     try:
-        yield
+        yield os.path.join(folder, "inference") if kept else folder
     finally:
         if kept:
             path = os.path.join(folder, "config.yaml")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetMapper, Metadata, MetadataCatalog
+from detectron2.data import DatasetCatalog, DatasetMapper, Metadata, MetadataCatalog
 from detectron2.modeling import META_ARCH_REGISTRY, PanopticFPN, SemanticSegmentor
 from torch import nn
 
@@ -38,6 +38,13 @@ class Task:
     has_masks = True
 
     def __init__(self, cfg: CfgNode) -> None:
+        for key in ("TRAIN", "TEST"):  # config files cannot say this, and Python can
+            name = cfg.DATASETS[key]
+            if isinstance(name, str):
+                raise ValueError(
+                    f"DATASETS.{key} is the text {name!r} and needs a tuple: write ({name!r},), "
+                    "with the comma"
+                )
         self.cfg = cfg
         self.num_classes: int = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
         self.test_batch_size = 1
@@ -84,6 +91,21 @@ class Task:
     def check_labelled(self) -> None:
         """Raise ValueError if nothing is labelled in a dataset of ``DATASETS.TRAIN``."""
 
+    def check_files(self, *, is_train: bool) -> list[str]:
+        """Look into the datasets (``DATASETS.TRAIN`` only if ``is_train``); say what was sampled.
+
+        Raises:
+            OSError: if a dataset cannot be read.
+            ValueError: if files are missing, or a sample of them cannot be used.
+        """
+        for name in self.cfg.DATASETS.TEST:
+            try:
+                DatasetCatalog.get(name)
+            except (AssertionError, KeyError) as error:  # of Detectron2's own loaders
+                reason = str(error) or type(error).__name__
+                raise ValueError(f"DATASETS.TEST {name} cannot be loaded: {reason}") from error
+        return []
+
     def require_segmentation(self) -> None:
         """Raise ValueError if the model's datasets have no masks."""
         if not self.has_masks:
@@ -122,6 +144,14 @@ class SegmentationTask(PanopticTask):
     def check_labelled(self) -> None:
         """Check the masks of each dataset until one has a labelled pixel."""
         data_checks.check_labelled(self.cfg, mapper_name=self.mapper_name)
+
+    def check_files(self, *, is_train: bool) -> list[str]:
+        """Read all names and a sample of pairs, as ``tools/validate_dataset.py`` does."""
+        splits = {"TEST": self.cfg.DATASETS.TEST}
+        if is_train and self.mapper_name == "vt_seg":  # Detectron2's mapper reads in its own way
+            splits["TRAIN"] = self.cfg.DATASETS.TRAIN
+        said = [data_checks.check_sample(name, key) for key in splits for name in splits[key]]
+        return list(filter(None, said))
 
 
 class ClassificationTask(Task):
@@ -164,6 +194,11 @@ def task_of(cfg: CfgNode) -> Task:
         if is_architecture(cfg, kind):
             return task(cfg)
     return Task(cfg)
+
+
+def check_datasets(cfg: CfgNode, *, is_train: bool) -> None:
+    """Check that the datasets of ``cfg`` fit its model, as :meth:`Task.check_datasets` does."""
+    task_of(cfg).check_datasets(is_train=is_train)
 
 
 def is_architecture(cfg: CfgNode, *kinds: type) -> bool:

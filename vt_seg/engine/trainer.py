@@ -1,5 +1,6 @@
 """Detectron2's DefaultTrainer with this project's data, solvers, checkpoints and messages."""
 
+import contextlib
 import logging
 import os
 import weakref
@@ -51,12 +52,16 @@ class Trainer(EvaluatingTrainer):
 
     def __init__(self, cfg: CfgNode) -> None:
         """Build all parts; raise ValueError if the batch cannot be divided among the processes."""
+        task_of(cfg)  # raises its errors before anything is built
         world_size = comm.get_world_size()
         scaled = scale_recipe(cfg, world_size)
         logger.info(describe_recipe(scaled, world_size, cfg.SOLVER.REFERENCE_WORLD_SIZE))
         cfg = with_class_weights(scaled)
         # A run is resumed from its checkpoint, or refused: no other weights have to be there.
         super().__init__(without_timm_weights(cfg) if has_checkpoint(cfg.OUTPUT_DIR) else cfg)
+        with contextlib.suppress(NotImplementedError):  # of a subclass: see `test`
+            for name in cfg.DATASETS.TEST:  # which raises its errors now, not hours later
+                self.build_evaluator(cfg, name)
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:

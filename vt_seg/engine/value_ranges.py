@@ -1,10 +1,11 @@
 """Which values single config keys may have: numbers in a range, or one of several names."""
 
-import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
+
+from vt_seg.near_names import near_names
 
 from .freezing import TRAINABLE
 from .lr_schedule import SCHEDULERS
@@ -52,7 +53,7 @@ _RANGES: dict[Range, str] = {
     "INPUT.MAX_SIZE_TEST INPUT.CLASSIFICATION.CROP_SIZE INPUT.CLASSIFICATION.RESIZE_SIZE "
     "TEST.CLASSIFICATION.BATCH_SIZE MODEL.SEM_SEG_HEAD.NUM_CLASSES MODEL.CLASSIFIER.NUM_CLASSES "
     "MODEL.SEM_SEG_HEAD.COMMON_STRIDE MODEL.FPN.OUT_CHANNELS "
-    "MODEL.SEM_SEG_HEAD.LOSS.BOUNDARY_WIDTH",
+    "MODEL.SEM_SEG_HEAD.LOSS.BOUNDARY_WIDTH TEST.PRECISE_BN.NUM_ITER",
     # A short side of 0 is Detectron2's "no resize".
     COUNT_OR_0: "SOLVER.REFERENCE_WORLD_SIZE SOLVER.WARMUP_ITERS SOLVER.EXPONENTIAL_LR_PERIOD "
     "INPUT.MIN_SIZE_TEST DATALOADER.NUM_WORKERS TEST.EVAL_PERIOD MODEL.VT_FPN.CLUSTERING_STEPS "
@@ -115,7 +116,5 @@ def unusable_values(
 
 def not_among(key: str, value: Any, choices: Sequence[str]) -> str:
     """Return the message for a value that is none of the choices, with the nearest of them."""
-    spelled = {choice.lower(): choice for choice in choices}
-    near = difflib.get_close_matches(str(value).lower(), spelled, n=1)
-    hint = f" (near: {spelled[near[0]]})" if near else ""
+    hint = near_names(str(value), choices, most=1)
     return f'{key} is "{value}"{hint}: use one of {", ".join(choices)}'
