@@ -67,7 +67,10 @@ def claim_output(conversion: Conversion) -> None:
         )
     path = manifest_path(conversion.output)
     difference = manifest_difference(conversion)
-    if difference:
+    if path.exists() and not difference:
+        return
+    has_masks = any(file.suffix == ".png" for file in conversion.output.rglob("[!.]*"))
+    if difference and has_masks:
         hint = ""
         if difference.startswith("source: "):
             wanted = manifest_of(conversion)["source"]
@@ -76,9 +79,7 @@ def claim_output(conversion: Conversion) -> None:
             f"{conversion.output} was made differently ({difference}). Move it and {path.name} "
             f"away, or keep it; nothing was changed{hint}"
         )
-    if path.exists():
-        return
-    if any(file.suffix == ".png" for file in conversion.output.rglob("[!.]*")):
+    if has_masks:
         raise MixedOutputError(
             f"{conversion.output} contains masks, but there is no {path.name} that tells what made "
             "them. --check compares them with what would be written; to make them again, move them "

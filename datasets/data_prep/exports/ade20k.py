@@ -18,7 +18,7 @@ from .annotations import Annotated, export_annotations
 from .class_labels import ClassLabels, class_labels
 from .export import Export
 from .images import ImageFolder, require_size
-from .json_files import member, read_json
+from .json_files import member, objects, read_json
 
 _SUFFIX = "_seg"
 _NUMBER_COLUMNS, _NAME_COLUMNS = ("index", "idx", "name_ndx"), ("name", "names", "object")
@@ -70,8 +70,8 @@ def ade20k_export(
     Args:
         root: The folder with images and ``NAME_seg.png``, in any depth of subfolders.
         output: The folder to write.
-        classes: See `class_labels`; names as ADE20K writes them ("building, edifice", also with
-            ";"). By default those of all images, sorted, if there are no more than 254.
+        classes: See `class_labels`; names as ADE20K writes them ("building, edifice"). By default
+            those of all images, sorted, if there are no more than 254.
         background: Class of pixels that are not annotated, or "ignore".
         other_classes: What classes are that ``classes`` lacks, of ``OTHER_CLASSES``.
         index: ``index_ade20k.mat``, or a CSV with columns index and name; by default the names are
@@ -94,10 +94,7 @@ def ade20k_export(
     if classes is None:
         found = _found_names(masks.values()) if names is None else names.values()
     labels = class_labels(sorted(set(found)), root, classes, background, other_classes)
-    images = ImageFolder(root)
-    images.paths = {
-        stem: path for stem, path in images.paths.items() if Path(path).suffix.lower() != ".png"
-    }
+    images = ImageFolder(root, {".jpg", ".jpeg"})
     annotated = (Annotated(stem, path) for stem, path in sorted(masks.items()))
     recipe = {"from": "ade20k", "to": "masks"}
     return export_annotations(
@@ -114,16 +111,16 @@ def _names_beside(mask: str) -> dict[int, str]:
     path = f"{mask.removesuffix('.png').removesuffix(_SUFFIX)}.json"
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path} is missing: {_INDEX}")
-    objects = member(member(read_json(path), "annotation", dict, path), "object", list, path)
+    annotation = member(read_json(path), "annotation", dict, path)
     return {
         member(found, "name_ndx", int, path): member(found, "name", str, path)
-        for found in objects
+        for found in objects(annotation, "object", path)
         if not _is_part(found)
     }
 
 
-def _is_part(found: Any) -> bool:
-    parts = found.get("parts") if isinstance(found, dict) else None
+def _is_part(found: dict[str, Any]) -> bool:
+    parts = found.get("parts")
     return isinstance(parts, dict) and bool(parts.get("part_level"))
 
 

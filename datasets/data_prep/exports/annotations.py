@@ -75,8 +75,8 @@ def export_annotations(
     rest = sorted(images.paths.keys() - {task.name.removesuffix(".png") for task in tasks})
     if rest:
         notes.append(
-            f"{len(rest)} of {len(images.paths)} images in {images.folder} have no annotation, e.g. "
-            f"{rest[0]}: images.txt does not list them."
+            f"{len(rest)} of {len(images.paths)} images in {images.folder} have no annotation, "
+            f"e.g. {rest[0]}: images.txt does not list them."
         )
     return export(
         output, source, recipe, tasks, derive, labels, images.folder, sorted(listed), notes=notes

@@ -14,7 +14,9 @@ OTHER_CLASSES = ("error", "ignore", "background")
 IGNORE = "ignore"
 """What stands for the ignored label on the command line."""
 
-_IGNORED_NAME = "__ignore__"  # LabelMe's name of it.
+IGNORED_NAME = "__ignore__"
+"""LabelMe's name of the ignored label."""
+
 _BACKGROUND_NAMES = ("background", "_background_", "bg")
 
 
@@ -40,7 +42,7 @@ class ClassLabels(NamedTuple):
         name = normalized(name)
         if name in self.names:
             return self.names.index(name)
-        if name == _IGNORED_NAME or self.others == "ignore":
+        if name == IGNORED_NAME or self.others == "ignore":
             return IGNORE_LABEL
         if self.others == "background":
             return self.background
@@ -84,7 +86,7 @@ def class_labels(
             empty or of several lines, or the file of classes lacks the background.
     """
     listed = found if classes is None else read_class_names(classes)
-    names = [name for name in map(normalized, listed) if name != _IGNORED_NAME]
+    names = [name for name in map(normalized, listed) if name != IGNORED_NAME]
     source = os.fspath(where if classes is None else classes)
     wrong = [name for name in names if not name or not name.isprintable()]
     if wrong:

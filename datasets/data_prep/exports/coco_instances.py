@@ -14,7 +14,7 @@ from .annotations import Annotated, export_annotations, skip_or_refuse
 from .class_labels import class_labels
 from .export import Export
 from .images import ImageFolder, require_size
-from .json_files import member, read_json, shorten
+from .json_files import member, objects, read_json, shorten
 from .regions import Rle, Size, paint, polygons, run_lengths
 
 CROWDS = ("class", "ignore")
@@ -106,10 +106,8 @@ def coco_export(
     )
     of_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
     used = {}
-    for annotation in member(content, "annotations", list, where):
-        which = (
-            f"{where}: annotation {annotation.get('id') if isinstance(annotation, dict) else ''}"
-        )
+    for annotation in objects(content, "annotations", where):
+        which = f"{where}: annotation {annotation.get('id')}"
         image, category = (member(annotation, k, int, which) for k in ("image_id", "category_id"))
         for key, value, known in (("image_id", image, files), ("category_id", category, names)):
             if value not in known:
@@ -125,9 +123,15 @@ def coco_export(
         "from": "coco", "to": "masks", "overlap": overlap, "crowd": crowd, "boxes": other_shapes
     }  # fmt: skip
     rule = CocoRule(used, labels.background, overlap, other_shapes, crowd == "ignore")
-    return export_annotations(
+    made = export_annotations(
         annotated, ImageFolder(images), where, output, recipe, rule, labels, missing_images
     )
+    unused = sorted(names[category] for category in names.keys() - used.keys())
+    if unused:
+        made = made._replace(
+            notes=(*made.notes, f"No annotation has the categories {', '.join(unused)}.")
+        )
+    return made
 
 
 def _require_coco(content: Any, where: str) -> None:
@@ -141,7 +145,8 @@ def _require_coco(content: Any, where: str) -> None:
         if key in keys:
             raise ValueError(f"{where} has {key}, so it is no COCO file: use the command {command}")
     annotations = content.get("annotations") if keys else None
-    if annotations and isinstance(annotations, list) and "segments_info" in annotations[0]:
+    first = annotations[0] if annotations and isinstance(annotations, list) else None
+    if isinstance(first, dict) and "segments_info" in first:
         raise ValueError(
             f"{where} is COCO's panoptic format: use datasets/prepare_coco_panoptic.py, or export "
             "instances"
@@ -150,7 +155,7 @@ def _require_coco(content: Any, where: str) -> None:
 
 def _by_id(content: Any, key: str, value: str, kind: type, where: str) -> dict[int, Any]:
     found: dict[int, Any] = {}
-    for entry in member(content, key, list, where):
+    for entry in objects(content, key, where):
         number = member(entry, "id", int, f"{where}: {key}")
         if number in found:
             raise ValueError(f"{where} has the id {number} twice in {key}; export it again")

@@ -7,17 +7,17 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data_prep.conversion import Task
 from vt_seg.data import IMAGE_EXTENSIONS, index_by_stem, read_image
 from vt_seg.data.datasets import IGNORE_LABEL
 from vt_seg.files import require_regular_file
 
-from .class_labels import MAX_CLASSES, ClassLabels, class_labels
+from .class_labels import IGNORED_NAME, MAX_CLASSES, ClassLabels, class_labels
 from .color_tables import ColorTable, read_color_table
 from .export import Export, export
-from .images import ImageFolder
+from .images import ImageFolder, require_size
 
 _UNKNOWN = MAX_CLASSES
 _MASKS = IMAGE_EXTENSIONS | {".gif"}
@@ -63,6 +63,7 @@ class ColorRule:
         unknown = labels == _UNKNOWN
         if unknown.any():
             raise ValueError(self._message(rgb, unknown, task.source))
+        require_size(task.detail, labels.shape, task.source)
         return labels
 
     def _message(self, rgb: np.ndarray, unknown: np.ndarray, path: str) -> str:
@@ -97,7 +98,8 @@ def _transparent_pixels(path: str) -> np.ndarray | None:
     with Image.open(path) as image:
         if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
             return None
-        return np.asarray(image.convert("RGBA"))[..., 3] < 255
+        upright = ImageOps.exif_transpose(image)
+        return np.asarray(upright.convert("RGBA"))[..., 3] < 255
 
 
 def color_rule(
@@ -138,7 +140,8 @@ def table_and_labels(
     Raises:
         ValueError: if the table is wrong or has more than 254 classes.
     """
-    table = read_color_table(colors).without(ignored, colors)
+    table = read_color_table(colors)
+    table = table.without([*ignored, *({IGNORED_NAME} & {*table.names})], colors)
     return table, class_labels(table.names, colors, background="ignore")
 
 
@@ -194,7 +197,8 @@ def color_export(
             f"{found[without[0]]}: give the folder of their images, or --mask-suffix if the masks' "
             "names have one"
         )
-    tasks = [Task(path, f"{stem}.png") for stem, path in sorted(found.items())]
+    paths = image_folder.paths
+    tasks = [Task(path, f"{stem}.png", paths[stem]) for stem, path in sorted(found.items())]
     listed = None
     notes = []
     rest = sorted(image_folder.paths.keys() - found.keys())

@@ -13,7 +13,7 @@ from .annotations import Annotated, export_annotations, skip_or_refuse
 from .class_labels import ClassLabels, class_labels
 from .export import Export
 from .images import ImageFolder, image_size, require_size
-from .json_files import member, read_json
+from .json_files import member, numbers, objects, read_json
 from .regions import Rle, Size, paint, polygons, run_lengths
 
 _WITHOUT_SHAPE = ("label", "caption")  # They are about the image as a whole.
@@ -36,7 +36,7 @@ class DatumaroRule:
         image, (name, stated, annotations) = task.detail
         size = image_size(image)
         if stated is not None:
-            require_size(image, tuple(stated), f"{task.source}: {name}")
+            require_size(image, tuple(numbers(stated, task.source)), f"{task.source}: {name}")
         regions = []
         for annotation in annotations:
             where = f"{task.source}: annotation {annotation.get('id')} of {name}"
@@ -47,7 +47,8 @@ class DatumaroRule:
             if not 0 <= number < len(self.names):
                 raise ValueError(f"{where} has the label_id {number}, which the file does not name")
             label = self.labels.label(self.names[number], where)
-            regions.append((annotation.get("z_order", 0), label, region))
+            (depth,) = numbers([annotation.get("z_order", 0)], where)
+            regions.append((depth, label, region))
         regions.sort(key=lambda region: region[0])
         return paint([region[1:] for region in regions], size, self.labels.background)
 
@@ -102,16 +103,17 @@ def datumaro_export(
     declared = member(member(content, "categories", dict, where), "label", dict, where)
     names = tuple(
         member(entry, "name", str, f"{where}: labels")
-        for entry in member(declared, "labels", list, where)
+        for entry in objects(declared, "labels", where)
     )
     labels = class_labels(names, where, classes, background, other_classes)
     annotated = []
-    for item in member(content, "items", list, where):
+    for item in objects(content, "items", where):
         name = member(item, "id", str, f"{where}: items")
-        image = item.get("image") or item.get("media") or {}
-        found = member(item, "annotations", list, f"{where}: {name}")
-        detail = (name, image.get("size"), tuple(found))
-        annotated.append(Annotated(image.get("path") or name, where, detail))
+        key = "image" if "image" in item else "media"
+        image = member(item, key, dict, f"{where}: {name}") if item.get(key) else {}
+        path = member(image, "path", str, f"{where}: {name}") if image.get("path") else name
+        found = objects(item, "annotations", f"{where}: {name}")
+        annotated.append(Annotated(path, where, (name, image.get("size"), tuple(found))))
     recipe = {"from": "datumaro", "to": "masks", "other shapes": other_shapes}
     return export_annotations(
         annotated, ImageFolder(images), where, output, recipe,

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,6 @@ import yaml
 
 from data_prep.conversion import Conversion, Task
 from vt_seg.data import left_right_pairs
-from vt_seg.data.name_lists import first_repeated
 
 from .class_labels import ClassLabels
 
@@ -73,8 +73,9 @@ def export(
     output, source = Path(output), Path(source)
     if not tasks:
         raise ValueError(f"{source} has nothing to convert")
-    twice = first_repeated([task.name for task in tasks])
-    if twice is not None:
+    counted = Counter(task.name for task in tasks)
+    twice, count = counted.most_common(1)[0]
+    if count > 1:
         sources = " and ".join({task.source: 0 for task in tasks if task.name == twice})
         raise ValueError(f"{sources} give the mask {twice} twice; keep one annotation of it")
     inside = Path(images).resolve()

@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from PIL import Image
@@ -15,17 +16,20 @@ class ImageFolder:
 
     Args:
         folder: The folder, the ``IMAGES`` of the dataset.
+        extensions: Extensions of images, in lower case.
 
     Raises:
         FileNotFoundError: if there is no such folder or no image in it.
         ValueError: if two images differ only in their extension.
     """
 
-    def __init__(self, folder: str | os.PathLike) -> None:
+    def __init__(
+        self, folder: str | os.PathLike, extensions: Collection[str] = IMAGE_EXTENSIONS
+    ) -> None:
         self.folder = os.fspath(folder)
         if not os.path.isdir(self.folder):
             raise FileNotFoundError(f"no folder of images at {self.folder}; name it by --images")
-        self.paths = index_by_stem(self.folder, IMAGE_EXTENSIONS)
+        self.paths = index_by_stem(self.folder, extensions)
         if not self.paths:
             raise FileNotFoundError(f"no images in {self.folder}; name their folder by --images")
         self._stems = {_composed(stem): stem for stem in self.paths}
@@ -89,7 +93,8 @@ def require_size(path: str | os.PathLike, size: tuple[int, int], where: str) -> 
             hint = (
                 ", which is transposed: was the image's EXIF orientation ignored when annotating?"
             )
+        stated = "x".join(map(str, size[::-1]))
         raise ValueError(
-            f"{where} is for an image of {size[1]}x{size[0]} pixels, but {path} has "
+            f"{where} is for an image of {stated} pixels, but {path} has "
             f"{found[1]}x{found[0]}{hint}"
         )

@@ -44,6 +44,19 @@ def member(parent: Any, key: str, kind: type, where: str) -> Any:
     return value
 
 
+def objects(parent: Any, key: str, where: str) -> list[dict[str, Any]]:
+    """Return ``parent[key]``, a list of objects.
+
+    Raises:
+        ValueError: if it is anything else; the message begins with ``where``.
+    """
+    values = member(parent, key, list, where)
+    wrong = [value for value in values if not isinstance(value, dict)]
+    if wrong:
+        raise ValueError(f"{where}: {key!r} holds {shorten(wrong[0])}, not an object; correct it")
+    return values
+
+
 def numbers(values: Any, where: str) -> list[float]:
     """Return a list of finite numbers.
 

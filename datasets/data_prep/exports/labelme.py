@@ -15,7 +15,7 @@ from .annotations import Annotated, export_annotations, skip_or_refuse
 from .class_labels import ClassLabels, class_labels, normalized
 from .export import Export
 from .images import ImageFolder, image_size, require_size
-from .json_files import member, points, read_json, shorten
+from .json_files import member, objects, points, read_json, shorten
 from .regions import Rle, Size, bitmap, circle, decode_bitmap, paint, polygons, rectangle
 
 _WITHOUT_AREA = ("line", "linestrip", "point", "points")
@@ -140,8 +140,4 @@ def _shapes(content: Any, path: str) -> list[dict[str, Any]]:
         raise ValueError(f"{path} is no LabelMe file; COCO files are for the command coco")
     if isinstance(content, dict) and "shapes" not in content:
         raise ValueError(f"{path} is no LabelMe file, as it has no shapes: move it elsewhere")
-    shapes = member(content, "shapes", list, path)
-    wrong = [shape for shape in shapes if not isinstance(shape, dict)]
-    if wrong:
-        raise ValueError(f"{path} has the shape {shorten(wrong[0])}, not an object; correct it")
-    return shapes
+    return objects(content, "shapes", path)

@@ -14,7 +14,7 @@ from .annotations import Annotated, export_annotations, skip_or_refuse
 from .class_labels import ClassLabels, class_labels
 from .export import Export
 from .images import ImageFolder, require_size
-from .json_files import member, points, read_json
+from .json_files import member, objects, points, read_json
 from .regions import Rle, Size, bitmap, decode_bitmap, paint, polygons, rectangle, with_holes
 
 
@@ -32,7 +32,7 @@ class SuperviselyRule:
         size = tuple(member(stated, key, int, task.source) for key in ("height", "width"))
         require_size(task.detail.image, size, task.source)
         regions = []
-        for number, found in enumerate(member(content, "objects", list, task.source)):
+        for number, found in enumerate(objects(content, "objects", task.source)):
             where = f"{task.source}: object {number}"
             name = member(found, "classTitle", str, where)
             where += f" ({name})"
@@ -59,7 +59,8 @@ def _region(found: dict[str, Any], size: Size, other_shapes: str, where: str) ->
     if kind == "rectangle":
         return rectangle(outer, size, where)
     region = polygons([outer], size, where)
-    holes = [points(ring, where) for ring in corners.get("interior") or ()]
+    inner = member(corners, "interior", list, where) if corners.get("interior") else []
+    holes = [points(ring, where) for ring in inner]
     return with_holes(region, polygons(holes, size, where)) if holes else region
 
 
@@ -93,7 +94,7 @@ def supervisely_export(
     meta = project / "meta.json"
     found = [
         member(entry, "title", str, f"{meta}: classes")
-        for entry in member(read_json(meta), "classes", list, os.fspath(meta))
+        for entry in objects(read_json(meta), "classes", os.fspath(meta))
     ]
     labels = class_labels(found, meta, classes, background, other_classes)
     folders = sorted(path.parent for path in project.rglob("ann") if path.is_dir())

@@ -13,7 +13,7 @@ from vt_seg.files import only_folder, require_regular_file
 
 from .color_masks import ColorRule, color_recipe, color_rule, table_and_labels
 from .export import Export, export
-from .images import ImageFolder
+from .images import ImageFolder, require_size
 
 _MASKS = frozenset({".png"})
 
@@ -48,6 +48,7 @@ class VocRule:
                 f"{task.source} has the value {mask[row, column]} at row {row}, column {column}, "
                 "which VOC's 21 classes lack: give their names and colours by --colors"
             )
+        require_size(task.detail, mask.shape, task.source)
         return mask
 
 
@@ -99,8 +100,9 @@ def voc_export(
                 f"{len(missing)} of {len(stems)} names have no {kind}, e.g. {missing[0]}: name the "
                 "folder of images by --images, or a list by --split"
             )
+    tasks = [Task(found[stem], f"{stem}.png", image_folder.paths[stem]) for stem in stems]
+    listed = [image_folder.relative(stem) for stem in stems]
+    recipe = color_recipe("voc", rule.colors)
     return export(
-        output, masks, color_recipe("voc", rule.colors),
-        [Task(found[stem], f"{stem}.png") for stem in stems], rule, labels, image_folder.folder,
-        [image_folder.relative(stem) for stem in stems], table.colors,
-    )  # fmt: skip
+        output, masks, recipe, tasks, rule, labels, image_folder.folder, listed, table.colors
+    )
