@@ -20,7 +20,10 @@ _OTHER = "; masks must be PNG, BMP or TIFF"
 _UNREAD_EXTENSIONS = {
     **dict.fromkeys((".jpg", ".jpeg", ".JPG"), _JPEG),
     ".mat": "; convert COCO-Stuff 10k first: python datasets/prepare_cocostuff10k.py",
-    **dict.fromkeys((".npy", ".gif", ".json", ".txt"), _OTHER),
+    ".json": "; python datasets/convert_masks.py labelme, supervisely or datumaro makes masks",
+    ".jpg.json": "; python datasets/convert_masks.py supervisely makes masks",
+    ".xml": "; boxes are no masks: export segmentation masks, or JSON with polygons",
+    **dict.fromkeys((".npy", ".gif", ".txt"), _OTHER),
 }
 
 
@@ -192,6 +195,10 @@ def _hint(
     )
     if extension and count >= least:
         return f"{extension} is there{_UNREAD_EXTENSIONS[extension]}"
+    if without_mask and not without_image:
+        annotations = sorted(n for n in os.listdir(mask_root) if n.lower().endswith(".json"))
+        if annotations:
+            return f"{annotations[0]} is there; python datasets/convert_masks.py coco makes masks"
     for normalize, difference in (
         (str.lower, "names differ in upper and lower case"),
         (os.path.basename, "the subfolders differ"),
