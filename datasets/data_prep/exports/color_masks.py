@@ -20,6 +20,7 @@ from .export import Export, export
 from .images import ImageFolder, require_size
 
 _UNKNOWN = MAX_CLASSES
+_INDICES = "the mask needs no conversion if its values or palette indices are labels already"
 _MASKS = IMAGE_EXTENSIONS | {".gif"}
 
 
@@ -74,11 +75,13 @@ class ColorRule:
         distances = [max(abs(a - b) for a, b in zip(color, c, strict=True)) for c in colors]
         nearest = distances.index(min(distances))
         count = len(np.unique(rgb[unknown], axis=0))
+        with Image.open(path) as image:
+            hint = f" ({_INDICES})" if image.mode in ("L", "P") else ""
         return (
             f"{path} has {count} colours that {self.source} lacks ({100 * unknown.mean():.2f} % of "
             f"its pixels), the first {color} at row {row}, column {column}; the nearest is "
             f"{colors[nearest]} ({names[nearest]}), {distances[nearest]} away: add the colour to "
-            "the table, or give --tolerance if compression or smoothing altered it"
+            f"the table, or give --tolerance if compression or smoothing altered it{hint}"
         )
 
 

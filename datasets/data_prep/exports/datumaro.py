@@ -36,7 +36,8 @@ class DatumaroRule:
         image, (name, stated, annotations) = task.detail
         size = image_size(image)
         if stated is not None:
-            require_size(image, tuple(numbers(stated, task.source)), f"{task.source}: {name}")
+            height_and_width = tuple(numbers(stated, f"{task.source}: size of {name}"))
+            require_size(image, height_and_width, f"{task.source}: {name}")
         regions = []
         for annotation in annotations:
             where = f"{task.source}: annotation {annotation.get('id')} of {name}"

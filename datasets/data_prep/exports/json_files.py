@@ -67,7 +67,7 @@ def numbers(values: Any, where: str) -> list[float]:
     wrong = [v for v in values if type(v) not in (int, float)] if is_list else [values]
     wrong = wrong or [v for v in values if not math.isfinite(v)]
     if wrong:
-        raise ValueError(f"{where} has the coordinate {shorten(wrong[0])}; numbers are needed")
+        raise ValueError(f"{where} has {shorten(wrong[0])} where a number is needed; correct it")
     return values
 
 

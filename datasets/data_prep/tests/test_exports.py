@@ -343,10 +343,10 @@ def test_wrong_coco_files_are_refused_in_words(tmp_path, keys_and_value, message
         ([], "is a box without segmentation"),
         ([[1, 1, 3, 3]], "has a polygon of 4 numbers"),  # pycocotools takes it for a box.
         ([[1, 1, 3, 3, 5]], "has a polygon of 5 numbers"),
-        ([[1, 1, 3, 3, "5", 2]], "has the coordinate '5'"),
-        ([[1, 1, 3, 3, float("nan"), 2]], "has the coordinate nan"),
+        ([[1, 1, 3, 3, "5", 2]], "has '5' where a number is needed"),
+        ([[1, 1, 3, 3, float("nan"), 2]], "has nan where a number is needed"),
         ([[1, 1, 3, 3, 1e9, 2]], "has the coordinate 1e+09, far outside"),
-        ([5], "has the coordinate 5"),
+        ([5], "has 5 where a number is needed"),
         ("abc", "has the segmentation 'abc'"),
         ({"size": [10, 8], "counts": [80]}, "run-length encoding of size [10, 8]"),
     ],
@@ -619,6 +619,13 @@ def test_wrong_tables_of_colours_are_refused(tmp_path, content, message):
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("palette", [False, True])
+def test_masks_of_labels_are_not_taken_for_colours(tmp_path, palette):
+    export = of_colors(tmp_path)
+    write_png(tmp_path / "colors/a.png", cat_and_dog() + 5, palette=palette)
+    assert "no conversion if its values or palette indices are labels" in error_of(export)
+
+
 def test_palette_masks_are_read_by_their_colours(tmp_path):
     masks = files.write_colors(tmp_path, kind="P")
     arguments = masks, tmp_path / "labelmap.txt", tmp_path / "images", tmp_path / "out"
@@ -734,6 +741,54 @@ def test_ade20k_without_names_is_refused(tmp_path):
     (tmp_path / "index_ade20k.pkl").write_bytes(b"\x80\x04.")
     with pytest.raises(ValueError, match="is a pickle, which could run code"):
         ade20k_export(root, tmp_path / "out", index=str(tmp_path / "index_ade20k.pkl"))
+
+
+# Generated errors
+
+WRONG = [None, 0, -1, 10**30, float("nan"), "", "../x", True, [], {}, [[[1, 2]]], "\x00", [None]]
+
+
+def places(content, place=()):
+    """Yield the place of everything in JSON, as keys."""
+    yield place
+    if isinstance(content, (dict, list)):
+        for key in content if isinstance(content, dict) else range(len(content)):
+            yield from places(content[key], (*place, key))
+
+
+@pytest.mark.parametrize("name", ["coco", "labelme", "supervisely", "datumaro", "ade20k"])
+def test_generated_errors_end_in_a_sentence_that_names_the_file(name, tmp_path):
+    """One value of the JSON is replaced or removed: a mask is made, or refused in words."""
+    make, mask, _, _ = EXPORTS[name]
+    again = {
+        "coco": lambda r: coco_export(r / "coco.json", r / "images", r / "out"),
+        "labelme": lambda r: labelme_export(r / "labelme", r / "out"),
+        "supervisely": lambda r: supervisely_export(r / "sly", r / "out"),
+        "datumaro": lambda r: datumaro_export(
+            r / "annotations/train.json", r / "images", r / "out"
+        ),
+        "ade20k": lambda r: ade20k_export(r / "ade", r / "out"),
+    }[name]
+    rng = np.random.default_rng(0)
+    refused = 0
+    for number in range(40):
+        root = tmp_path / str(number)
+        make(root)
+        paths = sorted(root.rglob("*.json"))
+        path = paths[rng.integers(len(paths))]
+        content = json.loads(path.read_text())
+        found = list(places(content))[1:]
+        place = found[rng.integers(len(found))]
+        change(content, *place, (*WRONG, KeyError)[rng.integers(len(WRONG) + 1)])
+        path.write_text(json.dumps(content))
+        try:
+            errors = convert(again(root).conversion).errors
+        except (ValueError, FileNotFoundError) as error:
+            errors = [str(error)]
+        assert all(str(root) in error for error in errors), errors
+        refused += len(errors)
+        assert (root / "out/masks" / mask).exists() == (not errors)
+    assert refused > 10
 
 
 # Outputs
