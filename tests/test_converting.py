@@ -103,7 +103,10 @@ def test_walk_to_a_trained_model(start, working_folder, monkeypatch, capfd):
                 write_png(Path(f"my/colors/{split}/{image}.png"), COLORS[expected()])
         if start == "a COCO JSON":
             write_coco(split)
-    lines = [f"{n}:{r},{g},{b}::" for n, (r, g, b) in zip(("_", "cat", "dog"), COLORS, strict=True)]
+    lines = [
+        f"{n}:{r},{g},{b}::"
+        for n, (r, g, b) in zip(("background", "cat", "dog"), COLORS, strict=True)
+    ]
     Path("my/labelmap.txt").write_text("\n".join(lines) + "\n")
 
     printed = [run(command, monkeypatch, capfd) for command in (first, second)]

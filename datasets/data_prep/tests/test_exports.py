@@ -562,7 +562,7 @@ def test_datumaro_boxes_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("labelmap.txt", "# label:color_rgb:parts:actions\nsky:1,2,3::\nsea: 4, 5, 6 ::\n"),
+        ("labelmap.txt", "# label:color_rgb:parts:actions\nsky:1,2,3::\nsea:4, 5, 6::\n"),
         ("labelmap.txt", "\ufeffsky:1,2,3\r\nsea:4,5,6\r\n"),
         ("colors.csv", "name,r,g,b\nsky,1,2,3\nsea,4,5,6\n"),
         ("colors.csv", "b; g; r; class\n3;2;1;sky\n\n6;5;4;sea\n"),
