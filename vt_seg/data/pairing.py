@@ -20,8 +20,7 @@ _OTHER = "; masks must be PNG, BMP or TIFF"
 _UNREAD_EXTENSIONS = {
     **dict.fromkeys((".jpg", ".jpeg", ".JPG"), _JPEG),
     ".mat": "; convert COCO-Stuff 10k first: python datasets/prepare_cocostuff10k.py",
-    ".json": "; python datasets/convert_masks.py labelme, supervisely or datumaro makes masks",
-    ".jpg.json": "; python datasets/convert_masks.py supervisely makes masks",
+    ".json": "; python datasets/convert_masks.py coco|labelme|supervisely|datumaro makes masks",
     ".xml": "; boxes are no masks: export segmentation masks, or JSON with polygons",
     **dict.fromkeys((".npy", ".gif", ".txt"), _OTHER),
 }
@@ -195,10 +194,9 @@ def _hint(
     )
     if extension and count >= least:
         return f"{extension} is there{_UNREAD_EXTENSIONS[extension]}"
-    if without_mask and not without_image:
-        annotations = sorted(n for n in os.listdir(mask_root) if n.lower().endswith(".json"))
-        if annotations:
-            return f"{annotations[0]} is there; python datasets/convert_masks.py coco makes masks"
+    names = [] if without_image else os.listdir(mask_root)
+    if any(name.lower().endswith(".json") for name in names):
+        return f".json is there{_UNREAD_EXTENSIONS['.json']}"
     for normalize, difference in (
         (str.lower, "names differ in upper and lower case"),
         (os.path.basename, "the subfolders differ"),
