@@ -90,7 +90,7 @@ def class_labels(
     source = os.fspath(where if classes is None else classes)
     wrong = [name for name in names if not name or not name.isprintable()]
     if wrong:
-        raise ValueError(f"{source} has the class name {wrong[0]!r}; give it a printable name of one line")
+        raise ValueError(f"{source} has the class name {wrong[0]!r}; give it a printable name")
     label = IGNORE_LABEL
     if background != IGNORE:
         wanted = normalized(background)

@@ -321,7 +321,7 @@ def change(content, *keys_and_value):
         (("annotations", 0, None), "'annotations' holds None, not an object"),
         (("categories", 0, "id", 3), "has the id 3 twice in categories"),
         (("categories", 0, "name", "cat"), "class name 'cat' occurs twice"),
-        (("categories", 0, "name", "a\nb"), "class name 'a\\nb'; give it a printable name of one line"),
+        (("categories", 0, "name", "a\nb"), "class name 'a\\nb'; give it a printable name"),
         (("items", []), "has items, so it is no COCO file: use the command datumaro"),
         (("annotations", 0, "segments_info", []), "prepare_coco_panoptic.py"),
     ],
