@@ -1,6 +1,5 @@
 """Maps from the values of masks to labels: made from what a user writes, applied by the reader."""
 
-import difflib
 import hashlib
 import json
 import os
@@ -13,6 +12,7 @@ import numpy as np
 
 from vt_seg.config_file import read_yaml
 from vt_seg.files import read_text
+from vt_seg.near_names import near_names
 
 from .finding import Finding
 
@@ -215,11 +215,8 @@ def _label(label: object, value: int, classes: Sequence[str], ignored: int, wher
         if label in classes:
             return list(classes).index(label)
         if not label.strip().isdecimal():
-            near = difflib.get_close_matches(label, classes, n=2)
             raise ValueError(
-                f"{says}, which is no class"
-                + (f" (near: {', '.join(near)})" if near else "")
-                + f": write one of {len(classes)} names of CLASSES, their number, or {ignored} "
+                f"{says}, which is no class{near_names(label, classes)}: write one of {len(classes)} names of CLASSES, their number, or {ignored} "
                 "(ignored)"
             )
         label = int(label)

@@ -23,7 +23,9 @@ _OTHER = "; masks must be PNG, BMP, TIFF or GIF"
 _UNREAD_EXTENSIONS = {
     **dict.fromkeys((".jpg", ".jpeg", ".JPG"), _JPEG),
     ".mat": "; convert COCO-Stuff 10k first: python datasets/prepare_cocostuff10k.py",
-    **dict.fromkeys((".npy", ".json", ".txt"), _OTHER),
+    ".json": "; python datasets/convert_masks.py coco|labelme|supervisely|datumaro makes masks",
+    ".xml": "; boxes are no masks: export segmentation masks, or JSON with polygons",
+    **dict.fromkeys((".npy", ".txt"), _OTHER),
 }
 
 
@@ -202,6 +204,9 @@ def _hint(
     )
     if extension and count >= least:
         return f"{extension} is there{_UNREAD_EXTENSIONS[extension]}"
+    names = [] if without_image else os.listdir(mask_root)
+    if any(name.lower().endswith(".json") for name in names):
+        return f".json is there{_UNREAD_EXTENSIONS['.json']}"
     for normalize, difference in (
         (str.lower, "names differ in upper and lower case"),
         (os.path.basename, "the subfolders differ"),

@@ -22,8 +22,11 @@ from .label_map import LABEL_MAP, LARGEST_VALUE
 _JPEG_END = b"\xff\xd9"
 _SAVE = "save one channel of class ids as 8-bit grey or palette PNG"
 _MODE_FIXES = {
-    "RGB": f"map its colours to class ids and {_SAVE}",
-    "RGBA": f"map its colours to class ids and {_SAVE}",
+    **dict.fromkeys(
+        ("RGB", "RGBA"),
+        "python datasets/convert_masks.py colors MASKS --colors TABLE --images IMAGES --output "
+        "FOLDER maps colours to labels",
+    ),
     "1": f"say which class each of its two values is and {_SAVE}",
 }
 

@@ -1,4 +1,4 @@
-"""Arguments, messages and exit codes of the converters datasets/prepare_*.py."""
+"""Arguments, messages and exit codes of the converters in datasets/."""
 
 import argparse
 import os
@@ -16,6 +16,11 @@ SPLITS = ("train", "val")
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --root, --workers and --check."""
     parser.add_argument("--root", default=dataset_root(), help="folder of datasets")
+    add_run_arguments(parser)
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --workers and --check."""
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes at a time"
     )
@@ -31,7 +36,7 @@ def run_conversions(make: Callable[[], Sequence[Conversion]], args: argparse.Nam
 
     Args:
         make: Function that returns the conversions.
-        args: Arguments of :func:`add_common_arguments`.
+        args: Arguments of :func:`add_run_arguments`.
 
     Returns:
         The exit code: 0, 1 if a file has an error or cannot be written, 130 after Ctrl-C.

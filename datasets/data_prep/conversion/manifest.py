@@ -54,8 +54,8 @@ def claim_output(conversion: Conversion) -> None:
     """Record what makes the output folder, unless something else made it.
 
     Raises:
-        MixedOutputError: if another recipe or source made the folder, no manifest tells what did,
-            or the source lies in it or is itself the output of a conversion.
+        MixedOutputError: if another recipe or source made the folder, no manifest tells what made
+            its masks or lists, or the source lies in it or is itself the output of a conversion.
     """
     output, source = conversion.output.resolve(), conversion.source.resolve()
     if output == source or output in source.parents or source in output.parents:
@@ -67,7 +67,10 @@ def claim_output(conversion: Conversion) -> None:
         )
     path = manifest_path(conversion.output)
     difference = manifest_difference(conversion)
-    if difference:
+    if path.exists() and not difference:
+        return
+    has_masks = any(file.suffix == ".png" for file in conversion.output.rglob("[!.]*"))
+    if difference and has_masks:
         hint = ""
         if difference.startswith("source: "):
             wanted = manifest_of(conversion)["source"]
@@ -76,13 +79,17 @@ def claim_output(conversion: Conversion) -> None:
             f"{conversion.output} was made differently ({difference}). Move it and {path.name} "
             f"away, or keep it; nothing was changed{hint}"
         )
-    if path.exists():
-        return
-    if any(file.suffix == ".png" for file in conversion.output.rglob("[!.]*")):
+    if has_masks:
         raise MixedOutputError(
             f"{conversion.output} contains masks, but there is no {path.name} that tells what made "
             "them. --check compares them with what would be written; to make them again, move them "
             "away. Nothing was changed"
         )
+    for file, text in conversion.lists.items():
+        if os.path.lexists(file) and not (file.is_file() and file.read_bytes() == text.encode()):
+            raise MixedOutputError(
+                f"{file} exists, and there is no {path.name} that tells what made it: move it away "
+                "or choose another output. Nothing was changed"
+            )
     text = json.dumps(manifest_of(conversion), indent=2) + "\n"
     write_atomically(path, text.encode())

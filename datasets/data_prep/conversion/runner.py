@@ -63,7 +63,7 @@ class Outcome(NamedTuple):
 
 
 def convert(conversion: Conversion, workers: int = 1) -> Outcome:
-    """Make the masks that are missing.
+    """Make the masks that are missing or older than their sources.
 
     A mask that exists is complete, so a run may be stopped in any way and started again. Sources
     that cannot be used do not prevent the others from being converted, up to ``MAX_ERRORS``.
@@ -80,7 +80,11 @@ def convert(conversion: Conversion, workers: int = 1) -> Outcome:
         output.mkdir(exist_ok=True)
         remove_unfinished(output)
         present = _masks_in(output)
-        tasks = [task for task in conversion.tasks if task.name not in present]
+        tasks = [
+            task
+            for task in conversion.tasks
+            if task.name not in present or _is_older(output / task.name, task.source)
+        ]
         for folder in {(output / task.name).parent for task in tasks}:
             folder.mkdir(parents=True, exist_ok=True)
         make = partial(_make, conversion.derive, output)
@@ -207,6 +211,13 @@ def _masks_in(folder: Path) -> set[str]:
                     if os.path.getsize(os.path.join(parent, name)):
                         names.add(prefix + name)
     return names
+
+
+def _is_older(mask: Path, source: str) -> bool:
+    """Return True if a source was changed after its mask was made."""
+    with contextlib.suppress(OSError):
+        return os.stat(mask).st_mtime_ns < os.stat(source).st_mtime_ns
+    return False
 
 
 def _title(output: Path) -> str:
