@@ -216,8 +216,8 @@ def _label(label: object, value: int, classes: Sequence[str], ignored: int, wher
             return list(classes).index(label)
         if not label.strip().isdecimal():
             raise ValueError(
-                f"{says}, which is no class{near_names(label, classes)}: write one of {len(classes)} names of CLASSES, their number, or {ignored} "
-                "(ignored)"
+                f"{says}, which is no class{near_names(label, classes)}: write one of "
+                f"{len(classes)} names of CLASSES, their number, or {ignored} (ignored)"
             )
         label = int(label)
     if isinstance(label, bool) or not isinstance(label, int):
