@@ -118,12 +118,10 @@ def test_names_of_others_are_left_alone(folders):
         ({"colors": [(0, 0, 0)]}, "1 stuff_colors for 3 classes"),
         ({"flip_label_pairs": [(0, 1), (1, 2)]}, "each label in one pair only"),
         ({"classes": ["left", "right"]}, r"set flip_label_pairs \(\(0, 1\),\)"),
-        ({"mask_dir": "IMAGES"}, "images and masks are both in .*/images: give each"),
     ],
 )
 def test_wrong_arguments_are_refused(folders, arguments, says):
     keys = {"image_dir": folders[0], "mask_dir": folders[1], "classes": CLASSES, **arguments}
-    keys["mask_dir"] = keys["mask_dir"].replace("IMAGES", folders[0])
     with pytest.raises(ValueError, match=says):
         register_sem_seg(NAME, **keys)
     assert NAME not in DatasetCatalog.list()

@@ -9,9 +9,10 @@ from torchvision.datasets.folder import find_classes
 from vt_seg.files import walk_following_links
 
 from .datasets.registration import make_room
+from .file_patterns import IMAGE_EXTENSIONS
 from .label_check import shown
+from .layouts import require_count, take_subset
 from .name_lists import Names, first_repeated, read_class_names
-from .pairing import IMAGE_EXTENSIONS
 
 _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "images"})
 
@@ -24,6 +25,7 @@ class ImageFolder:
     folder: str
     classes: tuple[str, ...] | None = None
     hint: str = ""
+    subset: int | None = None
 
     def __call__(self) -> list[dict]:
         """Return Detectron2's records ``{"file_name", "label"}``, class by class; open no image.
@@ -48,7 +50,7 @@ class ImageFolder:
                 f"{self._hint()}"
             )
         MetadataCatalog.get(self.name).classes = names
-        return records
+        return take_subset(records, self.subset, self.name)
 
     def class_names(self) -> list[str]:
         """Return the class folders in the order of their labels; look at nothing below them.
@@ -98,7 +100,11 @@ class ImageFolder:
 
 
 def register_image_folder(
-    name: str, folder: str | os.PathLike, classes: Names | None = None, hint: str = ""
+    name: str,
+    folder: str | os.PathLike,
+    classes: Names | None = None,
+    hint: str = "",
+    subset: int | None = None,
 ) -> None:
     """Register a folder with a subfolder per class as a dataset of Detectron2.
 
@@ -111,18 +117,20 @@ def register_image_folder(
         classes: the class folders to read in the order of their labels, or a text file, one name
             per line. None takes all, sorted, as torchvision does.
         hint: ends the message if the folder is missing or empty.
+        subset: take so many images for a trial, evenly spread over the classes.
 
     Raises:
         FileNotFoundError: if ``classes`` names no file.
         ValueError: if a class is listed twice, or the name belongs to another dataset.
     """
+    require_count("subset", subset)
     listed = None if classes is None else read_class_names(classes)
     if listed is not None:
         if (repeated := first_repeated(listed)) is not None:
             raise ValueError(f"{name}: the list of classes holds {repeated} twice")
         if len(listed) < 2:
             raise ValueError(f"{name}: the list of classes holds {len(listed)} class, need two")
-    dataset = ImageFolder(name, os.fspath(os.path.expanduser(folder)), listed, hint)
+    dataset = ImageFolder(name, os.fspath(os.path.expanduser(folder)), listed, hint, subset)
     if not make_room(name, dataset):
         return
     DatasetCatalog.register(name, dataset)

@@ -1,4 +1,4 @@
-"""Lists of names, given or read from text files: classes and splits, and checks of class lists."""
+"""Lists of names, given or read from text files: and checks of class lists."""
 
 import os
 from collections import Counter
@@ -10,7 +10,6 @@ from vt_seg.files import require_regular_file
 
 from .augmentations import LabelPairs, normalized_pairs
 from .finding import Finding
-from .pairing import IMAGE_EXTENSIONS, MASK_EXTENSIONS
 
 _MAX_LABEL = 255  # Masks are read as 8 bits.
 Names = Sequence[str] | str | os.PathLike
@@ -53,25 +52,6 @@ def read_class_names(classes: Names) -> tuple[str, ...]:
             "quote them)"
         )
     return tuple(classes)
-
-
-def read_split_list(split_list: Names) -> list[str]:
-    """Return the names of images below their folder, without extension; see `read_names`.
-
-    Raises:
-        ValueError: if a name occurs twice.
-    """
-    where = "the split list"
-    if isinstance(split_list, (str, os.PathLike)):
-        where, split_list = os.fspath(split_list), read_names(split_list)
-    stems = []
-    for name in split_list:
-        stem, extension = os.path.splitext(name.replace("\\", "/").removeprefix("./"))
-        is_known = extension.lower() in IMAGE_EXTENSIONS | MASK_EXTENSIONS
-        stems.append(stem if is_known else stem + extension)
-    if (repeated := first_repeated(stems)) is not None:
-        raise ValueError(f"{where} names {repeated} more than once; remove the extra lines")
-    return stems
 
 
 def first_repeated(names: Sequence[str]) -> str | None:

@@ -8,9 +8,14 @@ from difflib import get_close_matches
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from vt_seg.data import Finding, class_findings, color_findings, flip_pair_findings, raise_errors
-
-_BY_POSITION = "paired by position"
+from vt_seg.data import (
+    CustomDataset,
+    Finding,
+    class_findings,
+    color_findings,
+    flip_pair_findings,
+    raise_errors,
+)
 
 
 def metadata_findings(name: str) -> list[Finding]:
@@ -67,13 +72,17 @@ def check_records(records: Sequence[dict], dataset_names: Sequence[str]) -> None
     """Raise ValueError if images are paired with masks of another name, as by position.
 
     Detectron2's ``load_sem_seg`` zips two sorted lists of one length, even if the names differ.
+    Datasets of `register_sem_seg` are not checked: they pair by name, by templates or by a list.
     """
-    wrong = [finding for finding in record_findings(records) if finding.kind == _BY_POSITION]
-    raise_errors(wrong, prefix=f"{', '.join(dataset_names)}: ")
+    known = [name for name in dataset_names if name in DatasetCatalog.list()]
+    own = [name for name in known if isinstance(DatasetCatalog[name], CustomDataset)]
+    roots = tuple(os.path.join(MetadataCatalog.get(name).sem_seg_root, "") for name in own)
+    others = [r for r in records if not r.get("sem_seg_file_name", "").startswith(roots)]
+    raise_errors(position_findings(others), prefix=f"{', '.join(dataset_names)}: ")
 
 
-def record_findings(records: Sequence[dict]) -> list[Finding]:
-    """Return what is wrong with records that have a mask, judged by their file names alone.
+def position_findings(records: Sequence[dict]) -> list[Finding]:
+    """Return a finding if records pair images with masks of another name.
 
     An image and its mask must have one name, apart from what all images or all masks of a folder
     end in (``aachen_1_leftImg8bit.png``, ``aachen_1_gtFine_labelTrainIds.png``).
@@ -85,22 +94,27 @@ def record_findings(records: Sequence[dict]) -> list[Finding]:
     for image, mask in pairs:
         folders.setdefault(os.path.dirname(mask), []).append((image, mask))
     wrong = [pair for folder in folders.values() for pair in _misnamed(folder)]
-    findings = []
-    if wrong:
-        image, mask = wrong[0]
-        message = (
-            f"{len(wrong)} of {len(pairs)} images are paired with a mask of another name, e.g. "
-            f"{image} with {mask}; add what is missing or remove what is too much, or register "
-            "the folders with vt_seg.data.register_sem_seg, which pairs by name"
-        )
-        findings.append(Finding.error(_BY_POSITION, message, len(wrong)))
-    times = Counter(image for image, _ in pairs)
+    if not wrong:
+        return []
+    image, mask = wrong[0]
+    message = (
+        f"{len(wrong)} of {len(pairs)} images are paired with a mask of another name, e.g. "
+        f"{image} with {mask}; add what is missing or remove what is too much, or register "
+        "the folders with vt_seg.data.register_sem_seg, which pairs by name"
+    )
+    return [Finding.error("paired by position", message, len(wrong))]
+
+
+def repeated_findings(records: Sequence[dict]) -> list[Finding]:
+    """Return a finding if several records have the same image."""
+    images = [r["file_name"] for r in records if r.get("file_name") and r.get("sem_seg_file_name")]
+    times = Counter(images)
     example, most = next(iter(times.most_common(1)), ("", 1))
-    if most > 1:
-        count = len(pairs) - len(times)
-        message = f"{count} images occur more than once, e.g. {example}; keep one record of each"
-        findings.append(Finding.error("image twice", message, count))
-    return findings
+    if most == 1:
+        return []
+    count = len(images) - len(times)
+    message = f"{count} images occur more than once, e.g. {example}; keep one record of each"
+    return [Finding.error("image twice", message, count)]
 
 
 def _misnamed(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

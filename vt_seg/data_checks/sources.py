@@ -11,14 +11,15 @@ from vt_seg.data import (
     Finding,
     Names,
     Pairing,
+    SplitList,
     class_findings,
     find_pairs,
     left_right_pairs,
+    make_layout,
     read_class_names,
-    read_split_list,
 )
 
-from .dataset_check import flip_findings, metadata_findings, record_findings
+from .dataset_check import flip_findings, metadata_findings, position_findings, repeated_findings
 from .mask_formats import MaskFormat, mat_format
 
 
@@ -39,10 +40,13 @@ def from_folders(
     mask_dir: str,
     classes: int | Names,
     ignore_label: int = 255,
-    split_list: Names | None = None,
+    split_list: SplitList | None = None,
     mask_suffix: str = "",
+    image_suffix: str = "",
+    split: str | None = None,
+    subset: int | None = None,
 ) -> Source:
-    """Return a folder of images and a folder of masks as a source.
+    """Return a folder of images and a folder of masks, or what templates find, as a source.
 
     ``classes`` is their number, their names, or a text file with one name per line; the other
     arguments are those of ``register_sem_seg``.
@@ -51,9 +55,10 @@ def from_folders(
     try:
         names = map(str, range(classes)) if isinstance(classes, int) else read_class_names(classes)
         source.class_names = list(names)
-        stems = None if split_list is None else read_split_list(split_list)
+        suffixes = image_suffix, mask_suffix
+        layout = make_layout(image_dir, mask_dir, split, split_list, *suffixes, subset)
     except (OSError, ValueError) as wrong:
-        source.findings.append(Finding.error("unusable list", str(wrong)))
+        source.findings.append(Finding.error("unusable argument", str(wrong)))
         return source
     source.findings += class_findings(source.class_names, ignore_label)
     pairs = left_right_pairs(source.class_names)
@@ -63,7 +68,7 @@ def from_folders(
             f"register them with flip_label_pairs {pairs}"
         )
         source.findings.append(Finding.warning("plain flip", message))
-    _take_pairs(source, lambda: find_pairs(image_dir, mask_dir, "", stems, mask_suffix), mask_dir)
+    _take_pairs(source, layout.pairing, layout.roots[1])
     return source
 
 
@@ -87,7 +92,7 @@ def from_name(name: str) -> Source:
         return source
     try:
         source.records = loader()
-        source.findings += record_findings(source.records)
+        source.findings += [*position_findings(source.records), *repeated_findings(source.records)]
     except (OSError, ValueError, KeyError, AssertionError) as wrong:
         if os.path.isdir(image_dir) and os.path.isdir(mask_dir):
             _take_pairs(source, lambda: find_pairs(image_dir, mask_dir), mask_dir)
@@ -122,7 +127,7 @@ def _take_pairs(source: Source, find: Callable[[], Pairing], mask_dir: str) -> N
     except (OSError, ValueError) as wrong:
         source.findings.append(Finding.error("cannot be paired", str(wrong)))
         return
-    source.findings += [*findings, *record_findings(source.records)]
+    source.findings += [*findings, *repeated_findings(source.records)]
     if not source.records:
         source.mask_format = mat_format(mask_dir)
         if not findings:

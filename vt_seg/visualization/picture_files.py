@@ -4,7 +4,7 @@ import glob
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,8 +14,6 @@ from vt_seg.data import IMAGE_EXTENSIONS
 from vt_seg.files import path_below, require_regular_file, write_atomically
 
 from .panels import contact_sheet
-
-_T = TypeVar("_T")
 
 # Bytes. File systems take 255, of which endings and the names of unfinished files need up to 35.
 _LONGEST = 200
@@ -105,12 +103,6 @@ def require_all_drawn(drawn: Drawn, total: int) -> None:
     if drawn.failures:
         lines = "\n".join(f"  {sentence}" for sentence in drawn.failures)
         raise ValueError(f"{len(drawn.failures)} of {total} not drawn:\n{lines}")
-
-
-def spread_evenly(items: Sequence[_T], num: int) -> list[_T]:
-    """Return ``num`` of the items, the first and the last among them; all if there are no more."""
-    chosen = np.linspace(0, len(items) - 1, min(num, len(items))).round().astype(int)
-    return [items[i] for i in np.unique(chosen)]
 
 
 def unique_names(paths: Sequence[str]) -> Iterator[str]:

@@ -11,12 +11,12 @@ from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.utils.env import seed_all_rng
 from tqdm import tqdm
 
-from vt_seg.data import mask_loader, read_image
+from vt_seg.data import mask_loader, read_image, spread_evenly
 from vt_seg.engine import build_train_loader, task_of
 
 from .overlay import draw_legend, draw_sem_seg
 from .panels import side_by_side
-from .picture_files import spread_evenly, write_with_overview
+from .picture_files import write_with_overview
 
 
 @dataclass(frozen=True)
