@@ -18,7 +18,8 @@ _UNREAD_EXTENSIONS = {
     **dict.fromkeys((".npy", ".gif", ".json", ".txt"), _OTHER),
 }
 _TRAIN_IDS = "_labelTrainIds"
-_LIKE_MASKS = re.compile(r"mask|label|seg|anno|gt|parsing", re.IGNORECASE)
+_LIKE_MASKS = re.compile(r"mask|label|lbl|seg|anno|gt|parsing", re.IGNORECASE)
+_LIKE_IMAGES = re.compile(r"rgb|sat|image|img|photo|leftImg|color", re.IGNORECASE)
 
 
 class Unpaired(NamedTuple):
@@ -41,9 +42,19 @@ class _Affixes(NamedTuple):
         at_words = all(
             not prefix[-1:].isalnum() and not suffix[:1].isalnum() for prefix, suffix in self
         )
-        added = "".join(self.mask)
-        like_masks = bool(_LIKE_MASKS.search(added)) + ("TrainIds" in added)
-        return at_words, -len("".join(self.image)), like_masks, -len(added)
+        lengths = [-len("".join(affixes)) for affixes in self]
+        return at_words, self.likeness(), lengths[0], lengths[1]
+
+    def likeness(self) -> int:
+        """Return how much what they add looks like names of images and of masks, not reversed."""
+        image, mask = "".join(self.image), "".join(self.mask)
+        return (
+            (_LIKE_MASKS.search(mask) is not None)
+            + ("TrainIds" in mask)
+            + (_LIKE_IMAGES.search(image) is not None)
+            - (_LIKE_MASKS.search(image) is not None)
+            - (_LIKE_IMAGES.search(mask) is not None)
+        )
 
 
 def hint_for_unpaired(unpaired: Unpaired, images: list[NamedFile]) -> str:
@@ -90,7 +101,9 @@ def hint_for_one_pattern(pattern: FilePattern) -> str:
     images, masks = _all(pattern, IMAGE_EXTENSIONS), _all(pattern, MASK_EXTENSIONS)
     best, others = _common_affixes(images, masks, _ENOUGH * len(masks))
     if best is not None:
-        return f": {_advice(best, others, (pattern.root,) * 2, images, masks, True)}"
+        advice = _advice(best, others, (pattern.root,) * 2, images, masks, True)
+        is_guess = best.likeness() == _Affixes(best.mask, best.image).likeness()
+        return f": {advice}" + ", or the other way round" * is_guess
     masks_by_key = {file.key(True): file for file in masks}
     pairs = [(i, masks_by_key.get(i.key(True))) for i in images if i.path[-4:] != ".png"]
     found = [(image, mask) for image, mask in pairs if mask and mask.path != image.path]
@@ -128,7 +141,8 @@ def _common_affixes(
         for is_prefix in (False, True):
             candidates.update(_differences(image.id, near, is_prefix))
     candidates.update(_of_whole_lists([i.id for i in images], [m.id for m in masks]))
-    counts = {one: _num_pairs(one, images, masks) for one, _ in candidates.most_common(_CANDIDATES)}
+    likely = sorted(candidates, key=lambda one: (candidates[one], one.rank()), reverse=True)
+    counts = {one: _num_pairs(one, images, masks) for one in likely[:_CANDIDATES]}
     most = max(counts.values(), default=0)
     if not most or most < least:
         return None, []
@@ -209,7 +223,8 @@ def _advice(
     suffixes_suffice: bool,
 ) -> str:
     (image_prefix, image_suffix), (mask_prefix, mask_suffix) = best
-    also = f" (or those in {', '.join(''.join(o.mask) for o in others)})" if others else ""
+    endings = ", ".join("".join(other.mask) for other in others)
+    also = f" (there are masks {endings} as well)" if others else ""
     if suffixes_suffice and not (image_prefix or mask_prefix) and not (image_suffix and others):
         if not image_suffix:
             return f'their names end in "{mask_suffix}": give mask_suffix "{mask_suffix}"{also}'

@@ -85,8 +85,10 @@ def listed_files(split_list: SplitList, images: Side, masks: Side) -> Listed:
             f'{where} can be read with one column or two: "{lines[0]}" names an image, and so do '
             "its parts; separate the columns by tabs, or quote the names"
         )
-    if best.masks is None and not any(best.images):
-        _refuse_uneven_rows(where, lines)
+    if best.masks is None and None in best.images:
+        few = 2 * sum(file is not None for file in best.images) < len(best.images)
+        # Many names hold spaces, so these are taken for separators only if few names exist.
+        _refuse_uneven_rows(where, lines, _SEPARATORS if few else _SEPARATORS[:-1])
     known = [file.path for file in best.images if file is not None]
     if (repeated := first_repeated(known)) is not None:
         named = zip(best.names, best.images, strict=True)
@@ -176,12 +178,16 @@ def _lines(split_list: SplitList) -> tuple[str, list]:
     if isinstance(split_list, (str, os.PathLike)):
         lines = read_names(split_list)
         named = (line for line in lines if line[0] != "#" or _has_extension(line))
-        return os.fspath(split_list), list(named)
+        if not (kept := list(named)):
+            raise ValueError(f"{split_list} names no image: give one a line")
+        return os.fspath(split_list), kept
+    if not split_list:
+        raise ValueError("the split list is empty: name an image at least, or leave it out")
     return "the split list", list(split_list)
 
 
-def _refuse_uneven_rows(where: str, lines: Sequence[str]) -> None:
-    for separator in _SEPARATORS:
+def _refuse_uneven_rows(where: str, lines: Sequence[str], separators: Sequence[str]) -> None:
+    for separator in separators:
         widths = [len(_split(line, separator)) for line in lines]
         (usual, count), *others = Counter(widths).most_common(2)
         if usual > 1 and (others or usual > 2) and count > len(lines) / 2:
