@@ -102,13 +102,16 @@ class _NameReader:
 
     def __init__(self, where: str, list_folder: str, side: Side) -> None:
         self.where = where
-        self.root = side.pattern.root
-        self.list_folder = list_folder
+        root = side.pattern.root
+        paths = os.path.abspath(root), os.path.realpath(root)
+        self.roots = [composed(os.path.join(path, "")) for path in paths]
+        self.root_folders = composed(paths[0]).split(os.sep)
+        self.list_folder = os.path.abspath(list_folder)
         # Ambiguous names lead to None.
         self.below: dict[str, NamedFile | None] = {}
         self.bare: dict[str, NamedFile | None] = {}
         for file in side.files:
-            path = composed(os.path.relpath(file.path, self.root).replace(os.sep, "/"))
+            path = composed(file.path[len(os.path.join(root, "")) :].replace(os.sep, "/"))
             for name in {path, os.path.splitext(path)[0], file.key(with_folders=True)}:
                 self.below[name] = None if name in self.below else file
             file_name = os.path.basename(path)
@@ -121,7 +124,7 @@ class _NameReader:
         ways: list[Callable[[str], str | None]] = [
             self._below_root,
             lambda name: self._at(self.list_folder, name),
-            lambda name: self._at(".", name),
+            lambda name: self._at(os.getcwd(), name),
             self._after_common_folders,
         ]
         look_up = self._look_up
@@ -148,11 +151,9 @@ class _NameReader:
         return None if _is_elsewhere(name) else name.lstrip("/")
 
     def _at(self, folder: str, name: str) -> str | None:
-        path = composed(os.path.abspath(os.path.join(folder, name)))
-        for root in (os.path.abspath(self.root), os.path.realpath(self.root)):
-            if path.startswith(composed(root) + os.sep):
-                return path[len(composed(root)) + 1 :].replace(os.sep, "/")
-        return None
+        path = composed(os.path.normpath(os.path.join(folder, name)))
+        root = next((root for root in self.roots if path.startswith(root)), None)
+        return None if root is None else path[len(root) :].replace(os.sep, "/")
 
     def _after_common_folders(self, name: str) -> str | None:
         """Return what follows the folders that a name has in common with the end of the root.
@@ -162,7 +163,7 @@ class _NameReader:
         """
         if _is_elsewhere(name) or _ON_A_DRIVE.match(name):
             return None
-        root = composed(os.path.abspath(self.root)).split(os.sep)
+        root = self.root_folders
         folders = name.strip("/").split("/")[:-1]
         rests = []
         for end in range(1, len(folders) + 1):
