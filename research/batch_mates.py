@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `research` a
 from research.report_table import ReportTable, Row
 from vt_seg.checkpoint import input_convention
 from vt_seg.command_line import errors_as_messages
+from vt_seg.data import spread_evenly
 from vt_seg.engine import (
     SegmentationCheckpointer,
     adapt_to_machine,
@@ -39,7 +40,6 @@ from vt_seg.inference import LogitMap
 from vt_seg.layers import resize_mask
 from vt_seg.modeling import VTFPNHead, upsample, vt_fpn_head
 from vt_seg.modeling.padding_aware_segmentor import padding_mask
-from vt_seg.visualization import spread_evenly
 
 SOURCES = {
     "tokens": "tokenizers: softmax over the padding",

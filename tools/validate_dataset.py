@@ -44,20 +44,29 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help="registered datasets")
     parser.add_argument("--config-file", default="", metavar="FILE")
     folders = parser.add_argument_group("folders instead of names")
-    folders.add_argument("--images", metavar="DIR")
-    folders.add_argument("--masks", metavar="DIR")
+    folders.add_argument(
+        "--images", metavar="DIR", help='or a template such as "images/{split}/**/{id}_rgb.jpg"'
+    )
+    folders.add_argument("--masks", metavar="DIR", help="or a template")
     folders.add_argument(
         "--classes", metavar="N|FILE", help="how many, or a list of names in any usual format"
     )
     folders.add_argument("--ignore-label", type=int, default=255, metavar="N", help="default 255")
-    folders.add_argument("--split-list", metavar="FILE", help="take these names only, one a line")
+    folders.add_argument("--split", metavar="NAME", help="what {split} stands for")
+    folders.add_argument(
+        "--split-list", metavar="FILE", help="take these images only; or an image and a mask a line"
+    )
     folders.add_argument(
         "--label-map", metavar="FILE", help="label or class name of each value (YAML, JSON, CSV)"
     )
     folders.add_argument(
         "--reduce-zero-label", action="store_true", help="0 is ignored, classes start at 1"
     )
+    folders.add_argument("--image-suffix", default="", help='"_sat" where a_sat.jpg has a.png')
     folders.add_argument("--mask-suffix", default="", help='"_mask" where a.jpg has a_mask.png')
+    folders.add_argument(
+        "--subset", type=positive_int, metavar="N", help="take N pairs only, evenly spread"
+    )
     quick = {"nargs": "?", "const": 500, "type": positive_int, "metavar": "N"}
     parser.add_argument("--quick", **quick, help="decode N (default 500)")
     parser.add_argument(
@@ -84,9 +93,10 @@ def main(args: argparse.Namespace) -> int:
     general: list[Finding] = []
     if args.images:
         classes = int(args.classes) if args.classes.isdecimal() else args.classes
-        options = args.ignore_label, args.split_list, args.mask_suffix
-        options = *options, args.label_map, args.reduce_zero_label
-        sources = [from_folders(args.images, args.masks, classes, *options)]
+        names = "ignore_label", "split", "split_list", "image_suffix", "mask_suffix", "subset"
+        names = *names, "label_map", "reduce_zero_label"
+        options = {name: getattr(args, name) for name in names}
+        sources = [from_folders(args.images, args.masks, classes, **options)]
     else:
         sources, general = _registered(args)
     reports = [validate(source, args.quick, args.num_workers) for source in sources]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from detectron2.data import Metadata
 
-from vt_seg.visualization import Sample, View, draw_legend, draw_samples, spread_evenly
+from vt_seg.visualization import Sample, View, draw_legend, draw_samples
 from vt_seg.visualization.overlay import class_shares
 
 COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
@@ -60,9 +60,3 @@ def test_samples_are_written_with_an_overview(tmp_path):
     assert cv2.imread(written[2]).shape == (512, 640, 3)
     with pytest.raises(ValueError, match="no image"):
         draw_samples([], METADATA, str(tmp_path))
-
-
-def test_items_are_spread_evenly():
-    assert spread_evenly(range(10), 3) == [0, 4, 9]
-    assert spread_evenly(range(2), 5) == [0, 1]
-    assert spread_evenly([], 5) == []

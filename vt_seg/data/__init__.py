@@ -6,6 +6,7 @@ from .class_lists import ClassList, class_list, read_class_list, read_class_name
 from .classification_mapper import ClassificationMapper
 from .custom_datasets import CustomDataset, register_from_config, register_sem_seg
 from .datasets import distinct_colors, register_all_datasets, unregister
+from .file_patterns import IMAGE_EXTENSIONS, MASK_EXTENSIONS
 from .finding import Finding, Level, raise_errors
 from .flip_pairs import flip_pair_findings, left_right_pairs
 from .image_folders import class_names, register_image_folder
@@ -17,16 +18,10 @@ from .label_map import (
     make_label_map,
     with_label_map,
 )
+from .layouts import Layout, make_layout, spread_evenly
 from .mapper import SemSegMapper, common_flip_pairs, model_input
-from .name_lists import Names, read_split_list
-from .pairing import (
-    IMAGE_EXTENSIONS,
-    MASK_EXTENSIONS,
-    Pairing,
-    find_pairs,
-    index_by_stem,
-    pair_images_and_masks,
-)
+from .name_lists import Names
+from .pairing import Pairing, find_pairs, index_by_stem, pair_images_and_masks
 from .readers import (
     inspect_image,
     mapped,
@@ -36,16 +31,17 @@ from .readers import (
     read_mask,
     read_values,
 )
+from .split_lists import SplitList, read_split_list
 
 __all__ = [
     "IMAGE_EXTENSIONS", "LABEL_MAP", "MASK_EXTENSIONS", "ClassList", "ClassificationMapper",
-    "CustomDataset", "Finding", "LabelMap", "LabelSwapFlip", "Level", "Names", "Pairing",
-    "SemSegMapper", "build_augmentations", "check_labels", "class_findings", "class_list",
-    "class_names", "color_findings", "common_flip_pairs", "distinct_colors", "find_pairs",
-    "flip_pair_findings", "index_by_stem", "inspect_image", "label_map_findings",
-    "left_right_pairs", "likely_fix", "make_label_map", "mapped", "model_input",
+    "CustomDataset", "Finding", "LabelMap", "LabelSwapFlip", "Layout", "Level", "Names", "Pairing",
+    "SemSegMapper", "SplitList", "build_augmentations", "check_labels", "class_findings",
+    "class_list", "class_names", "color_findings", "common_flip_pairs", "distinct_colors",
+    "find_pairs", "flip_pair_findings", "index_by_stem", "inspect_image", "label_map_findings",
+    "left_right_pairs", "likely_fix", "make_label_map", "make_layout", "mapped", "model_input",
     "pair_images_and_masks", "raise_errors", "read_checked_labels", "read_class_list",
     "read_class_names", "read_image", "read_labels", "read_mask", "read_split_list", "read_values",
     "register_all_datasets", "register_from_config", "register_image_folder", "register_sem_seg",
-    "shown", "unregister", "with_label_map",
+    "shown", "spread_evenly", "unregister", "with_label_map",
 ]  # fmt: skip

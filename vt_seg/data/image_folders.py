@@ -11,9 +11,10 @@ from vt_seg.files import files_in, is_system_name, normalized_name
 
 from .class_lists import read_class_names
 from .datasets.registration import make_room
+from .file_patterns import IMAGE_EXTENSIONS
 from .label_check import shown
+from .layouts import require_count, take_subset
 from .name_lists import Names
-from .pairing import IMAGE_EXTENSIONS
 
 logger = logging.getLogger(__name__)
 _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "images"})
@@ -27,6 +28,7 @@ class ImageFolder:
     folder: str
     classes: tuple[str, ...] | None = None
     hint: str = ""
+    subset: int | None = None
 
     def __call__(self) -> list[dict]:
         """Return Detectron2's records ``{"file_name", "label"}``, class by class; open no image.
@@ -50,7 +52,7 @@ class ImageFolder:
                 f"{self._hint()}"
             )
         MetadataCatalog.get(self.name).classes = names
-        return records
+        return take_subset(records, self.subset, self.name)
 
     def class_names(self) -> list[str]:
         """Return the names of class folders in the order of their labels; look at nothing below.
@@ -114,7 +116,11 @@ class ImageFolder:
 
 
 def register_image_folder(
-    name: str, folder: str | os.PathLike, classes: Names | None = None, hint: str = ""
+    name: str,
+    folder: str | os.PathLike,
+    classes: Names | None = None,
+    hint: str = "",
+    subset: int | None = None,
 ) -> None:
     """Register a folder with a subfolder per class as a dataset of Detectron2.
 
@@ -127,15 +133,17 @@ def register_image_folder(
         classes: the class folders to read in the order of their labels, or a file of them; see
             `read_class_list`. None takes all, sorted, as torchvision does.
         hint: ends the message if the folder is missing or empty.
+        subset: take so many images for a trial, evenly spread over the classes.
 
     Raises:
         FileNotFoundError: if ``classes`` names no file.
         ValueError: if a class is listed twice, or the name belongs to another dataset.
     """
+    require_count("subset", subset)
     listed = None if classes is None else read_class_names(classes)
     if listed is not None and len(listed) < 2:
         raise ValueError(f"{name}: the list of classes holds {len(listed)} class, need two")
-    dataset = ImageFolder(name, os.fspath(os.path.expanduser(folder)), listed, hint)
+    dataset = ImageFolder(name, os.fspath(os.path.expanduser(folder)), listed, hint, subset)
     if not make_room(name, dataset):
         return
     DatasetCatalog.register(name, dataset)

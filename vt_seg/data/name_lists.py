@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from vt_seg.files import read_text
 
-from .pairing import IMAGE_EXTENSIONS, MASK_EXTENSIONS
-
 Names = Sequence[str] | str | os.PathLike
 """Names, or the text file that holds them, one per line."""
 
@@ -28,25 +26,6 @@ def read_names(path: str | os.PathLike) -> list[str]:
     if not names:
         raise ValueError(f"{path} is empty; it should hold one name a line")
     return names
-
-
-def read_split_list(split_list: Names) -> list[str]:
-    """Return the names of images below their folder, without extension; see `read_names`.
-
-    Raises:
-        ValueError: if a name occurs twice.
-    """
-    where = "the split list"
-    if isinstance(split_list, (str, os.PathLike)):
-        where, split_list = os.fspath(split_list), read_names(split_list)
-    stems = []
-    for name in split_list:
-        stem, extension = os.path.splitext(name.replace("\\", "/").removeprefix("./"))
-        is_known = extension.lower() in IMAGE_EXTENSIONS | MASK_EXTENSIONS
-        stems.append(stem if is_known else stem + extension)
-    if (repeated := first_repeated(stems)) is not None:
-        raise ValueError(f"{where} names {repeated} more than once; remove the extra lines")
-    return stems
 
 
 def first_repeated(names: Sequence[str]) -> str | None:

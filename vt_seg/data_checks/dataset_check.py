@@ -7,7 +7,14 @@ from dataclasses import replace
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from vt_seg.data import Finding, class_findings, color_findings, flip_pair_findings, raise_errors
+from vt_seg.data import (
+    CustomDataset,
+    Finding,
+    class_findings,
+    color_findings,
+    flip_pair_findings,
+    raise_errors,
+)
 from vt_seg.files import file_identity
 from vt_seg.near_names import near_names
 
@@ -64,21 +71,21 @@ def check_records(records: Sequence[dict], dataset_names: Sequence[str]) -> None
     """Raise ValueError if images are paired with masks of another name, as by position.
 
     Detectron2's ``load_sem_seg`` zips two sorted lists of one length, even if the names differ.
+    Datasets of `register_sem_seg` are not checked: they pair by name, by templates or by a list.
     """
-    raise_errors(_paired_by_position(records), prefix=f"{', '.join(dataset_names)}: ")
+    known = [name for name in dataset_names if name in DatasetCatalog.list()]
+    own = [name for name in known if isinstance(DatasetCatalog[name], CustomDataset)]
+    roots = tuple(os.path.join(MetadataCatalog.get(name).sem_seg_root, "") for name in own)
+    others = [r for r in records if not r.get("sem_seg_file_name", "").startswith(roots)]
+    raise_errors(position_findings(others), prefix=f"{', '.join(dataset_names)}: ")
 
 
-def record_findings(records: Sequence[dict]) -> list[Finding]:
-    """Return what is wrong with records that have a mask, judged without opening a file.
+def position_findings(records: Sequence[dict]) -> list[Finding]:
+    """Return a finding if records pair images with masks of another name.
 
     An image and its mask must have one name, apart from what all images or all masks of a folder
-    end in (``aachen_1_leftImg8bit.png``, ``aachen_1_gtFine_labelTrainIds.png``). No image may occur
-    more than once, be it under several names that links give it.
+    end in (``aachen_1_leftImg8bit.png``, ``aachen_1_gtFine_labelTrainIds.png``).
     """
-    return [*_paired_by_position(records), *_counted_more_than_once(records)]
-
-
-def _paired_by_position(records: Sequence[dict]) -> list[Finding]:
     both = ((record.get("file_name"), record.get("sem_seg_file_name")) for record in records)
     pairs = [(image, mask) for image, mask in both if image and mask]
     # Folder by folder, as what the names end in may differ from dataset to dataset.
@@ -97,7 +104,8 @@ def _paired_by_position(records: Sequence[dict]) -> list[Finding]:
     return [Finding.error("paired by position", message, len(wrong))]
 
 
-def _counted_more_than_once(records: Sequence[dict]) -> list[Finding]:
+def repeated_findings(records: Sequence[dict]) -> list[Finding]:
+    """Return findings on images that occur more than once, be it under names that links give."""
     images = [record["file_name"] for record in records if record.get("file_name")]
     names = dict.fromkeys(images)
     files: dict[Hashable, list[str]] = {}

@@ -7,27 +7,26 @@ from dataclasses import dataclass, field
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from vt_seg.data import (
-    IMAGE_EXTENSIONS,
     LABEL_MAP,
-    MASK_EXTENSIONS,
     CustomDataset,
     Finding,
     LabelMap,
+    Layout,
     Level,
     Names,
     Pairing,
+    SplitList,
     class_findings,
     class_list,
-    find_pairs,
     label_map_findings,
     left_right_pairs,
     make_label_map,
-    read_split_list,
+    make_layout,
     with_label_map,
 )
-from vt_seg.files import file_identity, files_in
+from vt_seg.files import file_identity
 
-from .dataset_check import flip_findings, metadata_findings, record_findings
+from .dataset_check import flip_findings, metadata_findings, position_findings, repeated_findings
 from .mask_formats import MaskFormat, mat_format
 
 
@@ -49,12 +48,15 @@ def from_folders(
     mask_dir: str,
     classes: int | Names,
     ignore_label: int = 255,
-    split_list: Names | None = None,
+    split_list: SplitList | None = None,
     mask_suffix: str = "",
     label_map: str | None = None,
     reduce_zero_label: bool = False,
+    image_suffix: str = "",
+    split: str | None = None,
+    subset: int | None = None,
 ) -> Source:
-    """Return a folder of images and a folder of masks as a source.
+    """Return a folder of images and a folder of masks, or what templates find, as a source.
 
     ``classes`` is their number, their names, or a file of `read_class_list`; the other arguments
     are those of ``register_sem_seg``.
@@ -65,12 +67,13 @@ def from_folders(
         numbered_from = 1 if reduce_zero_label else None if label_map is not None else 0
         listed = class_list(names, numbered_from)
         source.class_names = list(listed.names)
-        stems = None if split_list is None else read_split_list(split_list)
+        suffixes = image_suffix, mask_suffix
+        layout = make_layout(image_dir, mask_dir, split, split_list, *suffixes, subset)
         source.label_map = make_label_map(
             source.class_names, ignore_label, label_map, reduce_zero_label
         )
     except (OSError, ValueError) as wrong:
-        source.findings.append(Finding.error("unusable list", str(wrong)))
+        source.findings.append(Finding.error("unusable argument", str(wrong)))
         return source
     source.findings += class_findings(listed.names, ignore_label, listed.ignored_values)
     _warn_of_map(source)
@@ -81,9 +84,7 @@ def from_folders(
             f"register them with flip_label_pairs {[[*pair] for pair in pairs]}"
         )
         source.findings.append(Finding.warning("plain flip", message))
-    _take_pairs(
-        source, lambda: find_pairs(image_dir, mask_dir, "", stems, mask_suffix), image_dir, mask_dir
-    )
+    _take_pairs(source, layout.pairing, layout)
     source.records = with_label_map(source.records, source.label_map)
     return source
 
@@ -106,14 +107,15 @@ def from_name(name: str) -> Source:
     loader = DatasetCatalog[name]
     image_dir, mask_dir = metadata.get("image_root", ""), metadata.get("sem_seg_root", "")
     if isinstance(loader, CustomDataset):
-        _take_pairs(source, loader.pairing, image_dir, mask_dir)
+        _take_pairs(source, loader.pairing, loader.layout)
         return source
     try:
         source.records = loader()
-        source.findings += record_findings(source.records)
+        source.findings += [*position_findings(source.records), *repeated_findings(source.records)]
     except (OSError, ValueError, KeyError, AssertionError) as wrong:
         if os.path.isdir(image_dir) and os.path.isdir(mask_dir):
-            _take_pairs(source, lambda: find_pairs(image_dir, mask_dir), image_dir, mask_dir)
+            layout = make_layout(image_dir, mask_dir)
+            _take_pairs(source, layout.pairing, layout)
         said = ("image without mask", "mask without image", "no image")
         if not any(finding.kind in said for finding in source.findings):
             # Detectron2's own loaders raise bare assertions.
@@ -145,18 +147,17 @@ def _warn_of_map(source: Source) -> None:
         source.findings += label_map_findings(source.label_map, classes, ignored)
 
 
-def _take_pairs(source: Source, find: Callable[[], Pairing], image_dir: str, mask_dir: str) -> None:
+def _take_pairs(source: Source, find: Callable[[], Pairing], layout: Layout) -> None:
     try:
         source.records, findings = find()
     except (OSError, ValueError) as wrong:
         source.findings.append(Finding.error("cannot be paired", str(wrong)))
         return
-    source.findings += [*findings, *record_findings(source.records)]
-    for folder, extensions in ((image_dir, IMAGE_EXTENSIONS), (mask_dir, MASK_EXTENSIONS)):
-        # What does not pair may be what is skipped, and is said already.
-        if not findings and (skipped := files_in(folder, extensions).skipped()):
+    source.findings += [*findings, *repeated_findings(source.records)]
+    if not findings:  # What does not pair may be what is skipped, and is said already.
+        for skipped in layout.skipped():
             source.findings.append(Finding(Level.INFO, "skipped files", f"not read in {skipped}"))
     if not source.records:
-        source.mask_format = mat_format(mask_dir)
+        source.mask_format = mat_format(layout.roots[1])
         if not findings:
             source.findings.append(Finding.error("no image", f"{source.name}: no images there"))

@@ -7,11 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from vt_seg.data import LABEL_MAP, Finding, Level
+from vt_seg.data import LABEL_MAP, Finding, Level, spread_evenly
 
 from .mask_formats import detect_format, expected_formats
 from .mask_statistics import MaskStatistics, label_findings, map_findings
@@ -33,7 +32,7 @@ def validate(
     Raises:
         ChildProcessError: if a process was killed.
     """
-    records = _sampled(source.records, sample)
+    records = source.records if sample is None else spread_evenly(source.records, sample)
     statistics = MaskStatistics(len(source.class_names), source.ignore_label)
     found: list[Finding] = []
     start = time.perf_counter()
@@ -78,13 +77,6 @@ def group_findings(findings: Sequence[Finding]) -> list[Finding]:
             first = replace(first, message=f"{count} files, e.g. {first.message}", count=count)
         grouped.append(first)
     return grouped
-
-
-def _sampled(records: Sequence[dict], sample: int | None) -> list[dict]:
-    if sample is None or sample >= len(records):
-        return list(records)
-    chosen = np.linspace(0, len(records) - 1, sample).round().astype(int)
-    return [records[i] for i in np.unique(chosen)]
 
 
 class _Pairs(Dataset):

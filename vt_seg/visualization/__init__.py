@@ -3,7 +3,7 @@
 from .input_images import find_images
 from .overlay import draw_legend, draw_sem_seg
 from .panels import contact_sheet, side_by_side
-from .picture_files import Drawn, describe_drawn, require_all_drawn, spread_evenly
+from .picture_files import Drawn, describe_drawn, require_all_drawn
 from .predictions import draw_dataset, draw_files
 from .samples import (
     Sample,
@@ -33,7 +33,6 @@ __all__ = [
     "find_images",
     "require_all_drawn",
     "side_by_side",
-    "spread_evenly",
     "test_samples",
     "training_samples",
 ]

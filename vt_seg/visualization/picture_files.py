@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,7 +12,6 @@ from vt_seg.files import output_names, path_below, write_atomically
 
 from .panels import ContactSheets, within_limits
 
-_T = TypeVar("_T")
 Draw = Callable[[], Mapping[str, np.ndarray | bytes]]
 """Draws one image: returns endings of file names with a picture (H, W, 3), or bytes, for each."""
 
@@ -96,12 +95,6 @@ def require_all_drawn(drawn: Drawn, num_images: int, failures: Sequence[str] = (
     if lines:
         text = "\n".join(f"  {sentence}" for sentence in lines)
         raise ValueError(f"{len(lines)} of {num_images + len(failures)} not drawn:\n{text}")
-
-
-def spread_evenly(items: Sequence[_T], num: int) -> list[_T]:
-    """Return ``num`` of the items, the first and the last among them; all if there are no more."""
-    chosen = np.linspace(0, len(items) - 1, min(num, len(items))).round().astype(int)
-    return [items[i] for i in np.unique(chosen)]
 
 
 def write_new(content: np.ndarray | bytes, path: str) -> str:

@@ -6,11 +6,11 @@ from functools import partial
 import numpy as np
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
-from vt_seg.data import read_checked_labels, read_image
+from vt_seg.data import read_checked_labels, read_image, spread_evenly
 
 from .overlay import draw_sem_seg
 from .panels import side_by_side
-from .picture_files import Drawn, draw_each, spread_evenly
+from .picture_files import Drawn, draw_each
 
 Predictor = Callable[[np.ndarray], np.ndarray]
 """Maps an image (H, W, 3), uint8, BGR to a label map (H, W)."""

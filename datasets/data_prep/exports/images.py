@@ -5,10 +5,7 @@ import unicodedata
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from PIL import Image
-
-from vt_seg.data import EXIF_ORIENTATION, IMAGE_EXTENSIONS, index_by_stem
-from vt_seg.files import require_regular_file
+from vt_seg.data import IMAGE_EXTENSIONS, index_by_stem, inspect_image
 
 
 class ImageFolder:
@@ -74,14 +71,9 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
     Raises:
         ValueError: if it is no regular file or no image.
     """
-    require_regular_file(path)
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is truncated or not an image ({error})") from error
-    return (width, height) if turned else (height, width)
+    content, orientation = inspect_image(path)
+    width, height = content.image.size
+    return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
 
 
 def require_size(path: str | os.PathLike, size: tuple[int, int], where: str) -> None:

@@ -14,8 +14,8 @@ import os
 from functools import partial
 from typing import NamedTuple
 
-from ..name_lists import read_split_list
 from ..pairing import pair_images_and_masks
+from ..split_lists import read_split_list
 from .registration import distinct_colors, register_folders, register_pairs
 
 
