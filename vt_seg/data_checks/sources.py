@@ -9,6 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from vt_seg.data import (
     CustomDataset,
     Finding,
+    Level,
     Names,
     Pairing,
     SplitList,
@@ -130,5 +131,5 @@ def _take_pairs(source: Source, find: Callable[[], Pairing], mask_dir: str) -> N
     source.findings += [*findings, *repeated_findings(source.records)]
     if not source.records:
         source.mask_format = mat_format(mask_dir)
-        if not findings:
+        if all(finding.level is not Level.ERROR for finding in findings):
             source.findings.append(Finding.error("no image", f"{source.name}: no images there"))
