@@ -14,6 +14,7 @@ from vt_seg.data import (
     register_from_config,
     register_image_folder,
     register_sem_seg,
+    spread_evenly,
     unregister,
 )
 
@@ -99,6 +100,15 @@ def test_cityscapes_by_templates_with_a_split():
         assert records[0]["file_name"] == f"leftImg8bit/{first}_leftImg8bit.png"
         assert records[0]["sem_seg_file_name"] == f"gtFine/{first}_gtFine_labelTrainIds.png"
         assert MetadataCatalog.get(NAME).image_root == f"leftImg8bit/{split}"
+
+
+def test_images_that_a_template_leaves_out_are_mentioned():
+    touch("d/1_left.png", "d/1_right.png", "d/1_gt.png", "d/notes.txt")
+    records, (finding,) = find_pairs("d/{id}_left.png", "d/{id}_gt.png")
+    assert len(records) == 1
+    assert str(finding).startswith("INFO 1 image files below d are left out, as they do not match")
+    assert finding.message.endswith("e.g. d/1_right.png")
+    assert len(pairs("d/{id}_left.png", "d/{id}_gt.png")) == 1
 
 
 def test_missing_files_of_templates_are_named():
@@ -251,6 +261,12 @@ def test_a_subset_is_evenly_spread_and_logged(caplog):
     assert "SUBSET 3 takes 3 of 10 images" in caplog.text
     register_sem_seg(NAME, "i", "m", ["a", "b"], subset=30)
     assert len(DatasetCatalog.get(NAME)) == 10
+
+
+def test_items_are_spread_evenly():
+    assert spread_evenly(range(10), 3) == [0, 4, 9]
+    assert spread_evenly(range(2), 5) == [0, 1]
+    assert spread_evenly([], 5) == []
 
 
 def test_a_subset_of_class_folders(caplog):

@@ -11,7 +11,7 @@ import vt_seg
 from data_prep.tests.dataset_variants import write_lip
 from vt_seg.data import register_sem_seg, unregister
 from vt_seg.data.datasets import LIP_LABELS
-from vt_seg.data_checks import from_name, overlap_findings, validate
+from vt_seg.data_checks import check_records, from_name, overlap_findings, validate
 
 from ..data.image_files import gradient, write_png
 
@@ -77,6 +77,16 @@ def test_records_paired_by_position_are_found(registered, folders):
     # a-b, b-c, c-x: none of the three masks belongs to its image.
     assert line.startswith("ERROR 3 of 3 images are paired with a mask of another name, e.g. ")
     assert f"{folders}/images/a.png with {folders}/masks/b.png" in line
+
+
+def test_masks_of_other_names_that_a_list_pairs_are_right(folders):
+    for number, name in enumerate("abc"):
+        (folders / f"masks/{name}.png").rename(folders / f"masks/label_{number}.png")
+    rows = [[f"{name}.png", f"label_{number}.png"] for number, name in enumerate("abc")]
+    register_sem_seg(NAME, folders / "images", folders / "masks", ["x", "y"], split_list=rows)
+    assert lines() == []
+    check_records(DatasetCatalog.get(NAME), [NAME])
+    unregister(NAME)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,24 @@ def test_json(folders, root, capsys):
     assert [row["pixels"] for row in dataset["classes"]] == [2 * 42, 2 * 6]
 
 
+def test_layouts(root, capsys):
+    write_png(root / "one/train/a_rgb.png", gradient(6, 8))
+    write_png(root / "one/train/a_gt.png", np.eye(6, 8, dtype=np.uint8))
+    one = str(root / "one/train")
+    (root / "train.csv").write_text(
+        "image,mask\nimages/a.png,masks/b.png\nimages/c.png,masks/c.png\n"
+    )
+    for arguments, num in (
+        (["--images", one, "--masks", one, "--image-suffix", "_rgb", "--mask-suffix", "_gt"], 1),
+        (["--images", f"{root}/one/{{split}}/{{id}}_rgb.png", "--masks", f"{one}/{{id}}_gt.png",
+          "--split", "train"], 1),
+        (["--images", str(root), "--masks", str(root), "--split-list", f"{root}/train.csv"], 2),
+        (["--images", f"{root}/images", "--masks", f"{root}/masks", "--subset", "2"], 2),
+    ):  # fmt: skip
+        assert main(parse_args([*arguments, "--classes", "2"])) == 0
+        assert f"{num} of {num} pairs decoded" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("num_classes", "status"), [(2, 0), (54, 1)])
 def test_config(root, capsys, num_classes, status):
     base = Path("configs/vtfpn_R18_scenes.yaml").resolve()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from vt_seg.files import folded_name, normalized_name
 
 from .file_patterns import IMAGE_EXTENSIONS, MASK_EXTENSIONS, FilePattern, NamedFile
-from .finding import Finding
+from .finding import Finding, Level
 from .pairing_hints import Unpaired, hint_for_one_pattern, hint_for_unpaired
 from .split_lists import Listed, Side, SplitList, bare_name, listed_files
 
@@ -45,6 +45,7 @@ def pair_images_and_masks(
         ValueError: if no image is found, or names do not pair.
     """
     records, findings = find_pairs(images, masks, hint, split_list, image_suffix, mask_suffix)
+    findings = [finding for finding in findings if finding.level is Level.ERROR]
     if findings and split_list is not None:
         raise FileNotFoundError(f"{findings[0].message}. {hint}")
     if findings:
@@ -87,7 +88,8 @@ def find_pairs(
     with_folders = patterns[0].num_folder_wildcards == patterns[1].num_folder_wildcards
     by_key = [_by_key(side, with_folders) for side in sides]
     if listed is None:
-        return _unlisted_pairing(by_key[0], by_key[1], sides[0].pattern, sides[1].pattern)
+        pairing = _unlisted_pairing(by_key[0], by_key[1], sides[0].pattern, sides[1].pattern)
+        return pairing._replace(findings=[*pairing.findings, *_left_out(*sides)])
     masks_found = [
         by_key[1].get(image.key(with_folders) if image else bare_name(names[0]))
         for image, names in zip(listed.images, listed.names, strict=True)
@@ -230,6 +232,23 @@ def _unlisted_pairing(
         )
         findings.append(Finding.error("mask without image", message, len(without_image)))
     return Pairing(records, findings)
+
+
+def _left_out(images: Side, masks: Side) -> list[Finding]:
+    """Return a note if a template or a suffix leaves image files out that are no masks either."""
+    pattern = images.pattern
+    if str(pattern) == pattern.root:
+        return []
+    taken = {file.real_path for side in (images, masks) for file in side.files}
+    everything = FilePattern(pattern.root, "**/{id}", IMAGE_EXTENSIONS).files()
+    others = [file.path for file in everything if file.real_path not in taken]
+    if not others:
+        return []
+    message = (
+        f"{len(others)} image files below {pattern.root} are left out, as they do not match "
+        f"{pattern}, e.g. {others[0]}"
+    )
+    return [Finding(Level.INFO, "left out", message, len(others))]
 
 
 def _similar_folder(path: str) -> str:

@@ -159,5 +159,5 @@ def _take_pairs(source: Source, find: Callable[[], Pairing], layout: Layout) -> 
             source.findings.append(Finding(Level.INFO, "skipped files", f"not read in {skipped}"))
     if not source.records:
         source.mask_format = mat_format(layout.roots[1])
-        if not findings:
+        if all(finding.level is not Level.ERROR for finding in findings):
             source.findings.append(Finding.error("no image", f"{source.name}: no images there"))
