@@ -105,7 +105,8 @@ def _defaults() -> CN:
     nodes_of_detectron2: dict[str, dict] = {
         "MODEL": {"BACKBONE": {}, "SEM_SEG_HEAD": {}},
         "INPUT": {"CROP": {}},
-        **{"DATASETS": {}, "TEST": {}, "SOLVER": {}},
+        "SOLVER": {"AMP": {}},
+        **{"DATASETS": {}, "TEST": {}},
     }
     cfg = CN(nodes_of_detectron2)
 
@@ -222,6 +223,12 @@ def _add_solver_keys(solver: CN) -> None:
     # The paper names neither. These are those of the MobileNet and EfficientNet recipes: TensorFlow
     # adds its epsilon, 0.001, below the root, PyTorch adds EPS to the root: sqrt(0.001).
     solver.RMSPROP = CN({"ALPHA": 0.9, "EPS": 0.0316})
+    # Passes, forward and backward, in which the IMS_PER_BATCH images of an iteration are processed,
+    # one after another, to save memory; learning rate and iterations stay. 0 is automatic: as many
+    # as let a recipe for REFERENCE_WORLD_SIZE GPUs run unchanged on fewer.
+    solver.ACCUMULATE = 1
+    # Of SOLVER.AMP.ENABLED, in training: "float16", on GPUs alone, or "bfloat16".
+    solver.AMP.DTYPE = "float16"
     # Factor of the backbone's learning rate, without FPN or VT-FPN around it, and a factor for each
     # stage of it (a ResNet or a timm model) once more: STAGE_DECAY for res5, its square for res4,
     # ... its fifth power for the stem.

@@ -73,8 +73,8 @@ def adapt_to_machine(
 ) -> list[str]:
     """Replace, in place, the settings that cannot work on this machine; return a note for each.
 
-    Without a GPU the device becomes the CPU, and mixed precision is switched off, as Detectron2's
-    ``AMPTrainer`` needs CUDA. Synchronised batch norm becomes BN in a single process, where some
+    Without a GPU the device becomes the CPU, and mixed precision in float16, which needs one, is
+    switched off. Synchronised batch norm becomes BN in a single process, where some
     PyTorch versions refuse it, and Detectron2's ``naiveSyncBN`` in several CPU processes, where
     PyTorch's does not run.
 
@@ -91,8 +91,11 @@ def adapt_to_machine(
         notes.append(f"MODEL.DEVICE {cfg.MODEL.DEVICE} -> cpu: {reason}.")
         cfg.MODEL.DEVICE = "cpu"
     on_cpu = cfg.MODEL.DEVICE == "cpu"
-    if on_cpu and cfg.SOLVER.AMP.ENABLED:
-        notes.append("SOLVER.AMP.ENABLED True -> False: mixed precision training needs a GPU.")
+    if on_cpu and cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16":
+        notes.append(
+            "SOLVER.AMP.ENABLED True -> False: float16 needs a GPU, and SOLVER.AMP.DTYPE bfloat16 "
+            "does not."
+        )
         cfg.SOLVER.AMP.ENABLED = False
 
     changed: dict[str, list[str]] = {}

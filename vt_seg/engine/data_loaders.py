@@ -40,11 +40,13 @@ def build_train_loader(cfg: CfgNode, mapper: Callable[[dict], dict] | None = Non
     dataset = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty, keypoints)
     check_records(dataset, cfg.DATASETS.TRAIN)
     grouped = task.groups_by_aspect_ratio
+    images_per_pass = cfg.SOLVER.IMS_PER_BATCH // max(cfg.SOLVER.ACCUMULATE, 1)
     if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
         kwargs = {"mapper": mapper, "dataset": dataset, "aspect_ratio_grouping": grouped}
+        kwargs["total_batch_size"] = images_per_pass
         return _with_signal_proof_workers(build_detection_train_loader(cfg, **kwargs))
     order = SeededOrder(len(dataset), seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed())
-    batch_size = cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()
+    batch_size = images_per_pass // comm.get_world_size()
     loader = DataLoader(
         SeededSamples(DatasetFromList(dataset, copy=False), mapper, order),
         batch_size=None if grouped else batch_size,

@@ -27,10 +27,12 @@ def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
 
     Detectron2's ``auto_scale_workers`` scales its keys. Of vt_seg's, ``EXPONENTIAL_LR_PERIOD``
     remains an epoch, and ``EMA.DECAY`` becomes ``DECAY ** (world_size / reference)``, so that the
-    average forgets as much per image. A reference of 0 scales nothing. Raises ValueError if the
-    batch cannot be divided among the processes.
+    average forgets as much per image. A reference of 0 scales nothing, and so does
+    ``SOLVER.ACCUMULATE`` 0 on fewer processes, which is replaced by the number of passes. Raises
+    ValueError if the batch cannot be divided among the processes and passes.
     """
     require_vt_seg_keys(cfg, "SOLVER.VT_OPTIMIZER", "SOLVER.EMA", "SOLVER.TRAINABLE")
+    cfg = _with_passes(cfg, world_size)
     batch, reference = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
     if reference not in (0, world_size):
         if batch % reference:
@@ -49,11 +51,38 @@ def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
         if frozen:
             cfg.freeze()
         batch = solver.IMS_PER_BATCH
-    if batch % world_size:
+    if batch % (world_size * cfg.SOLVER.ACCUMULATE):
+        passes = cfg.SOLVER.ACCUMULATE
+        also = f" and SOLVER.ACCUMULATE {passes} passes" if passes > 1 else ""
         raise ValueError(
-            f"SOLVER.IMS_PER_BATCH {batch} cannot be divided among {world_size} processes: "
-            f"make it a multiple of {world_size}."
+            f"SOLVER.IMS_PER_BATCH {batch} cannot be divided among {world_size} processes{also}: "
+            f"make it a multiple of {world_size * passes}."
         )
+    return cfg
+
+
+def _with_passes(cfg: CfgNode, world_size: int) -> CfgNode:
+    """Return a config with a number for ``SOLVER.ACCUMULATE`` 0; it is not scaled if above 1."""
+    reference = cfg.SOLVER.REFERENCE_WORLD_SIZE
+    if cfg.SOLVER.ACCUMULATE:
+        return cfg
+    if not reference:
+        raise ValueError(
+            "SOLVER.ACCUMULATE 0 makes a recipe for SOLVER.REFERENCE_WORLD_SIZE GPUs run on fewer, "
+            "and that is 0 here: set it, or set ACCUMULATE to a number of passes"
+        )
+    if world_size < reference and reference % world_size:
+        raise ValueError(
+            f"SOLVER.ACCUMULATE 0: {world_size} processes cannot share the work of the "
+            f"SOLVER.REFERENCE_WORLD_SIZE {reference}; start a number that divides {reference}"
+        )
+    frozen, cfg = cfg.is_frozen(), cfg.clone()
+    cfg.defrost()
+    cfg.SOLVER.ACCUMULATE = max(reference // world_size, 1)
+    if cfg.SOLVER.ACCUMULATE > 1:
+        cfg.SOLVER.REFERENCE_WORLD_SIZE = 0
+    if frozen:
+        cfg.freeze()
     return cfg
 
 
@@ -72,7 +101,8 @@ def describe_recipe(cfg: CfgNode, world_size: int, reference: int) -> str:
         schedule += f", then x {solver.EXPONENTIAL_LR_DECAY:g} every {solver.EXPONENTIAL_LR_PERIOD}"
     parts = [
         f"Recipe: {processes} ({scaling})",
-        f"batch {solver.IMS_PER_BATCH} ({solver.IMS_PER_BATCH // world_size} per process)",
+        f"batch {solver.IMS_PER_BATCH} ({solver.IMS_PER_BATCH // world_size} per process"
+        + (f", in {solver.ACCUMULATE} passes)" if solver.ACCUMULATE > 1 else ")"),
         f"base LR {solver.BASE_LR:g}",
         f"{solver.MAX_ITER} iterations ({schedule})",
         f"device {cfg.MODEL.DEVICE}",

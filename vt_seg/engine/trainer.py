@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import HookBase
+from detectron2.engine import HookBase, SimpleTrainer
 from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
@@ -38,6 +38,7 @@ from .run_lock import lock_run_folder
 from .signs_of_life import SignsOfLife
 from .tasks import task_of
 from .tolerate_full_disk import TolerantWriter, is_full_disk, report_log_errors_once
+from .training_step import build_training_step
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Trainer(EvaluatingTrainer):
     """Trains, evaluates every ``TEST.EVAL_PERIOD`` iterations and at the end; can be resumed."""
 
     _hooks: list[HookBase]
+    _trainer: SimpleTrainer
 
     build_train_loader = staticmethod(build_train_loader)
     build_lr_scheduler = staticmethod(build_lr_scheduler)
@@ -55,10 +57,14 @@ class Trainer(EvaluatingTrainer):
         task_of(cfg)  # raises its errors before anything is built
         world_size = comm.get_world_size()
         scaled = scale_recipe(cfg, world_size)
-        logger.info(describe_recipe(scaled, world_size, cfg.SOLVER.REFERENCE_WORLD_SIZE))
+        is_scaled = scaled.SOLVER.REFERENCE_WORLD_SIZE > 0
+        reference = cfg.SOLVER.REFERENCE_WORLD_SIZE if is_scaled else 0
+        logger.info(describe_recipe(scaled, world_size, reference))
         cfg = with_class_weights(scaled)
         # A run is resumed from its checkpoint, or refused: no other weights have to be there.
         super().__init__(without_timm_weights(cfg) if has_checkpoint(cfg.OUTPUT_DIR) else cfg)
+        step = self._trainer  # Detectron2's AMPTrainer or SimpleTrainer
+        self._trainer = build_training_step(cfg, step.model, step.data_loader, step.optimizer)
         with contextlib.suppress(NotImplementedError):  # of a subclass: see `test`
             for name in cfg.DATASETS.TEST:  # which raises its errors now, not hours later
                 self.build_evaluator(cfg, name)
