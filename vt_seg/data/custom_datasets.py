@@ -8,17 +8,12 @@ from dataclasses import dataclass
 from vt_seg.near_names import near_names
 
 from .augmentations import LabelPairs, normalized_pairs
-from .class_checks import class_findings, color_findings
-from .class_lists import class_list
+from .classes import Names, class_findings, class_list, color_findings, flip_pair_findings
 from .datasets.registration import IGNORE_LABEL, distinct_colors, make_room, register_folders
 from .finding import raise_errors
-from .flip_pairs import flip_pair_findings
 from .image_folders import register_image_folder
 from .label_map import LabelMap, LabelMapping, label_map_findings, make_label_map, with_label_map
-from .layouts import Layout, make_layout
-from .name_lists import Names
-from .pairing import Pairing
-from .split_lists import SplitList
+from .layouts import Layout, Pairing, SplitList, make_layout
 
 logger = logging.getLogger(__name__)
 

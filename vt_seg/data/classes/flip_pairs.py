@@ -5,8 +5,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from .augmentations import LabelPairs, normalized_pairs
-from .finding import Finding
+from ..augmentations import LabelPairs, normalized_pairs
+from ..finding import Finding
 
 # What stands for left and right as a part of a name: "left_eye", "eye (r)", "Lt. lung", "FL wheel".
 _SIDES = (

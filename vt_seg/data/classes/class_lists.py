@@ -11,9 +11,9 @@ from typing import NamedTuple
 from vt_seg.files import read_text
 
 from .class_list_formats import Entry, entries_of_data, entries_of_text, is_ignored_name
-from .name_lists import Names
 
-__all__ = ["ClassList", "class_list", "read_class_list", "read_class_names", "read_text"]
+Names = Sequence[str] | str | os.PathLike
+"""Names, or the file that holds them, in any format of `read_class_list`."""
 
 Color = tuple[int, int, int]
 _LABELME_IGNORED = "__ignore__"
