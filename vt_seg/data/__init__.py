@@ -13,7 +13,7 @@ from .classes import (
     read_class_names,
 )
 from .classification_mapper import ClassificationMapper
-from .custom_datasets import CustomDataset, register_from_config, register_sem_seg
+from .custom_datasets import CustomDataset, classes_and_map, register_from_config, register_sem_seg
 from .datasets import distinct_colors, register_all_datasets, unregister
 from .finding import Finding, Level, raise_errors
 from .image_folders import class_names, register_image_folder
@@ -53,7 +53,8 @@ __all__ = [
     "IMAGE_EXTENSIONS", "LABEL_MAP", "MASK_EXTENSIONS", "ClassList", "ClassificationMapper",
     "CustomDataset", "Finding", "LabelMap", "LabelSwapFlip", "Layout", "Level", "Names", "Pairing",
     "SemSegMapper", "SplitList", "build_augmentations", "check_labels", "class_findings",
-    "class_list", "class_names", "color_findings", "common_flip_pairs", "distinct_colors",
+    "class_list", "class_names", "classes_and_map",
+    "color_findings", "common_flip_pairs", "distinct_colors",
     "find_pairs", "flip_pair_findings", "index_by_stem", "inspect_image", "label_map_findings",
     "left_right_pairs", "likely_fix", "make_label_map", "make_layout", "mapped", "model_input",
     "pair_images_and_masks", "raise_errors", "read_checked_labels", "read_class_list",

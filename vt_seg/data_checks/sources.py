@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -15,12 +16,10 @@ from vt_seg.data import (
     Level,
     Names,
     Pairing,
-    SplitList,
     class_findings,
-    class_list,
+    classes_and_map,
     label_map_findings,
     left_right_pairs,
-    make_label_map,
     make_layout,
     with_label_map,
 )
@@ -48,33 +47,26 @@ def from_folders(
     mask_dir: str,
     classes: int | Names,
     ignore_label: int = 255,
-    split_list: SplitList | None = None,
-    mask_suffix: str = "",
     label_map: str | None = None,
     reduce_zero_label: bool = False,
-    image_suffix: str = "",
-    split: str | None = None,
-    subset: int | None = None,
+    **layout_options: Any,
 ) -> Source:
     """Return a folder of images and a folder of masks, or what templates find, as a source.
 
     ``classes`` is their number, their names, or a file of `read_class_list`; the other arguments
-    are those of ``register_sem_seg``.
+    are those of ``register_sem_seg``, of which ``layout_options`` are those of `make_layout`.
     """
     source = Source(f"{image_dir} + {mask_dir}", ignore_label=ignore_label)
     try:
         names = [str(n) for n in range(classes)] if isinstance(classes, int) else classes
-        numbered_from = 1 if reduce_zero_label else None if label_map is not None else 0
-        listed = class_list(names, numbered_from)
-        source.class_names = list(listed.names)
-        suffixes = image_suffix, mask_suffix
-        layout = make_layout(image_dir, mask_dir, split, split_list, *suffixes, subset)
-        source.label_map = make_label_map(
-            source.class_names, ignore_label, label_map, reduce_zero_label
+        listed, source.label_map = classes_and_map(
+            names, ignore_label, label_map, reduce_zero_label
         )
+        layout = make_layout(image_dir, mask_dir, **layout_options)
     except (OSError, ValueError) as wrong:
         source.findings.append(Finding.error("unusable argument", str(wrong)))
         return source
+    source.class_names = list(listed.names)
     source.findings += class_findings(listed.names, ignore_label, listed.ignored_values)
     _warn_of_map(source)
     pairs = left_right_pairs(source.class_names)
