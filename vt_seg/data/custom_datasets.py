@@ -20,7 +20,7 @@ from .datasets.registration import IGNORE_LABEL, distinct_colors, make_room, reg
 from .finding import raise_errors
 from .image_folders import register_image_folder
 from .label_map import LabelMap, LabelMapping, label_map_findings, make_label_map, with_label_map
-from .layouts import Layout, Pairing, SplitList, make_layout
+from .layouts import Layout, SplitList, make_layout
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +37,6 @@ class CustomDataset:
         """Return Detectron2's records, or raise as `pair_images_and_masks` does."""
         records = self.layout.records("tools/validate_dataset.py lists all that is wrong")
         return with_label_map(records, self.label_map)
-
-    def pairing(self) -> Pairing:
-        """Return what pairs and what does not, without raising for the latter."""
-        pairs = self.layout.pairing()
-        return pairs._replace(records=with_label_map(pairs.records, self.label_map))
 
 
 def register_sem_seg(

@@ -90,7 +90,8 @@ class LabelMap:
         row, column = np.argwhere(unknown)[0].tolist()
         return (
             f"{path} contains value {shown(values, 8)} ({100 * unknown.mean():.1f} % of its "
-            f"pixels, the first at row {row}, column {column}), which {self.source} lack. {self._hint}"
+            f"pixels, the first at row {row}, column {column}), which {self.source} lack. "
+            f"{self._hint}"
         )
 
 

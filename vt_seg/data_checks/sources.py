@@ -1,7 +1,7 @@
 """What is to be validated: a registered dataset, or two folders; with what names alone tell."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,6 @@ from vt_seg.data import (
     Layout,
     Level,
     Names,
-    Pairing,
     class_findings,
     classes_and_map,
     label_map_findings,
@@ -76,8 +75,7 @@ def from_folders(
             f"register them with flip_label_pairs {[[*pair] for pair in pairs]}"
         )
         source.findings.append(Finding.warning("plain flip", message))
-    _take_pairs(source, layout.pairing, layout)
-    source.records = with_label_map(source.records, source.label_map)
+    _take_pairs(source, layout)
     return source
 
 
@@ -99,15 +97,14 @@ def from_name(name: str) -> Source:
     loader = DatasetCatalog[name]
     image_dir, mask_dir = metadata.get("image_root", ""), metadata.get("sem_seg_root", "")
     if isinstance(loader, CustomDataset):
-        _take_pairs(source, loader.pairing, loader.layout)
+        _take_pairs(source, loader.layout)
         return source
     try:
         source.records = loader()
         source.findings += [*position_findings(source.records), *repeated_findings(source.records)]
     except (OSError, ValueError, KeyError, AssertionError) as wrong:
         if os.path.isdir(image_dir) and os.path.isdir(mask_dir):
-            layout = make_layout(image_dir, mask_dir)
-            _take_pairs(source, layout.pairing, layout)
+            _take_pairs(source, make_layout(image_dir, mask_dir))
         said = ("image without mask", "mask without image", "no image")
         if not any(finding.kind in said for finding in source.findings):
             # Detectron2's own loaders raise bare assertions.
@@ -139,13 +136,14 @@ def _warn_of_map(source: Source) -> None:
         source.findings += label_map_findings(source.label_map, classes, ignored)
 
 
-def _take_pairs(source: Source, find: Callable[[], Pairing], layout: Layout) -> None:
+def _take_pairs(source: Source, layout: Layout) -> None:
     try:
-        source.records, findings = find()
+        records, findings = layout.pairing()
     except (OSError, ValueError) as wrong:
         source.findings.append(Finding.error("cannot be paired", str(wrong)))
         return
-    source.findings += [*findings, *repeated_findings(source.records)]
+    source.records = with_label_map(records, source.label_map)
+    source.findings += [*findings, *repeated_findings(records)]
     if not findings:  # What does not pair may be what is skipped, and is said already.
         for skipped in layout.skipped():
             source.findings.append(Finding(Level.INFO, "skipped files", f"not read in {skipped}"))

@@ -37,8 +37,8 @@ def refuse_earlier_run(folder: str) -> None:
     if names:
         raise FileExistsError(
             f"{folder} has checkpoints of an earlier run ({list_some(names)}), which a new one "
-            "would overwrite. Pass --resume to continue that run, OUTPUT_DIR FOLDER to train elsewhere, "
-            "or remove the files."
+            "would overwrite. Pass --resume to continue that run, OUTPUT_DIR FOLDER to train "
+            "elsewhere, or remove the files."
         )
 
 
