@@ -302,3 +302,10 @@ def test_old_name_of_positional_encoding_works(tmp_path, node):
     config.write_text(stock.dump())  # which has both names
     assert load_cfg(str(config)).MODEL[node].POSITIONAL_ENCODING is False
     assert not vt_config(stock, node).positional_encoding
+
+
+def test_config_in_utf_16_is_read_with_its_base(tmp_path):
+    (tmp_path / "base.yaml").write_bytes("SEED: 3\n".encode("utf-16"))
+    (tmp_path / "own.yaml").write_bytes("_BASE_: base.yaml\nOUTPUT_DIR: café\n".encode("utf-16"))
+    cfg = load_cfg(str(tmp_path / "own.yaml"))
+    assert (cfg.SEED, cfg.OUTPUT_DIR) == (3, "café")
