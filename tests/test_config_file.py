@@ -47,8 +47,8 @@ def test_tags_that_make_python_objects_are_refused(tmp_path, ran, tag, where):
     refused = config if where == "itself" else evil
     name = re.search(r"!!\S+", TAGS[tag])[0]
     assert str(error.value) == (
-        f"{refused}, line 1: the tag {name} is refused: configs may hold texts, numbers, lists and "
-        "mappings alone, as tags that make Python objects can run code"
+        f"{refused}, line 1: the tag {name} is refused: texts, numbers, lists and mappings alone "
+        "are read, as tags that make Python objects can run code"
     )
     assert not ran.exists()
 
@@ -170,11 +170,12 @@ def run_script(monkeypatch, script, says, *arguments):
             "SOLVER: {GAMMA: .1}\nSEED: 1\nSOLVER: {BASE_LR: .1}",
             "line 3: SOLVER was given in line 1",
         ),
+        ("SOLVER: {MAX_ITER: 3, MAX_ITER: 4}", "line 1: MAX_ITER was given in line 1"),
         ("MODEL.WEIGHTS: x", "MODEL.WEIGHTS is a key below MODEL: write MODEL: {WEIGHTS: VALUE}"),
         ("solver: {}", "there is no config key solver (near: SOLVER"),
         ("A: b: c", "line 1 is not YAML: mapping values are not allowed here; indent the keys of"),
         ("SEED: 1\n---\nSEED: 2", "; keep one of the documents that --- separates"),
-        ("_BASE_: gone.yaml", "gone.yaml, which does not exist: correct its _BASE_"),
+        ("_BASE_: gone.yaml", "gone.yaml; correct its _BASE_"),
         ("_BASE_: 3", ": _BASE_ is 3: name a file, or a list of files"),
         ("_BASE_: [a.yaml, {b: c}]", ": _BASE_ is ['a.yaml', {'b': 'c'}]: name a file, or a"),
         ("MODEL: &m {x: *m}", ": a value contains itself by an alias (*) of its own anchor (&)"),
@@ -200,7 +201,7 @@ def test_missing_and_unreadable_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"fifo.yaml is a named pipe; only regular files"):
         load_cfg(str(tmp_path / "fifo.yaml"))
     (tmp_path / "image.yaml").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
-    with pytest.raises(ValueError, match=r"image.yaml is not YAML"):
+    with pytest.raises(ValueError, match=r"image.yaml is not a text file but an image"):
         load_cfg(str(tmp_path / "image.yaml"))
 
 
@@ -301,3 +302,10 @@ def test_old_name_of_positional_encoding_works(tmp_path, node):
     config.write_text(stock.dump())  # which has both names
     assert load_cfg(str(config)).MODEL[node].POSITIONAL_ENCODING is False
     assert not vt_config(stock, node).positional_encoding
+
+
+def test_config_in_utf_16_is_read_with_its_base(tmp_path):
+    (tmp_path / "base.yaml").write_bytes("SEED: 3\n".encode("utf-16"))
+    (tmp_path / "own.yaml").write_bytes("_BASE_: base.yaml\nOUTPUT_DIR: café\n".encode("utf-16"))
+    cfg = load_cfg(str(tmp_path / "own.yaml"))
+    assert (cfg.SEED, cfg.OUTPUT_DIR) == (3, "café")

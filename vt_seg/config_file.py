@@ -1,16 +1,16 @@
 """Config files and ``KEY VALUE`` overrides, read safely, with errors that name the place."""
 
+import io
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
-import yaml
 from detectron2.config import CfgNode
 from detectron2.utils.file_io import PathManager
 from fvcore.common.config import BASE_KEY
 
-from vt_seg.files import require_regular_file
+from vt_seg.files import DataError, parse_yaml, read_text, require_regular_file
 
 from .config import RENAMED_KEYS, adopt_renamed_keys, warn_of_renamed_key
 from .near_names import near_names
@@ -24,8 +24,6 @@ _OTHER_TYPE = re.compile(
 _NO_TYPE = re.compile(r"Key (\S+) with value <class '([\w.]+)'> is not a valid type")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?(e[-+]?\d+)?")
 _KEY_AND_VALUE = re.compile(r"([A-Z]\w*(?:\.\w+)*)=(.*)", re.DOTALL)
-_UNKNOWN_TAG = re.compile(r"could not determine a constructor for the tag '(.+)'")
-_YAML_TAGS = "tag:yaml.org,2002:"
 _NODES = ("vt_seg.config_file._SafeCfgNode", "detectron2.config.config.CfgNode")
 _TYPE_NAMES = {
     "str": "a text",
@@ -34,15 +32,6 @@ _TYPE_NAMES = {
     "bool": "True or False",
     "NoneType": "nothing",
     **dict.fromkeys(_NODES, "a node of keys"),
-}
-_YAML_FIXES = {
-    "'\\t'": "indent with spaces, not with tabs",
-    "found '-'": "write KEY: VALUE, and indent the items of a list below their key",
-    "mapping values are not": "indent the keys of one node alike, put texts with a colon in quotes",
-    "find expected ':'": "write KEY: VALUE on a line of its own",
-    "expected ','": "close the bracket, put a text with a colon in quotes",
-    "unexpected end of stream": "close the quotes",
-    "another document": "keep one of the documents that --- separates",
 }
 
 
@@ -93,8 +82,7 @@ def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
 
 def read_yaml(path: str) -> Any:
     """Return one YAML file's content without its ``_BASE_``; errors as `merge_config_file`'s."""
-    with _yaml_errors_in_sentences(path), _SafeCfgNode._open_cfg(path) as file:
-        return yaml.load(file, _SafeLoader)
+    return parse_yaml(read_text(path), path, aliases=True)
 
 
 def flat_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -106,53 +94,33 @@ def flat_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
-class _FileError(ValueError):
-    """Says in a sentence, which names the file, what is wrong with it."""
-
-
-class _SafeLoader(yaml.SafeLoader):
-    """YAML's safe loader, which refuses a key that is given twice: the first would be lost."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        first: dict[str, int] = {}
-        for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if isinstance(key, yaml.ScalarNode) and first.setdefault(key.value, line) != line:
-                raise _FileError(
-                    f"{key.start_mark.name}, line {line}: {key.value} was given in line "
-                    f"{first[key.value]}, too, so that one of them would not count: keep one"
-                )
-        return super().construct_mapping(node, deep)
-
-
 class _SafeCfgNode(CfgNode):
     """A config that checks each file that it reads, and renames old keys."""
 
     @classmethod
     def _open_cfg(cls, filename: str) -> IO[str]:
-        require_regular_file(filename)
-        return super()._open_cfg(filename)
+        return io.StringIO(read_text(filename))
 
     @classmethod
     def load_yaml_with_base(cls, filename: str, allow_unsafe: bool = False) -> dict[str, Any]:
         content = read_yaml(filename)
         if not isinstance(content, dict):
             what = "is empty" if content is None else f"holds a {type(content).__name__}"
-            raise _FileError(
+            raise DataError(
                 f"{filename} {what} and is no mapping of keys to values: write KEY: VALUE lines, "
                 "such as OUTPUT_DIR: out"
             )
         for key in _keys_that_are_no_text(content):
-            raise _FileError(
+            raise DataError(
                 f"{filename}: {key!r} stands in the place of a key, which is a text: write KEY: "
                 "VALUE, and numbers without commas"
             )
         bases = content.get(BASE_KEY, "")
         names = bases if isinstance(bases, list) else [bases]
         if not all(isinstance(name, str) for name in names):
-            raise _FileError(f"{filename}: _BASE_ is {bases!r}: name a file, or a list of files")
+            raise DataError(f"{filename}: _BASE_ is {bases!r}: name a file, or a list of files")
         if _contains_itself(content, set(), set()):
-            raise _FileError(
+            raise DataError(
                 f"{filename}: a value contains itself by an alias (*) of its own anchor (&): write "
                 "the value out"
             )
@@ -160,7 +128,7 @@ class _SafeCfgNode(CfgNode):
         try:
             adopt_renamed_keys(merged, content)
         except ValueError as error:
-            raise _FileError(f"{filename} {error}") from error
+            raise DataError(f"{filename} {error}") from error
         return merged
 
 
@@ -185,45 +153,20 @@ def _contains_itself(value: Any, around: set[int], done: set[int]) -> bool:
 
 
 @contextmanager
-def _yaml_errors_in_sentences(path: str) -> Iterator[None]:
+def _errors_in_sentences(cfg: CfgNode, source: str) -> Iterator[None]:
+    """Turn what fvcore and yacs raise into sentences that begin with ``source``."""
     try:
         yield
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"{mark.name}, line {mark.line + 1}" if mark else path
-        if tag := _UNKNOWN_TAG.search(error.problem or ""):
-            raise _FileError(
-                f"{where}: the tag {tag[1].replace(_YAML_TAGS, '!!')} is refused: configs may hold "
-                "texts, numbers, lists and mappings alone, as tags that make Python objects can "
-                "run code"
-            ) from error
-        problem = f"{error.problem} ({error.context})" if error.context else error.problem
-        fixes = (fix for part, fix in _YAML_FIXES.items() if part in f"{problem}")
-        fix = next(fixes, "correct that line, or put its text in quotes")
-        raise _FileError(f"{where} is not YAML: {problem}; {fix}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise _FileError(f"{path} is not YAML: {error}") from error
-
-
-@contextmanager
-def _errors_in_sentences(cfg: CfgNode, source: str) -> Iterator[None]:
-    """Turn what YAML, fvcore and yacs raise into sentences that begin with ``source``."""
-    with _yaml_errors_in_sentences(source):
-        try:
-            yield
-        except (_FileError, UnicodeDecodeError):  # complete, or handled as YAML's
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{source}: {error}; correct its _BASE_") from error
+    except (DataError, RecursionError) as error:
+        if isinstance(error, DataError) and not isinstance(error.__cause__, RecursionError):
             raise
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f"{source} inherits {error.filename}, which does not exist: correct its _BASE_"
-            ) from error
-        except RecursionError as error:
-            raise ValueError(
-                f"{source}: its _BASE_ files inherit each other in a circle, or values nest too "
-                "deeply"
-            ) from error
-        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{source}: {_reason(cfg, error)}") from error
+        raise ValueError(
+            f"{source}: its _BASE_ files inherit each other in a circle, or values nest too deeply"
+        ) from error
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{source}: {_reason(cfg, error)}") from error
 
 
 def _nodes_and_keys(cfg: CfgNode) -> set[str]:

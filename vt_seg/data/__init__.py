@@ -1,14 +1,21 @@
 """Datasets, and how they are read: files, label check, augmentations, mappers."""
 
 from .augmentations import LabelSwapFlip, build_augmentations
-from .class_checks import class_findings, color_findings
-from .class_lists import ClassList, class_list, read_class_list, read_class_names
+from .classes import (
+    ClassList,
+    Names,
+    class_findings,
+    class_list,
+    color_findings,
+    flip_pair_findings,
+    left_right_pairs,
+    read_class_list,
+    read_class_names,
+)
 from .classification_mapper import ClassificationMapper
-from .custom_datasets import CustomDataset, register_from_config, register_sem_seg
+from .custom_datasets import CustomDataset, classes_and_map, register_from_config, register_sem_seg
 from .datasets import distinct_colors, register_all_datasets, unregister
-from .file_patterns import IMAGE_EXTENSIONS, MASK_EXTENSIONS
 from .finding import Finding, Level, raise_errors
-from .flip_pairs import flip_pair_findings, left_right_pairs
 from .image_folders import class_names, register_image_folder
 from .label_check import check_labels, likely_fix, shown
 from .label_map import (
@@ -18,10 +25,20 @@ from .label_map import (
     make_label_map,
     with_label_map,
 )
-from .layouts import Layout, make_layout, spread_evenly
+from .layouts import (
+    IMAGE_EXTENSIONS,
+    MASK_EXTENSIONS,
+    Layout,
+    Pairing,
+    SplitList,
+    find_pairs,
+    index_by_stem,
+    make_layout,
+    pair_images_and_masks,
+    read_split_list,
+    spread_evenly,
+)
 from .mapper import SemSegMapper, common_flip_pairs, model_input
-from .name_lists import Names
-from .pairing import Pairing, find_pairs, index_by_stem, pair_images_and_masks
 from .readers import (
     inspect_image,
     mapped,
@@ -31,13 +48,13 @@ from .readers import (
     read_mask,
     read_values,
 )
-from .split_lists import SplitList, read_split_list
 
 __all__ = [
     "IMAGE_EXTENSIONS", "LABEL_MAP", "MASK_EXTENSIONS", "ClassList", "ClassificationMapper",
     "CustomDataset", "Finding", "LabelMap", "LabelSwapFlip", "Layout", "Level", "Names", "Pairing",
     "SemSegMapper", "SplitList", "build_augmentations", "check_labels", "class_findings",
-    "class_list", "class_names", "color_findings", "common_flip_pairs", "distinct_colors",
+    "class_list", "class_names", "classes_and_map",
+    "color_findings", "common_flip_pairs", "distinct_colors",
     "find_pairs", "flip_pair_findings", "index_by_stem", "inspect_image", "label_map_findings",
     "left_right_pairs", "likely_fix", "make_label_map", "make_layout", "mapped", "model_input",
     "pair_images_and_masks", "raise_errors", "read_checked_labels", "read_class_list",

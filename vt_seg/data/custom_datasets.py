@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from vt_seg.near_names import near_names
 
 from .augmentations import LabelPairs, normalized_pairs
-from .class_checks import class_findings, color_findings
-from .class_lists import class_list
+from .classes import (
+    ClassList,
+    Names,
+    class_findings,
+    class_list,
+    color_findings,
+    flip_pair_findings,
+)
 from .datasets.registration import IGNORE_LABEL, distinct_colors, make_room, register_folders
 from .finding import raise_errors
-from .flip_pairs import flip_pair_findings
 from .image_folders import register_image_folder
 from .label_map import LabelMap, LabelMapping, label_map_findings, make_label_map, with_label_map
-from .layouts import Layout, make_layout
-from .name_lists import Names
-from .pairing import Pairing
-from .split_lists import SplitList
+from .layouts import Layout, SplitList, make_layout
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +37,6 @@ class CustomDataset:
         """Return Detectron2's records, or raise as `pair_images_and_masks` does."""
         records = self.layout.records("tools/validate_dataset.py lists all that is wrong")
         return with_label_map(records, self.label_map)
-
-    def pairing(self) -> Pairing:
-        """Return what pairs and what does not, without raising for the latter."""
-        pairs = self.layout.pairing()
-        return pairs._replace(records=with_label_map(pairs.records, self.label_map))
 
 
 def register_sem_seg(
@@ -89,12 +86,10 @@ def register_sem_seg(
         FileNotFoundError: if ``classes`` or ``label_map`` names no file.
         ValueError: if an argument cannot be right, or the name belongs to another dataset.
     """
-    suffixes = image_suffix, mask_suffix
-    layout = make_layout(image_dir, mask_dir, split, split_list, *suffixes, subset)
-    numbered_from = 1 if reduce_zero_label else None if label_map is not None else 0
-    listed = class_list(classes, numbered_from)
-    class_names = listed.names
+    layout = make_layout(image_dir, mask_dir, split, split_list, image_suffix, mask_suffix, subset)
     ignore_label = int(ignore_label)
+    listed, values = classes_and_map(classes, ignore_label, label_map, reduce_zero_label)
+    class_names = listed.names
     if colors is None:
         colors = listed.colors or distinct_colors(len(class_names))
     findings = [
@@ -103,8 +98,6 @@ def register_sem_seg(
         *flip_pair_findings(class_names, flip_label_pairs),
     ]
     raise_errors(findings, "; ", f"{name}: ")
-    values = make_label_map(class_names, ignore_label, label_map, reduce_zero_label)
-
     colors = tuple(tuple(int(c) for c in color) for color in colors)
     pairs = normalized_pairs(flip_label_pairs or ())
     metadata = class_names, colors, ignore_label, pairs
@@ -115,6 +108,18 @@ def register_sem_seg(
         if values is not None:
             for finding in label_map_findings(values, class_names, ignore_label):
                 logger.warning(f"{name}: {finding.message}")
+
+
+def classes_and_map(
+    classes: Names,
+    ignore_label: int,
+    label_map: LabelMapping | str | os.PathLike | None,
+    reduce_zero_label: bool,
+) -> tuple[ClassList, LabelMap | None]:
+    """Return the classes of `register_sem_seg`, and how values of masks become their labels."""
+    numbered_from = 1 if reduce_zero_label else None if label_map is not None else 0
+    listed = class_list(classes, numbered_from)
+    return listed, make_label_map(listed.names, ignore_label, label_map, reduce_zero_label)
 
 
 # Keys of an entry of DATASETS.CUSTOM; in lower case they are the functions' arguments.

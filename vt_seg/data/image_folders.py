@@ -9,12 +9,10 @@ from torchvision.datasets.folder import find_classes
 
 from vt_seg.files import files_in, is_system_name, normalized_name
 
-from .class_lists import read_class_names
+from .classes import Names, read_class_names
 from .datasets.registration import make_room
-from .file_patterns import IMAGE_EXTENSIONS
 from .label_check import shown
-from .layouts import require_count, take_subset
-from .name_lists import Names
+from .layouts import IMAGE_EXTENSIONS, require_count, take_subset
 
 logger = logging.getLogger(__name__)
 _SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "images"})

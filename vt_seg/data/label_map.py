@@ -1,7 +1,6 @@
 """Maps from the values of masks to labels: made from what a user writes, applied by the reader."""
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -10,11 +9,11 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from vt_seg.config_file import read_yaml
-from vt_seg.files import read_text
+from vt_seg.files import parse_json, parse_yaml, read_text
 from vt_seg.near_names import near_names
 
 from .finding import Finding
+from .label_check import shown
 
 LABEL_MAP = "label_map"
 """The key of a `LabelMap` in the records and in the metadata of a dataset that has one."""
@@ -89,10 +88,10 @@ class LabelMap:
     def _message(self, mask: np.ndarray, unknown: np.ndarray, path: str | os.PathLike) -> str:
         values = np.unique(mask[unknown]).tolist()
         row, column = np.argwhere(unknown)[0].tolist()
-        shown = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
         return (
-            f"{path} contains value {shown} ({100 * unknown.mean():.1f} % of its pixels, the first "
-            f"at row {row}, column {column}), which {self.source} lack. {self._hint}"
+            f"{path} contains value {shown(values, 8)} ({100 * unknown.mean():.1f} % of its "
+            f"pixels, the first at row {row}, column {column}), which {self.source} lack. "
+            f"{self._hint}"
         )
 
 
@@ -186,8 +185,8 @@ def label_map_findings(
     absent = [f"{name} ({i})" for i, name in enumerate(classes) if i not in labels.values()]
     if absent:
         messages.append(
-            f"no value of the masks gives class {', '.join(absent[:8])}"
-            f"{', ...' if absent[8:] else ''}: nothing can be learned of it here"
+            f"no value of the masks gives class {shown(absent, 8)}: nothing can be learned of it "
+            "here"
         )
     label = labels.get(ignore_label, ignore_label)
     if label != ignore_label and set(labels) != {0, 255}:  # These two are a binary mask's.
@@ -235,30 +234,13 @@ def _read_mapping(path: str) -> object:
         raise FileNotFoundError(
             f"no such file: {path}; LABEL_MAP is a mapping, or a YAML, JSON or CSV file of one"
         )
-    extension = os.path.splitext(path)[1].lower()
-    if extension not in (".txt", ".csv", ".json"):
-        try:
-            return read_yaml(path)
-        except RecursionError as error:
-            raise ValueError(
-                f"{path} is no map of values to labels: it nests too deeply"
-            ) from error
-    text = read_text(path)
-    if extension == ".json":
-        try:
-            return json.loads(text, object_pairs_hook=lambda pairs: _unrepeated(pairs, path))
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"{path} is not JSON: {error}") from error
+    extension, text = os.path.splitext(path)[1].lower(), read_text(path)
+    if extension not in (".txt", ".csv"):
+        return parse_json(text, path) if extension == ".json" else parse_yaml(text, path)
     rows = [re.split(r"[\t,;]", line) for line in text.splitlines() if line.strip()]
     if rows and len(rows[0]) > 1 and not rows[0][0].strip().isdecimal():
         del rows[0]  # A class list with values may have a header.
-    return _unrepeated([(row[0].strip(), row[-1].strip()) for row in rows], path)
-
-
-def _unrepeated(pairs: Sequence[tuple[str, object]], path: str) -> dict[str, object]:
-    by_key = dict(pairs)
-    if len(by_key) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"{path} names value {twice} twice: keep one of them")
-    return by_key
+    values = [row[0].strip() for row in rows]
+    if twice := [value for value in dict.fromkeys(values) if values.count(value) > 1]:
+        raise ValueError(f"{path} names value {twice[0]} twice: keep one of them")
+    return {row[0].strip(): row[-1].strip() for row in rows}

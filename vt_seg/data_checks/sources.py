@@ -1,8 +1,9 @@
 """What is to be validated: a registered dataset, or two folders; with what names alone tell."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -14,13 +15,10 @@ from vt_seg.data import (
     Layout,
     Level,
     Names,
-    Pairing,
-    SplitList,
     class_findings,
-    class_list,
+    classes_and_map,
     label_map_findings,
     left_right_pairs,
-    make_label_map,
     make_layout,
     with_label_map,
 )
@@ -48,33 +46,26 @@ def from_folders(
     mask_dir: str,
     classes: int | Names,
     ignore_label: int = 255,
-    split_list: SplitList | None = None,
-    mask_suffix: str = "",
     label_map: str | None = None,
     reduce_zero_label: bool = False,
-    image_suffix: str = "",
-    split: str | None = None,
-    subset: int | None = None,
+    **layout_options: Any,
 ) -> Source:
     """Return a folder of images and a folder of masks, or what templates find, as a source.
 
     ``classes`` is their number, their names, or a file of `read_class_list`; the other arguments
-    are those of ``register_sem_seg``.
+    are those of ``register_sem_seg``, of which ``layout_options`` are those of `make_layout`.
     """
     source = Source(f"{image_dir} + {mask_dir}", ignore_label=ignore_label)
     try:
         names = [str(n) for n in range(classes)] if isinstance(classes, int) else classes
-        numbered_from = 1 if reduce_zero_label else None if label_map is not None else 0
-        listed = class_list(names, numbered_from)
-        source.class_names = list(listed.names)
-        suffixes = image_suffix, mask_suffix
-        layout = make_layout(image_dir, mask_dir, split, split_list, *suffixes, subset)
-        source.label_map = make_label_map(
-            source.class_names, ignore_label, label_map, reduce_zero_label
+        listed, source.label_map = classes_and_map(
+            names, ignore_label, label_map, reduce_zero_label
         )
+        layout = make_layout(image_dir, mask_dir, **layout_options)
     except (OSError, ValueError) as wrong:
         source.findings.append(Finding.error("unusable argument", str(wrong)))
         return source
+    source.class_names = list(listed.names)
     source.findings += class_findings(listed.names, ignore_label, listed.ignored_values)
     _warn_of_map(source)
     pairs = left_right_pairs(source.class_names)
@@ -84,8 +75,7 @@ def from_folders(
             f"register them with flip_label_pairs {[[*pair] for pair in pairs]}"
         )
         source.findings.append(Finding.warning("plain flip", message))
-    _take_pairs(source, layout.pairing, layout)
-    source.records = with_label_map(source.records, source.label_map)
+    _take_pairs(source, layout)
     return source
 
 
@@ -107,15 +97,14 @@ def from_name(name: str) -> Source:
     loader = DatasetCatalog[name]
     image_dir, mask_dir = metadata.get("image_root", ""), metadata.get("sem_seg_root", "")
     if isinstance(loader, CustomDataset):
-        _take_pairs(source, loader.pairing, loader.layout)
+        _take_pairs(source, loader.layout)
         return source
     try:
         source.records = loader()
         source.findings += [*position_findings(source.records), *repeated_findings(source.records)]
     except (OSError, ValueError, KeyError, AssertionError) as wrong:
         if os.path.isdir(image_dir) and os.path.isdir(mask_dir):
-            layout = make_layout(image_dir, mask_dir)
-            _take_pairs(source, layout.pairing, layout)
+            _take_pairs(source, make_layout(image_dir, mask_dir))
         said = ("image without mask", "mask without image", "no image")
         if not any(finding.kind in said for finding in source.findings):
             # Detectron2's own loaders raise bare assertions.
@@ -147,13 +136,14 @@ def _warn_of_map(source: Source) -> None:
         source.findings += label_map_findings(source.label_map, classes, ignored)
 
 
-def _take_pairs(source: Source, find: Callable[[], Pairing], layout: Layout) -> None:
+def _take_pairs(source: Source, layout: Layout) -> None:
     try:
-        source.records, findings = find()
+        records, findings = layout.pairing()
     except (OSError, ValueError) as wrong:
         source.findings.append(Finding.error("cannot be paired", str(wrong)))
         return
-    source.findings += [*findings, *repeated_findings(source.records)]
+    source.records = with_label_map(records, source.label_map)
+    source.findings += [*findings, *repeated_findings(records)]
     if not findings:  # What does not pair may be what is skipped, and is said already.
         for skipped in layout.skipped():
             source.findings.append(Finding(Level.INFO, "skipped files", f"not read in {skipped}"))

@@ -18,6 +18,7 @@ from vt_seg.checkpoint import (
     check_tensors,
     describe_other_model,
     last_checkpoint,
+    list_some,
     read_checkpoint,
     read_iteration,
     require_named_tensors,
@@ -35,9 +36,9 @@ def refuse_earlier_run(folder: str) -> None:
     names = [name for name in _names(folder) if name.startswith("model_")]
     if names:
         raise FileExistsError(
-            f"{folder} has checkpoints of an earlier run ({_listed(names)}), which a new one would "
-            "overwrite. Pass --resume to continue that run, OUTPUT_DIR FOLDER to train elsewhere, "
-            "or remove the files."
+            f"{folder} has checkpoints of an earlier run ({list_some(names)}), which a new one "
+            "would overwrite. Pass --resume to continue that run, OUTPUT_DIR FOLDER to train "
+            "elsewhere, or remove the files."
         )
 
 
@@ -108,7 +109,7 @@ def _newest_whole(folder: str, model_state: Mapping[str, Tensor] | None) -> str:
         return path
     if passed_over:
         raise CheckpointError(
-            f"{folder} has checkpoints but none that is whole ({_listed(passed_over)}; the log "
+            f"{folder} has checkpoints but none that is whole ({list_some(passed_over)}; the log "
             "says what is wrong with each). Restore one of them from a copy, start anew in another "
             "OUTPUT_DIR, or name a file with weights: MODEL.WEIGHTS FILE."
         )
@@ -181,7 +182,3 @@ def _names(folder: str) -> list[str]:
         return sorted(name for name in os.listdir(folder) if name.endswith(".pth"))
     except FileNotFoundError:
         return []
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

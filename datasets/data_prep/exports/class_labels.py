@@ -1,14 +1,14 @@
 """Class names of an export and their labels, which are those of its classes.txt."""
 
-import difflib
 import os
 import re
-import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from vt_seg.data import class_findings, raise_errors, read_class_names
 from vt_seg.data.datasets import IGNORE_LABEL
+from vt_seg.files import normalized_name
+from vt_seg.near_names import near_names
 
 MAX_CLASSES = 254
 OTHER_CLASSES = ("error", "ignore", "background")
@@ -48,11 +48,10 @@ class ClassLabels(NamedTuple):
             return IGNORE_LABEL
         if self.others == "background":
             return self.background
-        near = difflib.get_close_matches(name, self.names, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        near = near_names(name, self.names, most=1)
         raise ValueError(
             f"{where} has the class {name!r}, which is not among the {len(self.names)} classes"
-            f"{hint}: add it to --classes, or give --other-classes ignore or background"
+            f"{near}: add it to --classes, or give --other-classes ignore or background"
         )
 
     def text(self) -> str:
@@ -64,7 +63,7 @@ class ClassLabels(NamedTuple):
 
 def normalized(name: str) -> str:
     """Return a class name without space around it, in Unicode's composed form."""
-    return unicodedata.normalize("NFC", name).strip()
+    return normalized_name(name).strip()
 
 
 def class_labels(

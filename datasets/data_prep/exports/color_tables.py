@@ -5,14 +5,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from vt_seg.data import read_class_list
+from vt_seg.data.datasets import BENCHMARKS, distinct_colors
 
 Color = tuple[int, int, int]
 
-VOC_NAMES = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
-    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
-    "train", "tvmonitor",
-)  # fmt: skip
+VOC_NAMES = tuple(name.replace(" ", "") for name in BENCHMARKS["vt_voc2012"].classes)
 VOC_BORDER: Color = (224, 224, 192)
 
 
@@ -49,14 +46,9 @@ class ColorTable(NamedTuple):
 
 
 def voc_table() -> ColorTable:
-    """Return Pascal VOC's classes and colours; bit k of a label is spread over the channels."""
-    colors = []
-    for label in range(len(VOC_NAMES)):
-        channels = [0, 0, 0]
-        for bit in range(8):
-            channels[bit % 3] |= (label >> bit & 1) << (7 - bit // 3)
-        colors.append((channels[0], channels[1], channels[2]))
-    return ColorTable(VOC_NAMES, tuple(colors), (VOC_BORDER,))
+    """Return Pascal VOC's classes and colours."""
+    red_green_blue = [(r, g, b) for r, g, b in distinct_colors(len(VOC_NAMES))]
+    return ColorTable(VOC_NAMES, tuple(red_green_blue), (VOC_BORDER,))
 
 
 def read_color_table(path: str | os.PathLike) -> ColorTable:
@@ -82,9 +74,8 @@ def read_color_table(path: str | os.PathLike) -> ColorTable:
             f"{path} does not give every class a colour: give lines name:r,g,b:: (CVAT's "
             "labelmap.txt), a CSV with the header name,r,g,b, Roboflow's _classes.csv, or voc"
         )
-    wrong = [color for color in colors if not all(0 <= channel <= 255 for channel in color)]
-    if wrong:
-        raise ValueError(f"{path} has the colour {wrong[0]}; channels are from 0 to 255")
+    if listed.colors is None and max(max(colors)) > 255:
+        raise ValueError(f"{path} has the number {max(max(colors))}; grey values are 0..255")
     for index, color in enumerate(colors):
         if color in colors[:index]:
             first, second = listed.names[colors.index(color)], listed.names[index]

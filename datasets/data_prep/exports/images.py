@@ -1,11 +1,11 @@
 """The images of an export: found by the names that it gives them, compared in size."""
 
 import os
-import unicodedata
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from vt_seg.data import IMAGE_EXTENSIONS, index_by_stem, inspect_image
+from vt_seg.files import normalized_name
 
 
 class ImageFolder:
@@ -29,7 +29,6 @@ class ImageFolder:
         self.paths = index_by_stem(self.folder, extensions)
         if not self.paths:
             raise FileNotFoundError(f"no images in {self.folder}; name their folder by --images")
-        self._stems = {_composed(stem): stem for stem in self.paths}
 
     def stem(self, name: str, where: str) -> str | None:
         """Return the stem of the image that an export calls ``name``, or None if it is missing.
@@ -49,8 +48,7 @@ class ImageFolder:
         if path.suffix.lower() in IMAGE_EXTENSIONS:
             path = path.with_suffix("")
         while path.parts:
-            stem = self._stems.get(_composed(path.as_posix()))
-            if stem is not None:
+            if (stem := normalized_name(path.as_posix())) in self.paths:
                 return stem
             path = PurePosixPath(*path.parts[1:])
         return None
@@ -58,11 +56,6 @@ class ImageFolder:
     def relative(self, stem: str) -> str:
         """Return the path of an image below the folder, with its extension."""
         return Path(os.path.relpath(self.paths[stem], self.folder)).as_posix()
-
-
-def _composed(name: str) -> str:
-    """Return a name in the form of Unicode that most systems write; macOS writes another."""
-    return unicodedata.normalize("NFC", name)
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int]:

@@ -11,10 +11,9 @@ from typing import NamedTuple
 from detectron2.data import MetadataCatalog
 from detectron2.data.datasets.builtin_meta import ADE20K_SEM_SEG_CATEGORIES, CITYSCAPES_CATEGORIES
 
-from ..flip_pairs import left_right_pairs
+from ..classes import left_right_pairs
 from ..label_map import LabelMap, reduced_zero_labels, with_label_map
-from ..pairing import pair_images_and_masks
-from ..split_lists import read_split_list
+from ..layouts import pair_images_and_masks, read_split_list
 from .lip import LIP_LABELS
 from .registration import IGNORE_LABEL, distinct_colors, register_folders
 

@@ -14,8 +14,7 @@ import os
 from functools import partial
 from typing import NamedTuple
 
-from ..pairing import pair_images_and_masks
-from ..split_lists import read_split_list
+from ..layouts import pair_images_and_masks, read_split_list
 from .registration import distinct_colors, register_folders, register_pairs
 
 

@@ -6,11 +6,14 @@ from typing import NamedTuple
 
 from vt_seg.files import only_folder, walk_folders
 
-from ..file_patterns import IMAGE_EXTENSIONS, MASK_EXTENSIONS
-from ..flip_pairs import left_right_pairs
-from ..name_lists import read_names
-from ..pairing import pair_images_and_masks
-from ..split_lists import read_split_list
+from ..classes import left_right_pairs
+from ..layouts import (
+    IMAGE_EXTENSIONS,
+    MASK_EXTENSIONS,
+    pair_images_and_masks,
+    read_names,
+    read_split_list,
+)
 from .registration import register_folders
 
 _HINT = (

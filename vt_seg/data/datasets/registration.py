@@ -7,7 +7,7 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from ..pairing import pair_images_and_masks
+from ..layouts import pair_images_and_masks
 
 IGNORE_LABEL = 255
 

@@ -7,10 +7,10 @@ ways is refused, with what to write instead. A quoted name is always a name and 
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import NamedTuple
 
-import yaml
+from vt_seg.files import DataError, parse_json, parse_yaml
 
 Color = tuple[int, int, int]
 
@@ -91,7 +91,7 @@ def entries_of_text(text: str, source: str) -> list[Entry]:
     is_json = source.lower().endswith(".json")
     is_yaml = source.lower().endswith((".yaml", ".yml")) or re.search(r"(?m)^names\s*:", text)
     if (start and start in "[{") or is_json or is_yaml:
-        return entries_of_data(_parsed(text, source, is_json), source)
+        return entries_of_data(_parsed(text, source, bool(is_yaml)), source)
     lines = lines_of(text, source)
     if len(lines) > 1 and all(_STARTS_WITH_FILE.match(line.text) for line in lines[1:]):
         raise ValueError(
@@ -182,50 +182,18 @@ def _entries_of_data(data: object, source: str) -> Iterator[Entry]:
         yield Entry(name, f"name {number}", is_literal=True)
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without keys that occur twice, and without aliases, which can stand for huge lists."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it has an alias (*): write the value out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        _different_keys((str(key.value), value) for key, value in node.value)
-        return super().construct_mapping(node, deep)
-
-
-def _parsed(text: str, source: str, is_json: bool) -> object:
-    """Return what a text in JSON or YAML holds."""
+def _parsed(text: str, source: str, is_yaml: bool) -> object:
+    """Return what a text in JSON or YAML holds; YAML reads JSON too, but slowly."""
     try:
-        return json.loads(text, object_pairs_hook=_different_keys)
-    except json.JSONDecodeError as error:
-        if is_json:
-            where = f"{source}, line {error.lineno}"
-            raise ValueError(f"{where}: it is not JSON: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{source} is no list of classes: {error}") from error
+        return parse_yaml(text, source) if is_yaml else parse_json(text, source)
+    except DataError as error:
+        is_json = source.lower().endswith(".json")
+        if is_json or is_yaml or not isinstance(error.__cause__, json.JSONDecodeError):
+            raise
     try:
-        return yaml.load(text, _PlainLoader)  # as yaml.safe_load does
-    except (
-        # Texts with tags of YAML, such as "!!bool maybe", raise whatever Python does.
-        yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, RecursionError,
-    ) as error:  # fmt: skip
-        mark = getattr(error, "problem_mark", None)
-        where = f"{source}, line {mark.line + 1}" if mark else source
-        raise ValueError(
-            f"{where}: it begins as JSON or YAML and cannot be read "
-            f"({getattr(error, 'problem', None) or error}): correct it, or hold one name a line"
-        ) from error
-
-
-def _different_keys(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key!r} occurs twice: keep one")
-        found[key] = value
-    return found
+        return parse_yaml(text, source)
+    except DataError as error:
+        raise DataError(f"{error}; or hold one name of a class a line") from error
 
 
 Row = tuple[str, dict[str, object]]  # where it is, and its cells by the names of their columns

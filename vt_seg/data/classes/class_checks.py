@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
+from ..finding import Finding
 from .class_lists import look_alike
-from .finding import Finding
-from .name_lists import first_repeated
 
 _MAX_LABEL = 255  # Masks are read as 8 bits.
 
@@ -27,7 +26,9 @@ def class_findings(
         messages.append(
             f"{count} classes: masks have 8 bits, so at most {_MAX_LABEL} and one ignored"
         )
-    if (repeated := first_repeated([*map(look_alike, classes)])) is not None:
+    names = [*map(look_alike, classes)]
+    if len(set(names)) < count:
+        repeated = next(name for name in names if names.count(name) > 1)
         messages.append(f"class name {repeated!r} occurs twice: give every class its own name")
     if not count <= ignore_label <= _MAX_LABEL:
         messages.append(

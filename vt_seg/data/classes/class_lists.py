@@ -8,12 +8,12 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from vt_seg.files import read_text
+from vt_seg.files import normalized_name, read_text
 
 from .class_list_formats import Entry, entries_of_data, entries_of_text, is_ignored_name
-from .name_lists import Names
 
-__all__ = ["ClassList", "class_list", "read_class_list", "read_class_names", "read_text"]
+Names = Sequence[str] | str | os.PathLike
+"""Names, or the file that holds them, in any format of `read_class_list`."""
 
 Color = tuple[int, int, int]
 _LABELME_IGNORED = "__ignore__"
@@ -94,7 +94,7 @@ def read_class_names(classes: Names | Mapping[object, object]) -> tuple[str, ...
 def look_alike(name: str) -> str:
     """Return what names have in common that nobody can tell apart on a screen."""
     visible = "".join(char for char in name if unicodedata.category(char) != "Cf")
-    return " ".join(unicodedata.normalize("NFC", visible).split())
+    return " ".join(normalized_name(visible).split())
 
 
 def _checked(entries: Sequence[Entry], source: str) -> ClassList:
@@ -140,13 +140,13 @@ def _checked_name(entry: Entry, source: str) -> str:
             f"{where}: class name {name!r} is not text (YAML reads no, off and 1 as something "
             "else: quote them)"
         )
-    name = unicodedata.normalize("NFC", name)
-    name = "".join(" " if unicodedata.category(char) == "Zs" else char for char in name).strip()
+    chars = normalized_name(name)
+    name = "".join(" " if unicodedata.category(char) == "Zs" else char for char in chars).strip()
     if not name:
         raise ValueError(f"{where}: a class has an empty name: give it one")
     for char in name:
         category = unicodedata.category(char)
-        if category == "Cc" and char == "\t":
+        if char == "\t":
             raise ValueError(
                 f"{where}: {name!r} has several columns, and which one holds the names cannot be "
                 "told: keep one column, or begin with a line that names the columns (id, name)"

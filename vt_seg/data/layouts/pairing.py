@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from vt_seg.files import folded_name, normalized_name
 
+from ..finding import Finding, Level
 from .file_patterns import IMAGE_EXTENSIONS, MASK_EXTENSIONS, FilePattern, NamedFile
-from .finding import Finding, Level
 from .pairing_hints import Unpaired, hint_for_one_pattern, hint_for_unpaired
 from .split_lists import Listed, Side, SplitList, bare_name, listed_files
 

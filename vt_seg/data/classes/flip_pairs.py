@@ -1,12 +1,13 @@
 """Finds the classes that a horizontal flip exchanges, by left and right in their English names."""
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from .augmentations import LabelPairs, normalized_pairs
-from .finding import Finding
+from vt_seg.files import normalized_name
+
+from ..augmentations import LabelPairs, normalized_pairs
+from ..finding import Finding
 
 # What stands for left and right as a part of a name: "left_eye", "eye (r)", "Lt. lung", "FL wheel".
 _SIDES = (
@@ -105,7 +106,7 @@ def flip_pair_findings(classes: Sequence[str], pairs: LabelPairs | None) -> list
 def _parts(name: str) -> Template:
     """Return the parts of a name in lower case; a side that is glued to a word is one of them."""
     parts: list[str] = []
-    for word in _WORDS_AND_NUMBERS.findall(unicodedata.normalize("NFC", name)):
+    for word in _WORDS_AND_NUMBERS.findall(normalized_name(name)):
         for part in _CAMEL_CASE.findall(word) if word.isascii() and word.isalpha() else [word]:
             part = part.lower()
             glued = next(filter(None, (pattern.fullmatch(part) for pattern in _GLUED)), None)

@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from vt_seg.files import normalized_name
+from vt_seg.files import normalized_name, read_text
 
 from .file_patterns import IMAGE_EXTENSIONS, MASK_EXTENSIONS, FilePattern, NamedFile
-from .name_lists import Names, first_repeated, read_names
 
 _EXTENSIONS = IMAGE_EXTENSIONS | MASK_EXTENSIONS
 _SEPARATORS = "\t", ";", ",", " "
@@ -22,7 +21,7 @@ _TWO_FILES = re.compile(rf"({_FILE})\s+({_FILE})", re.IGNORECASE)
 _ON_A_DRIVE = re.compile(r"[A-Za-z]:/")
 
 
-SplitList = Names | Sequence[Sequence[str]]
+SplitList = Sequence[str] | Sequence[Sequence[str]] | str | os.PathLike
 """Names of images, pairs of an image and a mask, or the text file that holds either."""
 
 
@@ -41,7 +40,24 @@ class Listed(NamedTuple):
     names: list[tuple[str, ...]]
 
 
-def read_split_list(split_list: Names) -> list[str]:
+def read_names(path: str | os.PathLike) -> list[str]:
+    """Return the lines of a text file, stripped; empty lines do not count.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds no name; see `read_text` too.
+    """
+    try:
+        text = read_text(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; it should hold one name a line") from error
+    names = [line.strip() for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
+    if not names:
+        raise ValueError(f"{path} is empty; it should hold one name a line")
+    return names
+
+
+def read_split_list(split_list: str | os.PathLike) -> list[str]:
     """Return the names of images below their folder, without extension; see `read_names`.
 
     Raises:
@@ -49,7 +65,7 @@ def read_split_list(split_list: Names) -> list[str]:
     """
     where, lines = _lines(split_list)
     stems = [bare_name(line) for line in lines]
-    if (repeated := first_repeated(stems)) is not None:
+    if (repeated := _first_repeated(stems)) is not None:
         raise ValueError(f"{where} names {repeated} more than once; remove the extra lines")
     return stems
 
@@ -92,7 +108,7 @@ def listed_files(split_list: SplitList, images: Side, masks: Side) -> Listed:
         # Many names hold spaces, so these are taken for separators only if few names exist.
         _refuse_uneven_rows(where, lines, _SEPARATORS if few else _SEPARATORS[:-1])
     known = [file.path for file in best.images if file is not None]
-    if (repeated := first_repeated(known)) is not None:
+    if (repeated := _first_repeated(known)) is not None:
         named = zip(best.names, best.images, strict=True)
         name = next(row[0] for row, file in named if file is not None and file.path == repeated)
         raise ValueError(f"{where} names {bare_name(name)} more than once; remove the extra lines")
@@ -252,6 +268,10 @@ def _split(line: str, separator: str) -> list[str]:
     while cells and not cells[-1]:
         cells.pop()
     return cells
+
+
+def _first_repeated(names: Sequence[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def bare_name(name: str) -> str:
