@@ -63,18 +63,31 @@ def check_has_datasets(cfg: CfgNode, *, is_train: bool) -> None:
         )
 
 
-def check_output_folder(folder: str) -> None:
-    """Raise ValueError unless ``OUTPUT_DIR`` is a folder to write into, or can be made."""
+def check_output_folder(folder: str, setting: str = "OUTPUT_DIR") -> None:
+    """Raise ValueError unless a setting's folder is one to write into, or can be made."""
     if not folder:
-        raise ValueError("OUTPUT_DIR is empty: name the folder for checkpoints and logs")
+        raise ValueError(f"{setting} is empty: name the folder to write into")
     there = os.path.abspath(folder)
     while not os.path.lexists(there):
         there = os.path.dirname(there)
     if not os.path.isdir(there):
         what = "is" if there == os.path.abspath(folder) else f"cannot be made: {there} is"
-        raise ValueError(f"OUTPUT_DIR {folder} {what} no folder: name another")
+        raise ValueError(f"{setting} {folder} {what} no folder: name another")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"OUTPUT_DIR {folder}: no permission to write into {there}: name another")
+        raise ValueError(f"{setting} {folder}: no permission to write into {there}: name another")
+
+
+def folder_for_pictures(given: str | None, cfg: CfgNode, name: str) -> str:
+    """Return the folder of ``--output``, or ``name`` in ``OUTPUT_DIR``, as a tool writes into it.
+
+    Raises:
+        ValueError: as `check_output_folder`.
+    """
+    if given is not None:
+        check_output_folder(given, "--output")
+        return given
+    check_output_folder(cfg.OUTPUT_DIR)
+    return os.path.join(cfg.OUTPUT_DIR, name)
 
 
 def config_problems(cfg: CfgNode) -> Iterator[str]:
