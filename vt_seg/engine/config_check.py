@@ -19,6 +19,7 @@ from detectron2.modeling import (
 
 from vt_seg.config import add_vt_seg_config
 from vt_seg.config_file import flat_keys
+from vt_seg.evaluation import MEAN_SCORES
 from vt_seg.modeling import PaddingAwareSegmentor
 from vt_seg.modeling.vt_resnet import LAYERS_PER_DEPTH as VT_LAYERS_PER_DEPTH
 
@@ -241,6 +242,9 @@ def _segmentor_problems(cfg: CfgNode) -> Iterator[str]:
         )
 
 
+_PER_CLASS = ("IoU-", "ACC-", "BoundaryIoU-", "min(IoU, B-Iou)-")  # and the name of a class
+
+
 def _evaluation_problems(cfg: CfgNode) -> Iterator[str]:
     """Check what would fail, or be done for nothing, when an evaluation ends."""
     names, task = list(cfg.DATASETS.TEST), task_of(cfg)
@@ -261,6 +265,12 @@ def _evaluation_problems(cfg: CfgNode) -> Iterator[str]:
             if item[0] not in known:
                 task_key = f"TEST.EXPECTED_RESULTS is {expected}, whose task"
                 yield not_among(task_key, item[0], known)
+                continue
+            metrics = (*MEAN_SCORES, "classes-in-mean") if task.has_masks else ("top1", "top5")
+            is_per_class = task.has_masks and str(item[1]).startswith(_PER_CLASS)
+            if item[1] not in metrics and not is_per_class:
+                metric_key = f"TEST.EXPECTED_RESULTS is {expected}, whose metric"
+                yield not_among(metric_key, item[1], metrics)
     if expected and len(set(names)) > 1:
         yield (
             f"TEST.EXPECTED_RESULTS is {expected}, for the results of one dataset, and "

@@ -436,6 +436,17 @@ def test_every_shape_of_labelme_with_an_area(tmp_path):
     np.testing.assert_array_equal(converted(export), expected)
 
 
+@pytest.mark.parametrize("other", ["Cat", "\uff43at", "c\u200dat"])
+def test_labelme_labels_that_look_alike_are_refused_unless_listed(tmp_path, other):
+    shapes = [files.labelme_shape(name, pairs(CAT)) for name in ("cat", other)]
+    with pytest.raises(ValueError, match=r"look alike: give them one name.* --classes"):
+        labelme_of(tmp_path / "a", shapes)
+    if other == "Cat":
+        (tmp_path / "labels.txt").write_text("_background_\ncat\nCat\n")
+        export = labelme_of(tmp_path / "b", shapes, classes=tmp_path / "labels.txt")
+        assert export.labels.names == ("_background_", "cat", "Cat")
+
+
 def test_labelme_labels_file_gives_the_order_and_what_is_ignored(tmp_path):
     (tmp_path / "labels.txt").write_text("__ignore__\n_background_\ndog\ncat\n")
     shapes = [
