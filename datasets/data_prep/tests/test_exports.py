@@ -373,7 +373,7 @@ def test_wrong_segmentations_are_named_and_the_rest_is_converted(tmp_path, segme
         ('{"a": "\u4eba"}'.encode("gbk"), "is not in UTF-8, but probably in"),
         (
             b"version https://git-lfs.github.com/spec/v1\n",
-            "is not a text file but a Git LFS pointer",
+            "is not a text file but a Git LFS",
         ),
         (b"<!DOCTYPE html><html>", "is not a text file but a web page"),
         (b"[]", "is a list, as detectors write results"),
