@@ -11,13 +11,13 @@ image or an earlier run, it is numbered.
 """
 
 import argparse
-import os
 import sys
 
 from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments, positive_int
 from vt_seg.engine import (
     SemSegPredictor,
     check_has_datasets,
+    folder_for_pictures,
     load_cfg,
     task_of,
     use_trained_weights,
@@ -47,6 +47,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     """Load the model and draw."""
     cfg = load_cfg(args.config_file, args.opts)
+    output = folder_for_pictures(args.output, cfg, "predictions")
     task_of(cfg).require_segmentation()
     if args.dataset:
         cfg.DATASETS.TEST = (args.dataset,)
@@ -54,7 +55,6 @@ def main(args: argparse.Namespace) -> None:
     task_of(cfg).check_datasets(is_train=False)
     use_trained_weights(cfg, args.opts)
     print(f"weights: {cfg.MODEL.WEIGHTS or 'none: random numbers'}")
-    output = args.output or os.path.join(cfg.OUTPUT_DIR, "predictions")
 
     if args.input:
         found = find_images(args.input)

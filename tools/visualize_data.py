@@ -12,10 +12,9 @@ go to OUTPUT_DIR/data, with overview.png of all.
 """
 
 import argparse
-import os
 
 from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments, positive_int
-from vt_seg.engine import check_has_datasets, load_cfg, task_of
+from vt_seg.engine import check_has_datasets, folder_for_pictures, load_cfg, task_of
 from vt_seg.visualization import (
     dataset_samples,
     describe_drawn,
@@ -40,6 +39,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     """Draw the samples that the arguments name."""
     cfg = load_cfg(args.config_file, args.opts)
+    output = folder_for_pictures(args.output, cfg, "data")
     task, is_train = task_of(cfg), args.split == "train"
     task.require_segmentation()
     check_has_datasets(cfg, is_train=is_train)
@@ -51,7 +51,6 @@ def main(args: argparse.Namespace) -> None:
         samples = training_samples(cfg, args.num, args.seed)
     else:
         samples = test_samples(cfg, name, args.num)
-    output = args.output or os.path.join(cfg.OUTPUT_DIR, "data")
     drawn = draw_samples(samples, task.metadata(args.split.upper()), output)
     print(describe_drawn(drawn, "pictures", output))
     require_all_drawn(drawn, len(drawn.written) + len(drawn.failures))

@@ -15,6 +15,7 @@ import sys
 from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments
 from vt_seg.engine import (
     check_has_datasets,
+    folder_for_pictures,
     load_cfg,
     task_of,
     trained_model,
@@ -44,6 +45,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     """Load the model and draw its tokens."""
     cfg = load_cfg(args.config_file, args.opts)
+    output = folder_for_pictures(args.output, cfg, "tokens")
     check_has_datasets(cfg, is_train=False)
     task = task_of(cfg)
     try:
@@ -59,7 +61,6 @@ def main(args: argparse.Namespace) -> None:
         use_trained_weights(cfg, args.opts)
     weights = os.path.basename(cfg.MODEL.WEIGHTS) or "none: random numbers"
     print(f"weights: {cfg.MODEL.WEIGHTS or weights}")
-    output = args.output or os.path.join(cfg.OUTPUT_DIR, "tokens")
     found = find_images(args.input)
     for sentence in found.skipped:
         print(f"skipped: {sentence}", file=sys.stderr)

@@ -4,6 +4,7 @@ import argparse
 import os
 import pickle
 import struct
+import zipfile
 from functools import partial
 
 import numpy as np
@@ -95,9 +96,25 @@ NO_WEIGHTS = {
     b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>': "is a web page",
     b"\x1f\x8b\x08\x00rest of an archive": "is a gzip archive: unpack it",
     b"": "is empty: copy or download it again",
-    b"just some text\n": "is truncated, damaged or no checkpoint",
-    b'{"message": "Not Found"}': "is truncated, damaged or no checkpoint",
+    b"just some text\n": r"is text, not weights \(it begins with 'just some text'\)",
+    b'{"message": "Not Found"}': "is text, not weights",
+    b"\x93NUMPY\x01\0": "is one NumPy array",
+    b"\x89HDF\r\n\x1a\n": "is an HDF5 file, as Keras writes it",
+    b"Rar!\x1a\x07\0": "is a RAR archive: unpack it",
+    b"\x08\x07\x12\x07pytorch": "is truncated, damaged or no checkpoint",
 }
+
+
+@pytest.mark.parametrize(
+    ("inside", "says"),
+    [("model.pth", "is a ZIP archive, not written by torch.save"), ("a.npy", "is a NumPy archive")],
+)
+def test_other_zip_archives_are_named(tmp_path, inside, says):
+    path = tmp_path / "model.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(inside, "content")
+    with pytest.raises(CheckpointError, match=f"^{path} {says}"):
+        read_checkpoint(str(path))
 
 
 @pytest.mark.parametrize("content", NO_WEIGHTS)

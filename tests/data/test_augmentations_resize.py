@@ -80,3 +80,10 @@ def test_sizes_are_drawn_as_detectron2_draws_them():
     assert len(set(sizes[0])) == 3
     assert isinstance(drawn[0].inverse(), T.ResizeTransform)
     assert isinstance(FastResizeTransform(2, 3, 4, 5).inverse(), FastResizeTransform)
+
+
+@pytest.mark.parametrize(("size", "resized"), [((4, 7000), (1, 1200)), ((7000, 4), (1200, 1))])
+def test_thin_images_keep_a_pixel_of_their_short_side(size, resized):
+    image = noise(*size)
+    transform = FastResizeShortestEdge(64, 1200, "choice").get_transform(image)
+    assert transform.apply_image(image).shape[:2] == resized

@@ -49,6 +49,8 @@ def write(tmp_path, text, name="list.txt"):
         "path: x\nnc: 3\nnames: [{}, {}, {}]",
         "names:\n  0: {}\n  1: {}\n  2: {}\n",
         "0: {}\n1: {}\n2: {}\n255: void",
+        "0\uff1a{}\n1\uff1a{}\n2\uff1a{}",
+        "0\u3001{}\n1\u3001{}\n2\u3001{}",
         "__ignore__\n{}\n{}\n{}\n",
     ],
 )
@@ -62,6 +64,7 @@ def test_names_in_the_order_of_labels(tmp_path, text, mark):
     [
         ("a.json", '{"0": "background", "2": "dog", "1": "cat"}'),
         ("b.json", '{"background": 0, "dog": 2, "cat": 1}'),
+        ("b2.json", '{"label2id": {"background": 0, "dog": 2, "cat": 1}}'),
         (
             "c.json",
             '{"categories": [{"id": 2, "name": "dog", "supercategory": "x"}, {"id": 0, '
@@ -166,6 +169,9 @@ REFUSED = [
     ("0: a\n7: b", r"numbers its classes 0..7, and 1 has no name.*\(b has 7\).* LABEL_MAP"),
     ("Pixel Value,Class\n0,a\n2,b", "1 has no name"),
     ("7 segment display\n4 wheel car", "if the numbers belong to the names, quote the names"),
+    ("255 a\n255 b\n0 c", "line 1: the number 255 occurs twice.*quote the names"),
+    ("a 0\nb 1\nc 1", "line 2: the number 1 occurs twice"),
+    ("7\n8", r"numbers alone \(7, ...\), which are not 0, 1, ...: add the names"),
     ("0: a\n0: b", "line 1 and line 2 both have the number 0"),
     ("0: a\n1: a", r"'a' occurs twice \(line 1 and line 2\).* quote names that begin or end"),
     ("0: a\nb\n2: c", "line 2: 'b' has no number as 2 other lines have"),

@@ -44,6 +44,16 @@ FACE = (
         ("left lane left arrow", "right lane right arrow"),
         ("from left to right", "from right to left"),
         ("Œil left", "œil right"),
+        ("Auge_links", "Auge_rechts"),
+        ("linkes Auge", "rechtes Auge"),
+        ("œil gauche", "œil droit"),
+        ("main gauche", "main droite"),
+        ("ojo izquierdo", "ojo derecho"),
+        ("левый глаз", "правый глаз"),
+        ("左眼", "右眼"),
+        ("眼\uff08左\uff09", "眼\uff08右\uff09"),
+        ("왼쪽 눈", "오른쪽 눈"),
+        ("\uff2c\uff3feye", "\uff32\uff3feye"),
     ],
 )
 def test_usual_spellings_are_pairs(left, right):
@@ -69,6 +79,7 @@ def test_usual_spellings_are_pairs(left, right):
         ("key_l", "key_r", "key_a", "key_b", "key_c"),
         ("rear", "ear"),
         ("left/right",),
+        ("左右", "右"),
         ("left arm", "right arm", "Right Arm"),
     ],
 )

@@ -111,6 +111,7 @@ def test_a_map_that_cannot_be_right_is_refused_with_its_value(folders, label_map
         ("map.json", "{", "map.json, line 1 is not JSON"),
         ("map.json", '{"7": 0, "7": 1}', "map.json has the key '7' twice"),
         ("map.csv", "7,0\n7,1", "map.csv names value 7 twice"),
+        ("map.csv", "0,0,7,road", "several numbers in a line, 0,0,7,road, and no line that names"),
         ("map.csv", "value,class", r"map.csv is \{\}: give"),
         ("map.csv", "7 road", "map.csv maps '7 road', which is no value"),
         ("map.txt", "0,255\n7 road", "map.txt maps '7 road', which is no value"),

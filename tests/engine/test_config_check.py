@@ -41,6 +41,11 @@ REFUSED = [
     ),
     (
         "TEST.EXPECTED_RESULTS",
+        [["sem_seg", "mIuO", 30.0, 50.0]],
+        ', whose metric is "mIuO" (near: mIoU): use one of mIoU, ',
+    ),
+    (
+        "TEST.EXPECTED_RESULTS",
         MIOU,
         ", for the results of one dataset, and DATASETS",
         *TWO,

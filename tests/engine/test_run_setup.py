@@ -1,7 +1,9 @@
 """What can be known before iteration 0 is checked before it, and a config stays as asked for."""
 
+import logging
 import os
 from argparse import Namespace
+from logging.handlers import MemoryHandler
 
 import numpy as np
 import pytest
@@ -39,7 +41,7 @@ def start(tmp_path):
             write_png(tmp_path / split / "masks/b.png", np.zeros((16, 32), np.uint8))
         elif damage:
             (tmp_path / split / damage).rename(tmp_path / "removed")
-        keys = {"CLASSES": ["x", "y", "z"]}
+        keys = {"CLASSES": ["x", "y", "z"], **given.pop("keys", {})}
         custom = [
             {"NAME": f"my_{each}", "IMAGES": f"{tmp_path}/{each}/images"}
             | {"MASKS": f"{tmp_path}/{each}/masks", **keys}
@@ -89,6 +91,17 @@ def test_large_datasets_are_sampled_and_the_log_says_so(start, monkeypatch, log)
     for split, name in (("TEST", "my_val"), ("TRAIN", "my_train")):
         says = f"DATASETS.{split} {name}: 2 of 3 pairs were read and are right; tools/validate_data"
         assert says in log.text
+
+
+def test_warnings_of_the_checks_are_in_the_log_file(start, tmp_path, monkeypatch):
+    package = logging.getLogger("vt_seg")  # as in a tool, where nothing takes its messages yet
+    monkeypatch.setattr(package, "propagate", False)
+    monkeypatch.setattr(package, "handlers", [])
+    start(keys={"LABEL_MAP": {0: 1, 1: 0}})
+    lines = (tmp_path / "out/log.txt").read_text().splitlines()
+    says = "WARNING: my_train: the 2 values of LABEL_MAP: no value of the masks gives class z (2)"
+    assert sum(says in line for line in lines) == 1
+    assert not any(isinstance(handler, MemoryHandler) for handler in package.handlers)
 
 
 @pytest.mark.parametrize("eval_only", [True, False])

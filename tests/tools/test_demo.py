@@ -7,6 +7,7 @@ import torch
 from detectron2.modeling import build_model
 
 from tests.tiny_datasets import write_tiny_scenes
+from tools import demo, visualize_data, visualize_tokens
 from tools.demo import main, parse_args
 from vt_seg.engine import SegmentationCheckpointer, load_cfg
 
@@ -54,3 +55,13 @@ def test_named_weights_are_taken(trained, out, tmp_path):
     weights = ["MODEL.WEIGHTS", str(tmp_path / "mine.pth")]
     main(parse_args(["--config-file", CONFIG, "--input", image, *trained, *weights]))
     assert len(os.listdir(out / "predictions")) == 1
+
+
+@pytest.mark.parametrize("tool", [demo, visualize_data, visualize_tokens])
+def test_output_that_is_a_file_is_refused_before_anything_is_read(tool, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    arguments = ["--config-file", CONFIG, "--output", str(tmp_path / "file")]
+    inputs = [] if tool is visualize_data else ["--input", "a.jpg"]
+    with pytest.raises(ValueError, match=f"^--output {tmp_path}/file is no folder: name another"):
+        tool.main(tool.parse_args([*arguments, *inputs]))
+    assert (tmp_path / "file").read_text() == "mine"

@@ -24,6 +24,10 @@ _NO_WEIGHTS = {
     ),
     b"<": "is a web page, not weights: download it again, from the address of the file itself",
     b"\x1f\x8b": "is a gzip archive: unpack it and name the file with the weights",
+    b"Rar!": "is a RAR archive: unpack it and name the file with the weights",
+    b"7z\xbc\xaf": "is a 7z archive: unpack it and name the file with the weights",
+    b"\x93NUMPY": "is one NumPy array, not weights by name: save model.state_dict()",
+    b"\x89HDF": "is an HDF5 file, as Keras writes it, not weights of PyTorch: name another file",
 }
 
 
@@ -53,7 +57,8 @@ def read_checkpoint(path: str) -> dict[str, Any]:
         loaded = _load(path, head)
     except Exception as error:  # damaged files end in errors of many kinds
         logger.debug("Reading %s ended in: %s", path, error)
-        raise CheckpointError(f"{path} {_describe_failure(error, head)}") from error
+        problem = _other_archive(path) or _describe_failure(error, head)
+        raise CheckpointError(f"{path} {problem}") from error
     _refuse_replaced_methods(loaded, path)
     if not isinstance(loaded, dict):
         raise CheckpointError(
@@ -163,6 +168,19 @@ def _refuse_replaced_methods(loaded: Any, path: str) -> None:
         waiting.extend(dict.values(value) if isinstance(value, dict) else value)
 
 
+def _other_archive(path: str) -> str:
+    """Return what a whole ZIP archive is that ``torch.save`` did not write, or ""."""
+    if not zipfile.is_zipfile(path):
+        return ""
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    if any(name.endswith("data.pkl") for name in names):
+        return ""
+    if names and all(name.endswith(".npy") for name in names):
+        return "is a NumPy archive (.npz): load it and save its arrays as tensors by torch.save"
+    return "is a ZIP archive, not written by torch.save: unpack it and name the file with weights"
+
+
 def _describe_failure(error: Exception, head: bytes) -> str:
     """Return what is wrong with a file whose reading ended in ``error``, and the fix."""
     text = str(error).split("WeightsUnpickler error: ")[-1].strip()  # PyTorch puts advice before
@@ -181,6 +199,9 @@ def _describe_failure(error: Exception, head: bytes) -> str:
     first = text.split("\n")[0].split(". ")[0][:120]
     if first.startswith(("an array of", "an object", "bytes in")):  # from the restricted pickle
         return f"is refused: it holds {first}. Save its weights alone, as arrays of numbers"
+    if len(head) > 8 and all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in head):
+        start = head.decode().strip()[:20]
+        return f"is text, not weights (it begins with {start!r}): copy or download it again"
     known = head.startswith((_ZIP, _LEGACY)) or _is_safetensors(head)
     kind = "truncated or damaged" if known else "truncated, damaged or no checkpoint"
     return f"is {kind}: copy or download it again"

@@ -240,6 +240,11 @@ def _read_mapping(path: str) -> object:
     rows = [re.split(r"[\t,;]", line) for line in text.splitlines() if line.strip()]
     if rows and len(rows[0]) > 1 and not rows[0][0].strip().isdecimal():
         del rows[0]  # A class list with values may have a header.
+    elif rows and any(cell.strip().isdecimal() for cell in rows[0][1:-1]):
+        raise ValueError(  # "0,0,0,road" may begin with a colour.
+            f"{path} has several numbers in a line, {','.join(rows[0])}, and no line that names "
+            "them: give the value and the label alone, as in 7,road"
+        )
     values = [row[0].strip() for row in rows]
     if twice := [value for value in dict.fromkeys(values) if values.count(value) > 1]:
         raise ValueError(f"{path} names value {twice[0]} twice: keep one of them")

@@ -19,6 +19,7 @@ from detectron2.modeling import (
 
 from vt_seg.config import add_vt_seg_config
 from vt_seg.config_file import flat_keys
+from vt_seg.evaluation import MEAN_SCORES
 from vt_seg.modeling import PaddingAwareSegmentor
 from vt_seg.modeling.vt_resnet import LAYERS_PER_DEPTH as VT_LAYERS_PER_DEPTH
 
@@ -63,18 +64,31 @@ def check_has_datasets(cfg: CfgNode, *, is_train: bool) -> None:
         )
 
 
-def check_output_folder(folder: str) -> None:
-    """Raise ValueError unless ``OUTPUT_DIR`` is a folder to write into, or can be made."""
+def check_output_folder(folder: str, setting: str = "OUTPUT_DIR") -> None:
+    """Raise ValueError unless a setting's folder is one to write into, or can be made."""
     if not folder:
-        raise ValueError("OUTPUT_DIR is empty: name the folder for checkpoints and logs")
+        raise ValueError(f"{setting} is empty: name the folder to write into")
     there = os.path.abspath(folder)
     while not os.path.lexists(there):
         there = os.path.dirname(there)
     if not os.path.isdir(there):
         what = "is" if there == os.path.abspath(folder) else f"cannot be made: {there} is"
-        raise ValueError(f"OUTPUT_DIR {folder} {what} no folder: name another")
+        raise ValueError(f"{setting} {folder} {what} no folder: name another")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"OUTPUT_DIR {folder}: no permission to write into {there}: name another")
+        raise ValueError(f"{setting} {folder}: no permission to write into {there}: name another")
+
+
+def folder_for_pictures(given: str | None, cfg: CfgNode, name: str) -> str:
+    """Return the folder of ``--output``, or ``name`` in ``OUTPUT_DIR``, as a tool writes into it.
+
+    Raises:
+        ValueError: as `check_output_folder`.
+    """
+    if given is not None:
+        check_output_folder(given, "--output")
+        return given
+    check_output_folder(cfg.OUTPUT_DIR)
+    return os.path.join(cfg.OUTPUT_DIR, name)
 
 
 def config_problems(cfg: CfgNode) -> Iterator[str]:
@@ -228,6 +242,9 @@ def _segmentor_problems(cfg: CfgNode) -> Iterator[str]:
         )
 
 
+_PER_CLASS = ("IoU-", "ACC-", "BoundaryIoU-", "min(IoU, B-Iou)-")  # and the name of a class
+
+
 def _evaluation_problems(cfg: CfgNode) -> Iterator[str]:
     """Check what would fail, or be done for nothing, when an evaluation ends."""
     names, task = list(cfg.DATASETS.TEST), task_of(cfg)
@@ -248,6 +265,12 @@ def _evaluation_problems(cfg: CfgNode) -> Iterator[str]:
             if item[0] not in known:
                 task_key = f"TEST.EXPECTED_RESULTS is {expected}, whose task"
                 yield not_among(task_key, item[0], known)
+                continue
+            metrics = (*MEAN_SCORES, "classes-in-mean") if task.has_masks else ("top1", "top5")
+            is_per_class = task.has_masks and str(item[1]).startswith(_PER_CLASS)
+            if item[1] not in metrics and not is_per_class:
+                metric_key = f"TEST.EXPECTED_RESULTS is {expected}, whose metric"
+                yield not_among(metric_key, item[1], metrics)
     if expected and len(set(names)) > 1:
         yield (
             f"TEST.EXPECTED_RESULTS is {expected}, for the results of one dataset, and "

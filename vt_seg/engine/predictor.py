@@ -103,7 +103,8 @@ def find_weights(output_dir: str) -> str:
     if not path:
         raise FileNotFoundError(
             f"No trained weights in OUTPUT_DIR {output_dir} (model_final.pth or a checkpoint): "
-            "train first, or name a file with MODEL.WEIGHTS."
+            "train first, or name a file behind --opts, MODEL.WEIGHTS FILE. That of a config file "
+            "is what training starts from, and is not used here."
         )
     logger.info("Weights of the run in %s: %s", output_dir, path)
     return path

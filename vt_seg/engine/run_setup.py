@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator
+from logging.handlers import MemoryHandler
 
 import yaml
 from detectron2.config import CfgNode, get_cfg
@@ -54,6 +55,23 @@ def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
     return cfg
 
 
+@contextlib.contextmanager
+def _warnings_kept_for_log() -> Iterator[None]:
+    """Hold warnings back while no handler takes them, so that ``log.txt`` has them too."""
+    package = logging.getLogger("vt_seg")
+    kept = MemoryHandler(capacity=10_000, flushLevel=logging.CRITICAL + 1)
+    kept.setLevel(logging.WARNING)
+    if not package.hasHandlers():
+        package.addHandler(kept)
+    try:
+        yield
+    finally:
+        package.removeHandler(kept)
+        for record in kept.buffer:
+            package.handle(record)
+
+
+@_warnings_kept_for_log()
 def setup_cfg(args: argparse.Namespace) -> CfgNode:
     """Return the frozen config of a run; set up logging, seed and output folder.
 

@@ -3,10 +3,11 @@
 from .build_evaluator import build_evaluator
 from .classification_evaluator import ClassificationEvaluator
 from .metrics import sem_seg_scores
-from .results import format_iou_table
+from .results import MEAN_SCORES, format_iou_table
 from .segmentation_evaluator import SegmentationEvaluator
 
 __all__ = [
+    "MEAN_SCORES",
     "ClassificationEvaluator",
     "SegmentationEvaluator",
     "build_evaluator",

@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 from vt_seg.files import atomic_file, write_atomically
 
-_MEANS = ("mIoU", "mIoU-context", "mIoU-local", "fwIoU", "mACC", "pACC", "mBoundaryIoU")
+MEAN_SCORES = ("mIoU", "mIoU-context", "mIoU-local", "fwIoU", "mACC", "pACC", "mBoundaryIoU")
 # Up to this number of classes the shares are written into the cells of the confusion picture.
 _MAX_WRITTEN = 30
 
@@ -40,7 +40,7 @@ def format_iou_table(
         disable_numparse=True,
         colalign=("left", *["right"] * len(keys)) * columns,
     )
-    means = "   ".join(f"{key} {_percent(scores[key])}" for key in _MEANS if key in scores)
+    means = "   ".join(f"{key} {_percent(scores[key])}" for key in MEAN_SCORES if key in scores)
     lines = [table, means] if means else [table]
     if "classes-in-mean" in scores:
         lines.append(describe_mean(scores, class_names))

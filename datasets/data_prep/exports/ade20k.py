@@ -12,7 +12,7 @@ import numpy as np
 from data_prep.conversion import Task
 from vt_seg.data import index_by_stem, read_image
 from vt_seg.data.datasets import IGNORE_LABEL
-from vt_seg.files import require_regular_file
+from vt_seg.files import read_text, require_regular_file
 
 from .annotations import Annotated, export_annotations
 from .class_labels import ClassLabels, class_labels
@@ -132,8 +132,7 @@ def _read_index(path: str) -> dict[int, str]:
     if suffix not in (".csv", ".tsv", ".txt"):
         reason = "is a pickle, which could run code" if suffix == ".pkl" else "is no index"
         raise ValueError(f"{path} {reason}: {_INDEX}, or in a CSV with columns index and name")
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        text = file.read()
+    text = read_text(path)
     rows = list(csv.reader(text.splitlines(), delimiter="\t" if "\t" in text[:200] else ","))
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     number = next((header.index(key) for key in _NUMBER_COLUMNS if key in header), None)

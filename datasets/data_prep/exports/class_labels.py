@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from vt_seg.data import class_findings, raise_errors, read_class_names
 from vt_seg.data.datasets import IGNORE_LABEL
-from vt_seg.files import normalized_name
+from vt_seg.files import normalized_name, visible_name
 from vt_seg.near_names import near_names
 
 MAX_CLASSES = 254
@@ -64,6 +64,18 @@ class ClassLabels(NamedTuple):
 def normalized(name: str) -> str:
     """Return a class name without space around it, in Unicode's composed form."""
     return normalized_name(name).strip()
+
+
+def require_unlike(names: Iterable[str], source: str | os.PathLike) -> None:
+    """Raise ValueError if names that annotators typed differ in what is hardly seen."""
+    seen: dict[str, str] = {}
+    for name in names:
+        alike = seen.setdefault(visible_name(name), name)
+        if alike != name:
+            raise ValueError(
+                f"{source} has the classes {alike!r} and {name!r}, which look alike: give them one "
+                "name in the export, or list the wanted classes in a file and give --classes"
+            )
 
 
 def class_labels(

@@ -5,7 +5,7 @@ import math
 import os
 from typing import Any
 
-from vt_seg.files import require_regular_file
+from vt_seg.files import read_text
 
 _KINDS = {list: "a list", dict: "an object", str: "a text", int: "a whole number"}
 
@@ -15,16 +15,12 @@ def read_json(path: str | os.PathLike) -> Any:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no regular file, truncated, no JSON, or has another encoding.
+        ValueError: if it is no regular file, truncated, no JSON (an LFS pointer, a web page), or
+            has another encoding.
     """
-    require_regular_file(path)
+    text = read_text(path)
     try:
-        with open(path, "rb") as file:
-            return json.loads(file.read())
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"no such file: {path}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 ({error}); export it again as UTF-8") from error
+        return json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is truncated or not JSON ({error}); export it again") from error
 

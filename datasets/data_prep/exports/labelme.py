@@ -12,7 +12,7 @@ from data_prep.conversion import Task
 from vt_seg.data import index_by_stem
 
 from .annotations import Annotated, export_annotations, skip_or_refuse
-from .class_labels import ClassLabels, class_labels, normalized
+from .class_labels import ClassLabels, class_labels, normalized, require_unlike
 from .export import Export
 from .images import ImageFolder, image_size, require_size
 from .json_files import member, objects, points, read_json, shorten
@@ -102,6 +102,7 @@ def labelme_export(
     if not files:
         raise FileNotFoundError(f"no LabelMe files (*.json) in {folder}")
     found = () if classes else sorted(_labels_in(files.values()))
+    require_unlike(found, folder)
     labels = class_labels(found, folder, classes, background, other_classes)
     image_folder = ImageFolder(folder if images is None else images)
     annotated = (

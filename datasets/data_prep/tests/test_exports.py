@@ -370,7 +370,12 @@ def test_wrong_segmentations_are_named_and_the_rest_is_converted(tmp_path, segme
         (b"", "is truncated or not JSON"),
         (b'{"images": [', "is truncated or not JSON"),
         (b"[" * 100000, "is truncated or not JSON"),
-        ('{"a": "\u4eba"}'.encode("gbk"), "is not UTF-8"),
+        ('{"a": "\u4eba"}'.encode("gbk"), "is not in UTF-8, but probably in"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "is not a text file but a Git LFS",
+        ),
+        (b"<!DOCTYPE html><html>", "is not a text file but a web page"),
         (b"[]", "is a list, as detectors write results"),
         (b"3", "lacks 'categories'"),
     ],
@@ -434,6 +439,17 @@ def test_every_shape_of_labelme_with_an_area(tmp_path):
         [int((x + 0.5 - 4) ** 2 + (y + 0.5 - 4) ** 2 <= 6.25) for x in range(10)] for y in range(8)
     ]
     np.testing.assert_array_equal(converted(export), expected)
+
+
+@pytest.mark.parametrize("other", ["Cat", "\uff43at", "c\u200dat"])
+def test_labelme_labels_that_look_alike_are_refused_unless_listed(tmp_path, other):
+    shapes = [files.labelme_shape(name, pairs(CAT)) for name in ("cat", other)]
+    with pytest.raises(ValueError, match=r"look alike: give them one name.* --classes"):
+        labelme_of(tmp_path / "a", shapes)
+    if other == "Cat":
+        (tmp_path / "labels.txt").write_text("_background_\ncat\nCat\n")
+        export = labelme_of(tmp_path / "b", shapes, classes=tmp_path / "labels.txt")
+        assert export.labels.names == ("_background_", "cat", "Cat")
 
 
 def test_labelme_labels_file_gives_the_order_and_what_is_ignored(tmp_path):

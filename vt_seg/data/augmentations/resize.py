@@ -58,4 +58,6 @@ class FastResize(T.Resize):
 def _fast(resize: Transform) -> Transform:
     if type(resize) is not T.ResizeTransform:
         return resize
-    return FastResizeTransform(resize.h, resize.w, resize.new_h, resize.new_w, resize.interp)
+    # Where the long side of a thin image is limited, Detectron2 rounds the other one to 0.
+    height, width = max(resize.new_h, 1), max(resize.new_w, 1)
+    return FastResizeTransform(resize.h, resize.w, height, width, resize.interp)

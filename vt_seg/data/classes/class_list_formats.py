@@ -7,6 +7,7 @@ ways is refused, with what to write instead. A quoted name is always a name and 
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import NamedTuple
 
@@ -28,8 +29,8 @@ _HEADER_WORDS = [*_NAME_WORDS, "classes", "names", "labels", "categories"]
 _IGNORED_WORDS = ["ignore", "ignored", "void", "unlabeled", "unlabelled", "unknown", "ignoreregion"]
 # Where JSON and YAML files keep their classes: Datumaro, Hugging Face, Ultralytics, COCO, ...
 _KEYS_OF_CLASSES = [
-    "label_map", "id2label", "names", "classes", "labels", "label", "categories", "class_names",
-    "label_names",
+    "label_map", "id2label", "label2id", "names", "classes", "labels", "label", "categories",
+    "class_names", "label_names",
 ]  # fmt: skip
 _KEYS_OF_COLORS = ("segmentation_colors", "colors", "palette")
 
@@ -45,10 +46,13 @@ _NAME_THEN_COLOR = re.compile(
 _COLOR_THEN_NAME = re.compile(
     rf"{_NUMBER}(?P<color>{_RGB})(?:\s*[,;:=]\s*|\s+)(?P<name>[^\s\d,;:=].*)"
 )
+_WIDE = r"\uff1a\uff0c\uff1b\u3001"  # colon, comma and semicolon as Chinese has them
 _NUMBER_THEN_NAME = re.compile(
-    r"(?P<value>-?\d+)\s*(?:[:,;=|\t]|[.)](?=\s)|->|=>|\s-\s)\s*(?P<name>\S.*)"
+    rf"(?P<value>-?\d+)\s*(?:[:,;=|\t{_WIDE}]|[.)](?=\s)|->|=>|\s-\s)\s*(?P<name>\S.*)"
 )
-_NAME_THEN_NUMBER = re.compile(r"(?P<name>\S.*?)\s*(?:[:,;=|\t]|->|=>)\s*(?P<value>-?\d+)[,;]?")
+_NAME_THEN_NUMBER = re.compile(
+    rf"(?P<name>\S.*?)\s*(?:[:,;=|\t{_WIDE}]|->|=>)\s*(?P<value>-?\d+)[,;]?"
+)
 _NUMBER_SPACE_NAME = re.compile(r"(?P<value>-?\d+)\s+(?P<name>\S.*)")
 _NAME_SPACE_NUMBER = re.compile(r"(?P<name>\S.*?)\s+(?P<value>-?\d+)")
 
@@ -327,10 +331,17 @@ def _numbered(lines: Sequence[Line], source: str) -> list[Entry] | None:
             for line, match in zip(lines, found, strict=True)
             if match is not None
         ]
-        names, values = {entry.name for entry in entries}, {entry.value for entry in entries}
+        names = {entry.name for entry in entries}
+        values = Counter(entry.value for entry in entries)
         are_different = len(names) == len(values) == len(lines)
         # "1 euro" and "2 euro", "room 1" and "room 2", "4:3" and "16:9" are names.
         is_numbering = (is_certain or are_different) and not all(_integer(n) for n in names)
+        if not is_certain and len(lines) == count == len(names) > len(values):
+            twice = next(entry for entry in entries if values[entry.value] > 1)
+            raise ValueError(
+                f"{source}, {twice.where}: the number {twice.value} occurs twice: give every class "
+                "its own; if the numbers belong to the names, quote the names"
+            )
         if len(lines) < 2 or count < len(lines) or not is_numbering:
             continue
         if all(pattern.fullmatch(str(name)) for name in names):
@@ -362,6 +373,12 @@ def _plain(lines: Sequence[Line], source: str) -> list[Entry]:
                 'of their own that begin with "# ", or quote the name'
             )
         entries.append(Entry(name, line.where, is_literal=is_literal))
+    numbers = [None if entry.is_literal else _integer(entry.name) for entry in entries]
+    if None not in numbers and numbers != [*range(len(numbers))]:
+        raise ValueError(
+            f"{source} holds numbers alone ({lines[0].text}, ...), which are not 0, 1, ...: add "
+            "the names of the classes, or quote the numbers if they are the names"
+        )
     if len(lines) == 1 and not entries[0].is_literal and re.search(r"[,;]", lines[0].text):
         raise ValueError(
             f"{source} holds a single line, {lines[0].text[:60]!r}: give every name its own line"

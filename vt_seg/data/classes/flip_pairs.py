@@ -1,17 +1,35 @@
-"""Finds the classes that a horizontal flip exchanges, by left and right in their English names."""
+"""Finds the classes that a horizontal flip exchanges, by left and right in their names."""
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-
-from vt_seg.files import normalized_name
 
 from ..augmentations import LabelPairs, normalized_pairs
 from ..finding import Finding
 
 # What stands for left and right as a part of a name: "left_eye", "eye (r)", "Lt. lung", "FL wheel".
-_SIDES = (
+_WORDS = (
     ("left", "right"),
+    ("links", "rechts"),
+    ("linke", "rechte"),
+    ("linker", "rechter"),
+    ("linkes", "rechtes"),
+    ("gauche", "droite"),
+    ("izquierdo", "derecho"),
+    ("izquierda", "derecha"),
+    ("esquerdo", "direito"),
+    ("esquerda", "direita"),
+    ("sinistro", "destro"),
+    ("sinistra", "destra"),
+    ("sx", "dx"),
+    ("левый", "правый"),
+    ("левая", "правая"),
+    ("левое", "правое"),
+    ("왼쪽", "오른쪽"),
+    ("左", "右"),
+)
+_LETTERS = (
     ("l", "r"),
     ("lt", "rt"),
     ("lft", "rgt"),
@@ -20,7 +38,9 @@ _SIDES = (
     ("fl", "fr"),  # front left and front right, as of wheels
     ("rl", "rr"),  # rear left and rear right
 )
-_OPPOSITE = {side: other for pair in _SIDES for side, other in (pair, pair[::-1])}
+_OPPOSITE = {side: other for pair in (*_WORDS, *_LETTERS) for side, other in (pair, pair[::-1])}
+_ARE_WORDS = {side for pair in _WORDS for side in pair}
+_SPELLINGS = {"droit": "droite"}  # "œil gauche" and "œil droit"
 # "Leye" means the left eye, but "Load" is no left "oad": a letter counts before these words alone.
 _PAIRED_WORDS = [
     "ankle", "arm", "armpit", "brow", "breast", "calf", "cheek", "clavicle", "door", "ear", "elbow",
@@ -31,6 +51,7 @@ _PAIRED_WORDS = [
 ]  # fmt: skip
 _GLUED = (
     re.compile(r"(?P<before>|.{2,})(?P<side>left|right)(?P<after>.*)"),  # lefthand, upperleftarm
+    re.compile("(?P<before>[^左右]*)(?P<side>[左右])(?P<after>[^左右]*)"),  # without spaces
     re.compile(rf"(?P<before>)(?P<side>[lr])(?P<after>(?:{'|'.join(_PAIRED_WORDS)})s?)"),
 )
 _WORDS_AND_NUMBERS = re.compile(r"[^\W\d_]+|\d+")
@@ -106,17 +127,17 @@ def flip_pair_findings(classes: Sequence[str], pairs: LabelPairs | None) -> list
 def _parts(name: str) -> Template:
     """Return the parts of a name in lower case; a side that is glued to a word is one of them."""
     parts: list[str] = []
-    for word in _WORDS_AND_NUMBERS.findall(normalized_name(name)):
+    for word in _WORDS_AND_NUMBERS.findall(unicodedata.normalize("NFKC", name)):
         for part in _CAMEL_CASE.findall(word) if word.isascii() and word.isalpha() else [word]:
             part = part.lower()
             glued = next(filter(None, (pattern.fullmatch(part) for pattern in _GLUED)), None)
-            parts += filter(None, glued.groups()) if glued else [part]
+            parts += filter(None, glued.groups()) if glued else [_SPELLINGS.get(part, part)]
     return tuple(parts)
 
 
 def _mirrored(parts: Template, letters: dict[Template, set[str]]) -> Iterator[Template]:
     """Yield what a name may be called after a flip: all of its sides exchanged, or else one."""
-    choices = [[place for place, part in enumerate(parts) if part in ("left", "right")]]
+    choices = [[place for place, part in enumerate(parts) if part in _ARE_WORDS]]
     if not choices[0]:
         # "l_lip_left" is the left of the lower lip: letters count where no word does, and not
         # always all of them.
