@@ -61,6 +61,10 @@ NOTHING_FITS = {
         lambda w: {k[9:]: v for k, v in w.items() if k.startswith("backbone.")},
         "They are those of backbone alone: to train from them, write .matching_heur",
     ),
+    "counters of another shape": (
+        lambda w: {k: torch.ones(3) for k in w if k.endswith("num_batches_tracked")},
+        "Name weights of this model .MODEL.WEIGHTS. or the config that they were trained with",
+    ),
     "another library's": (
         lambda w: {f"x{number}.weight": torch.ones(2) for number in range(9)},
         "Name weights of this model .MODEL.WEIGHTS. or the config that they were trained with",
