@@ -86,7 +86,7 @@ def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
             warn_of_renamed_key(key, value)
             key = RENAMED_KEYS[key]
         if key not in known and key != BASE_KEY:
-            raise ValueError(f"{key} {value}: {_no_such_key(known, key)}")
+            raise ValueError(f"{_shown(key)} {value}: {_no_such_key(known, key)}")
         with _errors_in_sentences(cfg, f"{key} {value}"):
             cfg.merge_from_list([key, value])
 
@@ -111,7 +111,20 @@ class _FileError(ValueError):
 
 
 class _SafeLoader(yaml.SafeLoader):
-    """YAML's safe loader, which refuses a key that is given twice: the first would be lost."""
+    """YAML's safe loader, which refuses a key that is given twice: the first would be lost.
+
+    Errors in values have their line, such as those of dates that do not exist.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except _FileError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # The constructors of "!!timestamp x" and others raise whatever Python does.
+            problem = f"{str(node.value)[:60]!r} is no {node.tag.removeprefix(_YAML_TAGS)}"
+            raise yaml.MarkedYAMLError(None, None, problem, node.start_mark) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         first: dict[str, int] = {}
@@ -232,13 +245,17 @@ def _nodes_and_keys(cfg: CfgNode) -> set[str]:
     return {".".join(part[:n]) for part in parts for n in range(1, len(part) + 1)}
 
 
+def _shown(key: str) -> str:
+    return key if key.split() == [key] else repr(key)
+
+
 def _no_such_key(known: Collection[str], key: str) -> str:
     if key in known:  # of a file, whose keys are not split at dots
         node, _, name = key.rpartition(".")
         return f"{key} is a key below {node}: write {node.replace('.', ': {')}: {{{name}: VALUE" + (
             "}" * (key.count("."))
         )
-    return f"there is no config key {key}{near_names(key, known)}"
+    return f"there is no config key {_shown(key)}{near_names(key, known)}"
 
 
 def _reason(cfg: CfgNode, error: Exception) -> str:
