@@ -16,6 +16,7 @@ from vt_seg.near_names import near_names
 
 from .finding import Finding
 
+_WHOLE = re.compile(r"\s*\d{1,9}\s*")
 LABEL_MAP = "label_map"
 """The key of a `LabelMap` in the records and in the metadata of a dataset that has one."""
 
@@ -199,7 +200,7 @@ def label_map_findings(
 
 
 def _value(value: object, where: str) -> int:
-    if isinstance(value, str) and value.strip().isdecimal():  # the keys of a JSON file
+    if isinstance(value, str) and _WHOLE.fullmatch(value):  # the keys of a JSON file
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_VALUE:
         raise ValueError(
@@ -214,7 +215,7 @@ def _label(label: object, value: int, classes: Sequence[str], ignored: int, wher
     if isinstance(label, str):
         if label in classes:
             return list(classes).index(label)
-        if not label.strip().isdecimal():
+        if not _WHOLE.fullmatch(label):
             raise ValueError(
                 f"{says}, which is no class{near_names(label, classes)}: write one of "
                 f"{len(classes)} names of CLASSES, their number, or {ignored} (ignored)"
@@ -246,13 +247,18 @@ def _read_mapping(path: str) -> object:
     text = read_text(path)
     if extension == ".json":
         try:
-            return json.loads(text, object_pairs_hook=lambda pairs: _unrepeated(pairs, path))
-        except (json.JSONDecodeError, RecursionError) as error:
+            pairs = json.loads(text, object_pairs_hook=_Pairs)
+        except (ValueError, RecursionError) as error:  # ValueError: or a number of 5000 digits
             raise ValueError(f"{path} is not JSON: {error}") from error
+        return _unrepeated(pairs, path) if isinstance(pairs, _Pairs) else pairs
     rows = [re.split(r"[\t,;]", line) for line in text.splitlines() if line.strip()]
     if rows and len(rows[0]) > 1 and not rows[0][0].strip().isdecimal():
         del rows[0]  # A class list with values may have a header.
     return _unrepeated([(row[0].strip(), row[-1].strip()) for row in rows], path)
+
+
+class _Pairs(list):
+    """The keys and values of a JSON object."""
 
 
 def _unrepeated(pairs: Sequence[tuple[str, object]], path: str) -> dict[str, object]:

@@ -25,7 +25,7 @@ def read_json(path: str | os.PathLike) -> Any:
         raise FileNotFoundError(f"no such file: {path}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 ({error}); export it again as UTF-8") from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: or a number of 5000 digits
         raise ValueError(f"{path} is truncated or not JSON ({error}); export it again") from error
 
 
