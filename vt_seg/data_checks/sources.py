@@ -63,6 +63,10 @@ def from_folders(
     """
     source = Source(f"{image_dir} + {mask_dir}", ignore_label=ignore_label)
     try:
+        if isinstance(classes, int) and classes > 255:
+            raise ValueError(
+                f"{classes} classes: masks have 8 bits, so at most 255 and one ignored"
+            )
         names = [str(n) for n in range(classes)] if isinstance(classes, int) else classes
         numbered_from = 1 if reduce_zero_label else None if label_map is not None else 0
         listed = class_list(names, numbered_from)
