@@ -134,6 +134,8 @@ def run_script(monkeypatch, script, says, *arguments):
             "STEPS is given a whole number and needs a tuple: write (3,), with the",
         ),
         ("OUTPUT_DIR: 2026-11-26", "OUTPUT_DIR is given a date, which no key holds: put a text in"),
+        ("SEED: 1\nOUTPUT_DIR: 2000-99-99", "line 2 is not YAML: '2000-99-99' is no timestamp;"),
+        ("SEED: !!int x", "line 1 is not YAML: 'x' is no int; correct that line"),
         ("- SOLVER", "is no mapping of keys to values: write KEY: VALUE lines"),
         ("", "is no mapping of keys to values: write KEY: VALUE lines"),
         ("SOLVER: {", "config.yaml, line 1 is not YAML"),
@@ -233,6 +235,8 @@ CUSTOM = "[{'NAME': 'x', 'IMAGES': 5, 'MASKS': 5, 'CLASSES': 3}]"
         (["SOLVER.MAX_ITER.X", "1"], "there is no config key SOLVER.MAX_ITER.X"),
         (["SOLVER.MAX_ITER", "1.5"], "SOLVER.MAX_ITER is given a decimal number and needs a whole"),
         (["DATASETS.CUSTOM", CUSTOM], "DATASETS.CUSTOM[0]: "),
+        (["", "3"], "'' 3: there is no config key ''"),
+        (["SEED ", "3"], "'SEED ' 3: there is no config key 'SEED ' (near: SEED"),
         (["_BASE_", "a.yaml"], "The reserved key '_BASE_' can only be used in files"),
     ],
 )

@@ -75,7 +75,7 @@ def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
             warn_of_renamed_key(key, value)
             key = RENAMED_KEYS[key]
         if key not in known and key != BASE_KEY:
-            raise ValueError(f"{key} {value}: {_no_such_key(known, key)}")
+            raise ValueError(f"{_shown(key)} {value}: {_no_such_key(known, key)}")
         with _errors_in_sentences(cfg, f"{key} {value}"):
             cfg.merge_from_list([key, value])
 
@@ -175,13 +175,17 @@ def _nodes_and_keys(cfg: CfgNode) -> set[str]:
     return {".".join(part[:n]) for part in parts for n in range(1, len(part) + 1)}
 
 
+def _shown(key: str) -> str:
+    return key if key.split() == [key] else repr(key)
+
+
 def _no_such_key(known: Collection[str], key: str) -> str:
     if key in known:  # of a file, whose keys are not split at dots
         node, _, name = key.rpartition(".")
         return f"{key} is a key below {node}: write {node.replace('.', ': {')}: {{{name}: VALUE" + (
             "}" * (key.count("."))
         )
-    return f"there is no config key {key}{near_names(key, known)}"
+    return f"there is no config key {_shown(key)}{near_names(key, known)}"
 
 
 def _reason(cfg: CfgNode, error: Exception) -> str:

@@ -65,6 +65,10 @@ NOTHING_FITS = {
         lambda w: {key: w[key][None] for key in w},
         r"Name weights of this model .*\d+ of other shapes \(such as ",
     ),
+    "counters of another shape": (
+        lambda w: {k: torch.ones(3) for k in w if k.endswith("num_batches_tracked")},
+        "Name weights of this model .MODEL.WEIGHTS. or the config that they were trained with",
+    ),
     "another library's": (
         lambda w: {f"x{number}.weight": torch.ones(2) for number in range(9)},
         "Name weights of this model .MODEL.WEIGHTS. or the config that they were trained with",

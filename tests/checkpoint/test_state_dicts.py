@@ -88,6 +88,14 @@ def test_caffe2_names_are_matched(tmp_path, wrap):
     assert torch.equal(backbone.stem.conv1.weight, weight)
 
 
+def test_arrays_with_names_of_pytorch_are_not_matched_as_those_of_caffe2(source, tmp_path):
+    arrays = {f"_orig_mod.{key}": value.numpy() for key, value in source.items()}
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps(arrays))
+    target = model()
+    SegmentationCheckpointer(target, require_complete=True).load(str(tmp_path / "w.pkl"))
+    assert all(torch.equal(value, source[key]) for key, value in target.state_dict().items())
+
+
 def test_averages_come_first_where_they_are_asked_for():
     weights, average = {"a": torch.ones(1)}, {"a": torch.zeros(1)}
     loaded = {"epoch": 1, "state_dict": weights, "state_dict_ema": average}

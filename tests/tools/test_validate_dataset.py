@@ -83,6 +83,13 @@ def test_layouts(root, capsys):
         assert f"{num} of {num} pairs decoded" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("count", [256, 10**20])
+def test_more_classes_than_masks_can_hold_are_refused_at_once(root, capsys, count):
+    folders = ["--images", f"{root}/images", "--masks", f"{root}/masks"]
+    assert main(parse_args([*folders, "--classes", str(count)])) == 1
+    assert f"{count} classes: masks have 8 bits, so at most 255" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("num_classes", "status"), [(2, 0), (54, 1)])
 def test_config(root, capsys, num_classes, status):
     base = Path("configs/vtfpn_R18_scenes.yaml").resolve()

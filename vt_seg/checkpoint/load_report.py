@@ -41,7 +41,7 @@ def report_load(
     """
     missing, unexpected, other_shapes = incompatible
     keys = without_counters(model_keys)
-    other_shapes = [shapes for shapes in other_shapes if without_counters(shapes[:1])]
+    other_shapes = [shapes for shapes in other_shapes if shapes[0] in keys]
     unfit = {key for key, _, _ in other_shapes}
     absent = [key for key in without_counters(missing) if key not in unfit]
     loaded = len(keys) - len(absent) - len(unfit)

@@ -32,12 +32,13 @@ _DEEPEST = 8  # wrappers around the weights; trainers use one or two
 def to_detectron2_layout(loaded: dict[str, Any], path: str) -> dict[str, Any]:
     """Return a file's content in Detectron2's layout: ``{"model": {name: tensor or array}, ...}``.
 
-    ``.pkl`` with arrays alone is taken for Caffe2's, ``.pyth`` for pycls's; their weights get
-    ``"matching_heuristics": True``, with which Detectron2 finds their names.
+    ``.pkl`` with arrays alone, whose names have no dots, is taken for Caffe2's, ``.pyth`` for
+    pycls's; their weights get ``"matching_heuristics": True``, with which Detectron2 finds their
+    names.
     """
     arrays = all(isinstance(value, np.ndarray) for value in loaded.values())
     wrapped = isinstance(loaded.get("blobs"), dict)
-    if wrapped or (arrays and path.endswith(".pkl")):
+    if wrapped or (arrays and path.endswith(".pkl") and not any("." in str(k) for k in loaded)):
         blobs = loaded["blobs"] if wrapped else loaded
         require_named_tensors(blobs, path)
         weights = {key: value for key, value in blobs.items() if not key.endswith("_momentum")}

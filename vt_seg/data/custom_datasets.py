@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 from vt_seg.near_names import near_names
 
@@ -87,6 +88,8 @@ def register_sem_seg(
         ValueError: if an argument cannot be right, or the name belongs to another dataset.
     """
     layout = make_layout(image_dir, mask_dir, split, split_list, image_suffix, mask_suffix, subset)
+    if isinstance(ignore_label, bool) or not isinstance(ignore_label, Integral):
+        raise ValueError(f"ignore_label is {ignore_label!r}: give a whole number, such as 255")
     ignore_label = int(ignore_label)
     listed, values = classes_and_map(classes, ignore_label, label_map, reduce_zero_label)
     class_names = listed.names
@@ -99,7 +102,7 @@ def register_sem_seg(
     ]
     raise_errors(findings, "; ", f"{name}: ")
     colors = tuple(tuple(int(c) for c in color) for color in colors)
-    pairs = normalized_pairs(flip_label_pairs or ())
+    pairs = normalized_pairs(() if flip_label_pairs is None else flip_label_pairs)
     metadata = class_names, colors, ignore_label, pairs
     dataset = CustomDataset(layout, values, metadata)
     if make_room(name, dataset):
@@ -133,8 +136,10 @@ _OTHER_NAMES = {"IMAGES": "image_dir", "MASKS": "mask_dir", "IMAGE_FOLDER": "fol
 def register_from_config(entries: Sequence[Mapping[str, object]]) -> None:
     """Register the entries of ``DATASETS.CUSTOM``: those with ``IMAGE_FOLDER`` for classification.
 
-    Raises the errors of `register_sem_seg` and `register_image_folder`, whose arguments their keys
-    are, with the number of the entry; and ValueError if an entry has wrong keys.
+    Raises:
+        FileNotFoundError: if an entry names a list that does not exist.
+        ValueError: if an entry has wrong keys, or one of their values is refused by
+            `register_sem_seg` or `register_image_folder`, whose arguments they are.
     """
     for number, entry in enumerate(entries):
         where = f"DATASETS.CUSTOM[{number}]"
@@ -155,5 +160,7 @@ def register_from_config(entries: Sequence[Mapping[str, object]]) -> None:
             raise ValueError(f"{where} {what}; its keys are {', '.join(keys)}")
         try:
             register(**{_OTHER_NAMES.get(key, key.lower()): value for key, value in entry.items()})
-        except (FileNotFoundError, ValueError, TypeError) as wrong:
-            raise type(wrong)(f"{where}: {wrong}") from wrong
+        except FileNotFoundError as wrong:
+            raise FileNotFoundError(f"{where}: {wrong}") from wrong
+        except (OSError, ValueError) as wrong:
+            raise ValueError(f"{where}: {wrong}") from wrong

@@ -8,6 +8,7 @@ import codecs
 import io
 import os
 import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -88,7 +89,7 @@ def open_image(path: str | os.PathLike, content: bytes) -> ImageContent:
         if content.startswith(_TIFF):
             found = _judge_tiff(list(_tiff_pages(content)))
         elif content.startswith(_PNG):
-            content = _without_texts(content)
+            content = _checked_png(content)
             found = found._replace(bits=ord(content[24:25] or b"\0"))
         image = Image.open(io.BytesIO(content), formats=_FORMATS)
         count = found.num_images if image.format == "TIFF" else getattr(image, "n_frames", 1)
@@ -158,15 +159,19 @@ def _is_text(content: bytes) -> bool:
     return bool(text) and all(c.isprintable() or c in "\t\r\n\f" for c in text)
 
 
-def _without_texts(content: bytes) -> bytes:
+def _checked_png(content: bytes) -> bytes:
     """Return a PNG without colour profile and texts, which are not used and may be huge.
 
-    Texts that may hold the EXIF orientation stay.
+    Texts that may hold the EXIF orientation stay. Pixels are checked, as Pillow does not do it.
     """
     kept, start, position = [], 0, len(_PNG)
     while position + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, position)
         end = position + length + 12
+        if kind == b"IDAT" and end <= len(content):
+            checksum = zlib.crc32(memoryview(content)[position + 4 : end - 4])
+            if checksum != int.from_bytes(content[end - 4 : end], "big"):
+                raise ValueError("the checksum of its pixels is wrong")
         if kind in (b"iCCP", b"tEXt", b"zTXt", b"iTXt") and not content.startswith(
             _WITH_ORIENTATION, position + 8
         ):

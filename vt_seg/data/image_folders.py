@@ -138,6 +138,8 @@ def register_image_folder(
         ValueError: if a class is listed twice, or the name belongs to another dataset.
     """
     require_count("subset", subset)
+    if not isinstance(folder, (str, os.PathLike)):
+        raise ValueError(f"image_folder is {folder!r}, which is no text: write it in quotes")
     listed = None if classes is None else read_class_names(classes)
     if listed is not None and len(listed) < 2:
         raise ValueError(f"{name}: the list of classes holds {len(listed)} class, need two")

@@ -15,6 +15,7 @@ from vt_seg.near_names import near_names
 from .finding import Finding
 from .label_check import shown
 
+_WHOLE = re.compile(r"\s*\d{1,9}\s*")
 LABEL_MAP = "label_map"
 """The key of a `LabelMap` in the records and in the metadata of a dataset that has one."""
 
@@ -198,7 +199,7 @@ def label_map_findings(
 
 
 def _value(value: object, where: str) -> int:
-    if isinstance(value, str) and value.strip().isdecimal():  # the keys of a JSON file
+    if isinstance(value, str) and _WHOLE.fullmatch(value):  # the keys of a JSON file
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_VALUE:
         raise ValueError(
@@ -213,7 +214,7 @@ def _label(label: object, value: int, classes: Sequence[str], ignored: int, wher
     if isinstance(label, str):
         if label in classes:
             return list(classes).index(label)
-        if not label.strip().isdecimal():
+        if not _WHOLE.fullmatch(label):
             raise ValueError(
                 f"{says}, which is no class{near_names(label, classes)}: write one of "
                 f"{len(classes)} names of CLASSES, their number, or {ignored} (ignored)"

@@ -57,6 +57,10 @@ def from_folders(
     """
     source = Source(f"{image_dir} + {mask_dir}", ignore_label=ignore_label)
     try:
+        if isinstance(classes, int) and classes > 255:
+            raise ValueError(
+                f"{classes} classes: masks have 8 bits, so at most 255 and one ignored"
+            )
         names = [str(n) for n in range(classes)] if isinstance(classes, int) else classes
         listed, source.label_map = classes_and_map(
             names, ignore_label, label_map, reduce_zero_label

@@ -48,10 +48,7 @@ def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
         merge_config_file(cfg, config_file)
     merge_overrides(cfg, overrides or [])
     check_config(cfg)
-    try:
-        register_from_config(cfg.DATASETS.CUSTOM)
-    except TypeError as error:  # a number in place of a folder, for example
-        raise ValueError(str(error)) from error
+    register_from_config(cfg.DATASETS.CUSTOM)
     return cfg
 
 

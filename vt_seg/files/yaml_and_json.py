@@ -44,6 +44,10 @@ def parse_json(text: str, source: str) -> Any:
         ) from error
     except RecursionError as error:
         raise DataError(f"{source} nests too deeply") from error
+    except DataError:
+        raise
+    except ValueError as error:  # a number of 5000 digits
+        raise DataError(f"{source} is not JSON: {error}") from error
 
 
 def parse_yaml(text: str, source: str, *, aliases: bool = False) -> Any:
@@ -75,10 +79,7 @@ def parse_yaml(text: str, source: str, *, aliases: bool = False) -> Any:
         raise DataError(f"{where} is not YAML: {problem}; {fix}") from error
     except RecursionError as error:
         raise DataError(f"{source} nests too deeply") from error
-    except DataError:
-        raise
-    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
-        # Values of tags, such as "!!bool maybe", raise whatever Python does.
+    except yaml.YAMLError as error:
         raise DataError(f"{source} is not YAML: {error}") from error
 
 
@@ -90,6 +91,16 @@ class _SafeLoader(yaml.SafeLoader):
             mark = self.peek_event().start_mark
             raise yaml.composer.ComposerError(None, None, "found an alias (*)", mark)
         return super().compose_node(parent, index)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except DataError:
+            raise
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # The constructors of "!!timestamp x" and others raise whatever Python does.
+            problem = f"{str(node.value)[:60]!r} is no {node.tag.removeprefix(_YAML_TAGS)}"
+            raise yaml.MarkedYAMLError(None, None, problem, node.start_mark) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         first: dict[str, int] = {}

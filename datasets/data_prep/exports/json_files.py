@@ -21,7 +21,7 @@ def read_json(path: str | os.PathLike) -> Any:
     text = read_text(path)
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: or a number of 5000 digits
         raise ValueError(f"{path} is truncated or not JSON ({error}); export it again") from error
 
 

@@ -370,6 +370,7 @@ def test_wrong_segmentations_are_named_and_the_rest_is_converted(tmp_path, segme
         (b"", "is truncated or not JSON"),
         (b'{"images": [', "is truncated or not JSON"),
         (b"[" * 100000, "is truncated or not JSON"),
+        (b"9" * 5000, "is truncated or not JSON"),
         ('{"a": "\u4eba"}'.encode("gbk"), "is not in UTF-8, but probably in"),
         (
             b"version https://git-lfs.github.com/spec/v1\n",

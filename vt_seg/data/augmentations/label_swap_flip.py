@@ -1,6 +1,7 @@
 """The flip that swaps left and right labels."""
 
 from collections.abc import Sequence
+from operator import index
 
 import cv2
 import numpy as np
@@ -56,8 +57,8 @@ def normalized_pairs(label_pairs: LabelPairs) -> tuple[tuple[int, int], ...]:
         ValueError: if a pair is not two different labels, or a label is in two pairs.
     """
     try:
-        pairs = tuple(sorted(tuple(sorted(int(label) for label in pair)) for pair in label_pairs))
-    except (TypeError, ValueError):
+        pairs = tuple(sorted(tuple(sorted(index(label) for label in pair)) for pair in label_pairs))
+    except TypeError:
         pairs = ((),)
     labels = [label for pair in pairs for label in pair]
     if any(len(pair) != 2 for pair in pairs) or len(set(labels)) != len(labels):

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..finding import Finding
 from .class_lists import look_alike
 
@@ -45,13 +47,16 @@ def class_findings(
 
 def color_findings(colors: Sequence[Sequence[int]], num_classes: int) -> list[Finding]:
     """Return what is wrong with a list of RGB colours."""
+    if not isinstance(colors, Sequence | np.ndarray) or isinstance(colors, str):
+        message = f"stuff_colors is {colors!r}: give a list of [red, green, blue], one per class"
+        return [Finding.error("colors", message)]
     if len(colors) != num_classes:
         message = f"{len(colors)} stuff_colors for {num_classes} classes: give one per class"
         return [Finding.error("colors", message)]
     for color in colors:
         try:
             is_rgb = len(color) == 3 and all(0 <= int(c) <= 255 for c in color)
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             is_rgb = False
         if not is_rgb:
             shown = color if isinstance(color, str) or not isinstance(color, Sequence) else [*color]

@@ -163,8 +163,8 @@ def _entries_of_data(data: object, source: str) -> Iterator[Entry]:
     if isinstance(data, Mapping):
         for key, value in data.items():
             where = f"the entry {key!r}"
-            if _is_int(key) or (isinstance(key, str) and re.fullmatch(r"-?\d+", key)):
-                yield Entry(value, where, int(str(key)), is_literal=True)
+            if _integer(key) is not None:
+                yield Entry(value, where, _integer(key), is_literal=True)
             elif _is_int(value):
                 yield Entry(key, where, int(str(value)), is_literal=True)
             else:
@@ -409,7 +409,7 @@ def _is_int(value: object) -> bool:
 
 
 def _integer(cell: object) -> int | None:
-    if _is_int(cell) or (isinstance(cell, str) and re.fullmatch(r"-?\d+", cell)):
+    if _is_int(cell) or (isinstance(cell, str) and re.fullmatch(r"-?\d{1,18}", cell)):
         return int(str(cell))
     return None
 

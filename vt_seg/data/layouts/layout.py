@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from .split_lists import SplitList
 
 _T = TypeVar("_T")
 logger = logging.getLogger(__name__)
+_LIST_HINT = "give names in quotes, pairs of an image and a mask, or the file of a list"
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,9 @@ def make_layout(
     if isinstance(split_list, (str, os.PathLike)):
         paths["split_list"] = split_list
     elif split_list is not None:
-        rows = tuple(row if isinstance(row, str) else tuple(map(str, row)) for row in split_list)
-    names = {"split": split or "", "image_suffix": image_suffix, "mask_suffix": mask_suffix}
-    for key, value in {**paths, **names}.items():
+        rows = tuple(_rows(split_list))
+    suffixes = {"image_suffix": image_suffix, "mask_suffix": mask_suffix}
+    for key, value in {**paths, "split": "" if split is None else split, **suffixes}.items():
         if not isinstance(value, (str, os.PathLike)):
             raise ValueError(f"{key} is {value!r}, which is no text: write it in quotes")
     texts = {key: os.path.expanduser(os.fspath(path)) for key, path in paths.items()}
@@ -106,6 +107,15 @@ def make_layout(
     layout = Layout(texts["images"], texts["masks"], chosen, image_suffix, mask_suffix, subset)
     _ = layout.roots  # Raises for wrong templates.
     return layout
+
+
+def _rows(split_list: object) -> Iterator[str | tuple[str, ...]]:
+    if not isinstance(split_list, Sequence):
+        raise ValueError(f"split_list is {split_list!r}: {_LIST_HINT}")
+    for row in split_list:
+        if not isinstance(row, Sequence):
+            raise ValueError(f"split_list holds {row!r}: {_LIST_HINT}")
+        yield row if isinstance(row, str) else tuple(map(str, row))
 
 
 def take_subset(records: list[_T], num: int | None, where: str) -> list[_T]:
