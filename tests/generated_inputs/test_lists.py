@@ -9,11 +9,11 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from vt_seg.data.class_lists import class_list, look_alike
-from vt_seg.data.file_patterns import IMAGE_EXTENSIONS, MASK_EXTENSIONS, FilePattern
-from vt_seg.data.split_lists import Side, listed_files
 
 from tests.data.test_class_lists import ADE, CVAT, REFUSED, SUPERVISELY
+from vt_seg.data.classes.class_lists import class_list, look_alike
+from vt_seg.data.layouts.file_patterns import IMAGE_EXTENSIONS, MASK_EXTENSIONS, FilePattern
+from vt_seg.data.layouts.split_lists import Side, listed_files
 
 from .outcomes import Refused, damaged, generated, outcome
 
