@@ -108,6 +108,7 @@ def test_a_map_that_cannot_be_right_is_refused_with_its_value(folders, label_map
         ("map.yaml", "{0: [", "map.yaml.* is not YAML"),
         ("map.yaml", "[" * 5000, "map.yaml nests too deeply"),
         ("map.yaml", "!!python/name:os.system", "map.yaml.*is refused"),
+        ("map.yaml", "0: 255\n\x1b: 1", "map.yaml is not YAML: .*special characters"),
         ("map.yaml", "!!timestamp x: 0", "map.yaml, line 1 is not YAML: 'x' is no timestamp"),
         ("map.yaml", "0: 255\n7: 2000-99-99", "map.yaml, line 2 .*'2000-99-99' is no timestamp"),
         ("map.json", f'{{"0": {"9" * 5000}}}', "map.json is not JSON: Exceeds the limit"),

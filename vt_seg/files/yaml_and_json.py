@@ -61,9 +61,9 @@ def parse_yaml(text: str, source: str, *, aliases: bool = False) -> Any:
     Raises:
         DataError: if it is not YAML, gives a key twice, or has tags that make Python objects.
     """
-    loader = _SafeLoader(text)
-    loader.name, loader.takes_aliases = source, aliases
     try:
+        loader = _SafeLoader(text)  # which refuses control characters
+        loader.name, loader.takes_aliases = source, aliases
         return loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
