@@ -121,7 +121,7 @@ class _SafeLoader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except _FileError:
             raise
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             # The constructors of "!!timestamp x" and others raise whatever Python does.
             problem = f"{str(node.value)[:60]!r} is no {node.tag.removeprefix(_YAML_TAGS)}"
             raise yaml.MarkedYAMLError(None, None, problem, node.start_mark) from error
@@ -230,6 +230,8 @@ def _errors_in_sentences(cfg: CfgNode, source: str) -> Iterator[None]:
             raise FileNotFoundError(
                 f"{source} inherits {error.filename}, which does not exist: correct its _BASE_"
             ) from error
+        except OSError as error:
+            raise OSError(f"{source}: {error}") from error
         except RecursionError as error:
             raise ValueError(
                 f"{source}: its _BASE_ files inherit each other in a circle, or values nest too "
