@@ -56,7 +56,7 @@ def nested(key, value):
 @given(key=st.sampled_from(KEYS), value=json_values())
 def test_odd_values_of_keys_are_taken_or_refused(folder, key, value):
     path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(nested(key, value), allow_unicode=True))
+    path.write_text(yaml.safe_dump(nested(key, value)))
     cfg = outcome(lambda: load_cfg(str(path)), path, key, "DATASETS.CUSTOM[")
     if not isinstance(cfg, Refused):
         got = dict(flat_keys(cfg))[key]
