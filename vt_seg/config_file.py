@@ -165,6 +165,8 @@ def _errors_in_sentences(cfg: CfgNode, source: str) -> Iterator[None]:
         raise ValueError(
             f"{source}: its _BASE_ files inherit each other in a circle, or values nest too deeply"
         ) from error
+    except OSError as error:
+        raise OSError(f"{source}: {error}") from error
     except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{source}: {_reason(cfg, error)}") from error
 

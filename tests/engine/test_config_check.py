@@ -29,6 +29,8 @@ TWO = ("DATASETS.TEST", ("a", "b"))
 # Key, value and what is said after them; further settings.
 REFUSED = [
     ("DATASETS.TEST", ("a", "b", "a"), ": name a once, not 2 times"),
+    ("DATASETS.TEST", ([],), ": name registered datasets, such as"),
+    ("DATASETS.TRAIN", (3,), ": name registered datasets, such as"),
     (
         "TEST.EXPECTED_RESULTS",
         [["sem_seg", 3]],
@@ -111,6 +113,7 @@ REFUSED = [
     ("MODEL.RESNETS.DEPTH", 152, ": build_vt_resnet_backbone has 18, 34, 50, 101", *VT_RESNET),
     ("MODEL.RESNETS.OUT_FEATURES", ["res6"], ": name one or more of stem, res2, res3, res4, res5"),
     ("MODEL.RESNETS.OUT_FEATURES", [], ": "),
+    ("MODEL.RESNETS.OUT_FEATURES", [["res5"]], ": "),
     ("MODEL.RESNETS.OUT_FEATURES", ["tokens"], ": "),
     ("MODEL.BACKBONE.FREEZE_AT", 6, ": set 0 to freeze nothing"),
     ("MODEL.BACKBONE.FREEZE_AT", -1, ": "),

@@ -36,8 +36,9 @@ def outcome(call: Callable[[], Any], *names: object) -> Any:
     except (ValueError, OSError) as error:
         # argparse and yacs raise subclasses of these; their text must name the input as well.
         said = str(error)
-    assert any(str(name) in said for name in names), f"{said!r} names none of {names}"
-    assert len(said) > max(len(str(name)) for name in names if str(name) in said) + 10, said
+    written = [form for name in names for form in (str(name), repr(str(name))) if form in said]
+    assert written, f"{said!r} names none of {names}"
+    assert len(said) > max(map(len, written)) + 10, said
     assert " at 0x" not in said
     return Refused(said)
 

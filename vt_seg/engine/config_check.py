@@ -211,7 +211,7 @@ def _backbone_problems(cfg: CfgNode) -> Iterator[str]:
     stages = (*_STAGES, "tokens") if is_vt else _STAGES
     if resnets.DEPTH not in depths:
         yield f"MODEL.RESNETS.DEPTH is {resnets.DEPTH}: {name} has {', '.join(map(str, depths))}"
-    if not resnets.OUT_FEATURES or not set(resnets.OUT_FEATURES) <= set(stages):
+    if not resnets.OUT_FEATURES or any(name not in stages for name in resnets.OUT_FEATURES):
         yield (
             f"MODEL.RESNETS.OUT_FEATURES is {resnets.OUT_FEATURES}: name one or more of "
             f"{', '.join(stages)}, which {name} has"
@@ -248,7 +248,11 @@ _PER_CLASS = ("IoU-", "ACC-", "BoundaryIoU-", "min(IoU, B-Iou)-")  # and the nam
 def _evaluation_problems(cfg: CfgNode) -> Iterator[str]:
     """Check what would fail, or be done for nothing, when an evaluation ends."""
     names, task = list(cfg.DATASETS.TEST), task_of(cfg)
-    for name in dict.fromkeys(names):
+    for key in ("TRAIN", "TEST"):
+        if not all(isinstance(name, str) for name in cfg.DATASETS[key]):
+            hint = 'name registered datasets, such as ("vt_scenes_val",)'
+            yield f"DATASETS.{key} is {cfg.DATASETS[key]}: {hint}"
+    for name in dict.fromkeys(name for name in names if isinstance(name, str)):
         if names.count(name) > 1:
             times = f"name {name} once, not {names.count(name)} times"
             yield f"DATASETS.TEST is {cfg.DATASETS.TEST}: {times}"
@@ -271,7 +275,7 @@ def _evaluation_problems(cfg: CfgNode) -> Iterator[str]:
             if item[1] not in metrics and not is_per_class:
                 metric_key = f"TEST.EXPECTED_RESULTS is {expected}, whose metric"
                 yield not_among(metric_key, item[1], metrics)
-    if expected and len(set(names)) > 1:
+    if expected and len(names) > 1 and names != names[:1] * len(names):
         yield (
             f"TEST.EXPECTED_RESULTS is {expected}, for the results of one dataset, and "
             f"DATASETS.TEST names {len(set(names))}: name one, or set TEST.EXPECTED_RESULTS []"
