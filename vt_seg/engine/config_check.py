@@ -278,7 +278,7 @@ def _evaluation_problems(cfg: CfgNode) -> Iterator[str]:
     if expected and len(names) > 1 and names != names[:1] * len(names):
         yield (
             f"TEST.EXPECTED_RESULTS is {expected}, for the results of one dataset, and "
-            f"DATASETS.TEST names {len(set(names))}: name one, or set TEST.EXPECTED_RESULTS []"
+            f"DATASETS.TEST names {len(names)}: name one, or set TEST.EXPECTED_RESULTS []"
         )
 
 
