@@ -99,7 +99,7 @@ def test_two_rows_from_training_to_table(run, tmp_path, out):
     ("arguments", "message"),
     [
         (("--rows", "v4_t*", "nothing"), "error: --rows nothing: no such row; there are control_"),
-        (("--configs", "missing.yaml"), "No such file or directory: 'missing.yaml'"),
+        (("--configs", "missing.yaml"), "error: no such file: missing.yaml"),
         (("--iterations", 0), "0 iterations: at least 1 is needed"),
     ],
 )

@@ -17,6 +17,7 @@ from vt_seg.data import (
     register_sem_seg,
     unregister,
 )
+from vt_seg.data.custom_datasets import classes_and_map
 from vt_seg.data.label_map import make_label_map
 from vt_seg.data_checks import from_folders, from_name, validate
 from vt_seg.engine import load_cfg, task_of
@@ -67,7 +68,7 @@ def test_values_become_labels_from_a_mapping_and_from_each_kind_of_file(
         "map.yaml": yaml.safe_dump(label_map),
         "map.json": str(dict(zip(map(str, label_map), label_map.values(), strict=True))),
         "map.csv": "\n".join(["Pixel Value, Class", *rows]),
-        "map.txt": "\n".join(rows).replace(",", "\tof\t"),
+        "map.txt": "\n".join(rows).replace(",", "\t"),
         "semicolons.csv": "\n".join(rows).replace(",", "; "),
     }
     for name, text in files.items():
@@ -119,12 +120,12 @@ def test_a_map_that_cannot_be_right_is_refused_with_its_value(folders, label_map
         ("map.csv", "7,0\n7,1", "map.csv names value 7 twice"),
         ("map.csv", "0,0,7,road", "several numbers in a line, 0,0,7,road, and no line that names"),
         ("map.csv", "value,class", r"map.csv is \{\}: give"),
-        ("map.csv", "7 road", "map.csv maps '7 road', which is no value"),
-        ("map.txt", "0,255\n7 road", "map.txt maps '7 road', which is no value"),
+        ("map.csv", "road\ntree", 'map.csv has no values of masks: give a line such as "7,road"'),
+        ("map.txt", "0,255\n7 road", "map.txt"),
         ("map.txt", "", r"map.txt is \{\}: give"),
         ("map.csv", "7,Stra\xdfe", "map.csv is not in UTF-8"),
         ("map.json", '{"7": "Stra\xdfe"}', "map.json is not in UTF-8"),
-        ("map.csv", "7,road\nname,car", "map.csv maps 'name', which is no value"),
+        ("map.csv", "7,road\nname,car", "map.csv has no values of masks"),
     ],
 )
 def test_a_file_that_is_no_map_is_named(folders, tmp_path, name, text, says):
@@ -293,3 +294,35 @@ def test_folders_are_validated_with_a_map(folders, tmp_path, reduce):
     assert values == ([6, 7, 25, 255] if reduce else [0, 1, 255])
     source = from_folders(folders["IMAGES"], folders["MASKS"], 3, 255, "gone.yaml")
     assert "no such file: gone.yaml" in str(source.findings[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("map.csv", "7,ground\n8,tree\n26,water"),
+        ("map.csv", '7,"ground"\n8, "tree"\n26,water'),
+        ("map.tsv", "value\tclass\n7\tground\n8\ttree\n26\twater"),
+        ("map.csv", "id,name,r,g,b\n7,ground,1,2,0\n8,tree,9,9,255\n26,water,0,0,1"),
+        ("map.csv", "name,id\nground,7\ntree,8\nwater,26"),
+        ("map.txt", "# from the tool\n7 ground\n8 tree\n26 water"),
+        ("map.txt", "7: ground\n8: tree\n26: water"),
+    ],
+)
+def test_a_class_list_with_values_is_a_map(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    label_map = make_label_map(["ground", "tree", "water"], 255, str(tmp_path / name))
+    assert label_map.labels == {7: 0, 8: 1, 26: 2}
+
+
+def test_numbers_of_the_class_list_and_of_the_map_must_not_disagree(tmp_path):
+    (tmp_path / "classes.txt").write_text("1 ground\n2 tree\n3 water\n")
+    arguments = str(tmp_path / "classes.txt"), 255
+    with pytest.raises(
+        ValueError, match=r"maps value 1 to 1, but CLASSES numbers its classes 1..3"
+    ):
+        classes_and_map(*arguments, {0: 255, 1: 1, 2: 2}, False)
+    listed, label_map = classes_and_map(*arguments, {0: 255, 1: "ground", 2: "tree"}, False)
+    assert listed.names == ("ground", "tree", "water")
+    assert label_map.labels == {0: 255, 1: 0, 2: 1}
+    _, label_map = classes_and_map(*arguments, str(tmp_path / "classes.txt"), False)
+    assert label_map.labels == {1: 0, 2: 1, 3: 2}

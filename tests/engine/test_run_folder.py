@@ -184,7 +184,9 @@ def test_checkpoint_of_another_model_is_an_error(run):
 
 def test_empty_and_missing_folders_have_nothing_to_resume(tmp_path, log):
     assert chosen(tmp_path) == chosen(tmp_path / "missing") == ""
-    with pytest.raises(FileNotFoundError, match=r"train first, or name a file with MODEL.WEIGHTS"):
+    with pytest.raises(
+        FileNotFoundError, match=r"train first, or name a file behind --opts, MODEL.WEIGHTS FILE"
+    ):
         find_weights(str(tmp_path))
     (tmp_path / "last_checkpoint").write_text("model_0000003.pth")
     assert chosen(tmp_path) == ""

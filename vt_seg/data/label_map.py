@@ -1,5 +1,6 @@
 """Maps from the values of masks to labels: made from what a user writes, applied by the reader."""
 
+import csv
 import hashlib
 import os
 import re
@@ -12,6 +13,7 @@ import numpy as np
 from vt_seg.files import parse_json, parse_yaml, read_text
 from vt_seg.near_names import near_names
 
+from .classes import read_class_list
 from .finding import Finding
 from .label_check import shown
 
@@ -21,6 +23,11 @@ LABEL_MAP = "label_map"
 
 LARGEST_VALUE = 65_535  # of a mask with 16 bits
 _NO_LABEL = 254  # In tables, for values that have none; another one where a map needs this label.
+
+
+class NumberedLabelError(ValueError):
+    """A map gives a number where only a class's name is clear."""
+
 
 LabelMapping = Mapping[int | str, int | str]
 """A label or a class name for each value of the masks."""
@@ -113,17 +120,23 @@ def make_label_map(
     ignore_label: int,
     label_map: LabelMapping | str | os.PathLike | None,
     reduce_zero_label: object = False,
+    by_name: bool = False,
 ) -> LabelMap | None:
     """Return the map of ``LABEL_MAP`` or of ``REDUCE_ZERO_LABEL``; None without either.
 
+    With ``by_name`` the map must name classes, and no number but the ignored label is taken.
+
     Raises:
         FileNotFoundError: if ``label_map`` names a file that does not exist.
+        NumberedLabelError: if ``by_name`` and the map has another number.
         ValueError: if both are given, or one of them is wrong.
     """
     if not isinstance(reduce_zero_label, bool):
         raise ValueError(f"REDUCE_ZERO_LABEL is {reduce_zero_label!r}: set True or False")
     if not reduce_zero_label:
-        return None if label_map is None else user_label_map(label_map, classes, ignore_label)
+        if label_map is None:
+            return None
+        return user_label_map(label_map, classes, ignore_label, by_name)
     if label_map is not None:
         raise ValueError(
             "LABEL_MAP and REDUCE_ZERO_LABEL True are both given: keep one, as a LABEL_MAP says "
@@ -145,12 +158,15 @@ def reduced_zero_labels(num_classes: int, ignore_label: int) -> LabelMap:
 
 
 def user_label_map(
-    given: LabelMapping | str | os.PathLike, classes: Sequence[str], ignore_label: int
+    given: LabelMapping | str | os.PathLike,
+    classes: Sequence[str],
+    ignore_label: int,
+    by_name: bool = False,
 ) -> LabelMap:
     """Return the map that ``LABEL_MAP`` of a config gives, or a file that it names.
 
-    The file is YAML, JSON, or a class list with values: a line ``7,road`` (or with tabs) for each,
-    the value first and the name last, perhaps after a header.
+    The file is YAML, JSON, a table of two columns, the value and the label or name (``7,road``),
+    or a class list of `read_class_list` with values. ``by_name`` is as in `make_label_map`.
 
     Raises:
         FileNotFoundError: if it names a file that does not exist.
@@ -161,7 +177,7 @@ def user_label_map(
     mapping: object = given
     if isinstance(given, (str, os.PathLike)):
         where = os.path.expanduser(os.fspath(given))
-        mapping = _read_mapping(where)
+        mapping = _read_mapping(where, ignore_label)
     if not isinstance(mapping, Mapping) or not mapping:
         raise ValueError(
             f"{where} is {mapping!r}: give a label or a class name for each value of the masks, "
@@ -173,6 +189,8 @@ def user_label_map(
         if number in labels:
             raise ValueError(f"{where} names value {number} twice: keep one of them")
         labels[number] = _label(label, number, classes, ignore_label, where)
+        if by_name and label not in classes and labels[number] != ignore_label:
+            raise NumberedLabelError(f"{where} maps value {number} to {label}")
     hint = f"Add these values to {where}, those without a class as {ignore_label} (ignored)"
     return LabelMap(f"the {len(labels)} values of {where}", labels, hint)
 
@@ -230,23 +248,34 @@ def _label(label: object, value: int, classes: Sequence[str], ignored: int, wher
     return label
 
 
-def _read_mapping(path: str) -> object:
+def _read_mapping(path: str, ignore_label: int) -> object:
     if not os.path.exists(path):
         raise FileNotFoundError(
             f"no such file: {path}; LABEL_MAP is a mapping, or a YAML, JSON or CSV file of one"
         )
     extension, text = os.path.splitext(path)[1].lower(), read_text(path)
-    if extension not in (".txt", ".csv"):
+    if extension not in (".txt", ".csv", ".tsv"):
         return parse_json(text, path) if extension == ".json" else parse_yaml(text, path)
-    rows = [re.split(r"[\t,;]", line) for line in text.splitlines() if line.strip()]
-    if rows and len(rows[0]) > 1 and not rows[0][0].strip().isdecimal():
-        del rows[0]  # A class list with values may have a header.
-    elif rows and any(cell.strip().isdecimal() for cell in rows[0][1:-1]):
+    lines = [line for line in text.splitlines() if line.strip()]
+    delimiter = next((one for one in "\t;," if lines and one in lines[0]), ",")
+    cells = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    rows = [[cell.strip() for cell in row] for row in cells]
+    if rows and len(rows[0]) > 1 and not rows[0][0].isdecimal():
+        del rows[0]  # a header
+    elif rows and any(cell.isdecimal() for cell in rows[0][1:-1]):
         raise ValueError(  # "0,0,0,road" may begin with a colour.
             f"{path} has several numbers in a line, {','.join(rows[0])}, and no line that names "
             "them: give the value and the label alone, as in 7,road"
         )
-    values = [row[0].strip() for row in rows]
+    if not all(len(row) == 2 and row[0].isdecimal() for row in rows):
+        listed = read_class_list(path)  # one that says what masks hold for each class
+        if listed.values is None:
+            raise ValueError(
+                f'{path} has no values of masks: give a line such as "7,road" for each'
+            )
+        names = dict(zip(listed.values, listed.names, strict=True))
+        return dict.fromkeys(listed.ignored_values, ignore_label) | names
+    values = [row[0] for row in rows]
     if twice := [value for value in dict.fromkeys(values) if values.count(value) > 1]:
         raise ValueError(f"{path} names value {twice[0]} twice: keep one of them")
-    return {row[0].strip(): row[-1].strip() for row in rows}
+    return dict(rows)
