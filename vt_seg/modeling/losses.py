@@ -223,10 +223,10 @@ class LossTerms(nn.Module):
 
         Logits are ``(N, C, h, w)``, with ``stride`` pixels per cell, and ``targets`` ``(N, H, W)``.
         """
-        losses = {}
-        if "cross_entropy" in self.weights:
-            losses["loss_sem_seg"] = self.cross_entropy(logits, targets, stride)
-        if further := [name for name in self.weights if name != "cross_entropy"]:
+        losses, weights = {}, dict(self.weights)
+        if weight := weights.pop("cross_entropy", 0):
+            losses["loss_sem_seg"] = weight * self.cross_entropy(logits, targets, stride)
+        if weights:
             height, width = targets.shape[-2:]
             logits = upsample(logits, stride, (height, width))
             class_weights = self.cross_entropy.required_class_weights()
@@ -241,11 +241,9 @@ class LossTerms(nn.Module):
                     class_weights=class_weights,
                 ),
             }
-            for name in further:
-                losses[f"loss_{name}"] = terms[name](logits, targets, self.ignore_value)
-        weights = {"loss_sem_seg": self.weights.get("cross_entropy", 0.0)}
-        weights |= {f"loss_{name}": weight for name, weight in self.weights.items()}
-        return {name: loss * weights[name] for name, loss in losses.items()}
+            for name, weight in weights.items():
+                losses[f"loss_{name}"] = weight * terms[name](logits, targets, self.ignore_value)
+        return losses
 
 
 def loss_terms(cfg: CfgNode) -> LossTerms:
