@@ -275,7 +275,7 @@ def _evaluation_problems(cfg: CfgNode) -> Iterator[str]:
             if item[1] not in metrics and not is_per_class:
                 metric_key = f"TEST.EXPECTED_RESULTS is {expected}, whose metric"
                 yield not_among(metric_key, item[1], metrics)
-    if expected and len(names) > 1 and names != names[:1] * len(names):
+    if expected and any(name != names[0] for name in names):
         yield (
             f"TEST.EXPECTED_RESULTS is {expected}, for the results of one dataset, and "
             f"DATASETS.TEST names {len(names)}: name one, or set TEST.EXPECTED_RESULTS []"
