@@ -20,14 +20,7 @@ from .classes import (
 from .datasets.registration import IGNORE_LABEL, distinct_colors, make_room, register_folders
 from .finding import raise_errors
 from .image_folders import register_image_folder
-from .label_map import (
-    LabelMap,
-    LabelMapping,
-    NumberedLabelError,
-    label_map_findings,
-    make_label_map,
-    with_label_map,
-)
+from .label_map import LabelMap, LabelMapping, label_map_findings, make_label_map, with_label_map
 from .layouts import Layout, SplitList, make_layout
 
 logger = logging.getLogger(__name__)
@@ -129,18 +122,8 @@ def classes_and_map(
     """Return the classes of `register_sem_seg`, and how values of masks become their labels."""
     numbered_from = 1 if reduce_zero_label else None if label_map is not None else 0
     listed = class_list(classes, numbered_from)
-    if label_map is None or listed.values in (None, tuple(range(len(listed.names)))):
-        return listed, make_label_map(listed.names, ignore_label, label_map, reduce_zero_label)
-    assert listed.values is not None
-    try:  # The list's own numbers and the map's would not mean the same: names alone are clear.
-        unnumbered = make_label_map([*listed.names], ignore_label, label_map, by_name=True)
-    except NumberedLabelError as error:
-        numbers = f"{listed.values[0]}..{listed.values[-1]}"
-        raise ValueError(
-            f"{error}, but CLASSES numbers its classes {numbers}, so that a number could mean two "
-            "classes: write the class's name"
-        ) from error
-    return listed, unnumbered
+    names, numbers = listed.names, listed.values
+    return listed, make_label_map(names, ignore_label, label_map, reduce_zero_label, numbers)
 
 
 # Keys of an entry of DATASETS.CUSTOM; in lower case they are the functions' arguments.

@@ -25,10 +25,6 @@ LARGEST_VALUE = 65_535  # of a mask with 16 bits
 _NO_LABEL = 254  # In tables, for values that have none; another one where a map needs this label.
 
 
-class NumberedLabelError(ValueError):
-    """A map gives a number where only a class's name is clear."""
-
-
 LabelMapping = Mapping[int | str, int | str]
 """A label or a class name for each value of the masks."""
 
@@ -120,15 +116,15 @@ def make_label_map(
     ignore_label: int,
     label_map: LabelMapping | str | os.PathLike | None,
     reduce_zero_label: object = False,
-    by_name: bool = False,
+    class_numbers: Sequence[int] | None = None,
 ) -> LabelMap | None:
     """Return the map of ``LABEL_MAP`` or of ``REDUCE_ZERO_LABEL``; None without either.
 
-    With ``by_name`` the map must name classes, and no number but the ignored label is taken.
+    ``class_numbers`` are those that the list of classes itself gives them. If they are others than
+    0, 1, ..., a map must name its classes, as a number could mean two of them.
 
     Raises:
         FileNotFoundError: if ``label_map`` names a file that does not exist.
-        NumberedLabelError: if ``by_name`` and the map has another number.
         ValueError: if both are given, or one of them is wrong.
     """
     if not isinstance(reduce_zero_label, bool):
@@ -136,7 +132,7 @@ def make_label_map(
     if not reduce_zero_label:
         if label_map is None:
             return None
-        return user_label_map(label_map, classes, ignore_label, by_name)
+        return user_label_map(label_map, classes, ignore_label, class_numbers)
     if label_map is not None:
         raise ValueError(
             "LABEL_MAP and REDUCE_ZERO_LABEL True are both given: keep one, as a LABEL_MAP says "
@@ -161,12 +157,13 @@ def user_label_map(
     given: LabelMapping | str | os.PathLike,
     classes: Sequence[str],
     ignore_label: int,
-    by_name: bool = False,
+    class_numbers: Sequence[int] | None = None,
 ) -> LabelMap:
     """Return the map that ``LABEL_MAP`` of a config gives, or a file that it names.
 
     The file is YAML, JSON, a table of two columns, the value and the label or name (``7,road``),
-    or a class list of `read_class_list` with values. ``by_name`` is as in `make_label_map`.
+    or a class list of `read_class_list` with values; for ``class_numbers`` see
+    `make_label_map`.
 
     Raises:
         FileNotFoundError: if it names a file that does not exist.
@@ -183,14 +180,21 @@ def user_label_map(
             f"{where} is {mapping!r}: give a label or a class name for each value of the masks, "
             f"such as {{0: {ignore_label}, 7: 0}}, or a file of them (YAML, JSON, CSV)"
         )
+    usual = range(len(classes))
+    numbers = usual if class_numbers is None else class_numbers
     labels: dict[int, int] = {}
     for value, label in mapping.items():
         number = _value(value, where)
         if number in labels:
             raise ValueError(f"{where} names value {number} twice: keep one of them")
         labels[number] = _label(label, number, classes, ignore_label, where)
-        if by_name and label not in classes and labels[number] != ignore_label:
-            raise NumberedLabelError(f"{where} maps value {number} to {label}")
+        is_number = label not in classes and labels[number] != ignore_label
+        if is_number and [*numbers] != [*usual]:
+            raise ValueError(
+                f"{where} maps value {number} to {label}, but CLASSES numbers its classes "
+                f"{numbers[0]}..{numbers[-1]}, so that a number could mean two "
+                "classes: write the class's name"
+            )
     hint = f"Add these values to {where}, those without a class as {ignore_label} (ignored)"
     return LabelMap(f"the {len(labels)} values of {where}", labels, hint)
 
