@@ -14,7 +14,7 @@ from .panels import MAX_SIDE
 # Segments below this share of the picture get no outline and no name.
 _MIN_SEGMENT = 0.0015
 _LEGEND_ROW, _LEGEND_WIDTH = 24, 280
-_MAX_ENLARGED = 8_000  # pixels, the longest side up to which narrow images are upsampled
+_MAX_UPSAMPLED = 8_000  # pixels, the longest side up to which narrow images are upsampled
 
 
 def draw_sem_seg(
@@ -50,8 +50,8 @@ def draw_sem_seg(
     labels = np.where(undrawn, num_classes, labels).astype(np.uint16)
 
     height, width = labels.shape
-    enlarged = min(min_short_side / min(height, width), _MAX_ENLARGED / max(height, width))
-    scale = min(max(1.0, enlarged), MAX_SIDE / max(height, width))
+    upsampling = min(min_short_side / min(height, width), _MAX_UPSAMPLED / max(height, width))
+    scale = min(max(1.0, upsampling), MAX_SIDE / max(height, width))
     if scale != 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         interpolation = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
