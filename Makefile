@@ -1,4 +1,4 @@
-# make install | test | lint | demo. Everything is installed in .venv; nothing outside the checkout
+# make install | test | lint | demo | docs. Everything is installed in .venv; nothing outside the checkout
 # changes. PYTHON chooses the interpreter: make install PYTHON=python3.12
 PYTHON ?= python3
 OUTPUT ?= output/vtfpn_R18_scenes
@@ -8,7 +8,7 @@ VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install test lint demo
+.PHONY: install test lint demo docs
 
 install: $(INSTALLED)
 
@@ -47,3 +47,7 @@ demo: install
 	$(VENV_PYTHON) tools/demo.py --config-file configs/vtfpn_R18_scenes.yaml \
 		--dataset vt_scenes_val --opts OUTPUT_DIR $(OUTPUT)
 	@grep -h "Done: mIoU" $(OUTPUT)/log.txt | tail -n 1 | sed 's/.*Done: /Held-out scenes: /'
+
+# The documentation site, in output/docs; a warning is an error.
+docs: install
+	$(VENV_PYTHON) -m sphinx -q -W --keep-going -b html docs output/docs
