@@ -1,4 +1,4 @@
-"""An installation contains the package alone, with the metadata of pyproject.toml."""
+"""An installation contains the package and the configs, with the metadata of pyproject.toml."""
 
 import os
 import re
@@ -21,7 +21,7 @@ def files_below(folder: Path) -> set[str]:
     }
 
 
-def test_installation_contains_the_whole_package_and_nothing_else(tmp_path):
+def test_installation_contains_the_package_and_the_configs(tmp_path):
     # Reading the version must not import the package, since pip builds it without torch.
     (tmp_path / "torch.py").write_text("raise ImportError('torch was imported')\n")
     library = tmp_path / "library"
@@ -40,7 +40,8 @@ def test_installation_contains_the_whole_package_and_nothing_else(tmp_path):
 
     assert [path.name for path in library.iterdir()] == ["vt_seg"]
     built = files_below(library / "vt_seg")
-    assert built == files_below(ROOT / "vt_seg")
+    configs = {f"vt_seg/{path}" for path in files_below(ROOT / "configs")}
+    assert built == files_below(ROOT / "vt_seg") | configs
     assert {"vt_seg/py.typed", "vt_seg/visualization/tokens/page.html"} <= built
 
     (information,) = tmp_path.glob("*.egg-info/PKG-INFO")

@@ -8,11 +8,11 @@ from vt_seg.detectron2_import import import_detectron2
 
 import_detectron2()
 
-from vt_seg import modeling  # noqa: E402, F401  (registers the models)
+from vt_seg import model_zoo, modeling  # noqa: E402, F401  (`modeling` registers the models)
 from vt_seg.config import add_vt_seg_config  # noqa: E402
 from vt_seg.data import register_all_datasets  # noqa: E402
 
 register_all_datasets()
 
 __version__ = "0.2.0.dev0"
-__all__ = ["add_vt_seg_config", "register_all_datasets"]
+__all__ = ["add_vt_seg_config", "model_zoo", "register_all_datasets"]
