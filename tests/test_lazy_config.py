@@ -1,4 +1,4 @@
-"""The LazyConfig of examples/lazy is the YAML's model, and trains as Detectron2's script does it."""
+"""The LazyConfig in examples/lazy is the YAML's model, and Detectron2's script can train it."""
 
 from pathlib import Path
 
