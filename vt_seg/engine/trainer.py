@@ -177,7 +177,7 @@ class Trainer(EvaluatingTrainer):
         super().load_state_dict(state_dict)
 
     def train(self) -> Any:
-        """Train from ``start_iter`` to the end; log the last results and where the weights are.
+        """Train from ``start_iter`` to the end; log where the weights are, return the last results.
 
         Raises:
             FileExistsError: at iteration 0, if ``OUTPUT_DIR`` has checkpoints of an earlier run; or
@@ -195,7 +195,7 @@ class Trainer(EvaluatingTrainer):
                 weights += f" and {FINAL_FILE}"
             score = task_of(self.cfg).headline(getattr(self, "_last_eval_results", {}))
             logger.info("Done: %sweights in %s", score and f"{score}, ", weights)
-        return results
+        return getattr(self, "_last_eval_results", results)
 
     def after_step(self) -> None:
         """Run the hooks; on a full disk, training goes on without an evaluation's files."""
