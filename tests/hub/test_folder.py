@@ -1,0 +1,120 @@
+"""A model survives the way through a folder to the digit; a folder that was touched is refused."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from detectron2.modeling import build_model
+
+from tests.engine.conftest import scenes_root  # noqa: F401  (a fixture)
+from tests.small_configs import TINY_SCENES
+from vt_seg.engine import SemSegPredictor, load_cfg
+from vt_seg.hub import from_pretrained, save_pretrained
+
+RESULTS = {"sem_seg": {"mIoU": 41.25, "IoU-lake": 12.5, "pACC": 80.0}}
+
+
+@pytest.fixture(scope="module")
+def trained(scenes_root, tmp_path_factory):  # noqa: F811
+    """A config, its model with weights and norms that are not the initial ones, and its folder."""
+    folder = tmp_path_factory.mktemp("hub")
+    overrides = [*TINY_SCENES, "OUTPUT_DIR", str(folder / "run"), "MODEL.DEVICE", "cpu"]
+    cfg = load_cfg("configs/vtfpn_R18_scenes.yaml", overrides)
+    torch.manual_seed(3)
+    model = build_model(cfg)
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.uniform_(-0.1, 0.1)
+    save_pretrained(model.eval(), cfg, folder / "model", results=RESULTS)
+    return cfg, model, folder / "model"
+
+
+def test_labels_are_the_same_to_the_digit_on_another_path(trained, tmp_path):
+    cfg, model, folder = trained
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(folder, moved)
+    loaded = from_pretrained(moved, device="cpu")
+    assert not loaded.model.training
+    image = np.random.default_rng(0).integers(0, 256, (45, 70, 3), np.uint8)
+    batch = [{"image": torch.from_numpy(image).permute(2, 0, 1), "height": 45, "width": 70}]
+    with torch.no_grad():
+        assert torch.equal(loaded.model(batch)[0]["sem_seg"], model(batch)[0]["sem_seg"])
+    torch.save({"model": model.state_dict()}, tmp_path / "model.pth")
+    cfg = cfg.clone()
+    cfg.MODEL.WEIGHTS = str(tmp_path / "model.pth")
+    expected = SemSegPredictor(cfg).predict_labels(image)
+    assert np.array_equal(SemSegPredictor(loaded.cfg).predict_labels(image), expected)
+
+
+def test_folder_holds_classes_and_no_path_and_no_pickle(trained):
+    cfg, _, folder = trained
+    assert {path.name for path in folder.iterdir()} == {
+        *("model.safetensors", "config.yaml", "classes.json", "README.md", "checksums.json")
+    }
+    text = (folder / "config.yaml").read_text()
+    assert str(folder.parent) not in text
+    assert "vt_scenes" not in text
+    loaded = from_pretrained(folder)
+    assert len(loaded.metadata.stuff_classes) == 14
+    assert (
+        loaded.metadata.stuff_classes[0]
+        == json.loads((folder / "classes.json").read_text())["classes"][0]
+    )
+    card = (folder / "README.md").read_text()
+    assert "| mIoU | 41.25 |" in card
+    assert "| IoU lake | 12.50 |" in card
+    assert "`vt_scenes_val`" in card
+    assert cfg.DATASETS.TEST == ("vt_scenes_val",)  # the caller's config stays
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "classes.json", "README.md"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "missing"])
+def test_damaged_folder_is_refused_by_name(trained, tmp_path, name, damage):
+    folder = tmp_path / "copy"
+    shutil.copytree(trained[2], folder)
+    content = (folder / name).read_bytes()
+    changed = bytes([content[-2] ^ 1])
+    (folder / name).unlink()
+    if damage == "cut":
+        (folder / name).write_bytes(content[:-10])
+    elif damage == "changed":
+        (folder / name).write_bytes(content[:-2] + changed + content[-1:])
+    with pytest.raises((FileNotFoundError, ValueError), match=name):
+        from_pretrained(folder)
+
+
+def test_nothing_is_overwritten(trained):
+    cfg, model, folder = trained
+    with pytest.raises(FileExistsError, match="is there already"):
+        save_pretrained(model, cfg, folder)
+
+
+def test_weights_of_another_model_are_refused(trained, tmp_path):
+    cfg, model, _ = trained
+    cfg = cfg.clone()
+    cfg.MODEL.VT_FPN.NUM_TOKENS = 4
+    with pytest.raises(ValueError, match=r"not that of the config: \d+ tensors differ"):
+        save_pretrained(model, cfg, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_what_is_no_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"has no checksums\.json"):
+        from_pretrained(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no folder, and no id"):
+        from_pretrained(tmp_path / "missing" / "deep")
+
+
+def test_part_that_is_not_registered_is_named(trained, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(trained[2], folder)
+    text = (folder / "config.yaml").read_text().replace("NAME: VTFPNHead", "NAME: TheirHead")
+    (folder / "config.yaml").write_text(text)
+    sums = json.loads((folder / "checksums.json").read_text())
+    sums["config.yaml"] = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "checksums.json").write_text(json.dumps(sums))
+    with pytest.raises(ValueError, match=r"HEAD.NAME is \"TheirHead\": use one of"):
+        from_pretrained(folder)

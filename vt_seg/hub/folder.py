@@ -1,0 +1,280 @@
+"""Write, check and read the folder that holds a trained segmentation model, without any pickle."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from detectron2.config import CfgNode, get_cfg
+from detectron2.data import Metadata, MetadataCatalog
+from detectron2.modeling import build_model
+from safetensors.torch import save
+from torch import nn
+
+from vt_seg.config import add_vt_seg_config
+from vt_seg.config_file import merge_config_file
+from vt_seg.engine import check_config, task_of, trained_model
+from vt_seg.files import parse_json, read_text, require_regular_file, write_atomically
+
+from .model_card import model_card
+
+WEIGHTS, CONFIG, CLASSES, CARD = "model.safetensors", "config.yaml", "classes.json", "README.md"
+CHECKSUMS = "checksums.json"
+_FILES = (WEIGHTS, CONFIG, CLASSES, CARD)
+
+_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+# What means something on the machine of the training alone, and what takes its place.
+_LOCAL_KEYS: dict[str, Any] = {
+    "MODEL.WEIGHTS": "",
+    "MODEL.TIMM.PRETRAINED": False,
+    "MODEL.TIMM.WEIGHTS": "",
+    "MODEL.CLASSIFIER.DISTILLATION.TEACHER": "",
+    "MODEL.CLASSIFIER.DISTILLATION.WEIGHTS": "",
+    "DATASETS.CUSTOM": [],
+    "DATASETS.TRAIN": (),
+    "DATASETS.TEST": (),
+    "OUTPUT_DIR": "output",
+}
+
+
+class Pretrained(NamedTuple):
+    """A model that was read from a folder.
+
+    Attributes:
+        model: in evaluation mode, on ``cfg.MODEL.DEVICE``, with its weights.
+        cfg: its config; ``MODEL.WEIGHTS`` is the file of the folder and ``DATASETS.TEST`` a name
+            whose metadata are the classes, so that ``SemSegPredictor(cfg)`` predicts with it.
+        metadata: ``stuff_classes``, ``stuff_colors``, ``ignore_label``, ``flip_label_pairs``.
+    """
+
+    model: nn.Module
+    cfg: CfgNode
+    metadata: Metadata
+
+
+def save_pretrained(
+    model: nn.Module,
+    cfg: CfgNode,
+    folder: str | os.PathLike,
+    *,
+    results: Mapping[str, Mapping[str, float]] | None = None,
+) -> None:
+    """Write a segmentation model into a folder that another machine can use.
+
+    ``model.safetensors`` has the weights, ``config.yaml`` the config without its paths,
+    ``classes.json`` names, colours and the input's convention, ``README.md`` is a model card, and
+    ``checksums.json`` lets :func:`from_pretrained` notice damage.
+
+    Args:
+        model: the plain model, not a copy of ``vt_seg.inference.optimize``.
+        cfg: the config that it was built from, whose datasets are registered.
+        folder: is made if there is none. Nothing in it is overwritten.
+        results: what :func:`vt_seg.engine.evaluate` returned, for the model card.
+
+    Raises:
+        FileExistsError: if the folder has one of the files already.
+        ValueError: if the model does not segment semantically, its datasets have no metadata, or
+            its weights are not those of a model of ``cfg``.
+    """
+    task = task_of(cfg)
+    task.require_segmentation()
+    folder = Path(folder)
+    for name in (*_FILES, CHECKSUMS):
+        if os.path.lexists(folder / name):
+            raise FileExistsError(f"{folder / name} is there already: take another folder")
+    classes = _describe_classes(cfg)
+    state = _state_of(model, cfg)
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {
+        CONFIG: _portable(cfg).dump().encode(),
+        CLASSES: json.dumps(classes, indent=1, ensure_ascii=False).encode(),
+        CARD: model_card(cfg, classes["classes"], results or {}).encode(),
+        WEIGHTS: save(state, metadata={"format": "pt"}),
+    }
+    for name, content in contents.items():
+        write_atomically(folder / name, content, overwrite=False)
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    # The last file: without it the folder is incomplete.
+    write_atomically(folder / CHECKSUMS, json.dumps(sums, indent=1).encode(), overwrite=False)
+
+
+def from_pretrained(source: str | os.PathLike, *, device: str | None = None) -> Pretrained:
+    """Return the model of a folder of :func:`save_pretrained`.
+
+    Nothing of the folder is run: the config is data, and the weights are safetensors.
+
+    Args:
+        source: the folder, or the id of a repository on the Hugging Face Hub, "owner/name" or
+            "owner/name@revision", which needs the package huggingface_hub.
+        device: ``MODEL.DEVICE``; None is a GPU if there is one.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or it lacks a file.
+        ImportError: if an id is given and huggingface_hub is not installed.
+        ValueError: if a file was changed or is damaged; or if the config names parts that are not
+            registered, or does not fit this version.
+    """
+    folder = _local_folder(source)
+    _check_files(folder)
+    cfg = get_cfg()
+    add_vt_seg_config(cfg)
+    merge_config_file(cfg, str(folder / CONFIG))
+    kept = _portable(cfg)
+    if kept != cfg:
+        raise ValueError(f"{folder / CONFIG} was not written by save_pretrained: it names paths")
+    check_config(cfg)
+    metadata = _register(folder / CLASSES)
+    if len(metadata.stuff_classes) != cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES:
+        raise ValueError(
+            f"{folder / CLASSES} has {len(metadata.stuff_classes)} classes, {CONFIG} "
+            f"{cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}: the files do not belong together"
+        )
+    cfg.DATASETS.TEST = (metadata.name,)
+    cfg.MODEL.WEIGHTS = str(folder / WEIGHTS)
+    if device:
+        cfg.MODEL.DEVICE = device
+    return Pretrained(trained_model(cfg), cfg, metadata)
+
+
+def push_to_hub(
+    folder: str | os.PathLike, repo_id: str, *, private: bool = False, token: str | None = None
+) -> str:
+    """Upload a folder of :func:`save_pretrained` to the Hugging Face Hub; return its address.
+
+    Raises:
+        FileNotFoundError: if the folder lacks a file.
+        ImportError: if huggingface_hub is not installed.
+        ValueError: if a file was changed since it was written.
+    """
+    folder = Path(folder)
+    _check_files(folder)
+    api = _huggingface_hub().HfApi(token=token)
+    api.create_repo(repo_id, private=private, exist_ok=True)
+    return str(
+        api.upload_folder(
+            repo_id=repo_id, folder_path=str(folder), allow_patterns=[*_FILES, CHECKSUMS]
+        )
+    )
+
+
+def _portable(cfg: CfgNode) -> CfgNode:
+    """Return a copy of a config with the keys of ``_LOCAL_KEYS`` replaced."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.merge_from_list([part for pair in _LOCAL_KEYS.items() for part in pair])
+    return cfg
+
+
+def _describe_classes(cfg: CfgNode) -> dict[str, Any]:
+    names = (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)
+    metadata = MetadataCatalog.get(names[0]) if names else None
+    if metadata is None or not metadata.get("stuff_classes"):
+        raise ValueError(
+            f"DATASETS {names} has no metadata with stuff_classes: name a registered dataset, "
+            "whose classes go into the folder"
+        )
+    colors = metadata.get("stuff_colors")
+    pairs = metadata.get("flip_label_pairs", ())
+    return {
+        "classes": list(metadata.stuff_classes),
+        "colors": [[int(value) for value in color] for color in colors] if colors else None,
+        "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+        "flip_label_pairs": [[int(label) for label in pair] for pair in pairs],
+        "channel_order": cfg.INPUT.FORMAT,
+        "pixel_mean": list(cfg.MODEL.PIXEL_MEAN),
+        "pixel_std": list(cfg.MODEL.PIXEL_STD),
+    }
+
+
+def _state_of(model: nn.Module, cfg: CfgNode) -> dict[str, Any]:
+    """Return the weights on the CPU; raise ValueError if a model of ``cfg`` has others."""
+    cfg = _portable(cfg)
+    cfg.MODEL.DEVICE = "cpu"
+    expected = build_model(cfg).state_dict()
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    different = sorted(
+        name
+        for name in expected.keys() | state.keys()
+        if name not in state or name not in expected or expected[name].shape != state[name].shape
+    )
+    if different:
+        raise ValueError(
+            f"the model is not that of the config: {len(different)} tensors differ, first "
+            f"{different[0]}. Pass the plain model and the config that it was built from"
+        )
+    return state
+
+
+def _local_folder(source: str | os.PathLike) -> Path:
+    """Return the folder, downloaded into the cache of huggingface_hub if ``source`` is an id."""
+    folder = Path(source)
+    if folder.is_dir():
+        return folder
+    repository, _, revision = str(source).partition("@")
+    if not _ID.fullmatch(repository):
+        raise FileNotFoundError(f"{source} is no folder, and no id such as owner/name either")
+    hub = _huggingface_hub()
+    try:
+        return Path(
+            hub.snapshot_download(
+                repository, revision=revision or None, allow_patterns=[*_FILES, CHECKSUMS]
+            )
+        )
+    except Exception as error:  # of many kinds, by huggingface_hub's version and the network
+        raise FileNotFoundError(
+            f"{source} is no folder here, and cannot be downloaded: {error}"
+        ) from error
+
+
+def _huggingface_hub() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise ImportError(
+            "the Hugging Face Hub needs a package: pip install huggingface_hub (a folder on this "
+            "machine does not)"
+        ) from error
+    return huggingface_hub
+
+
+def _check_files(folder: Path) -> None:
+    """Raise FileNotFoundError or ValueError unless all files are there and as they were written."""
+    for name in (CHECKSUMS, *_FILES):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder} has no {name}: it is no folder of save_pretrained, or an incomplete copy"
+            )
+        require_regular_file(folder / name)
+    sums = parse_json(read_text(folder / CHECKSUMS), str(folder / CHECKSUMS))
+    if not isinstance(sums, dict):
+        raise ValueError(f"{folder / CHECKSUMS} was changed since it was written: it is no mapping")
+    for name in _FILES:
+        if sums.get(name) != hashlib.sha256((folder / name).read_bytes()).hexdigest():
+            raise ValueError(
+                f"{folder / name} was changed or damaged since it was written: its SHA-256 is not "
+                f"that of {CHECKSUMS}. Copy the folder again"
+            )
+
+
+def _register(path: Path) -> Metadata:
+    """Return metadata with the classes of a file, under a name that its content decides."""
+    text = read_text(path)
+    classes = parse_json(text, str(path))
+    names = classes.get("classes") if isinstance(classes, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{path} has no list of classes: it was not written by save_pretrained")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    metadata = MetadataCatalog.get(f"pretrained_{digest}")
+    metadata.set(
+        stuff_classes=names,
+        ignore_label=classes["ignore_label"],
+        flip_label_pairs=tuple(tuple(pair) for pair in classes["flip_label_pairs"]),
+        evaluator_type="sem_seg",
+    )
+    if classes["colors"]:
+        metadata.set(stuff_colors=[tuple(color) for color in classes["colors"]])
+    return metadata
