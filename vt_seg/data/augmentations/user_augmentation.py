@@ -42,6 +42,8 @@ class UserAugmentation(T.Augmentation):
     def __repr__(self) -> str:
         return f"UserAugmentation({self.name})"
 
+    __str__ = __repr__
+
     def get_transform(self, image: np.ndarray, sem_seg: np.ndarray) -> Transform:
         """Augment an image (H, W, C) and its mask (H, W).
 
