@@ -88,7 +88,7 @@ def test_config_runs_code_only_if_the_caller_names_it(write, tmp_path, asks):
     assert not (tmp_path / "ran").exists()
     cfg = load_cfg(config, imports=[asks])
     assert cfg.MODEL.MINE == 4
-    assert cfg.VT_SEG == {"IMPORT": [asks]}
+    assert list(cfg.VT_SEG.IMPORT) == [asks]
     assert load_cfg(SCENES, imports=[asks]).MODEL.MINE == 3
     assert "MINE" not in load_cfg(SCENES).MODEL
 
