@@ -1,10 +1,10 @@
 """INPUT.AUGMENTATIONS: callables and transforms of three libraries, in the order of the config."""
 
+import os
 import re
 import sys
 from types import ModuleType
 
-import albumentations
 import numpy as np
 import pytest
 import torch
@@ -16,6 +16,9 @@ from tests.tiny_datasets import write_blocks
 from vt_seg import user_modules
 from vt_seg.data import build_augmentations, register_sem_seg, unregister
 from vt_seg.engine import build_train_loader, task_of
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # Importing it would ask a server otherwise.
+albumentations = pytest.importorskip("albumentations")
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
 MASK = np.random.default_rng(1).integers(0, 5, (32, 48), np.uint8)

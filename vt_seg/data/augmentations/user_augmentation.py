@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from detectron2.data import transforms as T
@@ -54,8 +55,7 @@ class UserAugmentation(T.Augmentation):
         is_rgb = (
             self.image_format == "BGR" and not self.is_of_detectron2 and image.shape[2:] == (3,)
         )
-        order = slice(None, None, -1 if is_rgb else None)
-        given = image[..., order].copy() if image.ndim == 3 else image.copy()
+        given = _swapped(image) if is_rgb else image.copy()
         try:
             result = self._apply(given, sem_seg.copy())
         except Exception as error:
@@ -64,10 +64,9 @@ class UserAugmentation(T.Augmentation):
         if problem := self._problem(image, result):
             raise ValueError(f"INPUT.AUGMENTATIONS {self.name} {problem}")
         new_image, mask = result
-        if image.ndim == 3:
-            new_image = new_image[..., order]
+        new_image = _swapped(new_image) if is_rgb else np.ascontiguousarray(new_image)
         dtype = np.promote_types(sem_seg.dtype, np.min_scalar_type(self.ignore_label))
-        return _Replacement(np.ascontiguousarray(new_image), mask.astype(dtype, copy=False))
+        return _Replacement(new_image, mask.astype(dtype, copy=False))
 
     def _apply(self, image: np.ndarray, mask: np.ndarray) -> _Pair:
         apply: Callable[..., tuple] | None = None
@@ -108,6 +107,11 @@ class UserAugmentation(T.Augmentation):
             usual = f"0..{self.num_classes - 1}, or {self.ignore_label} for ignored pixels"
             return f"makes label {labels}: return {usual}, and do not interpolate masks"
         return ""
+
+
+def _swapped(image: np.ndarray) -> np.ndarray:
+    """Return a copy with red and blue exchanged, several times faster than by NumPy."""
+    return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2RGB)
 
 
 class _Replacement(Transform):
