@@ -10,6 +10,7 @@ interpolation are not. No weights are read and nothing is computed.
 """
 
 import argparse
+from collections.abc import Sequence
 
 from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments
 from vt_seg.complexity import count_cost, format_costs, usual_image_size
@@ -29,9 +30,14 @@ def image_size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def print_costs(config_file: str, sizes: list[tuple[int, int]] | None, opts: list[str]) -> None:
+def print_costs(
+    config_file: str,
+    sizes: list[tuple[int, int]] | None,
+    opts: list[str],
+    imports: Sequence[str] = (),
+) -> None:
     """Print the cost of a config's model, at the paper's sizes if ``sizes`` is None."""
-    cfg = load_cfg(config_file, opts)
+    cfg = load_cfg(config_file, opts, imports)
     task = task_of(cfg)
     default_sizes = [usual_image_size(cfg)] if task.name == "classification" else SIZES
     print(f"{config_file}, {task.num_classes} classes, one image")
@@ -55,4 +61,4 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     args = parse_args()
     with errors_as_messages():
-        print_costs(args.config_file, args.size, args.opts)
+        print_costs(args.config_file, args.size, args.opts, args.imports)

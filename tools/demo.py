@@ -46,7 +46,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Load the model and draw."""
-    cfg = load_cfg(args.config_file, args.opts)
+    cfg = load_cfg(args.config_file, args.opts, args.imports)
     output = folder_for_pictures(args.output, cfg, "predictions")
     task_of(cfg).require_segmentation()
     if args.dataset:

@@ -20,7 +20,12 @@ import vt_seg  # noqa: F401  (registers datasets; first, as it quiets Detectron2
 # isort: split
 from rich.console import Console
 
-from vt_seg.command_line import errors_as_messages, parse_arguments, positive_int
+from vt_seg.command_line import (
+    add_import_argument,
+    errors_as_messages,
+    parse_arguments,
+    positive_int,
+)
 from vt_seg.data_checks import (
     Finding,
     Level,
@@ -43,6 +48,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="registered datasets")
     parser.add_argument("--config-file", default="", metavar="FILE")
+    add_import_argument(parser)
     folders = parser.add_argument_group("folders instead of names")
     folders.add_argument(
         "--images", metavar="DIR", help='or a template such as "images/{split}/**/{id}_rgb.jpg"'
@@ -119,7 +125,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _registered(args: argparse.Namespace) -> tuple[list[Source], list[Finding]]:
     """Return the datasets named, or those of the config, and what is wrong between them."""
-    cfg = load_cfg(args.config_file, args.opts)
+    cfg = load_cfg(args.config_file, args.opts, args.imports)
     if not args.config_file:
         return [_source(name) for name in args.names], []
     task = task_of(cfg)

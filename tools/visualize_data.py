@@ -38,7 +38,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Draw the samples that the arguments name."""
-    cfg = load_cfg(args.config_file, args.opts)
+    cfg = load_cfg(args.config_file, args.opts, args.imports)
     output = folder_for_pictures(args.output, cfg, "data")
     task, is_train = task_of(cfg), args.split == "train"
     task.require_segmentation()

@@ -44,7 +44,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Load the model and draw its tokens."""
-    cfg = load_cfg(args.config_file, args.opts)
+    cfg = load_cfg(args.config_file, args.opts, args.imports)
     output = folder_for_pictures(args.output, cfg, "tokens")
     check_has_datasets(cfg, is_train=False)
     task = task_of(cfg)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from .near_names import near_names
 
 _OVERRIDE = re.compile(
-    r"(OUTPUT_DIR|SEED|VERSION|(MODEL|INPUT|DATASETS|DATALOADER|SOLVER|TEST)(\.\w+)+)(=.*)?",
+    r"(OUTPUT_DIR|SEED|VERSION|(MODEL|INPUT|VT_SEG|DATASETS|DATALOADER|SOLVER|TEST)(\.\w+)+)(=.*)?",
     re.DOTALL,
 )
 
@@ -30,10 +30,23 @@ def config_parser(description: str | None) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config-file", required=True, metavar="FILE")
+    add_import_argument(parser)
     parser.add_argument(
         "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
     )
     return parser
+
+
+def add_import_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--import``, which gives ``imports``, the modules that `load_cfg` imports."""
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import your module, a name or a .py file, before the config is read (repeatable)",
+    )
 
 
 def parse_arguments(

@@ -162,6 +162,10 @@ def _defaults() -> CN:
     # PIXEL_MEAN, labels with IGNORE_VALUE. () pads none. Unlike the padding of a batch, this one
     # enters VT-FPN's tokens.
     cfg.INPUT.PAD_TO = ()
+    # Augmentations of training between crop and flip: dotted names of your own (VT_SEG.IMPORT), or
+    # of detectron2.data.transforms, torchvision.transforms.v2 or albumentations, alone or with
+    # arguments as {NAME: "albumentations.GaussNoise", ARGS: {p: 0.5}} (docs/extending.md).
+    cfg.INPUT.AUGMENTATIONS = []
     # "vt_seg": EXIF- and palette-aware, label-checked, label-swapping flip. "detectron2": the stock
     # DatasetMapper. "auto": the former for models that read semantic labels alone, else the latter.
     cfg.INPUT.SEM_SEG_MAPPER = "auto"
@@ -206,6 +210,10 @@ def _defaults() -> CN:
     # Images that a classifier evaluates at a time, in each process.
     cfg.TEST.CLASSIFICATION = CN()
     cfg.TEST.CLASSIFICATION.BATCH_SIZE = 64
+
+    # Modules of your own, names or .py files, that this config needs. They are imported only if
+    # --import names them, too: reading a config never runs code (docs/extending.md).
+    cfg.VT_SEG = CN({"IMPORT": []})
 
     _add_solver_keys(cfg.SOLVER)
     return cfg

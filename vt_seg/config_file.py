@@ -46,13 +46,32 @@ def merge_config_file(cfg: CfgNode, path: str) -> None:
         ValueError: if it or a ``_BASE_`` is no regular file, has tags that make Python objects, is
             not YAML, names a key that does not exist, or gives a key a value of another type.
     """
-    require_regular_file(path)
-    if not PathManager.isfile(path):
-        raise FileNotFoundError(f"there is no config file {path}")
+    _require_file(path)
     with _errors_in_sentences(cfg, path):
         merged = _SafeCfgNode(cfg)
         merged.merge_from_file(path, allow_unsafe=False)
         cfg.merge_from_other_cfg(merged)
+
+
+def asked_imports(path: str) -> list[str]:
+    """Return ``VT_SEG.IMPORT`` of a YAML file and its ``_BASE_``; errors as `merge_config_file`'s.
+
+    Nothing is imported, and a value that is no list of texts is left to the merge.
+    """
+    _require_file(path)
+    with _errors_in_sentences(CfgNode(), path):
+        content = _SafeCfgNode.load_yaml_with_base(path)
+    node = content.get("VT_SEG")
+    names = node.get("IMPORT") if isinstance(node, Mapping) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return []
+    return names
+
+
+def _require_file(path: str) -> None:
+    require_regular_file(path)
+    if not PathManager.isfile(path):
+        raise FileNotFoundError(f"there is no config file {path}")
 
 
 def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:

@@ -50,7 +50,7 @@ class SemSegMapper:
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict:
         """Return the arguments of ``__init__`` for a config."""
-        require_vt_seg_keys(cfg, "INPUT.FIXED_SIZE", "INPUT.AFFINE", "INPUT.PAD_TO")
+        require_vt_seg_keys(cfg, "INPUT.FIXED_SIZE", "INPUT.AUGMENTATIONS", "INPUT.PAD_TO")
         pairs = common_flip_pairs(cfg.DATASETS.TRAIN) if is_train else ()
         return {
             "is_train": is_train,

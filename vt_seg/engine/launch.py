@@ -8,7 +8,7 @@ from detectron2.engine import default_argument_parser
 from detectron2.engine import launch as launch_processes
 from torch.multiprocessing import ProcessExitedException
 
-from vt_seg.command_line import parse_arguments
+from vt_seg.command_line import add_import_argument, parse_arguments
 
 from .adapt_to_machine import processes_per_machine
 from .interruption import signals_for_children
@@ -20,6 +20,7 @@ def launch(main: Callable[[argparse.Namespace], object], description: str) -> No
     Ends with SystemExit if arguments are wrong (2), or with the code of a process that failed.
     """
     parser = default_argument_parser(epilog=description)
+    add_import_argument(parser)
     args = parse_arguments(parser)
     if not args.config_file:
         parser.error("--config-file is needed, e.g. --config-file configs/vtfpn_R18_scenes.yaml")

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from logging.handlers import MemoryHandler
 
 import yaml
@@ -15,9 +15,10 @@ from detectron2.utils.logger import setup_logger
 
 from vt_seg.checkpoint import require_readable_weights
 from vt_seg.config import add_vt_seg_config
-from vt_seg.config_file import flat_keys, merge_config_file, merge_overrides
+from vt_seg.config_file import asked_imports, flat_keys, merge_config_file, merge_overrides
 from vt_seg.data import register_from_config
 from vt_seg.files import write_atomically
+from vt_seg.user_modules import add_user_keys, import_modules, require_imported
 
 from .adapt_to_machine import adapt_to_machine, check_launcher
 from .config_check import check_config, check_has_datasets, check_output_folder
@@ -31,22 +32,34 @@ logger = logging.getLogger(__name__)
 ADAPTED_FILE = "adapted_to_machine.yaml"
 
 
-def load_cfg(config_file: str, overrides: list[str] | None = None) -> CfgNode:
+def load_cfg(
+    config_file: str, overrides: list[str] | None = None, imports: Sequence[str] = ()
+) -> CfgNode:
     """Return Detectron2's defaults, vt_seg's, the YAML file's and the overrides, merged in order.
 
     Registers ``DATASETS.CUSTOM``. The config is not frozen and not yet adapted to the machine.
+    ``imports`` are modules of a user, which are imported first and may add keys (see
+    `vt_seg.user_modules`); those that the file asks for by ``VT_SEG.IMPORT`` must be among them.
 
     Raises:
-        FileNotFoundError: if there is no such file, or a folder of ``DATASETS.CUSTOM`` is missing.
+        FileNotFoundError: if there is no such file or module, or a folder of ``DATASETS.CUSTOM`` is
+            missing.
         ValueError: if the file, one that it inherits or an override cannot be read, would run code,
             or names a key or a value that does not exist (see `vt_seg.config_file` and
-            :func:`check_config`); or if an entry of ``DATASETS.CUSTOM`` is wrong.
+            :func:`check_config`); if an entry of ``DATASETS.CUSTOM`` is wrong; or if a module
+            cannot be imported, or is asked for by the config and not among ``imports``.
     """
     cfg = get_cfg()
     add_vt_seg_config(cfg)
+    import_modules(imports)
+    asked = asked_imports(config_file) if config_file else []
+    require_imported(asked, config_file)
+    add_user_keys(cfg, [*imports, *asked])
     if config_file:
         merge_config_file(cfg, config_file)
     merge_overrides(cfg, overrides or [])
+    require_imported(cfg.VT_SEG.IMPORT, "overrides")
+    cfg.VT_SEG.IMPORT = list(dict.fromkeys([*imports, *cfg.VT_SEG.IMPORT]))
     check_config(cfg)
     register_from_config(cfg.DATASETS.CUSTOM)
     return cfg
@@ -86,7 +99,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
             training in a folder in which another process trains.
     """
     check_launcher(getattr(args, "num_machines", 1))
-    cfg = load_cfg(args.config_file, args.opts)
+    cfg = load_cfg(args.config_file, args.opts, getattr(args, "imports", ()))
     is_train = not getattr(args, "eval_only", False)
     check_output_folder(cfg.OUTPUT_DIR)
     check_has_datasets(cfg, is_train=is_train)
@@ -94,6 +107,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     task.check_datasets(is_train=is_train)
     if is_train:
         task.check_labelled()
+        task.build_mapper(is_train=True)  # which knows whether the augmentations can be built
     resumes = getattr(args, "resume", False)
     if not (resumes and has_checkpoint(cfg.OUTPUT_DIR)):
         require_readable_weights(cfg.MODEL.WEIGHTS)

@@ -229,6 +229,7 @@ def _refuse_unread_keys(cfg: CfgNode, mapper: str, *, crop: bool = False) -> Non
         "CROP.SINGLE_CATEGORY_MAX_AREA": cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA < 1,
         "CROP.CLASS_PROB": cfg.INPUT.CROP.CLASS_PROB > 0,
         "COLOR_AUG_SSD": cfg.INPUT.COLOR_AUG_SSD,
+        "AUGMENTATIONS": len(cfg.INPUT.AUGMENTATIONS) > 0,
         "PAD_TO": len(cfg.INPUT.PAD_TO) > 0,
     }
     given = [f"INPUT.{key}" for key, is_set in keys.items() if is_set]

@@ -9,6 +9,7 @@ from detectron2.data import transforms as T
 from .affine_warp import AffineWarp
 from .color_jitter import ColorJitterSSD
 from .crop_and_pad import CategoryAreaCrop, PadTo
+from .from_names import user_augmentations
 from .label_swap_flip import LabelPairs, LabelSwapFlip, normalized_pairs
 from .resize import FastResize, FastResizeShortestEdge
 
@@ -18,12 +19,13 @@ _NOT_UNWARPING = ("SemanticSegmentor", "PaddingAwareSegmentor")
 def build_augmentations(
     cfg: CfgNode, is_train: bool, flip_label_pairs: LabelPairs = ()
 ) -> list[T.Augmentation]:
-    """Return the augmentations of this config: crop, resize, crop, flip, colour, padding.
+    """Return the augmentations of this config: crop, resize, crop, own, flip, colour, padding.
 
     Reads ``INPUT.{MIN,MAX}_SIZE_{TRAIN,TEST}``, ``RANDOM_FLIP`` and ``CROP``, with Detectron2's
     meaning (its crop comes before the resize), and vt_seg's ``FIXED_SIZE``, ``AFFINE``,
-    ``CROP.{AFTER_RESIZE,SINGLE_CATEGORY_MAX_AREA,CLASS_PROB}``, ``COLOR_AUG_SSD`` and ``PAD_TO``.
-    A test only resizes. A flip swaps the labels of ``flip_label_pairs``.
+    ``CROP.{AFTER_RESIZE,SINGLE_CATEGORY_MAX_AREA,CLASS_PROB}``, ``AUGMENTATIONS``,
+    ``COLOR_AUG_SSD`` and ``PAD_TO``. A test only resizes. A flip swaps the labels of
+    ``flip_label_pairs``.
 
     Raises:
         ValueError: if a key has a wrong value, or two keys exclude each other.
@@ -45,6 +47,7 @@ def build_augmentations(
             "INPUT.RANDOM_FLIP vertical exchanges left and right as any flip does, and no vertical "
             "flip here swaps the labels of flip_label_pairs: set horizontal or none"
         )
+    augmentations += user_augmentations(cfg, swaps_labels=bool(pairs))
     augmentations += [LabelSwapFlip(label_pairs=pairs)] if flips and pairs else flips
     if cfg.INPUT.COLOR_AUG_SSD:
         augmentations.append(ColorJitterSSD(cfg.INPUT.FORMAT))
