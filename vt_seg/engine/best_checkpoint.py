@@ -146,7 +146,7 @@ class BestCheckpointHook(BestCheckpointer):
         """Add the value of the evaluation, save the best and stop; Detectron2 calls this."""
         trainer = self.trainer
         ended = trainer.iter >= trainer.max_iter
-        iteration = trainer.iter - ended
+        iteration = min(trainer.iter, trainer.max_iter - 1)
         if iteration in self._history.values:  # the last one again, of a run that was resumed
             return
         new = comm.all_gather(self._new_scores())[0]
