@@ -84,6 +84,9 @@ def test_mlflow_run_has_everything_and_is_resumed(cfg, home):
 def test_wandb_run_has_everything_and_is_resumed(cfg, home):
     for start in (0, 2):
         log_two_iterations(cfg, "wandb", start)
+    import wandb
+
+    wandb.teardown()  # as at the end of a process, which waits until the files are written
     folder = Path(cfg.OUTPUT_DIR)
     identity = (folder / "WandbLogger.txt").read_text()
     files = sorted(folder.glob(f"wandb/offline-run-*/run-{identity}.wandb"))
