@@ -1,5 +1,6 @@
 """Predictions and confusion matrices reach TensorBoard and the loggers."""
 
+import json
 import os
 from pathlib import Path
 
@@ -11,36 +12,38 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.events import EventStorage
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vt_seg.engine import Trainer
+from vt_seg.engine import Trainer, evaluate
 from vt_seg.engine.evaluation_pictures import EvaluationPictures, draw_prediction
+from vt_seg.engine.validation_loss import validation_loss
 
 from .conftest import train
 
 
-def test_pictures_of_a_training(slim_cfg, monkeypatch):
+def test_training_writes_pictures_and_losses(slim_cfg, monkeypatch):
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    slim_cfg.merge_from_list(["TEST.PICTURES", 1, "TEST.EVAL_PERIOD", 1, "LOGGERS", ["mlflow"]])
-    slim_cfg.SOLVER.EMA.ENABLED = True
-    train(slim_cfg)
-    events = EventAccumulator(slim_cfg.OUTPUT_DIR).Reload()
-    names = {f"{kind}{suffix}" for kind in ("predictions", "confusion_matrix") for suffix in EMA}
-    tags = set(events.Tags()["images"])
-    assert tags == {name + ("/0" if "predictions" in name else "") for name in names}
+    slim_cfg.merge_from_list(["TEST.PICTURES", 1, "TEST.EVAL_PERIOD", 1, "TEST.LOSS", True])
+    slim_cfg.merge_from_list(["LOGGERS", ["mlflow"], "SOLVER.EMA.ENABLED", True])
+    trainer = train(slim_cfg)
+    folder = Path(slim_cfg.OUTPUT_DIR)
+    events = EventAccumulator(str(folder)).Reload()
+    tags = {"predictions/0", "predictions_EMA/0", "confusion_matrix", "confusion_matrix_EMA"}
+    assert set(events.Tags()["images"]) == tags
     assert [image.step for image in events.Images("predictions/0")] == [0, 2]
-    shown = cv2.imdecode(
-        np.frombuffer(events.Images("confusion_matrix")[-1].encoded_image_string, np.uint8), 1
-    )
-    written = cv2.imread(f"{slim_cfg.OUTPUT_DIR}/inference/sem_seg_confusion.png")
-    assert np.array_equal(shown, written)
-    assert "images_per_second" not in events.Tags()["scalars"]  # unknown in so short a run
-    logged = [path for path in Path(slim_cfg.OUTPUT_DIR, "mlruns").rglob("*.png")]
-    assert len(logged) == 8
-    statuses = [path.read_text() for path in Path(slim_cfg.OUTPUT_DIR).rglob("meta.yaml")]
-    assert any("status: 3" in status for status in statuses)  # FINISHED
+    encoded = np.frombuffer(events.Images("confusion_matrix")[-1].encoded_image_string, np.uint8)
+    written = cv2.imread(f"{folder}/inference/sem_seg_confusion.png")
+    assert np.array_equal(cv2.imdecode(encoded, cv2.IMREAD_COLOR), written)
+    assert len(list(folder.glob("mlruns/**/*.png"))) == 2 * len(tags)
+    runs = [path.read_text() for path in folder.glob("mlruns/*/*/meta.yaml")]
+    assert ["status: 3" in run for run in runs] == [True]  # FINISHED
 
-
-EMA = ("", "_EMA")
+    lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+    losses = {line["iteration"]: line["val/loss"] for line in lines if "val/loss" in line}
+    assert losses.keys() == {0, 2}
+    assert losses[2] == validation_loss(trainer.cfg, trainer.model)["val"]["loss"]
+    assert events.Scalars("val/loss")[-1].value == np.float32(losses[2])
+    assert any("val_EMA/loss" in line for line in lines)
+    assert evaluate(slim_cfg, resume=True)["val"]["loss"] == losses[2]
 
 
 def test_panels_are_image_truth_and_prediction_of_the_model(slim_cfg):

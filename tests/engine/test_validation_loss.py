@@ -1,6 +1,5 @@
 """The validation loss is that of the criterion, and computing it changes nothing."""
 
-import json
 import math
 
 import cv2
@@ -10,10 +9,8 @@ import torch
 from detectron2.data import DatasetCatalog
 from torch.nn import functional as F
 
-from vt_seg.engine import Trainer, evaluate
+from vt_seg.engine import Trainer
 from vt_seg.engine.validation_loss import validation_loss
-
-from .conftest import train
 
 SMOOTH_AND_DICE = [
     *("MODEL.SEM_SEG_HEAD.LOSS.LABEL_SMOOTHING", 0.1, "MODEL.SEM_SEG_HEAD.LOSS.TERMS.DICE", 0.0),
@@ -68,20 +65,6 @@ def test_images_without_labels_do_not_count(slim_cfg, monkeypatch):
 def single_loss(cfg, model, record, monkeypatch):
     monkeypatch.setattr(DatasetCatalog, "get", lambda name: [record])
     return validation_loss(cfg, model)["val"]["loss"]
-
-
-def test_training_and_evaluation_write_the_loss(slim_cfg):
-    slim_cfg.merge_from_list(["TEST.LOSS", True, "TEST.EVAL_PERIOD", 1, "SOLVER.EMA.ENABLED", True])
-    trainer = train(slim_cfg)
-    with open(f"{slim_cfg.OUTPUT_DIR}/metrics.json") as file:
-        lines = [json.loads(line) for line in file]
-    of_iteration = {line["iteration"]: line["val/loss"] for line in lines if "val/loss" in line}
-    assert of_iteration.keys() == {0, 2}
-    assert of_iteration[2] == validation_loss(trainer.cfg, trainer.model)["val"]["loss"]
-    assert any("val_EMA/loss" in line for line in lines)
-    results = evaluate(slim_cfg, resume=True)
-    assert results["val"]["loss"] == of_iteration[2]
-    assert results["sem_seg"]["mIoU"] >= 0
 
 
 def test_classifier_loss_is_its_cross_entropy(shapes_cfg):
