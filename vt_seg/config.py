@@ -195,6 +195,19 @@ def _defaults() -> CN:
     # False runs the plain model and takes the argmax of its logits.
     cfg.TEST.OPTIMIZE = True
 
+    # Compute the loss on DATASETS.TEST at each evaluation, too: "val/loss" (docs/watching.md).
+    cfg.TEST.LOSS = False
+    # Keep the best weights so far as model_best.pth: the name of a score, such as "sem_seg/mIoU",
+    # or "val/loss", of which the smallest is the best. "" keeps none.
+    cfg.TEST.BEST_METRIC = ""
+    # End training after this many evaluations in a row without a better BEST_METRIC. 0 never does.
+    cfg.TEST.PATIENCE = 0
+    # Test images that are drawn with truth and prediction at each evaluation, for TensorBoard and
+    # LOGGERS, in addition to the confusion matrix. 0 draws neither.
+    cfg.TEST.PICTURES = 4
+    # Where metrics and pictures go in addition to metrics.json and TensorBoard: "wandb", "mlflow".
+    cfg.LOGGERS = []
+
     # What `vt_seg.evaluation` computes. mIoU and mACC average over the classes "present" in the
     # ground truth, as Detectron2 does, or over "all", absent ones as 0, as LIP's scripts do.
     cfg.TEST.SEM_SEG = CN()
@@ -261,6 +274,8 @@ def _add_solver_keys(solver: CN) -> None:
     # run's average is that of its first weights (with 0.99985, 37 % of them after 6667 iterations).
     solver.EMA.WARMUP = True
 
+    # Periodic checkpoints that are kept, the newest ones. 0 keeps all.
+    solver.CHECKPOINTS_KEPT = 0
     # "all", or "attention": everything is frozen but the attention weights of the Visual
     # Transformers, the prediction heads and the norms (arXiv 2203.09795, Sec. 4).
     solver.TRAINABLE = "all"

@@ -7,6 +7,7 @@ from typing import Any
 from detectron2.engine.hooks import PeriodicCheckpointer
 from detectron2.utils import comm
 
+from .kept_checkpoints import remove_old_checkpoints
 from .random_state import random_state, set_random_state
 from .training_order import AspectRatioBatches, continue_order, seeded_order
 
@@ -21,8 +22,10 @@ class CheckpointHook(PeriodicCheckpointer):
     that cannot be written is an error in the log; the final one ends the run with an OSError.
     """
 
-    def __init__(self, checkpointer: Any, period: int) -> None:
+    def __init__(self, checkpointer: Any, period: int, kept: int = 0) -> None:
+        """Create the hook; ``kept`` is the number of periodic checkpoints that stay, 0 for all."""
         super().__init__(checkpointer, period)
+        self.kept = kept
         self._gathered: list[dict[str, Any]] = []
         self._loaded: dict[str, Any] | None = None
         self._saved = -1
@@ -50,6 +53,10 @@ class CheckpointHook(PeriodicCheckpointer):
             error = self._save(f"{self.file_prefix}_{iteration:07d}")
             if error and comm.is_main_process():
                 logger.error("%s Training goes on without it.", error)
+            elif self.kept and comm.is_main_process():
+                remove_old_checkpoints(
+                    self.checkpointer.save_dir, iteration, period=self.period, kept=self.kept
+                )
         if iteration + 1 >= self.max_iter:
             self._save_or_raise(f"{self.file_prefix}_final")
 
@@ -57,6 +64,20 @@ class CheckpointHook(PeriodicCheckpointer):
         """Save the last finished iteration unless that was done, or raise OSError everywhere."""
         if self._saved != self.trainer.iter:
             self._save_or_raise(f"{self.file_prefix}_{self.trainer.iter:07d}")
+
+    def save_final_now(self) -> None:
+        """End training after this iteration, with the final checkpoint; or raise OSError."""
+        self.trainer.max_iter = self.max_iter = self.trainer.iter + 1
+        self._save_or_raise(f"{self.file_prefix}_final")
+        self.trainer.iter = self.trainer.max_iter  # as after the last iteration
+
+    def save_as(self, name: str) -> str:
+        """Save the last finished iteration; return what went wrong in a sentence, or ""."""
+        trainer, number = self.trainer, self.trainer.iter
+        trainer.iter = min(number, trainer.max_iter - 1)  # it is max_iter after training
+        error = self._save(name)
+        trainer.iter = number
+        return error
 
     def _save_or_raise(self, name: str) -> None:
         error = self._save(name)

@@ -19,12 +19,13 @@ from detectron2.modeling import (
 
 from vt_seg.config import add_vt_seg_config
 from vt_seg.config_file import flat_keys
-from vt_seg.evaluation import MEAN_SCORES
+from vt_seg.evaluation import MEAN_SCORES, PER_CLASS
 from vt_seg.modeling import PaddingAwareSegmentor
 from vt_seg.modeling.vt_resnet import LAYERS_PER_DEPTH as VT_LAYERS_PER_DEPTH
 
 from .adapt_to_machine import nodes_with_norm
 from .lr_schedule import PERIOD_HINT
+from .run_loggers import LOGGERS, is_installed
 from .tasks import is_architecture, task_of
 from .value_ranges import (
     ANY,
@@ -242,9 +243,6 @@ def _segmentor_problems(cfg: CfgNode) -> Iterator[str]:
         )
 
 
-_PER_CLASS = ("IoU-", "ACC-", "BoundaryIoU-", "min(IoU, B-Iou)-")  # and the name of a class
-
-
 def _evaluation_problems(cfg: CfgNode) -> Iterator[str]:
     """Check what would fail, or be done for nothing, when an evaluation ends."""
     names, task = list(cfg.DATASETS.TEST), task_of(cfg)
@@ -271,7 +269,7 @@ def _evaluation_problems(cfg: CfgNode) -> Iterator[str]:
                 yield not_among(task_key, item[0], known)
                 continue
             metrics = (*MEAN_SCORES, "classes-in-mean") if task.has_masks else ("top1", "top5")
-            is_per_class = task.has_masks and str(item[1]).startswith(_PER_CLASS)
+            is_per_class = task.has_masks and str(item[1]).startswith(PER_CLASS)
             if item[1] not in metrics and not is_per_class:
                 metric_key = f"TEST.EXPECTED_RESULTS is {expected}, whose metric"
                 yield not_among(metric_key, item[1], metrics)
@@ -282,9 +280,38 @@ def _evaluation_problems(cfg: CfgNode) -> Iterator[str]:
         )
 
 
+def _watching_problems(cfg: CfgNode) -> Iterator[str]:
+    """Check what watches a training: losses, the best checkpoint, early stopping, loggers."""
+    test, task = cfg.TEST, task_of(cfg)
+    if test.LOSS and task.has_masks and not task.is_segmentation:
+        yield (
+            "TEST.LOSS is True: it is for segmentors and classifiers; set it to False for "
+            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}"
+        )
+    if test.PATIENCE > 0 and not test.BEST_METRIC:
+        yield (
+            f"TEST.PATIENCE is {test.PATIENCE} where TEST.BEST_METRIC is empty: name the metric, "
+            f"such as {task.name}/{task.score[0]}, or set TEST.PATIENCE 0"
+        )
+    for key in ("EVAL_PERIOD", "DATASETS.TEST") if test.BEST_METRIC else ():
+        if not (test.EVAL_PERIOD if key == "EVAL_PERIOD" else cfg.DATASETS.TEST):
+            what = "TEST.EVAL_PERIOD is 0" if key == "EVAL_PERIOD" else "DATASETS.TEST is empty"
+            yield (
+                f"TEST.BEST_METRIC is {test.BEST_METRIC} where {what}, so that nothing is "
+                'evaluated during training: set it, or TEST.BEST_METRIC ""'
+            )
+    for name in cfg.LOGGERS:
+        if name not in LOGGERS:
+            yield not_among("LOGGERS", name, list(LOGGERS))
+        elif not is_installed(name):
+            package = LOGGERS[name].package
+            yield f"LOGGERS names {name}, which is not installed: pip install {package}"
+
+
 _CHECKS = (
     *(
         _evaluation_problems,
+        _watching_problems,
         _schedule_problems,
         _size_problems,
         _crop_problems,

@@ -59,12 +59,17 @@ def build_train_loader(cfg: CfgNode, mapper: Callable[[dict], dict] | None = Non
     return AspectRatioBatches(loader, batch_size) if grouped else loader
 
 
-def build_test_loader(cfg: CfgNode, dataset_name: str) -> Any:
-    """Return the test loader of a dataset, in order; raises as :func:`build_train_loader`."""
+def build_test_loader(cfg: CfgNode, dataset_name: str, *, with_targets: bool = False) -> Any:
+    """Return the test loader of a dataset, in order; raises as :func:`build_train_loader`.
+
+    ``with_targets`` adds ``sem_seg``, in the geometry of the images, for losses.
+    """
     task = task_of(cfg)
     if task.is_segmentation:
         check_records(DatasetCatalog.get(dataset_name), (dataset_name,))
-    mapper = task.build_mapper(is_train=False)
+    mapper: Any = task.build_mapper(is_train=False)
+    if with_targets:
+        mapper.is_train = True  # which makes mappers read masks; the augmentations stay
     return _with_signal_proof_workers(
         build_detection_test_loader(
             cfg, dataset_name, mapper=mapper, batch_size=task.test_batch_size

@@ -28,6 +28,7 @@ from .ema import model_with_ema_weights
 from .random_state import random_state_kept
 from .run_folder import checkpoint_to_resume, has_checkpoint
 from .tasks import task_of
+from .validation_loss import validation_loss
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class EvaluatingTrainer(DefaultTrainer):
             model = optimized(cfg, model)
         labels = all(getattr(evaluator, "reads_labels", False) for evaluator in evaluators)
         with random_state_kept():  # training goes on as it would without an evaluation
-            return super().test(cfg, _label_model(model) if labels else model, evaluators)
+            return super().test(cfg, label_model(model) if labels else model, evaluators)
 
     @classmethod
     def test_with_TTA(cls, cfg: CfgNode, model: nn.Module) -> OrderedDict:
@@ -114,7 +115,7 @@ def optimized(cfg: CfgNode, model: nn.Module) -> nn.Module:
         return model
 
 
-def _label_model(model: nn.Module) -> nn.Module | Callable[[list[dict]], list[dict]]:
+def label_model(model: nn.Module) -> nn.Module | Callable[[list[dict]], list[dict]]:
     """Return what gives label maps in place of logits, if the model can predict them."""
     if isinstance(model, SemanticSegmentorWithTTA):
         model.output = "labels"
@@ -189,6 +190,9 @@ def evaluate(
         results.update(EvaluatingTrainer.test_with_EMA(cfg, ema_model))
     if wants_tta(cfg):
         results.update(EvaluatingTrainer.test_with_TTA(cfg, model))
+    if cfg.TEST.LOSS:
+        for key, value in validation_loss(cfg, model).items():  # beside the scores of the test set
+            results.setdefault(key, OrderedDict()).update(value)
     if comm.is_main_process():
         verify_results(cfg, results)
     return results

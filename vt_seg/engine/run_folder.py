@@ -27,7 +27,7 @@ from vt_seg.checkpoint import (
 logger = logging.getLogger(__name__)
 
 _NUMBERED = re.compile(r"model_(\d{7,})\.pth")
-_FINAL = "model_final.pth"
+_NAMED = ("model_final.pth", "model_best.pth")
 _DEEPEST = 16
 
 
@@ -47,7 +47,7 @@ def has_checkpoint(folder: str) -> bool:
 
     A run in it is then resumed from one of them (:func:`checkpoint_to_resume`), or not at all.
     """
-    return any(name == _FINAL or _NUMBERED.fullmatch(name) for name in _names(folder))
+    return any(name in _NAMED or _NUMBERED.fullmatch(name) for name in _names(folder))
 
 
 def keep_earlier_config(folder: str, config: str) -> str:
@@ -94,7 +94,7 @@ def _newest_whole(folder: str, model_state: Mapping[str, Tensor] | None) -> str:
     hint = os.path.basename(last_checkpoint(folder))
     for name in _newest_first(folder, hint):
         path = os.path.join(folder, name)
-        content = _whole(path, model_state)
+        content = whole_checkpoint(path, model_state)
         if isinstance(content, CheckpointError):
             logger.warning("Passed over a checkpoint: %s", content)
             passed_over.append(name)
@@ -124,10 +124,9 @@ def _newest_first(folder: str, hint: str) -> list[str]:
     A file that does not tell its iteration has that of its name, or comes first without any, to be
     reported.
     """
-    names = _names(folder)
-    numbers = {name: int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))}
+    names, numbers = _names(folder), numbered_checkpoints(folder)
     order: dict[str, tuple[float, bool]] = {}
-    for name in {*numbers, *({_FINAL, hint} & set(names))}:
+    for name in {*numbers, *({*_NAMED, hint} & set(names))}:
         iteration: float | None = read_iteration(os.path.join(folder, name))
         if iteration is None:
             iteration = numbers.get(name, math.inf)
@@ -135,7 +134,15 @@ def _newest_first(folder: str, hint: str) -> list[str]:
     return sorted(order, key=lambda name: (*order[name], name), reverse=True)
 
 
-def _whole(path: str, model_state: Mapping[str, Tensor] | None) -> dict[str, Any] | CheckpointError:
+def numbered_checkpoints(folder: str) -> dict[str, int]:
+    """Return the iterations in the names of a folder's checkpoints, by name."""
+    names = _names(folder)
+    return {name: int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))}
+
+
+def whole_checkpoint(
+    path: str, model_state: Mapping[str, Tensor] | None = None
+) -> dict[str, Any] | CheckpointError:
     """Return a checkpoint's content, or why it is not a whole one of training."""
     try:
         content = read_checkpoint(path)

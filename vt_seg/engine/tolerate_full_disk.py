@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from detectron2.utils.events import EventWriter, TensorboardXWriter
+from detectron2.utils.events import EventWriter, TensorboardXWriter, get_event_storage
 
 logger = logging.getLogger(__name__)
 
@@ -23,24 +23,34 @@ def is_full_disk(error: OSError) -> bool:
 class TolerantWriter(EventWriter):
     """Wraps a writer of Detectron2's; a file on a full disk is one warning."""
 
-    def __init__(self, writer: EventWriter) -> None:
+    def __init__(self, writer: EventWriter, errors: type[Exception] = OSError) -> None:
+        """Wrap a writer; one with other ``errors`` than OSError is given up after the first."""
         self.writer = writer
+        self._errors = errors
         self._warned = False
 
     def write(self) -> None:
         """Write, or warn."""
         self._try(self.writer.write)
+        if self._is_given_up and isinstance(self.writer, TensorboardXWriter):
+            get_event_storage().clear_images()  # which it does not do any more
 
     def close(self) -> None:
         """Close, or warn."""
         self._try(self.writer.close)
 
+    @property
+    def _is_given_up(self) -> bool:
+        # The thread that writes TensorBoard's file has ended. A server may let each try wait.
+        once = isinstance(self.writer, TensorboardXWriter) or self._errors is not OSError
+        return self._warned and once
+
     def _try(self, work: Callable[[], None]) -> None:
-        if self._warned and isinstance(self.writer, TensorboardXWriter):
-            return  # the thread that writes its file has ended; others try again
+        if self._is_given_up:
+            return
         try:
             work()
-        except OSError as error:
+        except self._errors as error:
             if not self._warned:
                 self._warned = True
                 logger.warning(

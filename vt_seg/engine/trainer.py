@@ -11,17 +11,25 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase, SimpleTrainer
 from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
+from detectron2.evaluation import verify_results
 from detectron2.utils import comm
-from detectron2.utils.events import EventWriter
+from detectron2.utils.events import CommonMetricPrinter, EventWriter
 
 from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
 from vt_seg.files import remove_unfinished
 
+from .best_checkpoint import (
+    BestCheckpointHook,
+    TrainingStoppedEarly,
+    build_best_checkpoint_hook,
+    check_best_metric,
+)
 from .checkpoint_hook import CheckpointHook
 from .class_weights import with_class_weights
 from .data_loaders import build_train_loader
 from .ema import CHECKPOINT_KEY, FINAL_FILE, EMAFileHook, EMAHook, WeightEMA
 from .evaluation import EvaluatingTrainer, tta_model, wants_tta, without_timm_weights
+from .evaluation_hooks import loss_and_picture_hooks
 from .freezing import freeze_all_but
 from .interruption import InterruptionHook
 from .linear_lr_scaling import (
@@ -35,8 +43,10 @@ from .lr_schedule import build_lr_scheduler
 from .optimizer import build_optimizer
 from .run_folder import checkpoint_to_resume, has_checkpoint, refuse_earlier_run
 from .run_lock import lock_run_folder
+from .run_loggers import LOGGERS
 from .signs_of_life import SignsOfLife
 from .tasks import task_of
+from .throughput_printer import ThroughputPrinter
 from .tolerate_full_disk import TolerantWriter, is_full_disk, report_log_errors_once
 from .training_step import build_training_step
 
@@ -48,6 +58,8 @@ class Trainer(EvaluatingTrainer):
 
     _hooks: list[HookBase]
     _trainer: SimpleTrainer
+    iter: int
+    max_iter: int
 
     build_train_loader = staticmethod(build_train_loader)
     build_lr_scheduler = staticmethod(build_lr_scheduler)
@@ -66,8 +78,9 @@ class Trainer(EvaluatingTrainer):
         step = self._trainer  # Detectron2's AMPTrainer or SimpleTrainer
         self._trainer = build_training_step(cfg, step.model, step.data_loader, step.optimizer)
         with contextlib.suppress(NotImplementedError):  # of a subclass: see `test`
-            for name in cfg.DATASETS.TEST:  # which raises its errors now, not hours later
-                self.build_evaluator(cfg, name)
+            # These raise their errors now, not hours later.
+            evaluators = {name: self.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST}
+            check_best_metric(cfg, evaluators)
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
@@ -86,9 +99,12 @@ class Trainer(EvaluatingTrainer):
             input_convention=input_convention(cfg),
             trainer=weakref.proxy(self),
         )
-        self._checkpoints = CheckpointHook(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD)
+        self._checkpoints = CheckpointHook(
+            self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD, cfg.SOLVER.CHECKPOINTS_KEPT
+        )
         self._interruption = InterruptionHook(self._checkpoints)
         first, evaluations, last = [], [], []
+        models = {"": self.model}
         if comm.is_main_process():  # first, so that its hooks are gone when the model is evaluated
             first.append(SignsOfLife(self.model))
         if cfg.SOLVER.EMA.ENABLED:
@@ -100,6 +116,7 @@ class Trainer(EvaluatingTrainer):
                 self._last_eval_results.update(results)
                 return results
 
+            models["_EMA"] = ema.module
             first.append(EMAHook(ema))  # before what saves and evaluates
             evaluations.append(EvalHook(cfg.TEST.EVAL_PERIOD, test_ema))
             last.append(EMAFileHook(ema, cfg.OUTPUT_DIR, input_convention(cfg)))
@@ -107,6 +124,11 @@ class Trainer(EvaluatingTrainer):
             tta_model(cfg, self.model)  # raises its errors now, not after training
             # At the end only, as in Detectron2's train_net.
             evaluations.append(EvalHook(0, lambda: self.test_with_TTA(cfg, self.model)))
+        evaluations += loss_and_picture_hooks(cfg, models)
+        self._best = None
+        if cfg.TEST.BEST_METRIC:
+            self._best = build_best_checkpoint_hook(cfg, self._checkpoints)
+            evaluations.append(self._best)
         # Detectron2 has a hook for checkpoints in the main process alone.
         hooks = [h for h in super().build_hooks() if not isinstance(h, PeriodicCheckpointer)]
         i = next(i for i, hook in enumerate(hooks) if isinstance(hook, EvalHook))
@@ -114,8 +136,19 @@ class Trainer(EvaluatingTrainer):
         return [*first, *before, hooks[i], *evaluations, *after, *last]
 
     def build_writers(self) -> list[EventWriter]:
-        """Return Detectron2's writers, which a full disk does not stop."""
-        return [TolerantWriter(writer) for writer in super().build_writers()]
+        """Return Detectron2's writers and those of ``LOGGERS``, whose errors stop nothing."""
+        cfg = self.cfg
+        printer, *files = super().build_writers()
+        if type(printer) is CommonMetricPrinter:
+            printer = ThroughputPrinter(self.max_iter, cfg.SOLVER.IMS_PER_BATCH)
+        trainer = weakref.proxy(self)
+        loggers = [LOGGERS[n](cfg, lambda: trainer.iter >= trainer.max_iter) for n in cfg.LOGGERS]
+        # The loggers come before TensorBoard's writer, which removes the pictures.
+        return [
+            TolerantWriter(printer),
+            *(TolerantWriter(writer, errors=Exception) for writer in loggers),
+            *(TolerantWriter(writer) for writer in files),
+        ]
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Load what training starts from, and log what that is.
@@ -161,6 +194,8 @@ class Trainer(EvaluatingTrainer):
         self.start_iter = self.iter + 1
         self._checkpoints.resume(self.start_iter, self.cfg.SOLVER.IMS_PER_BATCH)
         logger.info("Resuming from %s at iteration %d of %d.", path, self.start_iter, self.max_iter)
+        if self._best and self._best.resume(self.start_iter, self.max_iter):
+            self.max_iter = self.start_iter
         if self.start_iter >= self.max_iter:
             then = ", it is only evaluated" if self.cfg.DATASETS.TEST else ""
             logger.info("This run is finished: nothing is left to train%s.", then)
@@ -188,7 +223,12 @@ class Trainer(EvaluatingTrainer):
             refuse_earlier_run(self.cfg.OUTPUT_DIR)
         lock_run_folder(self.cfg.OUTPUT_DIR)
         report_log_errors_once()
-        results = super().train()
+        try:
+            results = super().train()
+        except TrainingStoppedEarly:
+            results = self._last_eval_results if self.cfg.TEST.EXPECTED_RESULTS else None
+            if results and comm.is_main_process():
+                verify_results(self.cfg, results)
         if comm.is_main_process():
             weights = os.path.join(self.cfg.OUTPUT_DIR, "model_final.pth")
             if self.cfg.SOLVER.EMA.ENABLED:
@@ -196,6 +236,18 @@ class Trainer(EvaluatingTrainer):
             score = task_of(self.cfg).headline(getattr(self, "_last_eval_results", {}))
             logger.info("Done: %sweights in %s", score and f"{score}, ", weights)
         return getattr(self, "_last_eval_results", results)
+
+    def before_train(self) -> None:
+        """Run the hooks; evaluate a checkpoint that was killed before its evaluation was done."""
+        super().before_train()
+        last = self.start_iter - 1
+        if self._best and self.start_iter < self.max_iter and self._best.lacks_evaluation(last):
+            logger.info("Iteration %d has not been evaluated for TEST.BEST_METRIC yet.", last)
+            self.iter = self.storage.iter = last
+            for hook in self._hooks:
+                if isinstance(hook, EvalHook | BestCheckpointHook):
+                    hook.after_step()
+            self.iter = self.storage.iter = self.start_iter
 
     def after_step(self) -> None:
         """Run the hooks; on a full disk, training goes on without an evaluation's files."""
@@ -211,7 +263,11 @@ class Trainer(EvaluatingTrainer):
         self._interruption.wait_for_the_iteration()
 
     def after_train(self) -> None:
-        """Run the hooks; an interrupted training is not evaluated."""
+        """Run the hooks; an interrupted training is not evaluated, one stopped early has been."""
         if self._interruption.stopped_by:
             self._hooks = [hook for hook in self._hooks if not isinstance(hook, EvalHook)]
+        if self._best and self._best.has_stopped_training:
+            self._hooks = [
+                hook for hook in self._hooks if not (isinstance(hook, EvalHook) and hook._period)
+            ]
         super().after_train()

@@ -82,6 +82,11 @@ class ClassificationEvaluator(DatasetEvaluator):
             write_csv(file, _rows(counts, self._class_names))
         return OrderedDict(classification=scores)
 
+    def score_names(self) -> list[str]:
+        """Return the names of the scores, as "classification/top1"."""
+        top5 = ["classification/top5"] if len(self._class_names) > 5 else []
+        return ["classification/top1", *top5]
+
     def _checked_logits(self, label: int, output: Mapping, file_name: str) -> Tensor:
         """Return the logits ``(K,)`` as float32 on the CPU."""
         where, count = f"{file_name} of {self._dataset_name}", len(self._class_names)

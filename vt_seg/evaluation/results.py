@@ -16,6 +16,7 @@ from tabulate import tabulate
 from vt_seg.files import atomic_file, write_atomically
 
 MEAN_SCORES = ("mIoU", "mIoU-context", "mIoU-local", "fwIoU", "mACC", "pACC", "mBoundaryIoU")
+PER_CLASS = ("IoU-", "ACC-", "BoundaryIoU-", "min(IoU, B-Iou)-")  # and the name of a class
 # Up to this number of classes the shares are written into the cells of the confusion picture.
 _MAX_WRITTEN = 30
 

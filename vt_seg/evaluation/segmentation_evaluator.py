@@ -153,6 +153,13 @@ class SegmentationEvaluator(SemSegEvaluator):
             write_results(self._output_dir, scores, matrix, names, written)
         return OrderedDict(sem_seg=scores)
 
+    def score_names(self) -> list[str]:
+        """Return the names of the scores, as "sem_seg/mIoU"."""
+        ones = np.ones(self._num_classes) if self._compute_boundary_iou else None
+        matrix = np.eye(self._num_classes)
+        args = (self._class_names, self._mean_over, ones, self._context_classes)
+        return [f"sem_seg/{name}" for name in sem_seg_scores(matrix, *args)]
+
     def _read_truth(self, mask_file: str, label_map: LabelMap | None) -> np.ndarray:
         """Return the labels ``(H, W)``, each a class or the ignore label."""
         if self._reads_masks:

@@ -1,0 +1,59 @@
+"""Two processes compute one validation loss, and stop early after the same iteration."""
+
+import multiprocessing
+
+import cv2
+import torch
+from detectron2.utils import comm
+
+import vt_seg
+from data_prep.synthetic.scenes import SceneSet, write_scenes
+from tests.small_configs import SLIM, TINY_SCENES
+from vt_seg.engine import Trainer, load_cfg
+from vt_seg.engine.best_checkpoint import TrainingStoppedEarly
+from vt_seg.engine.validation_loss import validation_loss
+
+from .test_best_checkpoint import Scored, weights
+
+
+def loss_of(root):
+    vt_seg.register_all_datasets(root)
+    cfg = load_cfg("configs/vtfpn_R18_scenes.yaml", [*TINY_SCENES, *SLIM, "MODEL.DEVICE", "cpu"])
+    torch.manual_seed(0)
+    return validation_loss(cfg, Trainer.build_model(cfg))["val"]["loss"]
+
+
+def in_each_process(root, folder, rank):
+    # A process that was forked must not use the threads of its parent.
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    store = f"file://{root}/store"
+    torch.distributed.init_process_group("gloo", store, rank=rank, world_size=2)
+    comm.create_local_process_group(2)
+    loss = loss_of(root)
+    trainer = Scored(folder, [1.0, 3.0, 2.0, 2.0, 9.0], patience=2, period=100)
+    try:
+        trainer.train(0, 5)
+    except TrainingStoppedEarly:
+        torch.save((loss, trainer.iter), f"{root}/rank{rank}")
+
+
+def test_two_processes_do_what_one_does(tmp_path):
+    """With three images, of which one process gets two; only the main one has the scores."""
+    write_scenes(tmp_path / "vt_scenes", SceneSet(train=1, val=3, height=64, width=64))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    context = multiprocessing.get_context("fork")  # which imports nothing again
+    arguments = [(str(tmp_path), str(folder), rank) for rank in range(2)]
+    processes = [context.Process(target=in_each_process, args=each) for each in arguments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    try:
+        loss = loss_of(str(tmp_path))
+    finally:
+        vt_seg.register_all_datasets()
+    assert [torch.load(tmp_path / f"rank{rank}") for rank in range(2)] == [(loss, 4)] * 2
+    assert weights(folder) == {"model_best.pth": 1, "model_final.pth": 3}

@@ -1,0 +1,100 @@
+"""Sample predictions and the confusion matrix, as pictures in the event storage."""
+
+import logging
+import os
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils.events import get_event_storage
+from torch import nn
+
+from vt_seg.data import read_checked_labels, read_image, spread_evenly
+from vt_seg.evaluation import to_label_map
+from vt_seg.modeling import unwrapped
+
+from .evaluation import label_model, optimized
+from .random_state import random_state_kept
+from .tasks import task_of
+from .validation_loss import evaluation_mode
+
+logger = logging.getLogger(__name__)
+
+_SHORT_SIDE = 320  # pixels of each panel
+
+
+class EvaluationPictures:
+    """Draws some images of each test set, the same ones each time, and reads confusion matrices.
+
+    "predictions/0", ... are image, ground truth and prediction side by side, "confusion_matrix" is
+    what the evaluation wrote; behind the name of the test set where there are several.
+    """
+
+    def __init__(self, cfg: CfgNode, num: int, suffix: str = "") -> None:
+        """Create it for ``num`` images of each of ``DATASETS.TEST``.
+
+        ``suffix`` is that of the names and of the evaluation's folder: "" or "_EMA".
+        """
+        self._cfg = cfg
+        self._num = num
+        self._suffix = suffix
+        self._records: dict[str, list[dict]] = {}
+        self._seen: dict[str, int] = {}  # times of the files that were read
+
+    def put(self, model: nn.Module) -> None:
+        """Put the pictures of a model; what cannot be drawn is a warning."""
+        for dataset in self._cfg.DATASETS.TEST:
+            prefix = f"{dataset}/" if len(self._cfg.DATASETS.TEST) > 1 else ""
+            try:
+                self._put_confusion_matrix(prefix)
+                self._put_predictions(model, dataset, prefix)
+            # They are not worth a training, whatever a drawing library may raise.
+            except Exception as error:
+                logger.warning("Pictures of %s could not be drawn: %s", dataset, error)
+
+    def _put_predictions(self, model: nn.Module, dataset: str, prefix: str) -> None:
+        if dataset not in self._records:
+            self._records[dataset] = spread_evenly(DatasetCatalog.get(dataset), self._num)
+        task = task_of(self._cfg)
+        mapper, metadata = task.build_mapper(is_train=False), MetadataCatalog.get(dataset)
+        model = unwrapped(model)
+        predict = label_model(optimized(self._cfg, model))
+        for number, record in enumerate(self._records[dataset]):
+            with random_state_kept(), evaluation_mode(model), torch.no_grad():
+                output = predict([mapper(record)])[0]["sem_seg"]
+            predicted = to_label_map(output, task.num_classes).cpu().numpy()
+            picture = draw_prediction(record, predicted, metadata)
+            _put(f"{prefix}predictions{self._suffix}/{number}", picture)
+
+    def _put_confusion_matrix(self, prefix: str) -> None:
+        folder = os.path.join(self._cfg.OUTPUT_DIR, f"inference{self._suffix}", prefix)
+        path = os.path.join(folder, "sem_seg_confusion.png")
+        written = os.stat(path).st_mtime_ns if os.path.isfile(path) else 0
+        if written > self._seen.get(path, 0):  # else the evaluation could not write it
+            self._seen[path] = written
+            _put(f"{prefix}confusion_matrix{self._suffix}", read_image(path, "RGB"))
+
+
+def draw_prediction(record: dict, predicted: np.ndarray, metadata: Any) -> np.ndarray:
+    """Return image, ground truth and prediction ``(H, W)`` of a record side by side, in RGB."""
+    # The package of drawings is built on this one.
+    from vt_seg.visualization import draw_sem_seg, side_by_side
+
+    image = read_image(record["file_name"], "RGB")
+    truth = read_checked_labels(record, len(metadata.stuff_classes), metadata.ignore_label)
+    scale = min(1.0, _SHORT_SIDE / min(truth.shape))
+    size = tuple(max(1, round(side * scale)) for side in truth.shape[::-1])
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    panels = []
+    for labels in (None, truth, predicted):
+        if labels is not None:
+            labels = cv2.resize(labels.astype(np.int32), size, interpolation=cv2.INTER_NEAREST)
+        panels.append(draw_sem_seg(image, labels, metadata, min_short_side=_SHORT_SIDE))
+    return side_by_side(panels, ["image", "ground truth", "prediction"])
+
+
+def _put(name: str, picture: np.ndarray) -> None:
+    get_event_storage().put_image(name, np.ascontiguousarray(picture.transpose(2, 0, 1)))
