@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vt_seg.data import LABEL_MAP, Finding, inspect_image, mapped, read_image, read_values
+from vt_seg.data import LABEL_MAP, Finding, ImageReader, inspect_image, mapped, read_values
 
 
 @dataclass
@@ -20,11 +20,11 @@ class PairReport:
     findings: list[Finding] = field(default_factory=list)
 
 
-def check_pair(record: dict) -> PairReport:
-    """Decode the image and the mask of one of Detectron2's records in full."""
+def check_pair(record: dict, images: ImageReader = ImageReader()) -> PairReport:  # noqa: B008
+    """Decode the image, by ``images``, and the mask of one of Detectron2's records in full."""
     image_file, mask_file = record["file_name"], record.get("sem_seg_file_name", "")
     report = PairReport(mask_file=mask_file)
-    image = _read(read_image, image_file, "image", report.findings)
+    image = _read(images, image_file, "image", report.findings)
     if image is not None:
         report.image_size = image.shape[:2]
     if not mask_file:
@@ -42,7 +42,11 @@ def check_pair(record: dict) -> PairReport:
     mask_content, mask_orientation = inspect_image(mask_file)
     report.mask_mode = mask_content.image.mode
     report.pixels = np.bincount(mask.ravel(), minlength=256)
-    if image is not None:
+    if image is not None and not images.reads_colors:
+        orientations = 1, mask_orientation
+        sizes = image.shape[:2], mask.shape[:2]
+        report.findings += _compare(image_file, mask_file, sizes, orientations)
+    elif image is not None:
         content, orientation = inspect_image(image_file)
         if content.num_images > 1 and content.image.format == "MPO":
             message = (
@@ -61,7 +65,7 @@ def _read(
 ) -> np.ndarray | None:
     try:
         return reader(path)
-    except (OSError, ValueError) as wrong:
+    except (ImportError, OSError, ValueError) as wrong:
         message = str(wrong)
     except Exception as wrong:  # A file that no reader foresaw must not end the whole check.
         message = f"{path} cannot be read ({type(wrong).__name__}: {wrong}); make it again"
