@@ -69,14 +69,15 @@ class ImageReader:
         axis = 0 if self.channels_first and not has_axes else -1
         if array.ndim == 2:
             array = array[..., None]
-        elif array.ndim == 3 and array.shape[axis] != self.channels == array.shape[-1 - axis]:
-            key = f"INPUT.CHANNELS_FIRST {not self.channels_first}"
-            raise ValueError(
-                f"{path} has the shape {array.shape} and {array.shape[axis]} channels by "
-                f"INPUT.CHANNELS_FIRST {self.channels_first}, where INPUT.IN_CHANNELS is "
-                f"{self.channels}: set {key}, which makes them {self.channels}"
-            )
         elif array.ndim == 3:
+            count, other = array.shape[axis], array.shape[-1 - axis]
+            if count != self.channels and other < count and not has_axes:
+                raise ValueError(
+                    f"{path} has the shape {array.shape} and {count} channels by "
+                    f"INPUT.CHANNELS_FIRST {self.channels_first}, where INPUT.IN_CHANNELS is "
+                    f"{self.channels}: set INPUT.CHANNELS_FIRST {not self.channels_first}, which "
+                    f"makes them {other}"
+                )
             array = np.moveaxis(array, axis, -1)
         self.check(array, path)
         is_bgr = self.channels == 3 and self.format == "BGR"

@@ -20,8 +20,12 @@ class PairReport:
     findings: list[Finding] = field(default_factory=list)
 
 
-def check_pair(record: dict, images: ImageReader = ImageReader()) -> PairReport:  # noqa: B008
-    """Decode the image, by ``images``, and the mask of one of Detectron2's records in full."""
+def check_pair(record: dict, images: ImageReader | None = None) -> PairReport:
+    """Decode the image and the mask of one of Detectron2's records in full.
+
+    ``images`` reads the image, None as 8-bit colours.
+    """
+    images = images or ImageReader()
     image_file, mask_file = record["file_name"], record.get("sem_seg_file_name", "")
     report = PairReport(mask_file=mask_file)
     image = _read(images, image_file, "image", report.findings)
@@ -42,13 +46,11 @@ def check_pair(record: dict, images: ImageReader = ImageReader()) -> PairReport:
     mask_content, mask_orientation = inspect_image(mask_file)
     report.mask_mode = mask_content.image.mode
     report.pixels = np.bincount(mask.ravel(), minlength=256)
-    if image is not None and not images.reads_colors:
-        orientations = 1, mask_orientation
-        sizes = image.shape[:2], mask.shape[:2]
-        report.findings += _compare(image_file, mask_file, sizes, orientations)
-    elif image is not None:
-        content, orientation = inspect_image(image_file)
-        if content.num_images > 1 and content.image.format == "MPO":
+    if image is not None:
+        content, orientation = None, 1
+        if images.reads_colors:
+            content, orientation = inspect_image(image_file)
+        if content and content.num_images > 1 and content.image.format == "MPO":
             message = (
                 f"{image_file} holds {content.num_images} pictures (MPO): the first, which it "
                 "marks as the primary, is read; save another one as JPEG if that is meant"

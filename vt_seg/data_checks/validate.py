@@ -40,7 +40,7 @@ def validate(
     statistics = MaskStatistics(len(source.class_names), source.ignore_label)
     found: list[Finding] = []
     start = time.perf_counter()
-    reports = _check_pairs(records, num_workers, images or ImageReader())
+    reports = _check_pairs(records, num_workers, images)
     for report in tqdm(reports, source.name, len(records), unit="image", disable=not progress):
         statistics.add(report)
         found += report.findings
@@ -86,7 +86,7 @@ def group_findings(findings: Sequence[Finding]) -> list[Finding]:
 class _Pairs(Dataset):
     """The report of each record; only file names and label maps reach the workers."""
 
-    def __init__(self, records: Sequence[dict], images: ImageReader) -> None:
+    def __init__(self, records: Sequence[dict], images: ImageReader | None) -> None:
         self.images = images
         keys = ("file_name", "sem_seg_file_name", LABEL_MAP)
         self.records = [{key: record[key] for key in keys if key in record} for record in records]
@@ -99,7 +99,7 @@ class _Pairs(Dataset):
 
 
 def _check_pairs(
-    records: Sequence[dict], num_workers: int | None, images: ImageReader
+    records: Sequence[dict], num_workers: int | None, images: ImageReader | None
 ) -> Iterator[PairReport]:
     if num_workers is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
