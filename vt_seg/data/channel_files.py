@@ -78,7 +78,7 @@ def _read_tiff(path: str | os.PathLike, content: bytes) -> tuple[np.ndarray, boo
         array = image.asarray(maxworkers=1)
     except Exception as error:  # as in `_read_npy`
         if "imagecodecs" in str(error):
-            raise ValueError(f"{path}: {error}: pip install imagecodecs") from error
+            raise ValueError(f"{path} cannot be read ({error}): pip install imagecodecs") from error
         raise damaged(path, error) from error
     # tifffile names the axis of samples S; any other may be pages or, by mistake, columns.
     has_axes = "S" in image.axes
