@@ -61,11 +61,15 @@ def main(args: argparse.Namespace) -> None:
         for sentence in found.skipped:
             print(f"skipped: {sentence}", file=sys.stderr)
         predictor = SemSegPredictor(cfg)
-        drawn = draw_files(found.paths, predictor.predict_labels, predictor.metadata, output)
+        drawn = draw_files(
+            *(found.paths, predictor.predict_labels, predictor.metadata, output), predictor.images
+        )
         print(describe_drawn(drawn, "pictures", output))
         require_all_drawn(drawn, len(found.paths), found.failures)
     else:
-        drawn = draw_dataset(args.dataset, args.num, SemSegPredictor(cfg).predict_labels, output)
+        predictor = SemSegPredictor(cfg)
+        predict, images = predictor.predict_labels, predictor.images
+        drawn = draw_dataset(args.dataset, args.num, predict, output, images)
         print(describe_drawn(drawn, "comparisons", output))
         require_all_drawn(drawn, len(drawn.written) + len(drawn.failures))
 

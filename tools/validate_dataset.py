@@ -26,6 +26,7 @@ from vt_seg.command_line import (
     parse_arguments,
     positive_int,
 )
+from vt_seg.data import ImageReader
 from vt_seg.data_checks import (
     Finding,
     Level,
@@ -105,7 +106,8 @@ def main(args: argparse.Namespace) -> int:
         sources = [from_folders(args.images, args.masks, classes, **options)]
     else:
         sources, general = _registered(args)
-    reports = [validate(source, args.quick, args.num_workers) for source in sources]
+    images = ImageReader.of(load_cfg(args.config_file, args.opts))
+    reports = [validate(source, args.quick, args.num_workers, images=images) for source in sources]
     ok = all(report.ok for report in reports)
     ok = ok and all(finding.level is not Level.ERROR for finding in general)
     if args.json:

@@ -13,6 +13,7 @@ import os
 import sys
 
 from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments
+from vt_seg.data import ImageReader
 from vt_seg.engine import (
     check_has_datasets,
     folder_for_pictures,
@@ -72,7 +73,7 @@ def main(args: argparse.Namespace) -> None:
         lambda path: mapper({"file_name": path, "label": 0}),
         task.metadata("TEST"),
         output,
-        image_format=cfg.INPUT.FORMAT,
+        images=ImageReader.of(cfg),
         config=os.path.basename(args.config_file),
         weights=weights,
     )

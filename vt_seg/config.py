@@ -143,6 +143,16 @@ def _defaults() -> CN:
     # MODEL.META_ARCHITECTURE "ImageClassifier": any backbone and a linear layer.
     cfg.MODEL.CLASSIFIER = _classifier_keys()
 
+    # Channels of the image files, and their dtype: "uint8", "uint16", "int16" or "float32". Other
+    # images than the default, 8-bit colours, are read as they are stored, NPY and TIFF included,
+    # with nothing scaled: MODEL.PIXEL_MEAN and PIXEL_STD have as many numbers, in the files' units.
+    cfg.INPUT.IN_CHANNELS = 3
+    cfg.INPUT.DTYPE = "uint8"
+    # Of those, arrays that do not name their axes (NPY, TIFF of several pages) are (C, H, W).
+    cfg.INPUT.CHANNELS_FIRST = False
+    # Their channels that drawings show as red, green and blue, or one as grey, counted from 0; ()
+    # is the first three, or the first of fewer.
+    cfg.INPUT.PICTURE_CHANNELS = ()
     # Resize every image to exactly this (height, width), in training and test, aspect ratio not
     # kept. () leaves resizing to MIN_SIZE_* and MAX_SIZE_*.
     cfg.INPUT.FIXED_SIZE = ()

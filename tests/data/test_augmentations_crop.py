@@ -98,7 +98,7 @@ def test_padding_is_ignored_and_has_the_mean_colour():
 @pytest.mark.parametrize("size", [(9, 9), (3, 9), (4, 4)])
 def test_padding_leaves_larger_sides_alone(size):
     inputs = T.AugInput(np.zeros((*size, 1), np.uint8))
-    PadTo((4, 4), (1, 1, 1), 255)(inputs)
+    PadTo((4, 4), (1,), 255)(inputs)
     assert inputs.image.shape == (*np.maximum(size, 4), 1)
 
 

@@ -18,6 +18,7 @@ from .conversions import (
     is_torchvision_resnet,
     move_backbone,
 )
+from .input_channels import adapt_stem
 from .input_conventions import describe_difference
 from .load_report import report_load
 from .reading import CheckpointError, last_checkpoint, read_checkpoint, require_readable_file
@@ -40,6 +41,7 @@ class SegmentationCheckpointer(DetectionCheckpointer):
     - Files are read as data (:func:`.reading.read_checkpoint`), wherever they are from.
     - The log says how much was loaded. It is an error if nothing fits, if weights are no finite
       floats, or, with ``require_complete`` and in resuming, if a part of the model stays random.
+    - Training starts from weights for colours with images of any channels (`adapt_stem`).
     - torchvision's ResNets are converted, and an ``ImageClassifier`` becomes the backbone of any
       other model.
     - Checkpoints record which input their weights expect; loading them for another is a warning.
@@ -132,6 +134,8 @@ class SegmentationCheckpointer(DetectionCheckpointer):
         for part in loaded.values():
             if isinstance(part, dict):  # the model and, next to it, an average of its weights
                 check_tensors(part, self._source, expected)
+        if not self._complete:
+            loaded["model"] = adapt_stem(loaded["model"], expected, self._source)
         if is_torchvision_resnet(loaded["model"]):
             self.logger.info("%s is a torchvision ResNet: converting its names", filename)
             for_classifier = is_classifier(expected)

@@ -35,6 +35,8 @@ def describe_difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str
     ``saved`` is the :func:`input_convention` of weights; as part of a file it can hold anything.
     """
     both = [name for name in _KEYS if name in saved and name in now]
+    if _num_channels(saved) == 3 != _num_channels(now):  # Then `adapt_stem` adapts the weights.
+        both = [name for name in both if name not in ("FORMAT", "PIXEL_MEAN", "PIXEL_STD")]
     names = [name for name in both if not _equal(saved[name], now[name])]
     if not names:
         return _describe_label_maps(saved.get("LABEL_MAPS"), now.get("LABEL_MAPS"))
@@ -44,6 +46,11 @@ def describe_difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str
     return f"the weights were trained with {differences}. To go on as they were trained: {fix}" + (
         f"; {maps}" if maps else ""
     )
+
+
+def _num_channels(convention: Mapping[str, Any]) -> int:
+    mean = convention.get("PIXEL_MEAN")
+    return len(mean) if isinstance(mean, list | tuple) else 3
 
 
 def _label_maps(cfg: CfgNode) -> dict[int, list[str]]:

@@ -17,6 +17,7 @@ from .custom_datasets import CustomDataset, classes_and_map, register_from_confi
 from .datasets import distinct_colors, register_all_datasets, unregister
 from .finding import Finding, Level, raise_errors
 from .image_folders import class_names, register_image_folder
+from .image_reader import DTYPES, ImageReader
 from .label_check import check_labels, likely_fix, shown
 from .label_map import (
     LABEL_MAP,
@@ -50,15 +51,15 @@ from .readers import (
 )
 
 __all__ = [
-    "IMAGE_EXTENSIONS", "LABEL_MAP", "MASK_EXTENSIONS", "ClassList", "ClassificationMapper",
-    "CustomDataset", "Finding", "LabelMap", "LabelSwapFlip", "Layout", "Level", "Names", "Pairing",
-    "SemSegMapper", "SplitList", "build_augmentations", "check_labels", "class_findings",
-    "class_list", "class_names", "classes_and_map",
-    "color_findings", "common_flip_pairs", "distinct_colors",
-    "find_pairs", "flip_pair_findings", "index_by_stem", "inspect_image", "label_map_findings",
+    "DTYPES", "IMAGE_EXTENSIONS", "LABEL_MAP", "MASK_EXTENSIONS", "ClassList",
+    "ClassificationMapper", "CustomDataset", "Finding", "ImageReader", "LabelMap",
+    "LabelSwapFlip", "Layout", "Level", "Names", "Pairing", "SemSegMapper", "SplitList",
+    "build_augmentations", "check_labels", "class_findings", "class_list", "class_names",
+    "classes_and_map", "color_findings", "common_flip_pairs", "distinct_colors", "find_pairs",
+    "flip_pair_findings", "index_by_stem", "inspect_image", "label_map_findings",
     "left_right_pairs", "likely_fix", "make_label_map", "make_layout", "mapped", "model_input",
     "pair_images_and_masks", "raise_errors", "read_checked_labels", "read_class_list",
-    "read_class_names", "read_image", "read_labels", "read_mask", "read_split_list", "read_values",
-    "register_all_datasets", "register_from_config", "register_image_folder", "register_sem_seg",
-    "shown", "spread_evenly", "unregister", "with_label_map",
+    "read_class_names", "read_image", "read_labels", "read_mask", "read_split_list",
+    "read_values", "register_all_datasets", "register_from_config", "register_image_folder",
+    "register_sem_seg", "shown", "spread_evenly", "unregister", "with_label_map",
 ]  # fmt: skip

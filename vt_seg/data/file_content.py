@@ -20,6 +20,7 @@ EXIF_ORIENTATION = 0x0112
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 _PNG, _TIFF = b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*", b"II+\0")
 _STARTS = (_PNG, b"\xff\xd8\xff", b"BM", b"GIF8", *_TIFF)
+_KEYS = "INPUT.IN_CHANNELS and INPUT.DTYPE"
 _CONVERT, _UNPACK = "convert it to PNG", "unpack it and name what it holds"
 # Offset, bytes at it, what a file with them is, and what to do.
 _OTHER_FILES = (
@@ -37,7 +38,7 @@ _OTHER_FILES = (
     (0, b"SIMPLE  =", "a FITS image", _CONVERT),
     (128, b"DICM", "a DICOM file", _CONVERT),
     (0, b"%PDF", "a PDF document", _CONVERT),
-    (0, b"\x93NUMPY", "a NumPy array", _CONVERT),
+    (0, b"\x93NUMPY", "a NumPy array", f"{_CONVERT}, or for images set {_KEYS}"),
     (0, b"\x89HDF", "an HDF5 file", _CONVERT),
     (0, b"MATLAB 5.0", "a MATLAB file", _CONVERT),
     (0, b"PK\3\4", "a ZIP archive", _UNPACK),
@@ -99,7 +100,8 @@ def open_image(path: str | os.PathLike, content: bytes) -> ImageContent:
         if found.channels:
             raise ValueError(
                 f"{path} is a TIFF of {found.channels} channels of {found.bits} bits, "
-                f"{found.numbers}, which cannot be read: {_CONVERT} of 8 bits"
+                f"{found.numbers}, which cannot be read: {_CONVERT} of 8 bits, or for images set "
+                f"{_KEYS}"
             ) from error
         raise damaged(path, error) from error
     if count > 1 and not _has_primary(image):

@@ -14,9 +14,10 @@ from detectron2.data import transforms as T
 from vt_seg.config import require_vt_seg_keys
 
 from .augmentations import AffineWarpTransform, LabelPairs, build_augmentations, normalized_pairs
+from .image_reader import ImageReader
 from .label_check import check_labels
 from .label_map import LABEL_MAP
-from .readers import read_image, read_labels
+from .readers import read_labels
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +39,12 @@ class SemSegMapper:
         image_format: str,
         num_classes: int,
         ignore_label: int,
+        image_reader: ImageReader | None = None,
     ) -> None:
+        """Take what `from_config` returns; without a reader, images are 8-bit colours."""
         self.is_train = is_train
         self.augmentations = T.AugmentationList(augmentations)
-        self.image_format = image_format
+        self.image_reader = image_reader or ImageReader(image_format)
         self.num_classes = num_classes
         self.ignore_label = ignore_label
         mode = "training" if is_train else "inference"
@@ -58,6 +61,7 @@ class SemSegMapper:
             "image_format": cfg.INPUT.FORMAT,
             "num_classes": cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
             "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+            "image_reader": ImageReader.of(cfg),
         }
 
     def __call__(self, dataset_dict: dict) -> dict:
@@ -67,14 +71,14 @@ class SemSegMapper:
 
         Raises:
             KeyError: if there is no ``sem_seg_file_name`` in training.
-            ValueError: if a file cannot be used; see `read_image`, `read_labels`, `check_labels`.
+            ValueError: if a file cannot be used; see `ImageReader`, `read_labels`, `check_labels`.
         """
         if torch.utils.data.get_worker_info() is not None:
             cv2.setNumThreads(0)  # There are several workers.
         record = copy.deepcopy(dataset_dict)
         record.pop("annotations", None)
         record.pop("sem_seg_file_name", None)
-        image = read_image(record["file_name"], self.image_format)
+        image = self.image_reader(record["file_name"])
         detection_utils.check_image_size(record, image)
         mask = self._read_labels(dataset_dict, image) if self.is_train else None
 
@@ -104,15 +108,18 @@ class SemSegMapper:
 def model_input(
     image: np.ndarray, augmentations: T.Augmentation, mask: np.ndarray | None = None
 ) -> dict:
-    """Return what a model reads of an image (H, W, C) uint8, and where the image lies in it.
+    """Return what a model reads of an image (H, W, C), and where the image lies in it.
 
-    ``image`` is (C, H', W') uint8; ``sem_seg`` (H', W') int64 if there is a mask (H, W); ``warp``
-    (2, 3), after an affine warp, the matrix from the image's points to the canvas's, in pixels with
-    their centres at i + 0.5.
+    ``image`` is (C, H', W') of the same dtype, or float32 for uint16, from which PyTorch subtracts
+    no mean; ``sem_seg`` (H', W') int64 if there is a mask (H, W); ``warp`` (2, 3), after an affine
+    warp, the matrix from the image's points to the canvas's, in pixels with their centres at
+    i + 0.5.
     """
     inputs = T.AugInput(image, sem_seg=mask)
     transforms = augmentations(inputs)
-    tensors = {"image": torch.from_numpy(_channels_first(inputs.image))}
+    pixels = _channels_first(inputs.image)
+    pixels = pixels.astype(np.float32) if pixels.dtype == np.uint16 else pixels
+    tensors = {"image": torch.from_numpy(pixels)}
     if mask is not None:
         tensors["sem_seg"] = torch.from_numpy(inputs.sem_seg.astype(np.int64))
     warps = [t.matrix for t in transforms.transforms if isinstance(t, AffineWarpTransform)]

@@ -39,17 +39,18 @@ def read_image(path: str | os.PathLike, format: str = "BGR") -> np.ndarray:
         ValueError: if it is no regular file, does not hold exactly one image, is truncated, or has
             more than 8 bits a channel or other channels than colours; names the file and the fix.
     """
-    content = _read(path)
+    content = read_content(path)
     found = open_image(path, content)
     if found.bits > 8 or found.numbers != "unsigned":
         raise ValueError(
             f"{path} holds {found.bits}-bit {found.numbers} channels; images are read with 8 bits, "
-            "unsigned, in grey or RGB: convert it to 8 bits (you decide how values are scaled)"
+            "unsigned, in grey or RGB: set INPUT.IN_CHANNELS and INPUT.DTYPE to what it has, or "
+            "convert it to 8 bits (you decide how values are scaled)"
         )
     decoded = _decode_jpeg(found.image, content, format)
     if decoded is not None:
         return decoded
-    image = _decode_upright(path, found.image)
+    image = decode_upright(path, found.image)
     try:
         return convert_PIL_to_numpy(image, format)
     except ValueError as error:  # Pillow converts no CIE Lab.
@@ -102,10 +103,10 @@ def read_mask(path: str | os.PathLike, most: int = 255) -> np.ndarray:
             RGBA, LA, JPEG, grey of 1 to 4 bits), values do not fit, or it is undecodable or no
             regular file; names file and fix.
     """
-    found = open_image(path, _read(path))
+    found = open_image(path, read_content(path))
     if found.mask_fault:
         raise ValueError(f"{path} {found.mask_fault}; {_SAVE}")
-    image = _decode_upright(path, found.image)
+    image = decode_upright(path, found.image)
     values = np.array(image)
     if image.mode not in ("L", "P") and not image.mode.startswith("I"):
         fix = _MODE_FIXES.get(image.mode, _SAVE)
@@ -124,14 +125,15 @@ def read_mask(path: str | os.PathLike, most: int = 255) -> np.ndarray:
 
 def inspect_image(path: str | os.PathLike) -> tuple[ImageContent, int]:
     """Return what a readable file holds, and its EXIF orientation; 1 is upright."""
-    found = open_image(path, _read(path))
+    found = open_image(path, read_content(path))
     # Pillow decodes all of a PNG to look for EXIF behind the pixels.
     if found.image.format == "PNG" and "exif" not in found.image.info:
         return found, 1
-    return found, _orientation(found.image)
+    return found, orientation(found.image)
 
 
-def _read(path: str | os.PathLike) -> bytes:
+def read_content(path: str | os.PathLike) -> bytes:
+    """Return the bytes of a regular file, or raise an OSError or ValueError that names it."""
     require_regular_file(path)
     try:
         with PathManager.open(os.fspath(path), "rb") as file:
@@ -153,21 +155,23 @@ def _decode_jpeg(header: Image.Image, content: bytes, format: str) -> np.ndarray
     is_complete = _JPEG_END in content[-32:]  # Some writers pad their files by a few bytes.
     if header.format != "JPEG" or header.mode not in ("RGB", "L") or not is_complete:
         return None
-    if format not in ("BGR", "RGB") or _orientation(header) in range(2, 9):
+    if format not in ("BGR", "RGB") or orientation(header) in range(2, 9):
         return None
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     return image if image is None or format == "BGR" else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of an opened image; 1 is upright."""
     try:
         return image.getexif().get(EXIF_ORIENTATION, 1)
     except Exception:  # EXIF data that cannot be parsed give no orientation.
         return 1
 
 
-def _decode_upright(path: str | os.PathLike, image: Image.Image) -> Image.Image:
+def decode_upright(path: str | os.PathLike, image: Image.Image) -> Image.Image:
+    """Decode an opened image and rotate it by its EXIF; raise ValueError if it is damaged."""
     try:
         image.load()
     except Exception as error:  # Pillow's decoders raise any kind for damaged files.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vt_seg.data import LABEL_MAP, Finding, inspect_image, mapped, read_image, read_values
+from vt_seg.data import LABEL_MAP, Finding, ImageReader, inspect_image, mapped, read_values
 
 
 @dataclass
@@ -20,11 +20,15 @@ class PairReport:
     findings: list[Finding] = field(default_factory=list)
 
 
-def check_pair(record: dict) -> PairReport:
-    """Decode the image and the mask of one of Detectron2's records in full."""
+def check_pair(record: dict, images: ImageReader | None = None) -> PairReport:
+    """Decode the image and the mask of one of Detectron2's records in full.
+
+    ``images`` reads the image, None as 8-bit colours.
+    """
+    images = images or ImageReader()
     image_file, mask_file = record["file_name"], record.get("sem_seg_file_name", "")
     report = PairReport(mask_file=mask_file)
-    image = _read(read_image, image_file, "image", report.findings)
+    image = _read(images, image_file, "image", report.findings)
     if image is not None:
         report.image_size = image.shape[:2]
     if not mask_file:
@@ -43,8 +47,10 @@ def check_pair(record: dict) -> PairReport:
     report.mask_mode = mask_content.image.mode
     report.pixels = np.bincount(mask.ravel(), minlength=256)
     if image is not None:
-        content, orientation = inspect_image(image_file)
-        if content.num_images > 1 and content.image.format == "MPO":
+        content, orientation = None, 1
+        if images.reads_colors:
+            content, orientation = inspect_image(image_file)
+        if content and content.num_images > 1 and content.image.format == "MPO":
             message = (
                 f"{image_file} holds {content.num_images} pictures (MPO): the first, which it "
                 "marks as the primary, is read; save another one as JPEG if that is meant"
@@ -61,7 +67,7 @@ def _read(
 ) -> np.ndarray | None:
     try:
         return reader(path)
-    except (OSError, ValueError) as wrong:
+    except (ImportError, OSError, ValueError) as wrong:
         message = str(wrong)
     except Exception as wrong:  # A file that no reader foresaw must not end the whole check.
         message = f"{path} cannot be read ({type(wrong).__name__}: {wrong}); make it again"

@@ -10,7 +10,7 @@ from dataclasses import replace
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from vt_seg.data import LABEL_MAP, Finding, Level, spread_evenly
+from vt_seg.data import LABEL_MAP, Finding, ImageReader, Level, spread_evenly
 
 from .mask_formats import detect_format, expected_formats
 from .mask_statistics import MaskStatistics, label_findings, map_findings
@@ -22,12 +22,16 @@ _WORTH_A_PROCESS = 2000  # Checking so many records takes as long as starting a 
 
 
 def validate(
-    source: Source, sample: int | None = None, num_workers: int | None = None, progress: bool = True
+    source: Source,
+    sample: int | None = None,
+    num_workers: int | None = None,
+    progress: bool = True,
+    images: ImageReader | None = None,
 ) -> Report:
     """Check every pair of ``source``, or ``sample`` of them, evenly spread.
 
-    ``num_workers`` 1 uses this process alone, None one process per core if records are many.
-    ``progress`` shows a bar on stderr.
+    ``images`` reads them, None as 8-bit colours. ``num_workers`` 1 uses this process alone, None
+    one process per core if records are many. ``progress`` shows a bar on stderr.
 
     Raises:
         ChildProcessError: if a process was killed.
@@ -36,7 +40,7 @@ def validate(
     statistics = MaskStatistics(len(source.class_names), source.ignore_label)
     found: list[Finding] = []
     start = time.perf_counter()
-    reports = _check_pairs(records, num_workers)
+    reports = _check_pairs(records, num_workers, images)
     for report in tqdm(reports, source.name, len(records), unit="image", disable=not progress):
         statistics.add(report)
         found += report.findings
@@ -82,7 +86,8 @@ def group_findings(findings: Sequence[Finding]) -> list[Finding]:
 class _Pairs(Dataset):
     """The report of each record; only file names and label maps reach the workers."""
 
-    def __init__(self, records: Sequence[dict]) -> None:
+    def __init__(self, records: Sequence[dict], images: ImageReader | None) -> None:
+        self.images = images
         keys = ("file_name", "sem_seg_file_name", LABEL_MAP)
         self.records = [{key: record[key] for key in keys if key in record} for record in records]
 
@@ -90,10 +95,12 @@ class _Pairs(Dataset):
         return len(self.records)
 
     def __getitem__(self, index: int) -> PairReport:
-        return check_pair(self.records[index])
+        return check_pair(self.records[index], self.images)
 
 
-def _check_pairs(records: Sequence[dict], num_workers: int | None) -> Iterator[PairReport]:
+def _check_pairs(
+    records: Sequence[dict], num_workers: int | None, images: ImageReader | None
+) -> Iterator[PairReport]:
     if num_workers is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         num_workers = min(cores or 1, len(records) // _WORTH_A_PROCESS)
@@ -103,7 +110,7 @@ def _check_pairs(records: Sequence[dict], num_workers: int | None) -> Iterator[P
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])
     loader = DataLoader(
-        _Pairs(records),
+        _Pairs(records, images),
         batch_size=None,
         num_workers=num_workers if num_workers > 1 else 0,
         multiprocessing_context=context,

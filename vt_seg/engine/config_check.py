@@ -19,11 +19,13 @@ from detectron2.modeling import (
 
 from vt_seg.config import add_vt_seg_config
 from vt_seg.config_file import flat_keys
+from vt_seg.data import ImageReader
 from vt_seg.evaluation import MEAN_SCORES, PER_CLASS
 from vt_seg.modeling import PaddingAwareSegmentor
 from vt_seg.modeling.vt_resnet import LAYERS_PER_DEPTH as VT_LAYERS_PER_DEPTH
 
 from .adapt_to_machine import nodes_with_norm
+from .channel_check import channel_problems
 from .lr_schedule import PERIOD_HINT
 from .run_loggers import LOGGERS, is_installed
 from .tasks import is_architecture, task_of
@@ -167,11 +169,13 @@ def _crop_problems(cfg: CfgNode) -> Iterator[str]:
 
 def _pixel_problems(cfg: CfgNode) -> Iterator[str]:
     image_format, std = cfg.INPUT.FORMAT, cfg.MODEL.PIXEL_STD
-    channels = 1 if image_format == "L" else 3
-    for key, values in (("PIXEL_MEAN", cfg.MODEL.PIXEL_MEAN), ("PIXEL_STD", std)):
+    channels, why = cfg.INPUT.IN_CHANNELS, f"INPUT.IN_CHANNELS {cfg.INPUT.IN_CHANNELS}"
+    if ImageReader.of(cfg).reads_colors:
+        channels = 1 if image_format == "L" else 3
+        why = f"INPUT.FORMAT {image_format}, which has {channels}"
+    for name, values in (("PIXEL_MEAN", cfg.MODEL.PIXEL_MEAN), ("PIXEL_STD", std)):
         if len(values) != channels or not ANY.holds_all(values):
-            hint = f"a number for each channel of INPUT.FORMAT {image_format}, which has {channels}"
-            yield f"MODEL.{key} is {values}: set {hint}"
+            yield f"MODEL.{name} is {values}: set a number for each channel of {why}"
     if ANY.holds_all(std) and not POSITIVE.holds_all(std):
         yield f"MODEL.PIXEL_STD is {std}, and images are divided by it: set numbers above 0"
 
@@ -316,6 +320,7 @@ _CHECKS = (
         _size_problems,
         _crop_problems,
         _pixel_problems,
+        channel_problems,
         _name_problems,
     ),
     *(_backbone_problems, _segmentor_problems),

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import detectron2.data.transforms as T
 import numpy as np
@@ -12,7 +13,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
-from vt_seg.data import build_augmentations, model_input
+from vt_seg.data import ImageReader, build_augmentations, model_input
 from vt_seg.inference import OptimizedSegmentor
 
 from .adapt_to_machine import adapt_to_machine
@@ -24,7 +25,12 @@ logger = logging.getLogger(__name__)
 
 
 class SemSegPredictor(DefaultPredictor):
-    """Detectron2's predictor, which resizes or warps images as ``SemSegMapper`` does in tests."""
+    """Detectron2's predictor, which resizes or warps images as ``SemSegMapper`` does in tests.
+
+    Attributes:
+        images: reads files as the predictor takes them: (H, W, 3) uint8, BGR, or with
+            ``INPUT.IN_CHANNELS`` and ``DTYPE`` the channels of the file.
+    """
 
     def __init__(self, cfg: CfgNode) -> None:
         """Build the model, optimized where ``TEST.OPTIMIZE`` is True, and load its weights."""
@@ -34,22 +40,23 @@ class SemSegPredictor(DefaultPredictor):
         if cfg.DATASETS.TEST:
             self.metadata = task_of(cfg).metadata("TEST")
         self.input_format = cfg.INPUT.FORMAT
+        self.images = replace(ImageReader.of(cfg), format="BGR")
         self.aug = T.AugmentationList(build_augmentations(cfg, is_train=False))
 
     def __call__(self, original_image: np.ndarray) -> dict:
-        """Return the model's output for an image ``(H, W, 3)``, uint8 and BGR, at its size."""
+        """Return the model's output for an image of :attr:`images`, at its size."""
         with torch.no_grad():
             return self.model([self._record(original_image)])[0]
 
-    def predict_labels(self, image_bgr: np.ndarray) -> np.ndarray:
-        """Return the label map ``(H, W)`` of an image ``(H, W, 3)``, uint8 and BGR.
+    def predict_labels(self, image: np.ndarray) -> np.ndarray:
+        """Return the label map ``(H, W)`` of an image of :attr:`images`.
 
-        Raises ValueError if the model does not segment semantically.
+        Raises ValueError if the model does not segment semantically, or images are other ones.
         """
         if isinstance(self.model, OptimizedSegmentor):
             with torch.no_grad():
-                return self.model.predict_labels([self._record(image_bgr)])[0].cpu().numpy()
-        outputs = self(image_bgr)
+                return self.model.predict_labels([self._record(image)])[0].cpu().numpy()
+        outputs = self(image)
         if "sem_seg" not in outputs:
             raise ValueError(
                 f"MODEL.META_ARCHITECTURE {self.cfg.MODEL.META_ARCHITECTURE} predicts "
@@ -58,8 +65,11 @@ class SemSegPredictor(DefaultPredictor):
         sem_seg = outputs["sem_seg"]  # MODEL.SEM_SEG_HEAD.OUTPUT may be labels
         return (sem_seg.argmax(dim=0) if sem_seg.ndim == 3 else sem_seg).cpu().numpy()
 
-    def _record(self, image_bgr: np.ndarray) -> dict:
-        image = image_bgr[:, :, ::-1] if self.input_format == "RGB" else image_bgr
+    def _record(self, image: np.ndarray) -> dict:
+        if not self.images.reads_colors:
+            self.images.check(image, "the image")
+        if self.images.channels == 3 and self.input_format == "RGB":
+            image = image[:, :, ::-1]
         height, width = image.shape[:2]
         return model_input(image, self.aug) | {"height": height, "width": width}
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from vt_seg import data_checks
 from vt_seg.config import require_vt_seg_keys
-from vt_seg.data import ClassificationMapper, SemSegMapper
+from vt_seg.data import ClassificationMapper, ImageReader, SemSegMapper
 from vt_seg.files import require_regular_file
 from vt_seg.modeling import ImageClassifier, add_stochastic_depth
 
@@ -150,7 +150,11 @@ class SegmentationTask(PanopticTask):
         splits = {"TEST": self.cfg.DATASETS.TEST}
         if is_train and self.mapper_name == "vt_seg":  # Detectron2's mapper reads in its own way
             splits["TRAIN"] = self.cfg.DATASETS.TRAIN
-        said = [data_checks.check_sample(name, key) for key in splits for name in splits[key]]
+        said = [
+            data_checks.check_sample(name, key, ImageReader.of(self.cfg))
+            for key in splits
+            for name in splits[key]
+        ]
         return list(filter(None, said))
 
 
@@ -222,6 +226,8 @@ class RegularFileMapper(DatasetMapper):
 def _refuse_unread_keys(cfg: CfgNode, mapper: str, *, crop: bool = False) -> None:
     """Raise ValueError if a key of ``INPUT`` is set that a mapper would ignore."""
     keys = {
+        "IN_CHANNELS": cfg.INPUT.IN_CHANNELS != 3,
+        "DTYPE": cfg.INPUT.DTYPE != "uint8",
         "FIXED_SIZE": len(cfg.INPUT.FIXED_SIZE) > 0,
         "AFFINE.ENABLED": cfg.INPUT.AFFINE.ENABLED,
         "CROP.ENABLED": crop and cfg.INPUT.CROP.ENABLED,

@@ -6,32 +6,43 @@ from functools import partial
 import numpy as np
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
-from vt_seg.data import read_checked_labels, read_image, spread_evenly
+from vt_seg.data import ImageReader, read_checked_labels, spread_evenly
 
 from .overlay import draw_sem_seg
 from .panels import side_by_side
 from .picture_files import Drawn, draw_each
 
+_BGR = ImageReader("BGR")
 Predictor = Callable[[np.ndarray], np.ndarray]
-"""Maps an image (H, W, 3), uint8, BGR to a label map (H, W)."""
+"""Maps an image (H, W, 3), uint8, BGR, or as an `ImageReader` reads it, to a label map (H, W)."""
 
 
 def draw_files(
-    paths: Sequence[str], predict: Predictor, metadata: Metadata, output_dir: str
+    paths: Sequence[str],
+    predict: Predictor,
+    metadata: Metadata,
+    output_dir: str,
+    images: ImageReader = _BGR,
 ) -> Drawn:
     """Write ``<output_dir>/<name>_prediction.jpg`` for every image file; see `draw_each`."""
     ending = "_prediction.jpg"
 
     def draw(path: str) -> dict[str, np.ndarray]:
-        image = read_image(path, format="BGR")
-        return {ending: draw_sem_seg(_to_rgb(image), predict(image), metadata)}
+        image = images(path)
+        return {ending: draw_sem_seg(images.picture(image), predict(image), metadata)}
 
     return draw_each(
         [(path, partial(draw, path)) for path in paths], output_dir, [ending], "predict"
     )
 
 
-def draw_dataset(dataset_name: str, num: int, predict: Predictor, output_dir: str) -> Drawn:
+def draw_dataset(
+    dataset_name: str,
+    num: int,
+    predict: Predictor,
+    output_dir: str,
+    images: ImageReader = _BGR,
+) -> Drawn:
     """Write image, ground truth and prediction of ``num`` images side by side.
 
     The files are ``<name>_comparison.jpg``, and overviews of them; see `draw_each`.
@@ -39,16 +50,13 @@ def draw_dataset(dataset_name: str, num: int, predict: Predictor, output_dir: st
     metadata, ending = MetadataCatalog.get(dataset_name), "_comparison.jpg"
 
     def draw(record: dict) -> dict[str, np.ndarray]:
-        image = read_image(record["file_name"], format="BGR")
+        image = images(record["file_name"])
+        rgb = images.picture(image)
         truth = read_checked_labels(record, len(metadata.stuff_classes), metadata.ignore_label)
         label_maps = {"image": None, "ground truth": truth, "prediction": predict(image)}
-        panels = [draw_sem_seg(_to_rgb(image), one, metadata) for one in label_maps.values()]
+        panels = [draw_sem_seg(rgb, one, metadata) for one in label_maps.values()]
         return {ending: side_by_side(panels, list(label_maps))}
 
     records = spread_evenly(DatasetCatalog.get(dataset_name), num)
     jobs = [(record["file_name"], partial(draw, record)) for record in records]
     return draw_each(jobs, output_dir, [ending], "predict", overview=True)
-
-
-def _to_rgb(image_bgr: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(image_bgr[:, :, ::-1])

@@ -2,16 +2,15 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, Metadata
-from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.utils.env import seed_all_rng
 
-from vt_seg.data import read_checked_labels, read_image, spread_evenly
+from vt_seg.data import ImageReader, read_checked_labels, spread_evenly
 from vt_seg.engine import build_train_loader, task_of
 
 from .overlay import draw_legend, draw_sem_seg
@@ -85,12 +84,13 @@ def _views_on_disk(cfg: CfgNode, record: dict) -> tuple[View, ...]:
 def _on_disk(caption: str, cfg: CfgNode, record: dict) -> View:
     head = cfg.MODEL.SEM_SEG_HEAD
     labels = read_checked_labels(record, head.NUM_CLASSES, head.IGNORE_VALUE)
-    return View(caption, read_image(record["file_name"], "RGB"), labels)
+    images = replace(ImageReader.of(cfg), format="RGB")
+    return View(caption, images.picture(images(record["file_name"])), labels)
 
 
 def _seen_by_model(cfg: CfgNode, record: dict, labels: np.ndarray | None = None) -> View:
-    image = convert_image_to_rgb(record["image"].permute(1, 2, 0), cfg.INPUT.FORMAT)
-    return View("what the model sees", image.copy(), labels)
+    image = ImageReader.of(cfg).picture(record["image"].permute(1, 2, 0).numpy())
+    return View("what the model sees", image, labels)
 
 
 def draw_samples(samples: Iterable[Sample], metadata: Metadata, output_dir: str) -> Drawn:

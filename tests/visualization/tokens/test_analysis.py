@@ -8,6 +8,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 
 from tests.small_configs import PYRAMID, small_cfg
+from vt_seg.data import ImageReader
 from vt_seg.visualization.tokens import TokenMaps, analyze_tokens
 from vt_seg.visualization.tokens.analysis import level_maps, read_prediction
 
@@ -25,7 +26,9 @@ def analyze(cfg, size, **record):
     torch.manual_seed(0)
     model = build_model(cfg).eval()
     record = {"image": torch.randint(256, (3, *size), dtype=torch.uint8), **record}
-    return record, analyze_tokens(model, record, name="x.jpg", image_format="BGR", metadata=CLASSES)
+    return record, analyze_tokens(
+        model, record, name="x.jpg", images=ImageReader(), metadata=CLASSES
+    )
 
 
 def captured(attention, reads=None):

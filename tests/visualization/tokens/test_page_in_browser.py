@@ -15,6 +15,7 @@ from detectron2.modeling import build_model
 
 from tests.small_configs import small_cfg
 from tests.visualization.tokens.synthetic_analyses import analysis, level
+from vt_seg.data import ImageReader
 from vt_seg.visualization.tokens import Prediction, analyze_tokens, token_page
 from vt_seg.visualization.tokens.colors import heat_palette
 
@@ -151,7 +152,7 @@ def test_pointing_at_pixels(opened):
         build_model(small_cfg()).eval(),
         {"image": torch.randint(256, (3, 76, 100), dtype=torch.uint8)},
         name="noise.png",
-        image_format="BGR",
+        images=ImageReader(),
         metadata=Metadata(stuff_classes=[f"class{i}" for i in range(5)]),
     )
     reader = opened(shown)

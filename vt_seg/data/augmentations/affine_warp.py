@@ -60,6 +60,11 @@ class AffineWarpTransform(Transform):
     ) -> np.ndarray:
         if array.shape[:2] != tuple(self.input_size):
             raise ValueError(f"this warp is for {self.input_size}, not for {array.shape[:2]}")
+        if array.ndim == 3 and array.shape[2] > 4:  # As a colour, OpenCV takes four numbers.
+            colors = np.broadcast_to(border, array.shape[2]).tolist()
+            strips = [slice(i, i + 4) for i in range(0, array.shape[2], 4)]
+            parts = [self._warp(array[..., s], interpolation, colors[s]) for s in strips]
+            return np.concatenate(parts, axis=2)
         matrix = self.matrix.copy()
         matrix[:, 2] += self.matrix[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV has pixel centres at i.
         warped = cv2.warpAffine(

@@ -52,7 +52,8 @@ def build_augmentations(
     if cfg.INPUT.COLOR_AUG_SSD:
         augmentations.append(ColorJitterSSD(cfg.INPUT.FORMAT))
     if len(cfg.INPUT.PAD_TO):
-        mean = tuple(round(value) for value in cfg.MODEL.PIXEL_MEAN)
+        is_float = cfg.INPUT.DTYPE == "float32"
+        mean = tuple(cfg.MODEL.PIXEL_MEAN if is_float else map(round, cfg.MODEL.PIXEL_MEAN))
         size = height_and_width("INPUT.PAD_TO", cfg.INPUT.PAD_TO)
         augmentations.append(PadTo(size, mean, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE))
     return augmentations

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from detectron2.data import transforms as T
 from fvcore.transforms.transform import CropTransform, PadTransform, Transform
@@ -90,17 +89,18 @@ class PadToTransform(PadTransform):
     """Pads an input of ``size`` (height, width) with a colour instead of one number."""
 
     def __init__(
-        self, size: tuple[int, int], right: int, bottom: int, color: Sequence[int], label: int
+        self, size: tuple[int, int], right: int, bottom: int, color: Sequence[float], label: int
     ) -> None:
         super().__init__(0, 0, right, bottom, size[1], size[0], seg_pad_value=label)
         self.color = tuple(color)
 
     def apply_image(self, img: np.ndarray) -> np.ndarray:
         """Return the padded image (H, W, C)."""
-        padded = cv2.copyMakeBorder(
-            img, 0, self.y1, 0, self.x1, cv2.BORDER_CONSTANT, value=self.color
-        )
-        return padded.reshape(*padded.shape[:2], *img.shape[2:])
+        height, width = img.shape[:2]
+        padded = np.empty((height + self.y1, width + self.x1, *img.shape[2:]), img.dtype)
+        padded[:] = self.color  # OpenCV pads at most four channels with a colour.
+        padded[:height, :width] = img
+        return padded
 
 
 class PadTo(T.Augmentation):
@@ -109,7 +109,9 @@ class PadTo(T.Augmentation):
     ``image_value`` is the colour of the padding, in the image's channel order.
     """
 
-    def __init__(self, size: tuple[int, int], image_value: Sequence[int], label_value: int) -> None:
+    def __init__(
+        self, size: tuple[int, int], image_value: Sequence[float], label_value: int
+    ) -> None:
         super().__init__()
         self._init(locals())
 

@@ -66,6 +66,8 @@ def hint_for_unpaired(unpaired: Unpaired, images: list[NamedFile]) -> str:
     image_pattern, mask_pattern, without_mask, without_image = unpaired
     least = _ENOUGH * max(len(without_mask), 1)
     is_plain = [str(pattern) == pattern.root for pattern in (image_pattern, mask_pattern)]
+    if is_plain[0] and not images and _all(image_pattern, {".npy"}):
+        return f'.npy is there: give them as the template "{image_pattern.root}/**/{{id}}.npy"'
     # A template or a suffix leaves files out, among which the right ones may be.
     image_files = (without_mask or images) if is_plain[0] else _all(image_pattern, IMAGE_EXTENSIONS)
     mask_files = without_image if is_plain[1] else _all(mask_pattern, MASK_EXTENSIONS)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.data import Metadata
-from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.utils.visualizer import Visualizer
 
+from vt_seg.data import ImageReader
 from vt_seg.layers import Size, map_stride
 
 from ..overlay import draw_sem_seg
@@ -84,7 +84,7 @@ class TokenAnalysis:
 
 
 def analyze_tokens(
-    model: Any, record: dict, *, name: str, image_format: str, metadata: Metadata
+    model: Any, record: dict, *, name: str, images: ImageReader, metadata: Metadata
 ) -> TokenAnalysis:
     """Run a model on one image and keep its prediction and the attention of its tokens.
 
@@ -93,7 +93,7 @@ def analyze_tokens(
         record: From the test mapper; only its ``image`` (C, H, W) is used, so that the prediction
             has the size of the network's input.
         name: Name of the image's file.
-        image_format: ``INPUT.FORMAT``.
+        images: The reader of the config.
         metadata: Of the dataset that the model was trained for.
 
     Raises:
@@ -108,8 +108,7 @@ def analyze_tokens(
         hooks.callback(hook.remove)
         (output,) = model([{"image": image}])
     size = (image.shape[-2], image.shape[-1])
-    image_rgb = convert_image_to_rgb(image.permute(1, 2, 0), image_format)
-    image_rgb = np.ascontiguousarray(image_rgb).astype(np.uint8)
+    image_rgb = images.picture(image.permute(1, 2, 0).numpy())
     return TokenAnalysis(
         name=name,
         image_rgb=image_rgb,

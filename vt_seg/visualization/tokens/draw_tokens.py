@@ -8,6 +8,8 @@ import numpy as np
 from detectron2.data import Metadata
 from torch import nn
 
+from vt_seg.data import ImageReader
+
 from ..picture_files import Drawn, draw_each
 from .analysis import analyze_tokens
 from .capture import capture_tokens
@@ -22,7 +24,7 @@ def draw_tokens(
     metadata: Metadata,
     output_dir: str,
     *,
-    image_format: str,
+    images: ImageReader,
     config: str,
     weights: str,
 ) -> Drawn:
@@ -42,9 +44,7 @@ def draw_tokens(
     def draw(path: str) -> dict[str, np.ndarray | bytes]:
         record = read_record(path)
         name = os.path.basename(path)
-        analysis = analyze_tokens(
-            model, record, name=name, image_format=image_format, metadata=metadata
-        )
+        analysis = analyze_tokens(model, record, name=name, images=images, metadata=metadata)
         height, width = analysis.image_rgb.shape[:2]
         seen = _by(width, height)
         if "warp" in record:
