@@ -12,10 +12,9 @@ from detectron2.data.detection_utils import convert_image_to_rgb
 from detectron2.utils.env import seed_all_rng
 
 from vt_seg.data import read_checked_labels, read_image, spread_evenly
+from vt_seg.drawing import draw_legend, draw_sem_seg, side_by_side
 from vt_seg.engine import build_train_loader, task_of
 
-from .overlay import draw_legend, draw_sem_seg
-from .panels import side_by_side
 from .picture_files import Drawn, draw_each
 
 
