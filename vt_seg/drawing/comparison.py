@@ -51,7 +51,7 @@ def draw_comparison(
         resized = cv2.resize(known.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST_EXACT)
         maps.append(resized)
     colored = [color_sem_seg(image, labels, metadata) for labels in maps]
-    errors = _draw_errors(image, *maps, num_classes)
+    errors = _draw_errors(image, maps[0], maps[1], num_classes)
     legend = draw_legend(maps, metadata, size[1])
     return side_by_side([image, *colored, errors, legend], [*captions, "classes"])
 
