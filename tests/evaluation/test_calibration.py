@@ -138,9 +138,9 @@ def test_temperature_is_told_with_its_effect_on_held_out_images(images, tmp_path
     assert result["key"] == "MODEL.SEM_SEG_HEAD.TEMPERATURE"
     assert result["used"] == 1.5
     assert result["fitted"] == pytest.approx(1.5 * 2, rel=0.1)
-    assert result["fitted on pixels"] == 5 * (SIZE[0] - 1) * SIZE[1]
+    assert result["pixels"] == 5 * (SIZE[0] - 1) * SIZE[1]
     held_out = result["held-out images"]
-    assert held_out["ECE before"] == pytest.approx(result["ECE of all pixels"], abs=1e-3)
+    assert held_out["ECE before"] == pytest.approx(result["ECE"], abs=1e-3)
     assert held_out["ECE after"] < 3 < 8 < held_out["ECE before"]
     assert held_out["NLL after"] < held_out["NLL before"]
     assert f"Fitted: MODEL.SEM_SEG_HEAD.TEMPERATURE {result['fitted']:.4g}" in log.text
@@ -164,8 +164,11 @@ def test_images_that_tell_no_temperature(register, tmp_path, log):
     name, records = register([truth], 2)
     certain = torch.stack([torch.ones(SIZE), torch.zeros(SIZE)])
     evaluate(name, records, [certain], tmp_path)
-    assert "there are too few images to tell its effect on others" in log.text
-    assert "no temperature fits" in log.text
+    assert "No temperature from 0.01 to 100 fits, as for a model that is always right" in log.text
+    assert json.loads((tmp_path / "sem_seg_temperature.json").read_text())["fitted"] is None
+    certain[:, 0, 0] = -certain[:, 0, 0]
+    evaluate(name, records, [certain], tmp_path)
+    assert "; too few images to tell its effect on others" in log.text
     with pytest.raises(ValueError, match=r"image_0\.jpg of .*the logits are not all finite"):
         evaluate(name, records, [certain * torch.nan], tmp_path)
     with pytest.raises(ValueError, match=r"image_0\.jpg of .*set MODEL.SEM_SEG_HEAD.OUTPUT logits"):

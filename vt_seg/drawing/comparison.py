@@ -60,7 +60,8 @@ def _draw_errors(
     image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, num_classes: int
 ) -> np.ndarray:
     """Return the image in dark grey, wrong pixels red, ignored ones white."""
-    picture = np.repeat(image.mean(axis=2, keepdims=True) / 2, 3, axis=2).astype(np.uint8)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) // 2
+    picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
     picture[truth != predicted] = _RED
     picture[truth == num_classes] = _WHITE
     return picture

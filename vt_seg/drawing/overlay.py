@@ -25,11 +25,10 @@ def color_sem_seg(
     Arguments are those of `draw_sem_seg`.
     """
     num_classes = len(metadata.stuff_classes)
-    drawn = (labels != metadata.get("ignore_label")) & (labels >= 0) & (labels < num_classes)
-    colors = np.asarray(_with_colors(metadata).stuff_colors, np.float32)
-    picture = image_rgb.copy()
-    picture[drawn] = (1 - alpha) * image_rgb[drawn] + alpha * colors[labels[drawn]]
-    return picture
+    undrawn = (labels == metadata.get("ignore_label")) | (labels < 0) | (labels >= num_classes)
+    colors = np.asarray(_with_colors(metadata).stuff_colors, np.uint8)[np.where(undrawn, 0, labels)]
+    blended = cv2.addWeighted(image_rgb, 1 - alpha, colors, alpha, 0)
+    return np.where(undrawn[:, :, None], image_rgb, blended)
 
 
 def draw_sem_seg(

@@ -20,7 +20,7 @@ from .reliability import (
     draw_reliability,
 )
 from .results import write_csv
-from .temperature import TEMPERATURES, LogitSample, fit_temperature, scale_held_out
+from .temperature import TEMPERATURES, HeldOut, LogitSample, fit_temperature, scale_held_out
 
 logger = logging.getLogger(__name__)
 
@@ -101,45 +101,30 @@ class Calibration:
     ) -> None:
         """Fit a temperature, log it, and write it with the table and the diagram into ``folder``.
 
-        ``temperature`` is that by which the logits were divided. The fitted one multiplies it, so
-        it is the value for the key.
+        ``temperature`` is that by which the logits were divided. What is told is the value for the
+        key, the product of both; a warning, and null in the file, says that none fits.
         """
         logits, labels, _ = self._sample.tensors()
-        fitted = fit_temperature(logits, labels)
+        factor = fit_temperature(logits, labels)
         pixels = self._counts.sum(axis=1)
         diagrams = {f"{int(pixels[0].sum())} pixels, temperature {temperature:.4g}": pixels}
-        result = {
-            "key": _KEY,
-            "used": temperature,
-            "fitted": temperature * fitted,
-            "fitted on pixels": len(labels),
-            "ECE of all pixels": self.error(),
-        }
-        held_out = scale_held_out(self._sample)
-        effect = "there are too few images to tell its effect on others"
-        if held_out is not None:
-            before, after = map(calibration_error, held_out[:2])
-            result["held-out images"] = {
-                "ECE before": before,
-                "ECE after": after,
-                "NLL before": held_out.nll_before,
-                "NLL after": held_out.nll_after,
-            }
-            effect = (
-                f"scaling takes ECE from {before:.2f} to {after:.2f} % and NLL from "
-                f"{held_out.nll_before:.4f} to {held_out.nll_after:.4f} on held-out images"
-            )
-            diagrams["held-out images, scaled"] = held_out.after
-        logger.info(
-            "%s, ECE %.2f %% at temperature %.4g. Fitted: %s %.4g; %s",
-            *(dataset_name, self.error(), temperature, _KEY, temperature * fitted, effect),
-        )
-        if not TEMPERATURES[0] * 1.01 < fitted < TEMPERATURES[1] / 1.01:
+        result = {"key": _KEY, "used": temperature, "fitted": None, "pixels": len(labels)}
+        result |= {"ECE": self.error(), "held-out images": None}
+        measured = f"{dataset_name}, ECE {self.error():.2f} % at temperature {temperature:.4g}"
+        if not TEMPERATURES[0] * 1.01 < factor < TEMPERATURES[1] / 1.01:
             logger.warning(
-                "%s: no temperature fits: the best is outside of %g to %g, as for a model that is "
-                "always right, or no better than chance",
-                *(dataset_name, *TEMPERATURES),
+                "%s. No temperature from %g to %g fits, as for a model that is always right, or no "
+                "better than chance",
+                *(measured, *TEMPERATURES),
             )
+        else:
+            result["fitted"] = temperature * factor
+            effect = "too few images to tell its effect on others"
+            held_out = scale_held_out(self._sample)
+            if held_out is not None:
+                result["held-out images"], effect = _described(held_out)
+                diagrams["held-out images, scaled"] = held_out.after
+            logger.info("%s. Fitted: %s %.4g; %s", measured, _KEY, temperature * factor, effect)
         if folder:
             path = Path(folder)
             write_csv(
@@ -148,6 +133,16 @@ class Calibration:
             write_atomically(path / "sem_seg_reliability.png", draw_reliability(diagrams))
             text = json.dumps(result, indent=2)
             write_atomically(path / "sem_seg_temperature.json", f"{text}\n".encode())
+
+
+def _described(held_out: HeldOut) -> tuple[dict[str, float], str]:
+    before, after = calibration_error(held_out.before), calibration_error(held_out.after)
+    losses = (held_out.nll_before, held_out.nll_after)
+    keys = ("ECE before", "ECE after", "NLL before", "NLL after")
+    return dict(zip(keys, (before, after, *losses), strict=True)), (
+        f"on held-out images, scaling takes ECE from {before:.2f} to {after:.2f} % and NLL from "
+        "{:.4f} to {:.4f}".format(*losses)
+    )
 
 
 def _strips(sem_seg: Tensor | LogitRows) -> Iterator[tuple[int, Tensor]]:
