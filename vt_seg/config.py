@@ -206,10 +206,10 @@ def _defaults() -> CN:
     # classes and categories. The mIoU is the same without them.
     cfg.TEST.SEM_SEG.CITYSCAPES_SCRIPTS = False
     # Images in sem_seg_worst_images.jpg, those of the lowest mIoU, with truth, prediction and
-    # errors: about 20 ms each at the end of an evaluation. 0 draws none.
+    # errors: about 25 ms each at the end of an evaluation. 0 draws none.
     cfg.TEST.SEM_SEG.WORST_IMAGES = 16
     # Expected calibration error, a reliability diagram, and the temperature that fits the test set.
-    # Reads logits in place of label maps: two to ten times the time of an evaluation.
+    # Logits are read in place of label maps (docs/evaluation.md has the cost).
     cfg.TEST.SEM_SEG.CALIBRATION = False
 
     # Images that a classifier evaluates at a time, in each process.

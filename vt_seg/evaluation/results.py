@@ -113,7 +113,7 @@ def write_image_scores(folder: str | os.PathLike, images: ImageScores, metadata:
     sheet, failures = images.draw_worst(metadata)
     if sheet is not None:
         picture = np.ascontiguousarray(within_limits(sheet)[:, :, ::-1])
-        content = cv2.imencode(".jpg", picture)[1].tobytes()
+        content = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, 85))[1].tobytes()
         write_atomically(folder / "sem_seg_worst_images.jpg", content)
     if failures:
         logger.warning(
