@@ -17,7 +17,8 @@ from vt_seg.inference.test_time_augmentation import AveragedViews
 
 
 @pytest.fixture
-def cfg(slim_cfg):
+def cfg(slim_cfg, monkeypatch):
+    monkeypatch.setattr("vt_seg.evaluation.results.draw_confusion", lambda *_: b"")  # is slow
     slim_cfg.MODEL.META_ARCHITECTURE = "PaddingAwareSegmentor"
     slim_cfg.TEST.SEM_SEG.CALIBRATION = True
     slim_cfg.TEST.AUG.MIN_SIZES = (48, 64)
