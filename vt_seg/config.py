@@ -199,6 +199,9 @@ def _defaults() -> CN:
     # What `PaddingAwareSegmentor` and `UnwarpingSemanticSegmentor` return as "sem_seg": "logits",
     # (C, H, W), as Detectron2's evaluators need, or "labels", the label map (H, W).
     cfg.MODEL.SEM_SEG_HEAD.OUTPUT = "logits"
+    # Their logits are divided by this in inference, which calibrates probabilities and leaves label
+    # maps as they are. TEST.SEM_SEG.CALIBRATION fits it (docs/evaluation.md).
+    cfg.MODEL.SEM_SEG_HEAD.TEMPERATURE = 1.0
 
     # Evaluation, prediction and demo use `vt_seg.inference.optimize(model)`: batch norms folded,
     # label maps in little memory, the same predictions up to rounding (docs/light_inference.md).
@@ -229,6 +232,12 @@ def _defaults() -> CN:
     # Score Cityscapes with its own scripts, too (pip install cityscapesscripts): IoU and iIoU of
     # classes and categories. The mIoU is the same without them.
     cfg.TEST.SEM_SEG.CITYSCAPES_SCRIPTS = False
+    # Images in sem_seg_worst_images.jpg, those of the lowest mIoU, with truth, prediction and
+    # errors: about 25 ms each at the end of an evaluation. 0 draws none.
+    cfg.TEST.SEM_SEG.WORST_IMAGES = 16
+    # Expected calibration error, a reliability diagram, and the temperature that fits the test set.
+    # Logits are read in place of label maps (docs/evaluation.md has the cost).
+    cfg.TEST.SEM_SEG.CALIBRATION = False
 
     # Images that a classifier evaluates at a time, in each process.
     cfg.TEST.CLASSIFICATION = CN()

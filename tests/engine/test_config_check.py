@@ -99,6 +99,8 @@ REFUSED = [
     ("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 3, ", which is one of the 14 classes"),
     ("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 255, ", which is one of the 300 classes", *MANY_CLASSES),
     ("MODEL.SEM_SEG_HEAD.OUTPUT", "xyz", ": use one of logits, labels"),
+    ("MODEL.SEM_SEG_HEAD.TEMPERATURE", 0.0, ": set a number above 0"),
+    ("TEST.SEM_SEG.WORST_IMAGES", 101, ": set a whole number of at least 0 and at most 100"),
     ("MODEL.PIXEL_STD", [0.0, 1.0, 1.0], ", and images are divided by it: set numbers above 0"),
     ("MODEL.PIXEL_STD", [1.0], ": set a number for each channel of INPUT.FORMAT BGR, which has 3"),
     ("MODEL.PIXEL_MEAN", [1.0, 2.0], ": "),

@@ -12,8 +12,10 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.events import EventStorage
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from vt_seg.data import read_labels
+from vt_seg.drawing import draw_comparison
 from vt_seg.engine import Trainer, evaluate
-from vt_seg.engine.evaluation_pictures import EvaluationPictures, draw_prediction
+from vt_seg.engine.evaluation_pictures import EvaluationPictures
 from vt_seg.engine.validation_loss import validation_loss
 
 from .conftest import train
@@ -60,10 +62,13 @@ def test_panels_are_image_truth_and_prediction_of_the_model(slim_cfg):
     image = torch.from_numpy(cv2.imread(record["file_name"]).transpose(2, 0, 1).copy())
     with torch.no_grad():
         labels = model([{"image": image, "height": 64, "width": 64}])[0]["sem_seg"].argmax(0)
-    expected = draw_prediction(record, labels.numpy(), MetadataCatalog.get("vt_scenes_val"))
+    metadata = MetadataCatalog.get("vt_scenes_val")
+    truth = read_labels(record)
+    shown = cv2.imread(record["file_name"])[..., ::-1]
+    expected = draw_comparison(shown, truth, labels.numpy(), metadata)
     assert np.array_equal(pictures["predictions/0"], expected.transpose(2, 0, 1))
-    panels = np.split(expected[32:, : 3 * 328 - 8], [320, 328, 648, 656], axis=1)[::2]
-    enlarged = cv2.resize(cv2.imread(record["file_name"])[..., ::-1], (320, 320))
+    panels = np.split(expected[-400:, : 3 * 408 - 8], [400, 408, 808, 816], axis=1)[::2]
+    enlarged = cv2.resize(shown, (400, 400))
     assert np.abs(panels[0].astype(int) - enlarged).mean() < 3
     assert not np.array_equal(panels[1], panels[2])
 

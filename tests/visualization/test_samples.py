@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from detectron2.data import Metadata
 
-from vt_seg.visualization import Sample, View, draw_legend, draw_samples
-from vt_seg.visualization.overlay import class_shares
+from vt_seg.drawing import draw_legend
+from vt_seg.drawing.overlay import class_shares
+from vt_seg.visualization import Sample, View, draw_samples
 
 COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
 METADATA = Metadata(stuff_classes=["a", "b", "c"], stuff_colors=COLORS, ignore_label=255)

@@ -234,10 +234,17 @@ def _segmentor_problems(cfg: CfgNode) -> Iterator[str]:
         )
     asked = ["MODEL.SEM_SEG_HEAD.OUTPUT labels"] if head.OUTPUT == "labels" else []
     asked += ["MODEL.CHANNELS_LAST True"] if cfg.MODEL.CHANNELS_LAST else []
+    scales = head.TEMPERATURE != 1
+    asked += [f"MODEL.SEM_SEG_HEAD.TEMPERATURE {head.TEMPERATURE}"] if scales else []
     if asked and name in META_ARCH_REGISTRY and not is_architecture(cfg, PaddingAwareSegmentor):
         yield (
             f"{' and '.join(asked)} is for MODEL.META_ARCHITECTURE PaddingAwareSegmentor or "
             f"UnwarpingSemanticSegmentor; {name} passes over it: use one of these, or unset it"
+        )
+    if cfg.TEST.SEM_SEG.CALIBRATION and head.OUTPUT == "labels":
+        yield (
+            "TEST.SEM_SEG.CALIBRATION is True and needs logits: set MODEL.SEM_SEG_HEAD.OUTPUT "
+            "logits, or CALIBRATION False"
         )
     if cfg.MODEL.LOAD_PROPOSALS:
         yield (
@@ -272,7 +279,9 @@ def _evaluation_problems(cfg: CfgNode) -> Iterator[str]:
                 task_key = f"TEST.EXPECTED_RESULTS is {expected}, whose task"
                 yield not_among(task_key, item[0], known)
                 continue
-            metrics = (*MEAN_SCORES, "classes-in-mean") if task.has_masks else ("top1", "top5")
+            ece = ["ECE"] if cfg.TEST.SEM_SEG.CALIBRATION else []
+            of_masks = (*MEAN_SCORES, "classes-in-mean", *ece)
+            metrics = of_masks if task.has_masks else ("top1", "top5")
             is_per_class = task.has_masks and str(item[1]).startswith(PER_CLASS)
             if item[1] not in metrics and not is_per_class:
                 metric_key = f"TEST.EXPECTED_RESULTS is {expected}, whose metric"

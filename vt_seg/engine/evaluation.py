@@ -56,8 +56,10 @@ class EvaluatingTrainer(DefaultTrainer):
     ) -> OrderedDict:
         """Evaluate as Detectron2 does, with the optimized model where ``TEST.OPTIMIZE`` is True.
 
-        If all evaluators have ``reads_labels``, they get label maps. ``model`` itself, its mode and
-        the random states stay as they are. The log says whether scores are of one view or of TTA.
+        If all evaluators have ``reads_labels``, they get label maps; if all have
+        ``reads_logit_rows``, logits that are computed as they are read. ``model`` itself, its mode
+        and the random states stay as they are. The log says whether scores are of one view or of
+        TTA.
         """
         if not cfg.DATASETS.TEST:
             logger.info("Nothing is evaluated: DATASETS.TEST is empty.")
@@ -74,9 +76,14 @@ class EvaluatingTrainer(DefaultTrainer):
             evaluators = [evaluators]
         if cfg.DATASETS.TEST and not isinstance(model, SemanticSegmentorWithTTA):
             model = optimized(cfg, model)
-        labels = all(getattr(evaluator, "reads_labels", False) for evaluator in evaluators)
+        if all(getattr(evaluator, "reads_labels", False) for evaluator in evaluators):
+            predict = label_model(model)
+        elif all(getattr(evaluator, "reads_logit_rows", False) for evaluator in evaluators):
+            predict = _logit_row_model(model)
+        else:
+            predict = model
         with random_state_kept():  # training goes on as it would without an evaluation
-            return super().test(cfg, label_model(model) if labels else model, evaluators)
+            return super().test(cfg, predict, evaluators)
 
     @classmethod
     def test_with_TTA(cls, cfg: CfgNode, model: nn.Module) -> OrderedDict:
@@ -122,6 +129,13 @@ def label_model(model: nn.Module) -> nn.Module | Callable[[list[dict]], list[dic
     if not isinstance(model, OptimizedSegmentor):
         return model
     return lambda inputs: [{"sem_seg": labels} for labels in model.predict_labels(inputs)]
+
+
+def _logit_row_model(model: nn.Module) -> nn.Module | Callable[[list[dict]], list[dict]]:
+    """Return what gives logits that are read in strips, if the model can predict them."""
+    if not isinstance(model, OptimizedSegmentor | SemanticSegmentorWithTTA):
+        return model
+    return lambda inputs: [{"sem_seg": logits} for logits in model.logit_maps(inputs)]
 
 
 def wants_tta(cfg: CfgNode) -> bool:

@@ -2,9 +2,7 @@
 
 import logging
 import os
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from detectron2.config import CfgNode
@@ -12,7 +10,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from vt_seg.data import read_checked_labels, read_image, spread_evenly
+from vt_seg.data import ImageReader, read_checked_labels, read_image, spread_evenly
+from vt_seg.drawing import draw_comparison
 from vt_seg.evaluation import to_label_map
 from vt_seg.modeling import unwrapped
 
@@ -23,13 +22,11 @@ from .validation_loss import evaluation_mode
 
 logger = logging.getLogger(__name__)
 
-_SHORT_SIDE = 320  # pixels of each panel
-
 
 class EvaluationPictures:
     """Draws some images of each test set, the same ones each time, and reads confusion matrices.
 
-    "predictions/0", ... are image, ground truth and prediction side by side, "confusion_matrix" is
+    "predictions/0", ... are image, ground truth, prediction and errors, "confusion_matrix" is
     what the evaluation wrote; behind the name of the test set where there are several.
     """
 
@@ -60,13 +57,15 @@ class EvaluationPictures:
             self._records[dataset] = spread_evenly(DatasetCatalog.get(dataset), self._num)
         task = task_of(self._cfg)
         mapper, metadata = task.build_mapper(is_train=False), MetadataCatalog.get(dataset)
-        model = unwrapped(model)
+        images, model = ImageReader.of(self._cfg), unwrapped(model)
         predict = label_model(optimized(self._cfg, model))
         for number, record in enumerate(self._records[dataset]):
             with random_state_kept(), evaluation_mode(model), torch.no_grad():
                 output = predict([mapper(record)])[0]["sem_seg"]
             predicted = to_label_map(output, task.num_classes).cpu().numpy()
-            picture = draw_prediction(record, predicted, metadata)
+            image = images.picture(images(record["file_name"]))
+            truth = read_checked_labels(record, task.num_classes, metadata.ignore_label)
+            picture = draw_comparison(image, truth, predicted, metadata)
             _put(f"{prefix}predictions{self._suffix}/{number}", picture)
 
     def _put_confusion_matrix(self, prefix: str) -> None:
@@ -76,24 +75,6 @@ class EvaluationPictures:
         if written > self._seen.get(path, 0):  # else the evaluation could not write it
             self._seen[path] = written
             _put(f"{prefix}confusion_matrix{self._suffix}", read_image(path, "RGB"))
-
-
-def draw_prediction(record: dict, predicted: np.ndarray, metadata: Any) -> np.ndarray:
-    """Return image, ground truth and prediction ``(H, W)`` of a record side by side, in RGB."""
-    # The package of drawings is built on this one.
-    from vt_seg.visualization import draw_sem_seg, side_by_side
-
-    image = read_image(record["file_name"], "RGB")
-    truth = read_checked_labels(record, len(metadata.stuff_classes), metadata.ignore_label)
-    scale = min(1.0, _SHORT_SIDE / min(truth.shape))
-    size = tuple(max(1, round(side * scale)) for side in truth.shape[::-1])
-    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    panels = []
-    for labels in (None, truth, predicted):
-        if labels is not None:
-            labels = cv2.resize(labels.astype(np.int32), size, interpolation=cv2.INTER_NEAREST)
-        panels.append(draw_sem_seg(image, labels, metadata, min_short_side=_SHORT_SIDE))
-    return side_by_side(panels, ["image", "ground truth", "prediction"])
 
 
 def _put(name: str, picture: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 """Evaluators, chosen by a dataset's metadata, and the metrics that they report."""
 
 from .build_evaluator import build_evaluator
+from .calibration import LogitRows
 from .classification_evaluator import ClassificationEvaluator
 from .metrics import sem_seg_scores
 from .results import MEAN_SCORES, PER_CLASS, format_iou_table
@@ -10,6 +11,7 @@ __all__ = [
     "MEAN_SCORES",
     "PER_CLASS",
     "ClassificationEvaluator",
+    "LogitRows",
     "SegmentationEvaluator",
     "build_evaluator",
     "format_iou_table",

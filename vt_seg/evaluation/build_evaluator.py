@@ -17,6 +17,7 @@ from detectron2.evaluation import (
 )
 
 from vt_seg.config import require_vt_seg_keys
+from vt_seg.data import ImageReader
 from vt_seg.files import path_below
 
 from .classification_evaluator import ClassificationEvaluator
@@ -64,7 +65,7 @@ def build_evaluator(
             asked for and not installed, or if the results of one
             of several test sets would lie outside of ``inference``, as its name contains "..".
     """
-    require_vt_seg_keys(cfg, "TEST.SEM_SEG")
+    require_vt_seg_keys(cfg, "TEST.SEM_SEG", "MODEL.SEM_SEG_HEAD.TEMPERATURE")
     if not output_folder:
         output_folder = os.path.join(cfg.OUTPUT_DIR, "inference")
         if len(cfg.DATASETS.TEST) > 1:
@@ -81,8 +82,10 @@ def build_evaluator(
     for evaluator in _EVALUATORS[kind]:
         options = {}
         if evaluator is SegmentationEvaluator:
-            keys = ("MEAN_OVER", "BOUNDARY_IOU", "PREDICTIONS_JSON")
+            keys = ("MEAN_OVER", "BOUNDARY_IOU", "PREDICTIONS_JSON", "WORST_IMAGES", "CALIBRATION")
             options = {key.lower(): cfg.TEST.SEM_SEG[key] for key in keys}
+            options["images"] = ImageReader.of(cfg)
+            options["temperature"] = cfg.MODEL.SEM_SEG_HEAD.TEMPERATURE
         evaluators.append(evaluator(dataset_name, output_dir=output_folder, **options))
     if kind == "cityscapes_sem_seg" and cfg.TEST.SEM_SEG.CITYSCAPES_SCRIPTS:
         if importlib.util.find_spec("cityscapesscripts") is None:

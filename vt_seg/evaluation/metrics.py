@@ -21,8 +21,12 @@ class ConfusionMatrix:
         self.ignore_label = ignore_label
         self._counts: Tensor | None = None
 
-    def add(self, predicted: Tensor, truth: Tensor) -> None:
-        """Count the pixels of two label maps of one shape; their labels are not checked."""
+    def add(self, predicted: Tensor, truth: Tensor) -> np.ndarray:
+        """Count the pixels of two label maps of one shape; their labels are not checked.
+
+        Returns:
+            ``(3, C)``, of this image alone: hits, true and predicted pixels of each class.
+        """
         columns = self.num_classes + 1  # the last column takes the ignored pixels
         device = predicted.device if self._counts is None else self._counts.device
         # An 8-bit truth is compared as int32, since an ignore label out of its range would wrap.
@@ -30,7 +34,9 @@ class ConfusionMatrix:
         cells.masked_fill_(cells == self.ignore_label, self.num_classes)
         cells.add_(predicted.to(device=device, dtype=torch.int32), alpha=columns)
         counts = torch.bincount(cells.reshape(-1), minlength=self.num_classes * columns)
-        self._counts = counts if self._counts is None else self._counts.add_(counts)
+        self._counts = counts.clone() if self._counts is None else self._counts.add_(counts)
+        matrix = counts.view(self.num_classes, columns)[:, :-1]
+        return torch.stack([matrix.diagonal(), matrix.sum(dim=0), matrix.sum(dim=1)]).cpu().numpy()
 
     def counts(self) -> np.ndarray:
         """Return ``(C, C)`` int64: pixels by predicted class (rows) and true class (columns)."""

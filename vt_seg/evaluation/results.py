@@ -3,17 +3,26 @@
 import csv
 import io
 import json
+import logging
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
+from detectron2.data import Metadata
 from tabulate import tabulate
 
+from vt_seg.data import ImageReader
+from vt_seg.drawing import within_limits
 from vt_seg.files import atomic_file, write_atomically
+
+from .image_scores import ImageScores
+
+logger = logging.getLogger(__name__)
 
 MEAN_SCORES = ("mIoU", "mIoU-context", "mIoU-local", "fwIoU", "mACC", "pACC", "mBoundaryIoU")
 PER_CLASS = ("IoU-", "ACC-", "BoundaryIoU-", "min(IoU, B-Iou)-")  # and the name of a class
@@ -96,12 +105,34 @@ def write_results(
         write_atomically(folder / "sem_seg_predictions.json", content)
 
 
+def write_image_scores(
+    folder: str | os.PathLike, scores: ImageScores, metadata: Metadata, images: ImageReader
+) -> None:
+    """Write ``sem_seg_per_image.csv`` and, of the worst images, ``sem_seg_worst_images.jpg``.
+
+    A warning names images that cannot be read any more, which are grey in the picture.
+    """
+    folder = Path(folder)
+    write_csv(folder / "sem_seg_per_image.csv", scores.table())
+    sheet, failures = scores.draw_worst(metadata, images)
+    if sheet is not None:
+        picture = np.ascontiguousarray(within_limits(sheet)[:, :, ::-1])
+        content = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, 85))[1].tobytes()
+        write_atomically(folder / "sem_seg_worst_images.jpg", content)
+    if failures:
+        logger.warning(
+            "Not drawn in %s, as they cannot be read:\n%s",
+            *(folder / "sem_seg_worst_images.jpg", "\n".join(failures)),
+        )
+
+
 def write_csv(path: Path, rows: Iterable[list]) -> None:
     """Write rows as a CSV file, whole or not at all; its folder is created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
-    write_atomically(path, text.getvalue().encode())
+    # Names of files that are no UTF-8 have code points that UTF-8 does not encode.
+    write_atomically(path, text.getvalue().encode(errors="backslashreplace"))
 
 
 def _table(

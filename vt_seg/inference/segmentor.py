@@ -23,12 +23,16 @@ class OptimizedSegmentor(nn.Module):
 
     Calling it gives what the plain model gives. :meth:`predict_labels` gives label maps and never
     holds full-size logits.
+
+    Attributes:
+        temperature: what logits are divided by; at first that of the model.
     """
 
     def __init__(self, segmentor: SemanticSegmentor) -> None:
         """Take over a segmentor in evaluation mode whose head is an ``OptimizedHead``."""
         super().__init__()
         self.segmentor = segmentor
+        self.temperature: float = getattr(segmentor, "temperature", 1.0)
         self.training = False
 
     @property
@@ -85,7 +89,8 @@ class OptimizedSegmentor(nn.Module):
         images = normalized_images(self.segmentor, batched_inputs)
         features = dict(self.segmentor.backbone(images.tensor))  # which the head empties
         sizes, images = images.image_sizes, None  # frees the images
-        return self.segmentor.sem_seg_head(features), sizes
+        logits = self.segmentor.sem_seg_head(features)
+        return logits if self.temperature == 1 else logits.div_(self.temperature), sizes
 
     def _full_size_logits(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
         logits, sizes = self._low_resolution_logits(batched_inputs)

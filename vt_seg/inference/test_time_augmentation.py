@@ -25,7 +25,8 @@ class SemanticSegmentorWithTTA(nn.Module):
     ``GeneralizedRCNNWithTTA`` has its model's. Every image is resized as in a test, but to each of
     ``TEST.AUG.MIN_SIZES``, and with ``TEST.AUG.FLIP`` flipped, too. The logits of a flipped image
     are flipped back, and the channels of left and right classes are swapped. The average is taken
-    of the softmax over the classes, at the image's own size.
+    of the softmax over the classes, at the image's own size. A temperature other than 1 scales the
+    logarithm of that average, not each view: pooled first, then calibrated (arXiv 2007.08792).
 
     Views of an :class:`OptimizedSegmentor` are kept at its head's stride, interpolated once, and
     averaged in strips of rows.
@@ -36,6 +37,7 @@ class SemanticSegmentorWithTTA(nn.Module):
     Attributes:
         output: "logits", for which :meth:`forward` gives probabilities, or "labels" for label maps;
             at first that of the model.
+        temperature: that of the model.
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module, flip_label_pairs: LabelPairs = ()) -> None:
@@ -64,6 +66,8 @@ class SemanticSegmentorWithTTA(nn.Module):
         self.model = copy.copy(model)  # the same layers
         if self.output == "labels" and isinstance(self.model, SemanticSegmentor):
             self.model.output = "logits"
+        self.temperature: float = getattr(model, "temperature", 1.0)
+        self.model.temperature = 1.0
         self.augmentations = [
             T.AugmentationList(build_augmentations(_at_size(cfg, size), is_train=False))
             for size in cfg.TEST.AUG.MIN_SIZES
@@ -81,22 +85,33 @@ class SemanticSegmentorWithTTA(nn.Module):
         """
         if self.output == "labels":
             return [{"sem_seg": labels} for labels in self.predict_labels(batched_inputs)]
-        return [{"sem_seg": self._average(self._views(record))} for record in batched_inputs]
+        return [{"sem_seg": self._probabilities(record)} for record in batched_inputs]
 
     @torch.no_grad()
     def predict_labels(self, batched_inputs: list[dict]) -> list[Tensor]:
         """Predict a label map ``(height, width)`` int64 for each record."""
         return [self._labels(record) for record in batched_inputs]
 
+    @torch.no_grad()
+    def logit_maps(self, batched_inputs: list[dict]) -> list["Tensor | AveragedViews"]:
+        """Predict logits of the averaged probabilities: logarithms, divided by the temperature.
+
+        Those of an optimized model are computed as they are read, in strips.
+        """
+        if isinstance(self.model, OptimizedSegmentor):
+            return [AveragedViews(self, list(self._views(record))) for record in batched_inputs]
+        return [_log(self._probabilities(record)) for record in batched_inputs]
+
     def _labels(self, record: dict) -> Tensor:
         if not isinstance(self.model, OptimizedSegmentor):
             return self._average(self._views(record)).argmax(dim=0)
-        views = list(self._views(record))  # together about as large as one at full size
-        strips = []
-        for top, bottom in views[0][0].strips():
-            parts = [self._view_probabilities(*view, top, bottom) for view in views]
-            strips.append(torch.stack(parts).sum(dim=0).argmax(dim=0))
-        return torch.cat(strips)
+        return AveragedViews(self, list(self._views(record))).label_map()
+
+    def _probabilities(self, record: dict) -> Tensor:
+        average = self._average(self._views(record))
+        if self.temperature == 1:
+            return average
+        return _log(average).div_(self.temperature).softmax(dim=0)
 
     def _average(self, views: Iterator[tuple[LogitMap, bool]]) -> Tensor:
         """Average the probabilities ``(K, H, W)`` of views, of which one is held at a time."""
@@ -129,6 +144,36 @@ class SemanticSegmentorWithTTA(nn.Module):
         """Return rows of one view, ``(K, bottom - top, width)``, flipped back."""
         probabilities = logits.rows(top, bottom).float().softmax(dim=0)
         return probabilities.flip(-1)[self.swapped] if flipped else probabilities
+
+
+class AveragedViews:
+    """The average over the views of one image, computed as it is read; the interface of `LogitMap`.
+
+    The views of an optimized model, all at its head's stride, are together about as large as one at
+    full size.
+    """
+
+    def __init__(self, tta: SemanticSegmentorWithTTA, views: list[tuple[LogitMap, bool]]) -> None:
+        """Keep the views, logits and whether they are flipped."""
+        self._tta, self._views = tta, views
+        self.num_classes, self.strips = views[0][0].num_classes, views[0][0].strips
+
+    def rows(self, top: int, bottom: int) -> Tensor:
+        """Return the logits ``(C, bottom - top, W)`` of some rows: see `logit_maps`."""
+        return _log(self._sum(top, bottom) / len(self._views)) / self._tta.temperature
+
+    def label_map(self) -> Tensor:
+        """Return the argmax over classes of each output pixel, ``(H, W)`` int64."""
+        return torch.cat([self._sum(*strip).argmax(dim=0) for strip in self.strips()])
+
+    def _sum(self, top: int, bottom: int) -> Tensor:
+        parts = [self._tta._view_probabilities(*view, top, bottom) for view in self._views]
+        return torch.stack(parts).sum(dim=0)
+
+
+def _log(probabilities: Tensor) -> Tensor:
+    """Return the logarithm, finite also where a probability is too small for its dtype."""
+    return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
 
 
 def at_original_size(cfg: CfgNode) -> CfgNode:

@@ -30,11 +30,17 @@ class PaddingAwareSegmentor(SemanticSegmentor):
     Attributes:
         output: "logits", or "labels" to have inference give ``{"sem_seg": label map (H, W)}``.
             ``vt_seg.inference.optimize`` computes label maps faster and in less memory.
+        temperature: what logits are divided by in inference, so that probabilities are calibrated.
     """
 
     @configurable
     def __init__(
-        self, *, output: str = "logits", channels_last: bool = False, **kwargs: Any
+        self,
+        *,
+        output: str = "logits",
+        channels_last: bool = False,
+        temperature: float = 1.0,
+        **kwargs: Any,
     ) -> None:
         """Build a ``SemanticSegmentor`` of the ``kwargs``.
 
@@ -47,6 +53,7 @@ class PaddingAwareSegmentor(SemanticSegmentor):
         if output not in ("logits", "labels"):
             raise ValueError(f'MODEL.SEM_SEG_HEAD.OUTPUT is "{output}": use "logits" or "labels"')
         self.output = output
+        self.temperature = temperature
         if channels_last:
             self.to(memory_format=torch.channels_last)
 
@@ -54,10 +61,12 @@ class PaddingAwareSegmentor(SemanticSegmentor):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Return the arguments of ``__init__``."""
         require_vt_seg_keys(cfg, "MODEL.SEM_SEG_HEAD.OUTPUT", "MODEL.CHANNELS_LAST")
+        require_vt_seg_keys(cfg, "MODEL.SEM_SEG_HEAD.TEMPERATURE")
         return {
             **super().from_config(cfg),
             "output": cfg.MODEL.SEM_SEG_HEAD.OUTPUT,
             "channels_last": cfg.MODEL.CHANNELS_LAST,
+            "temperature": cfg.MODEL.SEM_SEG_HEAD.TEMPERATURE,
         }
 
     def forward(self, batched_inputs: list[dict]) -> Any:
@@ -86,6 +95,8 @@ class PaddingAwareSegmentor(SemanticSegmentor):
         logits, losses = self.sem_seg_head(features, targets, **head_inputs)
         if self.training:
             return losses
+        if self.temperature != 1:
+            logits = logits / self.temperature
         triples = zip(logits, batched_inputs, images.image_sizes, strict=True)
         predictions = [self.postprocess(*triple) for triple in triples]
         if self.output == "labels":

@@ -1,8 +1,8 @@
 """Pictures of predictions, labels and visual tokens (`vt_seg.visualization.tokens`)."""
 
+from vt_seg.drawing import contact_sheet, draw_legend, draw_sem_seg, side_by_side
+
 from .input_images import find_images
-from .overlay import draw_legend, draw_sem_seg
-from .panels import contact_sheet, side_by_side
 from .picture_files import Drawn, describe_drawn, require_all_drawn
 from .predictions import draw_dataset, draw_files
 from .samples import (

@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from vt_seg.drawing import ContactSheets, within_limits
 from vt_seg.files import output_names, path_below, write_atomically
-
-from .panels import ContactSheets, within_limits
 
 Draw = Callable[[], Mapping[str, np.ndarray | bytes]]
 """Draws one image: returns endings of file names with a picture (H, W, 3), or bytes, for each."""

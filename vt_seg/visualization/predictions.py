@@ -7,9 +7,8 @@ import numpy as np
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
 from vt_seg.data import ImageReader, read_checked_labels, spread_evenly
+from vt_seg.drawing import draw_sem_seg, side_by_side
 
-from .overlay import draw_sem_seg
-from .panels import side_by_side
 from .picture_files import Drawn, draw_each
 
 _BGR = ImageReader("BGR")

@@ -11,10 +11,9 @@ from detectron2.data import DatasetCatalog, Metadata
 from detectron2.utils.env import seed_all_rng
 
 from vt_seg.data import ImageReader, read_checked_labels, spread_evenly
+from vt_seg.drawing import draw_legend, draw_sem_seg, side_by_side
 from vt_seg.engine import build_train_loader, task_of
 
-from .overlay import draw_legend, draw_sem_seg
-from .panels import side_by_side
 from .picture_files import Drawn, draw_each
 
 

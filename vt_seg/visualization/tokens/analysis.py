@@ -11,9 +11,9 @@ from detectron2.data import Metadata
 from detectron2.utils.visualizer import Visualizer
 
 from vt_seg.data import ImageReader
+from vt_seg.drawing import draw_sem_seg
 from vt_seg.layers import Size, map_stride
 
-from ..overlay import draw_sem_seg
 from .capture import Origins, TokenMaps, capture_tokens
 
 

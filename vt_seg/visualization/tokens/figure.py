@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from ..panels import side_by_side, size_in_box
+from vt_seg.drawing import side_by_side, size_in_box
+
 from .analysis import LevelMaps, Size, TokenAnalysis
 from .colors import blend, color_range, color_steps, grey_picture, heat_palette, token_palette
 

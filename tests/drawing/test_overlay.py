@@ -5,7 +5,7 @@ import pytest
 from detectron2.data import Metadata
 
 from vt_seg.data import distinct_colors
-from vt_seg.visualization import draw_sem_seg
+from vt_seg.drawing import draw_sem_seg
 
 COLORS = [(255, 0, 0), (0, 0, 255)]
 METADATA = Metadata(stuff_classes=["left", "right"], stuff_colors=COLORS, ignore_label=255)

@@ -25,10 +25,13 @@ def side_by_side(pictures: Sequence[np.ndarray], captions: Sequence[str]) -> np.
         width = max(1, round(picture.shape[1] * height / picture.shape[0]))
         panel = _resize(picture, width, height)
         title = np.full((_CAPTION_HEIGHT, panel.shape[1], 3), 255, np.uint8)
+        # OpenCV crashes on names of files that are no UTF-8, and draws "?" for what is not ASCII.
+        caption = caption.encode("ascii", errors="replace").decode()
         font = cv2.FONT_HERSHEY_SIMPLEX
         cv2.putText(title, caption, (4, 22), font, 0.6, (0, 0, 0), 1, cv2.LINE_AA)
-        panels += [np.vstack([title, panel]), np.full((height + _CAPTION_HEIGHT, _GAP, 3), 255)]
-    return np.hstack(panels[:-1]).astype(np.uint8)
+        gap = np.full((height + _CAPTION_HEIGHT, _GAP, 3), 255, np.uint8)
+        panels += [np.vstack([title, panel]), gap]
+    return np.hstack(panels[:-1])
 
 
 def within_limits(picture: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 from detectron2.data import Metadata
 
-from vt_seg.visualization import contact_sheet, draw_sem_seg, panels, side_by_side
+from vt_seg.drawing import contact_sheet, draw_sem_seg, panels, side_by_side
 
 
 def plain(height, width, value):
