@@ -16,7 +16,7 @@ from vt_seg.data import build_augmentations, model_input
 from vt_seg.inference import OptimizedSegmentor
 
 from .adapt_to_machine import adapt_to_machine
-from .evaluation import optimized
+from .evaluation import evaluation_autocast, optimized
 from .run_folder import checkpoint_to_resume
 from .tasks import task_of
 
@@ -38,7 +38,7 @@ class SemSegPredictor(DefaultPredictor):
 
     def __call__(self, original_image: np.ndarray) -> dict:
         """Return the model's output for an image ``(H, W, 3)``, uint8 and BGR, at its size."""
-        with torch.no_grad():
+        with torch.no_grad(), evaluation_autocast(self.cfg, self.model):
             return self.model([self._record(original_image)])[0]
 
     def predict_labels(self, image_bgr: np.ndarray) -> np.ndarray:
@@ -47,7 +47,7 @@ class SemSegPredictor(DefaultPredictor):
         Raises ValueError if the model does not segment semantically.
         """
         if isinstance(self.model, OptimizedSegmentor):
-            with torch.no_grad():
+            with torch.no_grad(), evaluation_autocast(self.cfg, self.model):
                 return self.model.predict_labels([self._record(image_bgr)])[0].cpu().numpy()
         outputs = self(image_bgr)
         if "sem_seg" not in outputs:

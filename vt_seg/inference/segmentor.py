@@ -85,7 +85,9 @@ class OptimizedSegmentor(nn.Module):
         images = normalized_images(self.segmentor, batched_inputs)
         features = dict(self.segmentor.backbone(images.tensor))  # which the head empties
         sizes, images = images.image_sizes, None  # frees the images
-        return self.segmentor.sem_seg_head(features), sizes
+        logits = self.segmentor.sem_seg_head(features)
+        # In half precision interpolated logits would often be equal. Float64 remains what it is.
+        return logits.to(torch.promote_types(logits.dtype, torch.float32)), sizes
 
     def _full_size_logits(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
         logits, sizes = self._low_resolution_logits(batched_inputs)
