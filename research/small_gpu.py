@@ -51,13 +51,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--batch", type=positive_int, default=2, help="images (default: 2)")
     parser.add_argument("--rounds", type=positive_int, default=7, help="default: 7")
     parser.add_argument("--threads", type=positive_int, default=1, help="default: 1")
+    parser.add_argument(
+        "--opts", nargs="+", default=[], metavar="KEY VALUE", help="for all configs"
+    )
     parser.add_argument("--report", default="docs/small_gpu.md", metavar="FILE")
     return parser.parse_args()
 
 
 def make_cfg(args: argparse.Namespace, name: str, opts: list[str]) -> CfgNode:
     """Return a config for random weights on this machine."""
-    opts = ["MODEL.DEVICE", args.device, "MODEL.WEIGHTS", "", *opts]
+    opts = ["MODEL.DEVICE", args.device, "MODEL.WEIGHTS", "", *args.opts, *opts]
     cfg = load_cfg(str(CONFIGS / f"{name}.yaml"), opts)
     adapt_to_machine(cfg, world_size=1)
     return cfg

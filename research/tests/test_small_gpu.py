@@ -11,7 +11,7 @@ from research.rare_classes import mean_and_std, skewed_records
 
 
 def test_checkpointing_and_accumulation_keep_fewer_bytes():
-    args = SimpleNamespace(device="cpu", size=(64, 64), batch=2)
+    args = SimpleNamespace(device="cpu", size=(64, 64), batch=2, opts=[])
     kept = {
         name: small_gpu.MeasuredStep(args, "vtfpn_R18_scenes", opts).kept_bytes()
         for name, opts in small_gpu.SETTINGS.items()
