@@ -16,8 +16,12 @@ RENAMED_KEYS = {
     "MODEL.VT_FPN.POSITION_CODE": "MODEL.VT_FPN.POSITIONAL_ENCODING",
     "MODEL.VT_RESNET.POSITION_CODE": "MODEL.VT_RESNET.POSITIONAL_ENCODING",
     "SOLVER.OPTIMIZER": "SOLVER.VT_OPTIMIZER",
+    "MODEL.TIMM.CHECKPOINTING": "MODEL.BACKBONE.CHECKPOINTING",
 }
 """New names of old keys, which config files and overrides may still use (see `config_file`)."""
+
+WORDS = {("SOLVER.ACCUMULATE", "auto"): 0}
+"""Values of whole numbers for which config files and overrides may write a word."""
 
 
 def add_vt_seg_config(cfg: CN) -> None:
@@ -139,6 +143,9 @@ def _defaults() -> CN:
     # Stochastic depth (arXiv 1603.09382): the probability that training drops the residual branch
     # of the backbone's last block for an image, rising linearly over the blocks. 0 is off.
     cfg.MODEL.BACKBONE.STOCHASTIC_DEPTH = 0.0
+    # Recompute the activations of residual blocks (of a ResNet, of a VT-ResNet's ResNet stages, of
+    # a model of timm) in the backward pass: less memory, more time, the same gradients.
+    cfg.MODEL.BACKBONE.CHECKPOINTING = False
 
     # MODEL.META_ARCHITECTURE "ImageClassifier": any backbone and a linear layer.
     cfg.MODEL.CLASSIFIER = _classifier_keys()
@@ -207,6 +214,9 @@ def _defaults() -> CN:
     # label maps in little memory, the same predictions up to rounding (docs/light_inference.md).
     # False runs the plain model and takes the argmax of its logits.
     cfg.TEST.OPTIMIZE = True
+    # Of convolutions and matrix products in evaluation, prediction and demo: "float32", "bfloat16"
+    # or, on GPUs alone, "float16". Sums, norms and softmax remain float32 (torch.autocast).
+    cfg.TEST.DTYPE = "float32"
 
     # Compute the loss on DATASETS.TEST at each evaluation, too: "val/loss" (docs/watching.md).
     cfg.TEST.LOSS = False
@@ -265,7 +275,8 @@ def _add_solver_keys(solver: CN) -> None:
     solver.RMSPROP = CN({"ALPHA": 0.9, "EPS": 0.0316})
     # Passes, forward and backward, in which the IMS_PER_BATCH images of an iteration are processed,
     # one after another, to save memory; learning rate and iterations stay. 0 is automatic: as many
-    # as let a recipe for REFERENCE_WORLD_SIZE GPUs run unchanged on fewer.
+    # as let a recipe for REFERENCE_WORLD_SIZE GPUs run unchanged on fewer; config files and
+    # overrides may write the word auto for it.
     solver.ACCUMULATE = 1
     # Of SOLVER.AMP.ENABLED, in training: "float16", on GPUs alone, or "bfloat16".
     solver.AMP.DTYPE = "float16"
@@ -295,6 +306,9 @@ def _add_solver_keys(solver: CN) -> None:
 
     # Periodic checkpoints that are kept, the newest ones. 0 keeps all.
     solver.CHECKPOINTS_KEPT = 0
+    # Make a run repeat bit for bit on one machine (docs/resuming.md); needs SEED. It is slower.
+    solver.DETERMINISTIC = False
+
     # "all", or "attention": everything is frozen but the attention weights of the Visual
     # Transformers, the prediction heads and the norms (arXiv 2203.09795, Sec. 4).
     solver.TRAINABLE = "all"
@@ -374,8 +388,7 @@ def _timm_keys() -> CN:
     node.WEIGHTS = ""
     # timm's stochastic depth: the probability that the last block is dropped for an image.
     node.DROP_PATH = 0.0
-    # Recompute activations in the backward pass: less memory, more time.
-    node.CHECKPOINTING = False
+    node.CHECKPOINTING = None  # the old name of MODEL.BACKBONE.CHECKPOINTING, see RENAMED_KEYS
     # "" and "BN" keep the model's norms; "FrozenBN", "SyncBN" or "naiveSyncBN" replace batch norms.
     node.NORM = ""
     return node

@@ -12,7 +12,7 @@ from fvcore.common.config import BASE_KEY
 
 from vt_seg.files import DataError, parse_yaml, read_text, require_regular_file
 
-from .config import RENAMED_KEYS, adopt_renamed_keys, warn_of_renamed_key
+from .config import RENAMED_KEYS, WORDS, adopt_renamed_keys, warn_of_renamed_key
 from .near_names import near_names
 
 _UNKNOWN_KEY = re.compile(r"Non-existent config key: (.+)")
@@ -96,7 +96,7 @@ def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:
         if key not in known and key != BASE_KEY:
             raise ValueError(f"{_shown(key)} {value}: {_no_such_key(known, key)}")
         with _errors_in_sentences(cfg, f"{key} {value}"):
-            cfg.merge_from_list([key, value])
+            cfg.merge_from_list([key, WORDS.get((key, value), value)])
 
 
 def read_yaml(path: str) -> Any:
@@ -148,6 +148,10 @@ class _SafeCfgNode(CfgNode):
             adopt_renamed_keys(merged, content)
         except ValueError as error:
             raise DataError(f"{filename} {error}") from error
+        for (key, word), value in WORDS.items():
+            node, _, name = key.rpartition(".")
+            if isinstance(keys := merged.get(node), dict) and keys.get(name) == word:
+                keys[name] = value
         return merged
 
 

@@ -136,6 +136,10 @@ AT_LEAST = {
     "MODEL.VT_FPN.CLUSTERING_STEPS MODEL.VT_RESNET.CLUSTERING_STEPS",
 }
 REFUSED += [
+    ("TEST.DTYPE", "half", ": use one of float32, bfloat16, float16"),
+    ("DATALOADER.REPEAT_THRESHOLD", 1.5, ": set a number of at least 0 and at most 1"),
+]
+REFUSED += [
     (key, low - 1, f": set a whole number of at least {low}")
     for low, keys in AT_LEAST.items()
     for key in keys.split()

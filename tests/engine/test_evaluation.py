@@ -9,8 +9,16 @@ import torch
 from detectron2.evaluation import SemSegEvaluator
 
 from vt_seg.data import read_image
-from vt_seg.engine import SemSegPredictor, Trainer, evaluate, find_weights, load_cfg
-from vt_seg.engine.evaluation import wants_tta
+from vt_seg.engine import (
+    SemSegPredictor,
+    Trainer,
+    adapt_to_machine,
+    evaluate,
+    find_weights,
+    load_cfg,
+)
+from vt_seg.engine.adapt_to_machine import FLOAT16_TEST_NOTE
+from vt_seg.engine.evaluation import evaluation_autocast, wants_tta
 from vt_seg.evaluation import SegmentationEvaluator
 from vt_seg.inference import OptimizedSegmentor, SemanticSegmentorWithTTA
 
@@ -204,3 +212,41 @@ def test_subclasses_with_their_own_process_get_logits(slim_cfg):
     evaluator = OwnProcess(cfg.DATASETS.TEST[0], distributed=False)
     results = Trainer.test(cfg, Trainer.build_model(cfg), evaluator)
     assert 0 <= results["sem_seg"]["mIoU"] <= 100
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+def test_evaluation_and_prediction_in_bfloat16(slim_cfg, tmp_path, optimize):
+    """Convolutions are bfloat16, and what they predict is nearly what float32 predicts."""
+    slim_cfg.TEST.OPTIMIZE = optimize
+    model = Trainer.build_model(slim_cfg)
+    expected = Trainer.test(slim_cfg, model)["sem_seg"]
+    slim_cfg.MODEL.WEIGHTS = str(tmp_path / "weights.pth")
+    torch.save({"model": model.state_dict()}, slim_cfg.MODEL.WEIGHTS)
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    labels = SemSegPredictor(slim_cfg).predict_labels(image)
+    slim_cfg.TEST.DTYPE = "bfloat16"
+    dtypes = set()
+    hook = torch.nn.modules.module.register_module_forward_hook(
+        lambda module, _, out: (
+            dtypes.add(out.dtype) if isinstance(module, torch.nn.Conv2d) else None
+        )
+    )
+    try:
+        scores = Trainer.test(slim_cfg, model)["sem_seg"]
+        assert dtypes == {torch.bfloat16}
+        dtypes.clear()
+        assert (SemSegPredictor(slim_cfg).predict_labels(image) == labels).mean() > 0.9
+        assert dtypes == {torch.bfloat16}
+    finally:
+        hook.remove()
+    assert scores["pACC"] == pytest.approx(expected["pACC"], abs=3)
+
+
+def test_float16_on_a_cpu_becomes_float32_with_a_note(slim_cfg, log):
+    slim_cfg.TEST.DTYPE = "float16"
+    model = Trainer.build_model(slim_cfg)
+    with evaluation_autocast(slim_cfg, model):
+        assert not torch.is_autocast_enabled("cpu")
+    assert "TEST.DTYPE float16 -> float32: float16 needs a GPU" in log.text
+    assert FLOAT16_TEST_NOTE in adapt_to_machine(slim_cfg, world_size=1, has_gpu=False)
+    assert slim_cfg.TEST.DTYPE == "float32"

@@ -4,10 +4,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from detectron2.config import CfgNode, get_cfg
 
+from vt_seg import add_vt_seg_config
 from vt_seg.data import register_sem_seg, unregister
 from vt_seg.engine import Trainer, load_cfg, scale_recipe
 from vt_seg.engine.linear_lr_scaling import describe_recipe
+from vt_seg.engine.training_step import TrainingStep
 
 COCO = "configs/vtfpn_R50_cocostuff.yaml"
 
@@ -17,6 +20,7 @@ def train(cfg, resume=False, stop=None, dtype=torch.float64):
     torch.manual_seed(0)
     trainer = Trainer(cfg)
     trainer.model.to(dtype)
+    trainer.model.sem_seg_head.loss.float()  # it gets the logits in float32
     trainer.resume_or_load(resume=resume)
     trainer.max_iter = stop or trainer.max_iter
     trainer.train()
@@ -39,6 +43,15 @@ def labelled(tmp_path):
     register_sem_seg("labelled", tmp_path / "images", tmp_path / "masks", classes)
     yield "labelled"
     unregister("labelled")
+
+
+def leave_out_labels(root):
+    """Ignore everything in most masks, and a part of the others."""
+    for i in range(8):
+        path = f"{root}/masks/{i}.png"
+        mask = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+        mask[: (60, 20, 0, 64, 50, 10, 64, 63)[i]] = 255
+        cv2.imwrite(path, mask)
 
 
 def group_norm_cfg(cfg, **solver):
@@ -69,6 +82,26 @@ def test_passes_have_the_gradients_of_the_whole_batch(slim_cfg, tmp_path, labell
     assert trainer.iter == 3
 
 
+@pytest.mark.parametrize("class_weights", [(), tuple(range(1, 15))])
+def test_passes_weigh_as_much_as_their_labelled_pixels(slim_cfg, tmp_path, labelled, class_weights):
+    leave_out_labels(tmp_path)
+    cfg = group_norm_cfg(slim_cfg, MAX_ITER=1)
+    cfg.DATASETS.TRAIN = (labelled,)
+    cfg.MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS = class_weights
+    whole = train(cfg)
+    cfg.SOLVER.ACCUMULATE, cfg.OUTPUT_DIR = 4, str(tmp_path / "passes")
+    trainer = train(cfg)
+    torch.testing.assert_close(parameters(trainer), parameters(whole), rtol=0, atol=1e-6)
+    loss = [one.storage.latest()["total_loss"][0] for one in (whole, trainer)]
+    assert loss[0] == pytest.approx(loss[1], rel=1e-6)
+
+
+def test_passes_without_a_labelled_pixel_weigh_the_same():
+    records = [{"sem_seg": torch.full((2, 2), 255)}] * 2
+    step = TrainingStep(torch.nn.Linear(1, 1), [], None, ignore_value=255)
+    assert step._shares([records, records]) == [0.5, 0.5]
+
+
 def test_resumed_run_continues_the_order_of_its_passes(slim_cfg, tmp_path, labelled):
     cfg = group_norm_cfg(slim_cfg, ACCUMULATE=2, CHECKPOINT_PERIOD=2, MAX_ITER=4)
     cfg.DATASETS.TRAIN = (labelled,)
@@ -88,6 +121,18 @@ def test_automatic_passes_leave_a_recipe_unchanged_on_fewer_gpus(processes, pass
     for key in ("IMS_PER_BATCH", "BASE_LR", "MAX_ITER", "STEPS", "WARMUP_ITERS"):
         assert scaled[key] == cfg.SOLVER[key], key
     assert scaled.IMS_PER_BATCH // (processes * passes) == 4  # as many images at once as on eight
+
+
+def test_auto_is_a_word_for_automatic_passes(tmp_path):
+    assert load_cfg(COCO, ["SOLVER.ACCUMULATE", "auto"]).SOLVER.ACCUMULATE == 0
+    (tmp_path / "c.yaml").write_text("SOLVER: {ACCUMULATE: auto}\n")
+    cfg = load_cfg(str(tmp_path / "c.yaml"))
+    assert cfg.SOLVER.ACCUMULATE == 0
+    stock = get_cfg()
+    add_vt_seg_config(stock)
+    stock.merge_from_other_cfg(CfgNode.load_cfg(cfg.dump()))  # a dump has the number
+    with pytest.raises(ValueError, match="ACCUMULATE is given a text and needs a whole number"):
+        load_cfg(COCO, ["SOLVER.ACCUMULATE", "always"])
 
 
 def test_automatic_passes_on_more_gpus_scale_the_recipe():

@@ -23,7 +23,7 @@ from vt_seg.data.datasets import canonical_list, load_lip
 from vt_seg.data_checks.mask_formats import mat_format
 from vt_seg.data_checks.pair_check import check_pair
 from vt_seg.engine import load_cfg
-from vt_seg.engine.class_weights import class_histogram
+from vt_seg.engine.label_counts import read_counts
 from vt_seg.files import require_regular_file
 from vt_seg.visualization import find_images
 
@@ -63,7 +63,7 @@ READERS = {
     "class list": read_class_names,
     "demo's input": lambda path: find_images([str(path)]),
     "config": lambda path: load_cfg(str(path)),
-    "histogram's cache": lambda path: class_histogram([], 2, 255, str(path)),
+    "label counts' cache": lambda path: read_counts(str(path), ""),
 }
 
 

@@ -16,6 +16,8 @@ _LAUNCHED = {
     "mpirun": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
 }
 
+FLOAT16_TEST_NOTE = "TEST.DTYPE float16 -> float32: float16 needs a GPU, and bfloat16 does not."
+
 
 def processes_per_machine(
     num_gpus: int, num_machines: int = 1, machine_rank: int = 0
@@ -91,7 +93,10 @@ def adapt_to_machine(
         notes.append(f"MODEL.DEVICE {cfg.MODEL.DEVICE} -> cpu: {reason}.")
         cfg.MODEL.DEVICE = "cpu"
     on_cpu = cfg.MODEL.DEVICE == "cpu"
-    if on_cpu and cfg.SOLVER.AMP.ENABLED and cfg.SOLVER.AMP.DTYPE == "float16":
+    if float16_needs_gpu(cfg.MODEL.DEVICE, cfg.TEST.DTYPE):
+        notes.append(FLOAT16_TEST_NOTE)
+        cfg.TEST.DTYPE = "float32"
+    if cfg.SOLVER.AMP.ENABLED and float16_needs_gpu(cfg.MODEL.DEVICE, cfg.SOLVER.AMP.DTYPE):
         notes.append(
             "SOLVER.AMP.ENABLED True -> False: float16 needs a GPU, and SOLVER.AMP.DTYPE bfloat16 "
             "does not."
@@ -110,6 +115,11 @@ def adapt_to_machine(
     reason = "there is one process" if world_size == 1 else "PyTorch's SyncBN needs GPUs"
     notes += [f"{change} in {', '.join(keys)}: {reason}." for change, keys in changed.items()]
     return notes
+
+
+def float16_needs_gpu(device: str, dtype: str) -> bool:
+    """Return True for "float16" on "cpu", whose kernels are slow or missing."""
+    return device == "cpu" and dtype == "float16"
 
 
 def nodes_with_norm(node: CfgNode, path: str = "") -> Iterator[tuple[str, CfgNode]]:

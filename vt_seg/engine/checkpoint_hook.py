@@ -127,7 +127,8 @@ class CheckpointHook(PeriodicCheckpointer):
             missing = [f"the random states of {comm.get_world_size()} process(es) (it has {has})"]
         if order is None:
             missing.append(
-                "the place in the order of a DATALOADER.SAMPLER_TRAIN other than TrainingSampler"
+                "the place in the order of a DATALOADER.SAMPLER_TRAIN other than TrainingSampler "
+                "and RepeatFactorTrainingSampler"
             )
         elif self._loaded is not None and self._loaded["seed"] is not None:
             order.seed = self._loaded["seed"]

@@ -26,7 +26,9 @@ from vt_seg.modeling.vt_resnet import LAYERS_PER_DEPTH as VT_LAYERS_PER_DEPTH
 
 from .adapt_to_machine import nodes_with_norm
 from .channel_check import channel_problems
+from .determinism import seed_problem
 from .lr_schedule import PERIOD_HINT
+from .rare_classes import REPEATING_SAMPLER
 from .run_loggers import LOGGERS, is_installed
 from .tasks import is_architecture, task_of
 from .value_ranges import (
@@ -121,8 +123,27 @@ def _schedule_problems(cfg: CfgNode) -> Iterator[str]:
             f"SOLVER.BASE_LR_END is {solver.BASE_LR_END}, above SOLVER.BASE_LR {solver.BASE_LR}: "
             "WarmupCosineLR falls, so set it to BASE_LR or below"
         )
+    if solver.DETERMINISTIC and cfg.SEED < 0:
+        yield seed_problem(cfg)
     if solver.LR_SCHEDULER_NAME == "WarmupExponentialLR" and solver.EXPONENTIAL_LR_PERIOD == 0:
         yield f"SOLVER.EXPONENTIAL_LR_PERIOD is 0: {PERIOD_HINT}"
+
+
+def _sampler_problems(cfg: CfgNode) -> Iterator[str]:
+    task, threshold = task_of(cfg), cfg.DATALOADER.REPEAT_THRESHOLD
+    if cfg.DATALOADER.SAMPLER_TRAIN != REPEATING_SAMPLER:
+        return
+    if not task.has_masks:
+        name = cfg.MODEL.META_ARCHITECTURE
+        yield (
+            f"DATALOADER.SAMPLER_TRAIN is {REPEATING_SAMPLER}, and {name} has no masks to find "
+            "rare classes in: set it to TrainingSampler"
+        )
+    elif threshold == 0:
+        yield (
+            f"DATALOADER.REPEAT_THRESHOLD is {threshold}, with which {REPEATING_SAMPLER} repeats "
+            "nothing: set the share of images below which a class is rare, such as 0.1"
+        )
 
 
 def _size_problems(cfg: CfgNode) -> Iterator[str]:
@@ -326,6 +347,7 @@ _CHECKS = (
         _evaluation_problems,
         _watching_problems,
         _schedule_problems,
+        _sampler_problems,
         _size_problems,
         _crop_problems,
         _pixel_problems,

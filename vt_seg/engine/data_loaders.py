@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from vt_seg.data_checks import check_records
 
 from .interruption import stop_with_parent_only
+from .rare_classes import REPEATING_SAMPLER, repeat_factors
 from .tasks import task_of
 from .training_order import AspectRatioBatches, SeededOrder, SeededSamples
 
@@ -30,7 +31,8 @@ def build_train_loader(cfg: CfgNode, mapper: Callable[[dict], dict] | None = Non
     ``mapper`` is the task's by default.
 
     The order of the images and their augmentations depend only on ``SEED`` (on a random seed if it
-    is negative), not on the number of workers. Samplers other than the default are Detectron2's.
+    is negative), not on the number of workers. In segmentation that is so, too, with the sampler
+    that repeats images of rare classes (see ``repeat_factors``); other samplers are Detectron2's.
     Raises ValueError if images are paired with masks of other names (see ``check_records``).
     """
     task = task_of(cfg)
@@ -41,11 +43,15 @@ def build_train_loader(cfg: CfgNode, mapper: Callable[[dict], dict] | None = Non
     check_records(dataset, cfg.DATASETS.TRAIN)
     grouped = task.groups_by_aspect_ratio
     images_per_pass = cfg.SOLVER.IMS_PER_BATCH // max(cfg.SOLVER.ACCUMULATE, 1)
-    if cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
+    factors = None
+    if cfg.DATALOADER.SAMPLER_TRAIN == REPEATING_SAMPLER and task.is_segmentation:
+        factors = repeat_factors(cfg, dataset)
+    elif cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
         kwargs = {"mapper": mapper, "dataset": dataset, "aspect_ratio_grouping": grouped}
         kwargs["total_batch_size"] = images_per_pass
         return _with_signal_proof_workers(build_detection_train_loader(cfg, **kwargs))
-    order = SeededOrder(len(dataset), seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed())
+    seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+    order = SeededOrder(len(dataset), seed, factors)
     batch_size = images_per_pass // comm.get_world_size()
     loader = DataLoader(
         SeededSamples(DatasetFromList(dataset, copy=False), mapper, order),

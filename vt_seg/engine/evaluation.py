@@ -5,10 +5,12 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import DatasetEvaluator, verify_results
 from detectron2.utils import comm
+from detectron2.utils.logger import log_first_n
 from torch import nn
 
 from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
@@ -22,7 +24,9 @@ from vt_seg.inference import (
     at_original_size,
     optimize,
 )
+from vt_seg.modeling import add_checkpointing, wants_checkpointing
 
+from .adapt_to_machine import FLOAT16_TEST_NOTE, float16_needs_gpu
 from .data_loaders import build_test_loader
 from .ema import model_with_ema_weights
 from .random_state import random_state_kept
@@ -41,10 +45,12 @@ class EvaluatingTrainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
-        """Return the model, with stochastic depth if the config asks for it."""
-        require_vt_seg_keys(cfg, "MODEL.BACKBONE.STOCHASTIC_DEPTH")
+        """Return the model, with stochastic depth and checkpointing if the config asks for them."""
+        require_vt_seg_keys(cfg, "MODEL.BACKBONE.STOCHASTIC_DEPTH", "MODEL.TIMM")
         model = super().build_model(cfg)
         task_of(cfg).prepare_model(model)
+        if wants_checkpointing(cfg):
+            add_checkpointing(getattr(model, "backbone", model))
         return model
 
     @classmethod
@@ -82,7 +88,8 @@ class EvaluatingTrainer(DefaultTrainer):
             predict = _logit_row_model(model)
         else:
             predict = model
-        with random_state_kept():  # training goes on as it would without an evaluation
+        # Training goes on as it would without an evaluation.
+        with random_state_kept(), evaluation_autocast(cfg, model):
             return super().test(cfg, predict, evaluators)
 
     @classmethod
@@ -120,6 +127,17 @@ def optimized(cfg: CfgNode, model: nn.Module) -> nn.Module:
     except ValueError as reason:
         logger.info("The model is used as it is, not optimized: %s", reason)
         return model
+
+
+def evaluation_autocast(cfg: CfgNode, model: nn.Module) -> torch.autocast:
+    """Return the context in which ``model`` computes in ``TEST.DTYPE``."""
+    require_vt_seg_keys(cfg, "TEST.DTYPE")
+    device, dtype = next(model.parameters()).device.type, getattr(torch, cfg.TEST.DTYPE)
+    enabled = dtype != torch.float32
+    if enabled and float16_needs_gpu(device, cfg.TEST.DTYPE):
+        log_first_n(logging.WARNING, FLOAT16_TEST_NOTE, name=__name__, key="message")
+        enabled = False
+    return torch.autocast(device, dtype if enabled else None, enabled=enabled)
 
 
 def label_model(model: nn.Module) -> nn.Module | Callable[[list[dict]], list[dict]]:

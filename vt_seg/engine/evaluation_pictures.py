@@ -15,7 +15,7 @@ from vt_seg.drawing import draw_comparison
 from vt_seg.evaluation import to_label_map
 from vt_seg.modeling import unwrapped
 
-from .evaluation import label_model, optimized
+from .evaluation import evaluation_autocast, label_model, optimized
 from .random_state import random_state_kept
 from .tasks import task_of
 from .validation_loss import evaluation_mode
@@ -59,8 +59,9 @@ class EvaluationPictures:
         mapper, metadata = task.build_mapper(is_train=False), MetadataCatalog.get(dataset)
         images, model = ImageReader.of(self._cfg), unwrapped(model)
         predict = label_model(optimized(self._cfg, model))
+        autocast = evaluation_autocast(self._cfg, model)
         for number, record in enumerate(self._records[dataset]):
-            with random_state_kept(), evaluation_mode(model), torch.no_grad():
+            with random_state_kept(), evaluation_mode(model), torch.no_grad(), autocast:
                 output = predict([mapper(record)])[0]["sem_seg"]
             predicted = to_label_map(output, task.num_classes).cpu().numpy()
             image = images.picture(images(record["file_name"]))

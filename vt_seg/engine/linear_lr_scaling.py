@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 _CHANGEABLE = {
     "SEED": "the order of the images goes on with the checkpoint's seed, and the new one is unused",
     "DATASETS.TRAIN": "training goes on with the new images, from the same place in their order",
+    "DATALOADER.SAMPLER_TRAIN": "training goes on in the order of the new one, from the same place",
+    "DATALOADER.REPEAT_THRESHOLD": "training goes on with the new one, from the same place",
     "SOLVER.STEPS": "the learning rate follows the new steps from here on",
     "SOLVER.MAX_ITER": "training ends, and the learning rate falls, by the new one",
 }
@@ -123,6 +125,8 @@ def recipe_state(cfg: CfgNode) -> dict[str, Any]:
         **{key: cfg.SOLVER[key] for key in ("IMS_PER_BATCH", "BASE_LR", "TRAINABLE")},
         **{"VT_OPTIMIZER": optimizer_name(cfg.SOLVER), "SEED": cfg.SEED},
         "DATASETS.TRAIN": tuple(cfg.DATASETS.TRAIN),
+        "DATALOADER.SAMPLER_TRAIN": cfg.DATALOADER.SAMPLER_TRAIN,
+        "DATALOADER.REPEAT_THRESHOLD": cfg.DATALOADER.REPEAT_THRESHOLD,
         "SOLVER.STEPS": tuple(cfg.SOLVER.STEPS),
         "SOLVER.MAX_ITER": cfg.SOLVER.MAX_ITER,
     }

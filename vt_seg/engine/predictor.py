@@ -17,7 +17,7 @@ from vt_seg.data import ImageReader, build_augmentations, model_input
 from vt_seg.inference import OptimizedSegmentor
 
 from .adapt_to_machine import adapt_to_machine
-from .evaluation import optimized
+from .evaluation import evaluation_autocast, optimized
 from .run_folder import checkpoint_to_resume
 from .tasks import task_of
 
@@ -45,7 +45,7 @@ class SemSegPredictor(DefaultPredictor):
 
     def __call__(self, original_image: np.ndarray) -> dict:
         """Return the model's output for an image of :attr:`images`, at its size."""
-        with torch.no_grad():
+        with torch.no_grad(), evaluation_autocast(self.cfg, self.model):
             return self.model([self._record(original_image)])[0]
 
     def predict_labels(self, image: np.ndarray) -> np.ndarray:
@@ -54,7 +54,7 @@ class SemSegPredictor(DefaultPredictor):
         Raises ValueError if the model does not segment semantically, or images are other ones.
         """
         if isinstance(self.model, OptimizedSegmentor):
-            with torch.no_grad():
+            with torch.no_grad(), evaluation_autocast(self.cfg, self.model):
                 return self.model.predict_labels([self._record(image)])[0].cpu().numpy()
         outputs = self(image)
         if "sem_seg" not in outputs:

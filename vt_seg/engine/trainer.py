@@ -27,6 +27,7 @@ from .best_checkpoint import (
 from .checkpoint_hook import CheckpointHook
 from .class_weights import with_class_weights
 from .data_loaders import build_train_loader
+from .determinism import make_deterministic
 from .ema import CHECKPOINT_KEY, FINAL_FILE, EMAFileHook, EMAHook, WeightEMA
 from .evaluation import EvaluatingTrainer, tta_model, wants_tta, without_timm_weights
 from .evaluation_hooks import loss_and_picture_hooks
@@ -72,6 +73,8 @@ class Trainer(EvaluatingTrainer):
         is_scaled = scaled.SOLVER.REFERENCE_WORLD_SIZE > 0
         reference = cfg.SOLVER.REFERENCE_WORLD_SIZE if is_scaled else 0
         logger.info(describe_recipe(scaled, world_size, reference))
+        if cfg.SOLVER.DETERMINISTIC:
+            make_deterministic(cfg)
         cfg = with_class_weights(scaled)
         # A run is resumed from its checkpoint, or refused: no other weights have to be there.
         super().__init__(without_timm_weights(cfg) if has_checkpoint(cfg.OUTPUT_DIR) else cfg)

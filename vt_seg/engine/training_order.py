@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from detectron2.data.samplers import TrainingSampler
+from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
 from detectron2.utils import comm
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from .random_state import seeded_sample
@@ -15,6 +16,8 @@ Key = tuple[int, int]  # (position in the order over all processes, index of the
 class SeededOrder(Sampler[Key]):
     """Detectron2's endless shuffled order; process r of n takes the positions r, r + n, ...
 
+    With ``repeat_factors`` ``(size,)`` it is that of Detectron2's ``RepeatFactorTrainingSampler``.
+
     Attributes:
         size: number of images.
         seed: the same in all processes, >= 0.
@@ -22,9 +25,10 @@ class SeededOrder(Sampler[Key]):
         start: positions, over all processes, that were used before training was resumed.
     """
 
-    def __init__(self, size: int, seed: int) -> None:
+    def __init__(self, size: int, seed: int, repeat_factors: Tensor | None = None) -> None:
         self.size = size
         self.seed = seed
+        self.repeat_factors = repeat_factors
         self.waiting: list[Key] = []
         self.start = 0
 
@@ -32,7 +36,10 @@ class SeededOrder(Sampler[Key]):
         """Yield the keys of this process."""
         yield from self.waiting
         position, step = comm.get_rank(), comm.get_world_size()
-        for index in TrainingSampler(self.size, seed=self.seed):
+        indices: Sampler[int] = TrainingSampler(self.size, seed=self.seed)
+        if self.repeat_factors is not None:
+            indices = RepeatFactorTrainingSampler(self.repeat_factors, seed=self.seed)
+        for index in indices:
             if position >= self.start:
                 yield position, index
             position += step

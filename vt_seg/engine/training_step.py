@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -11,12 +11,17 @@ from detectron2.engine import SimpleTrainer
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vt_seg.modeling import running_statistics_kept, wants_checkpointing
+
+from .tasks import task_of
+
 
 class TrainingStep(SimpleTrainer):
-    """One step of the optimizer from the mean gradient of ``passes`` batches.
+    """One step of the optimizer from the gradients of ``passes`` batches.
 
-    Norms see one batch at a time. With a loss that averages over labelled pixels, each batch weighs
-    the same, however many of its pixels are labelled.
+    A batch weighs as much as its share of the labelled pixels, so that a loss that averages over
+    these has the gradient of one large batch. Norms see one batch at a time, and so do losses that
+    are no such averages: OHEM, Dice and Lovász-softmax.
     """
 
     def __init__(
@@ -28,6 +33,9 @@ class TrainingStep(SimpleTrainer):
         passes: int = 1,
         device: str = "cpu",
         dtype: torch.dtype | None = None,
+        ignore_value: int | None = None,
+        class_weights: Sequence[float] = (),
+        recomputes: bool = False,
     ) -> None:
         """Build the step.
 
@@ -39,9 +47,15 @@ class TrainingStep(SimpleTrainer):
             device: "cpu" or "cuda", where ``dtype`` is used.
             dtype: of operations under autocast; None computes in the dtype of the weights. The loss
                 is scaled for float16 alone.
+            ignore_value: label of the pixels of ``sem_seg`` that do not count; with None batches
+                weigh the same.
+            class_weights: how much a pixel counts by its class; empty is 1 for all.
+            recomputes: the model runs modules again in the backward pass (checkpointing).
         """
         super().__init__(model, data_loader, optimizer)
         self.passes, self.device, self.dtype = passes, device, dtype
+        self.ignore_value, self.recomputes = ignore_value, recomputes
+        self.class_weights = torch.tensor(class_weights) if len(class_weights) else None
         self.grad_scaler = torch.amp.GradScaler(device, enabled=dtype == torch.float16)
 
     def run_step(self) -> None:
@@ -49,23 +63,42 @@ class TrainingStep(SimpleTrainer):
         assert self.model.training, "the model was changed to evaluation mode"
         self.optimizer.zero_grad()
         losses: dict[str, Tensor] = {}
-        data_time = 0.0
-        for i in range(self.passes):
-            start = time.perf_counter()
-            batch = next(self._data_loader_iter)
-            data_time += time.perf_counter() - start
+        start = time.perf_counter()
+        batches = [next(self._data_loader_iter) for _ in range(self.passes)]
+        data_time = time.perf_counter() - start
+        for i, (batch, share) in enumerate(zip(batches, self._shares(batches), strict=True)):
             with self._without_exchange() if i < self.passes - 1 else contextlib.nullcontext():
                 with torch.autocast(self.device, self.dtype, enabled=self.dtype is not None):
                     found = self.model(batch)
                 found = {"total_loss": found} if isinstance(found, Tensor) else found
-                found = {name: loss / self.passes for name, loss in found.items()}
-                self.grad_scaler.scale(sum(found.values())).backward()
+                found = {name: loss * share for name, loss in found.items()}
+                with self._statistics_kept():
+                    self.grad_scaler.scale(sum(found.values())).backward()
             for name, loss in found.items():
                 losses[name] = losses.get(name, 0) + loss.detach()
         self.after_backward()
         self._write_metrics(losses, data_time)
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
+
+    def _shares(self, batches: list[list[dict]]) -> list[float]:
+        """Return how much each batch weighs, 1 in all."""
+        counts = [1.0] * len(batches)
+        if len(batches) > 1 and self.ignore_value is not None:
+            counts = [sum(self._labelled(record) for record in batch) for batch in batches]
+        total = sum(counts)
+        return [count / total if total else 1 / len(batches) for count in counts]
+
+    def _labelled(self, record: dict) -> float:
+        """Return the number of labelled pixels of a record, each times its class's weight."""
+        is_labelled = record["sem_seg"] != self.ignore_value
+        if self.class_weights is None:
+            return float(is_labelled.sum())
+        return float(self.class_weights[record["sem_seg"][is_labelled]].sum(dtype=torch.float64))
+
+    def _statistics_kept(self) -> contextlib.AbstractContextManager:
+        """Return the context of the backward pass."""
+        return running_statistics_kept(self.model) if self.recomputes else contextlib.nullcontext()
 
     def _without_exchange(self) -> contextlib.AbstractContextManager:
         """Return the context in which processes do not yet average their gradients."""
@@ -90,10 +123,23 @@ def build_training_step(
     data_loader: Iterable[list[dict]],
     optimizer: torch.optim.Optimizer,
 ) -> SimpleTrainer:
-    """Build the step that ``SOLVER.ACCUMULATE`` and ``SOLVER.AMP`` describe, or Detectron2's."""
-    passes, amp = cfg.SOLVER.ACCUMULATE, cfg.SOLVER.AMP
+    """Build the step that ``SOLVER``'s ``ACCUMULATE`` and ``AMP`` and checkpointing need.
+
+    Without any of them it is Detectron2's. ``cfg`` has its class weights, if any.
+    """
+    passes, amp, head = cfg.SOLVER.ACCUMULATE, cfg.SOLVER.AMP, cfg.MODEL.SEM_SEG_HEAD
     dtype = getattr(torch, amp.DTYPE) if amp.ENABLED else None
-    if passes == 1 and dtype is None:
+    recomputes = wants_checkpointing(cfg)
+    if passes == 1 and dtype is None and not recomputes:
         return SimpleTrainer(model, data_loader, optimizer)
-    device = torch.device(cfg.MODEL.DEVICE).type
-    return TrainingStep(model, data_loader, optimizer, passes=passes, device=device, dtype=dtype)
+    return TrainingStep(
+        model,
+        data_loader,
+        optimizer,
+        passes=passes,
+        device=torch.device(cfg.MODEL.DEVICE).type,
+        dtype=dtype,
+        ignore_value=head.IGNORE_VALUE if task_of(cfg).is_segmentation else None,
+        class_weights=head.LOSS.CLASS_WEIGHTS,
+        recomputes=recomputes,
+    )

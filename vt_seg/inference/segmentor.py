@@ -90,6 +90,8 @@ class OptimizedSegmentor(nn.Module):
         features = dict(self.segmentor.backbone(images.tensor))  # which the head empties
         sizes, images = images.image_sizes, None  # frees the images
         logits = self.segmentor.sem_seg_head(features)
+        # In half precision interpolated logits would often be equal. Float64 remains what it is.
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return logits if self.temperature == 1 else logits.div_(self.temperature), sizes
 
     def _full_size_logits(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:

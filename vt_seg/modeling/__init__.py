@@ -1,5 +1,6 @@
 """Detectron2 components made of the layers; importing this registers them."""
 
+from .checkpointing import add_checkpointing, running_statistics_kept, wants_checkpointing
 from .data_parallel import unwrapped
 from .image_classifier import ImageClassifier
 from .losses import LossTerms, SegmentationLoss
@@ -33,12 +34,15 @@ __all__ = [
     "VTFPNHead",
     "VTResNet",
     "VisualTransformerStage",
+    "add_checkpointing",
     "add_stochastic_depth",
     "average_pool",
     "ceil_div",
     "map_by_size",
     "normalized_images",
     "padding_mask",
+    "running_statistics_kept",
     "unwrapped",
     "upsample",
+    "wants_checkpointing",
 ]

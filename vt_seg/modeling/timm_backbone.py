@@ -72,8 +72,8 @@ class TimmBackbone(Backbone):
         if checkpointing:
             if not hasattr(features, "set_grad_checkpointing"):
                 raise ValueError(
-                    "MODEL.TIMM.CHECKPOINTING True: timm cannot checkpoint the features of this "
-                    "model, set it to False"
+                    "MODEL.BACKBONE.CHECKPOINTING True: timm cannot checkpoint the features of "
+                    "this model, set it to False"
                 )
             features.set_grad_checkpointing(True)
 
@@ -215,9 +215,10 @@ def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
             f"{_PYRAMIDS}"
         ) from error
     freeze_at = cfg.MODEL.BACKBONE.FREEZE_AT
+    checkpointing = cfg.MODEL.BACKBONE.CHECKPOINTING or bool(node.CHECKPOINTING)  # its old name
     try:
         backbone = TimmBackbone(
-            features, freeze_at=freeze_at, norm=node.NORM, checkpointing=node.CHECKPOINTING
+            features, freeze_at=freeze_at, norm=node.NORM, checkpointing=checkpointing
         )
     except ValueError as error:
         raise ValueError(f"MODEL.TIMM.NAME {node.NAME}: {error}") from error
