@@ -157,7 +157,7 @@ def test_half_precision_is_as_near_as_the_plain_model():
     model.bfloat16()
     batch[0]["image"] = batch[0]["image"].bfloat16()
     (plain,), (fast,) = predict(model, batch), predict(optimize(model), batch)
-    assert fast.dtype == torch.bfloat16
+    assert fast.dtype == torch.float32  # what is interpolated is not rounded again
     error, plain_error = ((x.float() - exact).abs().mean() for x in (fast, plain))
     assert error < 1.5 * plain_error
     (labels,) = optimize(model).predict_labels(batch)
