@@ -1,6 +1,6 @@
 """Detectron2 components made of the layers; importing this registers them."""
 
-from .data_parallel import unwrapped
+from .data_parallel import data_parallel, unwrapped
 from .image_classifier import ImageClassifier
 from .losses import LossTerms, SegmentationLoss
 from .padding_aware_segmentor import (
@@ -36,6 +36,7 @@ __all__ = [
     "add_stochastic_depth",
     "average_pool",
     "ceil_div",
+    "data_parallel",
     "map_by_size",
     "normalized_images",
     "padding_mask",
