@@ -46,7 +46,9 @@ def main() -> None:
     try:
         import submitit
     except ImportError:
-        raise SystemExit("error: submitit is not installed: pip install 'vt_seg[submitit]'") from None
+        raise SystemExit(
+            "error: submitit is not installed: pip install 'vt_seg[submitit]'"
+        ) from None
     executor = submitit.AutoExecutor(args.folder, args.cluster, slurm_max_num_timeout=args.requeues)
     gpus = 0 if args.cpu_tasks else args.gpus
     executor.update_parameters(

@@ -1,6 +1,6 @@
 """What test_launch.py runs in several processes: tools/train_net.py once for each norm.
 
-    torchrun --nproc-per-node 2 tests/engine/launched_training.py FLAGS ROOT NORM[,NORM]
+torchrun --nproc-per-node 2 tests/engine/launched_training.py FLAGS ROOT NORM[,NORM]
 """
 
 import os

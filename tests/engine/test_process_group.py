@@ -71,7 +71,10 @@ def test_processes_that_are_not_joined_are_refused():
     ("variables", "address"),
     [
         ({"MASTER_ADDR": "a", "MASTER_PORT": "1"}, ("a", "1")),
-        ({"SLURM_STEP_NODELIST": "gpu[007-009,12],b", "SLURM_JOB_ID": "41234"}, ("gpu007", "21234")),
+        (
+            {"SLURM_STEP_NODELIST": "gpu[007-009,12],b", "SLURM_JOB_ID": "41234"},
+            ("gpu007", "21234"),
+        ),
         ({"SLURM_JOB_NODELIST": "a-1-b,c", "MASTER_PORT": "7"}, ("a-1-b", "7")),
         ({"SLURM_JOB_NODELIST": "r[1-2]n[3,5]", "SLURM_JOB_ID": "1"}, ("r1n3", "20001")),
     ],
@@ -87,5 +90,7 @@ def test_missing_address_is_named():
 
 def test_gpus_are_those_of_the_rank_or_bound_by_the_launcher():
     assert [_gpu(3, 8), _gpu(3, 1)] == [3, 0]
-    with pytest.raises(ValueError, match="process 4 of this machine has no GPU, of which there are"):
+    with pytest.raises(
+        ValueError, match="process 4 of this machine has no GPU, of which there are"
+    ):
         _gpu(3, 2)

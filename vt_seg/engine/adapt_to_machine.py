@@ -8,6 +8,7 @@ from detectron2.config import CfgNode
 # Detectron2's names of the normalisations that exchange statistics between processes.
 _SYNCHRONISED_NORMS = ("SyncBN", "nnSyncBN", "naiveSyncBN")
 
+
 def processes_per_machine(
     num_gpus: int, num_machines: int = 1, machine_rank: int = 0, cpu_processes: int = 0
 ) -> tuple[int, str]:
