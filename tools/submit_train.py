@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Submit a training to Slurm, in one task per GPU, that is requeued until it is finished.
+r"""Submit a training to Slurm, in one task per GPU, that is requeued until it is finished.
 
-    python tools/submit_train.py --nodes 2 --gpus 8 --hours 24 --partition gpu -- \\
+    python tools/submit_train.py --nodes 2 --gpus 8 --hours 24 --partition gpu -- \
         --config-file configs/vtfpn_R50_cocostuff.yaml OUTPUT_DIR output/cocostuff
 
 What follows -- are the arguments of tools/train_net.py. When its time is over or others need the

@@ -9,8 +9,9 @@
     ... --eval-only MODEL.WEIGHTS FILE            evaluate only
     ... SOLVER.IMS_PER_BATCH 8 OUTPUT_DIR out     override any key of the config
 
-Without a GPU it trains on the CPU, in one process unless told otherwise. SIGTERM and Ctrl-C end training after the
-iteration, with a checkpoint and exit code 143 or 130; a second one ends it at once.
+Without a GPU it trains on the CPU, in one process unless told otherwise. SIGTERM and Ctrl-C end
+training after the iteration, with a checkpoint and exit code 143 or 130; a second one ends it at
+once.
 """
 
 import argparse
