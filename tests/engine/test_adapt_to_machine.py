@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from vt_seg.engine import adapt_to_machine, load_cfg, processes_per_machine
-from vt_seg.engine.adapt_to_machine import check_launcher
 
 
 def norms(cfg):
@@ -51,6 +50,13 @@ def test_without_a_gpu_device_and_mixed_precision_change(cfg, has_gpu, wants_gpu
     assert any(n.startswith("SOLVER.AMP.ENABLED True -> False") for n in notes)
 
 
+def test_processes_for_gpus_do_not_train_on_the_cpu(cfg):
+    cfg.MODEL.DEVICE = "cpu"
+    with pytest.raises(ValueError, match="2 processes were started for GPUs: pass --cpu-proc"):
+        adapt_to_machine(cfg, world_size=2, has_gpu=True)
+    assert adapt_to_machine(cfg, world_size=2, has_gpu=True, wants_gpu=False)
+
+
 def test_chosen_cpu_is_not_reported():
     cfg = load_cfg("", ["MODEL.DEVICE", "cpu", "MODEL.VT_FPN.NORM", "BN"])
     cfg.MODEL.VT_RESNET.NORM = "BN"
@@ -71,6 +77,7 @@ def gpus(monkeypatch):
     [
         *((0, (0,), 1, False), (0, (1,), 1, False), (0, (4,), 1, True)),
         *((8, (0,), 1, False), (8, (8,), 8, False), (4, (4, 2, 1), 4, False)),
+        *((0, (1, 1, 0, 2), 2, False), (8, (1, 2, 1, 3), 3, False)),  # --cpu-processes
     ],
 )
 def test_number_of_processes(gpus, available, asked, processes, says_so):
@@ -95,33 +102,3 @@ def test_impossible_numbers_are_refused(gpus, available, arguments, says):
     gpus(available)
     with pytest.raises(ValueError, match=says):
         processes_per_machine(*arguments)
-
-
-@pytest.mark.parametrize(
-    ("num_machines", "launcher", "environment"),
-    [
-        (1, "torchrun", {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}),
-        (1, "torchrun", {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}),
-        (1, "srun", {"SLURM_STEP_NUM_TASKS": "8", "SLURM_LOCALID": "0", "SLURM_PROCID": "0"}),
-        (1, "mpirun", {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "0"}),
-        # Two processes of one machine are not two machines.
-        (2, "srun", {"SLURM_STEP_NUM_TASKS": "2", "SLURM_LOCALID": "1"}),
-    ],
-)
-def test_processes_of_another_launcher_are_refused(num_machines, launcher, environment):
-    with pytest.raises(ValueError, match=f"{launcher} started [28] processes .*into one folder"):
-        check_launcher(num_machines, environment)
-
-
-@pytest.mark.parametrize(
-    ("num_machines", "environment"),
-    [
-        (1, {}),
-        (1, {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}),
-        (1, {"SLURM_STEP_NUM_TASKS": "1", "SLURM_NTASKS": "8"}),  # one step of an allocation
-        (2, {"WORLD_SIZE": "2", "RANK": "1"}),  # a pod for each machine
-        (2, {"SLURM_STEP_NUM_TASKS": "2", "SLURM_LOCALID": "0"}),  # a task for each machine
-    ],
-)
-def test_one_process_a_machine_may_come_from_any_launcher(num_machines, environment):
-    check_launcher(num_machines, environment)

@@ -104,7 +104,7 @@ def test_grouped_order_continues_anywhere(num_workers):
     assert any(state["waiting"] for state in states)
     for stop in range(11):
         resumed = grouped_loader(sizes, num_workers if stop == 4 else 0)
-        continue_order(resumed, 0, states[stop])
+        continue_order(resumed, 0, [states[stop]])
         assert resumed.order_state() == states[stop]
         assert list(islice(resumed, 11 - stop)) == whole[stop + 1 :]
         assert resumed.order_state() == states[11]
@@ -126,7 +126,7 @@ def test_processes_share_one_order(monkeypatch):
         assert list(islice(order, 8)) == keys[4 + rank :: 2]
         loader, resumed, other = (grouped_loader([(3, 2), (2, 3), (2, 3)] * 3) for _ in range(3))
         first = list(islice(loader, 1))
-        continue_order(resumed, 0, loader.order_state())
+        continue_order(resumed, 0, [loader.order_state()] * 2)
         assert first + list(islice(resumed, 4)) == list(islice(other, 5))
 
 

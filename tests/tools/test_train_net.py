@@ -5,12 +5,9 @@ import os
 import re
 import runpy
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
-from detectron2.engine.launch import _find_free_port
 
 from tests.engine.conftest import contents
 from tests.tiny_datasets import write_coco, write_lip, write_tiny_scenes
@@ -139,22 +136,4 @@ def test_what_cannot_be_run_ends_with_a_message(monkeypatch, capsys, out, argume
         runpy.run_path("tools/train_net.py", run_name="__main__")
     assert says in f"{end.value.code}{capsys.readouterr().err}"
     assert end.value.code != 0
-    assert not out.exists()
-
-
-def test_torchrun_with_two_processes_is_refused(tools, out, tmp_path):
-    """Both would train on their own, into one folder."""
-    write_tiny_scenes(tmp_path / "datasets")
-    arguments = ["--config-file", "configs/vtfpn_R18_scenes.yaml", *TINY, "OUTPUT_DIR", out]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    torchrun += ["--master_port", str(_find_free_port())]
-    done = subprocess.run(
-        [*torchrun, "tools/train_net.py", *map(str, arguments)],
-        env=tools.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert "torchrun started 2 processes (WORLD_SIZE 2), each of which would train" in done.stderr
     assert not out.exists()

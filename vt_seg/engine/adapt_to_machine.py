@@ -1,32 +1,24 @@
 """Fit a run to the machine: number of processes, device, and the settings that depend on them."""
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.utils import comm
 
 # Detectron2's names of the normalisations that exchange statistics between processes.
 _SYNCHRONISED_NORMS = ("SyncBN", "nnSyncBN", "naiveSyncBN")
-# Variables of launchers: the number of all processes, and this process's number on its machine.
-_LAUNCHED = {
-    "torchrun": ("WORLD_SIZE", "LOCAL_RANK"),
-    "srun": ("SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
-    "mpirun": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
-}
 
 FLOAT16_TEST_NOTE = "TEST.DTYPE float16 -> float32: float16 needs a GPU, and bfloat16 does not."
 
 
 def processes_per_machine(
-    num_gpus: int, num_machines: int = 1, machine_rank: int = 0
+    num_gpus: int, num_machines: int = 1, machine_rank: int = 0, cpu_processes: int = 0
 ) -> tuple[int, str]:
     """Return how many processes to launch, and a sentence to print ("" if nothing changed).
 
     Raises:
-        ValueError: if more GPUs are asked for than the machine has, a number is out of range,
-            several machines are to train on CPUs, or another launcher started several processes.
+        ValueError: if more GPUs are asked for than the machine has, a number is out of range, or
+            several machines are to train on CPUs without a number of processes.
     """
     if num_gpus < 0:
         raise ValueError(f"--num-gpus {num_gpus}: pass 0 for the CPU, or how many GPUs to use")
@@ -35,39 +27,21 @@ def processes_per_machine(
     if not 0 <= machine_rank < num_machines:
         ranks = f"of --num-machines {num_machines}, ranks are 0 to {num_machines - 1}"
         raise ValueError(f"--machine-rank {machine_rank}: {ranks}")
-    check_launcher(num_machines)
+    if cpu_processes:
+        return cpu_processes, ""
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if num_machines > 1 and 0 in (available, num_gpus):
         reason = "--num-gpus is 0" if available else "this one has none"
         needs = f"--num-machines {num_machines} needs GPUs on every machine"
-        raise ValueError(f"{needs}, and {reason}: on CPUs, train on one machine")
+        raise ValueError(f"{needs}, and {reason}: to train on CPUs, pass --cpu-processes 1 or more")
     if available == 0:
-        return 1, "No GPU here: one process on the CPU instead." if num_gpus > 1 else ""
+        hint = "one process on the CPU instead (--cpu-processes N makes several)"
+        return 1, f"No GPU here: {hint}." if num_gpus > 1 else ""
     if num_gpus > available:
         raise ValueError(
             f"--num-gpus {num_gpus}, but this machine has {available}: pass --num-gpus {available}"
         )
     return max(num_gpus, 1), ""
-
-
-def check_launcher(num_machines: int, environment: Mapping[str, str] = os.environ) -> None:
-    """Raise ValueError if another launcher than Detectron2's started more processes than machines.
-
-    Each would train on its own, into the same folder; those that formed a group are fine.
-    """
-    for launcher, (count, local_rank) in _LAUNCHED.items():
-        processes = _number(environment.get(count), 1)
-        extra = processes > num_machines or _number(environment.get(local_rank), 0) > 0
-        if extra and comm.get_world_size() < processes:
-            raise ValueError(
-                f"{launcher} started {processes} processes ({count} {environment.get(count)}), "
-                "each of which would train on its own into one folder. Start "
-                "tools/train_net.py once on each machine: --num-gpus N makes its processes"
-            )
-
-
-def _number(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdecimal() else default
 
 
 def adapt_to_machine(
@@ -85,6 +59,9 @@ def adapt_to_machine(
         world_size: number of processes over all machines.
         has_gpu: None asks PyTorch.
         wants_gpu: False for ``--num-gpus 0``.
+
+    Raises:
+        ValueError: if several processes that were started for GPUs are to train on the CPU.
     """
     notes = []
     has_gpu = torch.cuda.is_available() if has_gpu is None else has_gpu
@@ -93,6 +70,11 @@ def adapt_to_machine(
         notes.append(f"MODEL.DEVICE {cfg.MODEL.DEVICE} -> cpu: {reason}.")
         cfg.MODEL.DEVICE = "cpu"
     on_cpu = cfg.MODEL.DEVICE == "cpu"
+    if on_cpu and world_size > 1 and has_gpu and wants_gpu:
+        raise ValueError(
+            f"MODEL.DEVICE is cpu, and {world_size} processes were started for GPUs: pass "
+            "--cpu-processes N, or under torchrun and srun --num-gpus 0"
+        )
     if float16_needs_gpu(cfg.MODEL.DEVICE, cfg.TEST.DTYPE):
         notes.append(FLOAT16_TEST_NOTE)
         cfg.TEST.DTYPE = "float32"

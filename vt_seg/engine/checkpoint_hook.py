@@ -120,26 +120,33 @@ class CheckpointHook(PeriodicCheckpointer):
 
     def resume(self, start_iter: int, images_per_batch: int) -> None:
         """Continue the loaded order of images; warn if the run cannot end as an unstopped one."""
-        order, own = seeded_order(self.trainer.data_loader), self._loaded_of_this_process()
+        order, loaded = seeded_order(self.trainer.data_loader), self._loaded
+        states = [] if loaded is None else [each["order"] for each in loaded["processes"]]
         missing = []
-        if own is None:
-            has = "none" if self._loaded is None else f"those of {len(self._loaded['processes'])}"
-            missing = [f"the random states of {comm.get_world_size()} process(es) (it has {has})"]
+        if loaded is None:
+            missing = ["the random states of the processes"]
+        elif len(states) != comm.get_world_size():
+            logger.info(
+                "Resumed in %d process(es), and saved in %d: images, learning rate and iterations "
+                "go on as they were; random numbers of the model (stochastic depth, dropout) begin "
+                "anew.",
+                comm.get_world_size(),
+                len(states),
+            )
         if order is None:
             missing.append(
                 "the place in the order of a DATALOADER.SAMPLER_TRAIN other than TrainingSampler "
                 "and RepeatFactorTrainingSampler"
             )
-        elif self._loaded is not None and self._loaded["seed"] is not None:
-            order.seed = self._loaded["seed"]
+        elif loaded is not None and loaded["seed"] is not None:
+            order.seed = loaded["seed"]
         if missing:
             lacking = " and ".join(missing)
             logger.warning(
                 f"The checkpoint lacks {lacking}: this run will not end bit for bit as one that "
                 "was never stopped."
             )
-        state = None if own is None else own["order"]
-        continue_order(self.trainer.data_loader, start_iter * images_per_batch, state)
+        continue_order(self.trainer.data_loader, start_iter * images_per_batch, states)
 
     def _loaded_of_this_process(self) -> dict[str, Any] | None:
         if self._loaded is None or len(self._loaded["processes"]) != comm.get_world_size():

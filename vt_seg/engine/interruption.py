@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-import torch
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from torch.multiprocessing import ProcessExitedException
 
 from .checkpoint_hook import CheckpointHook
+from .process_group import leave_process_group
 
 logger = logging.getLogger(__name__)
 
@@ -95,12 +95,7 @@ class InterruptionHook(HookBase):
             signal.Signals(self.stopped_by).name,
             self.trainer.iter,
         )
-        if comm.get_world_size() > 1:
-            # A process that exits with threads of its process groups aborts, with another code.
-            # Detectron2 keeps one of the groups in a cache, which would keep its threads.
-            comm.synchronize()
-            comm._get_global_gloo_group.cache_clear()
-            torch.distributed.destroy_process_group()
+        leave_process_group()
 
     def _stop(self, signum: int) -> None:
         self._stop_timer()

@@ -170,6 +170,13 @@ def check_same_recipe(saved: dict[str, Any], cfg: CfgNode) -> None:
             f"the checkpoint was trained with batch {batch} and base LR {rate:g}, this run has "
             f"batch {now['IMS_PER_BATCH']} and base LR {now['BASE_LR']:g}. Resume on as many GPUs "
             "as before; or keep its recipe on other GPUs: SOLVER.REFERENCE_WORLD_SIZE 0 "
-            f"SOLVER.IMS_PER_BATCH {batch} SOLVER.BASE_LR {rate:g} (and its MAX_ITER and STEPS); "
+            f"SOLVER.IMS_PER_BATCH {batch} SOLVER.BASE_LR {rate:g}{_schedule(saved)}, and "
+            "SOLVER.ACCUMULATE for as many images at once as before; "
             "or start anew from its weights: MODEL.WEIGHTS FILE without --resume"
         )
+
+
+def _schedule(saved: dict[str, Any]) -> str:
+    """Return the overrides of a checkpoint's schedule; older checkpoints do not record it."""
+    keys = [key for key in ("SOLVER.MAX_ITER", "SOLVER.STEPS") if key in saved]
+    return "".join(f' {key} "{saved[key]}"' for key in keys)

@@ -20,9 +20,11 @@ from vt_seg.data import register_from_config
 from vt_seg.files import write_atomically
 from vt_seg.user_modules import add_user_keys, import_modules, require_imported
 
-from .adapt_to_machine import adapt_to_machine, check_launcher
+from .adapt_to_machine import adapt_to_machine
 from .config_check import check_config, check_has_datasets, check_output_folder
 from .linear_lr_scaling import scale_recipe
+from .process_group import check_joined
+from .restarts import is_restarted, note_launch
 from .run_folder import has_checkpoint, keep_earlier_config, refuse_earlier_run
 from .run_lock import lock_run_folder
 from .tasks import task_of
@@ -87,18 +89,19 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
 
     ``config.yaml`` gets what was asked for, and ``adapted_to_machine.yaml`` next to it what differs
     on this machine, so that the former means the same on another one. ``args`` are those of
-    Detectron2's ``default_argument_parser``.
+    Detectron2's ``default_argument_parser``; ``args.resume`` becomes True in a process that its
+    launcher has restarted (:func:`is_restarted`).
 
     Raises:
         FileNotFoundError: if a config file or a dataset's folder is missing.
         ValueError: if the config is wrong (see :func:`load_cfg`), does not fit the datasets (see
             :meth:`Task.check_datasets`), or their files or ``MODEL.WEIGHTS`` cannot be used; if a
             dataset to train on has no labelled pixel; if ``OUTPUT_DIR`` cannot be written into; or
-            if another launcher than Detectron2's started several processes.
+            if a launcher started several processes that are not joined.
         FileExistsError: when training without ``args.resume`` in a folder that has checkpoints, or
             training in a folder in which another process trains.
     """
-    check_launcher(getattr(args, "num_machines", 1))
+    check_joined(getattr(args, "num_machines", 1))
     cfg = load_cfg(args.config_file, args.opts, getattr(args, "imports", ()))
     is_train = not getattr(args, "eval_only", False)
     check_output_folder(cfg.OUTPUT_DIR)
@@ -108,6 +111,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     if is_train:
         task.check_labelled()
         task.build_mapper(is_train=True)  # which knows whether the augmentations can be built
+    if is_train and not getattr(args, "resume", False) and is_restarted(cfg.OUTPUT_DIR):
+        args.resume = True
     resumes = getattr(args, "resume", False)
     if not (resumes and has_checkpoint(cfg.OUTPUT_DIR)):
         require_readable_weights(cfg.MODEL.WEIGHTS)
@@ -124,6 +129,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         lock_run_folder(cfg.OUTPUT_DIR)
         if is_new:  # a run may have ended in between
             refuse_earlier_run(cfg.OUTPUT_DIR)
+            note_launch(cfg.OUTPUT_DIR)
     if is_train and comm.is_main_process():
         keep_earlier_config(cfg.OUTPUT_DIR, asked.dump())
     folder = cfg.OUTPUT_DIR

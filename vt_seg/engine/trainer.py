@@ -9,14 +9,16 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import HookBase, SimpleTrainer
+from detectron2.engine import HookBase, SimpleTrainer, TrainerBase
 from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, EventWriter
+from detectron2.utils.logger import setup_logger
 
 from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
 from vt_seg.files import remove_unfinished
+from vt_seg.modeling import data_parallel
 
 from .best_checkpoint import (
     BestCheckpointHook,
@@ -77,9 +79,18 @@ class Trainer(EvaluatingTrainer):
             make_deterministic(cfg)
         cfg = with_class_weights(scaled)
         # A run is resumed from its checkpoint, or refused: no other weights have to be there.
-        super().__init__(without_timm_weights(cfg) if has_checkpoint(cfg.OUTPUT_DIR) else cfg)
-        step = self._trainer  # Detectron2's AMPTrainer or SimpleTrainer
-        self._trainer = build_training_step(cfg, step.model, step.data_loader, step.optimizer)
+        cfg = without_timm_weights(cfg) if has_checkpoint(cfg.OUTPUT_DIR) else cfg
+        # DefaultTrainer would wrap the model, and make its steps, for GPUs alone.
+        TrainerBase.__init__(self)
+        if not logging.getLogger("detectron2").isEnabledFor(logging.INFO):
+            setup_logger()  # as DefaultTrainer does for scripts that have not
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        loader = self.build_train_loader(cfg)
+        self._trainer = build_training_step(cfg, data_parallel(model), loader, optimizer)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.start_iter, self.max_iter, self.cfg = 0, cfg.SOLVER.MAX_ITER, cfg
+        self.register_hooks(self.build_hooks())
         with contextlib.suppress(NotImplementedError):  # of a subclass: see `test`
             # These raise their errors now, not hours later.
             evaluators = {name: self.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST}
@@ -88,14 +99,12 @@ class Trainer(EvaluatingTrainer):
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
         """Freeze what ``SOLVER.TRAINABLE`` leaves out and return the optimizer of the rest."""
-        # DefaultTrainer asks for it before it wraps the model for parallel training.
         freeze_all_but(cfg.SOLVER.TRAINABLE, model)
         return build_optimizer(cfg, model)
 
     def build_hooks(self) -> list[HookBase | None]:
         """Return Detectron2's hooks with ours for checkpoints, signals, tokens, EMA and TTA."""
         cfg = self.cfg
-        # DefaultTrainer makes its checkpointer by name, right before it asks for the hooks.
         self.checkpointer = SegmentationCheckpointer(
             self.model,
             cfg.OUTPUT_DIR,

@@ -23,6 +23,7 @@ class SeededOrder(Sampler[Key]):
         seed: the same in all processes, >= 0.
         waiting: keys that come first in this process.
         start: positions, over all processes, that were used before training was resumed.
+        used: positions from ``start`` on that were used, too, by other numbers of processes.
     """
 
     def __init__(self, size: int, seed: int, repeat_factors: Tensor | None = None) -> None:
@@ -31,6 +32,7 @@ class SeededOrder(Sampler[Key]):
         self.repeat_factors = repeat_factors
         self.waiting: list[Key] = []
         self.start = 0
+        self.used: set[int] = set()
 
     def __iter__(self) -> Iterator[Key]:
         """Yield the keys of this process."""
@@ -40,7 +42,7 @@ class SeededOrder(Sampler[Key]):
         if self.repeat_factors is not None:
             indices = RepeatFactorTrainingSampler(self.repeat_factors, seed=self.seed)
         for index in indices:
-            if position >= self.start:
+            if position >= self.start and position not in self.used:
                 yield position, index
             position += step
 
@@ -97,10 +99,15 @@ class AspectRatioBatches:
                 yield batch
 
     def order_state(self) -> dict[str, Any]:
-        """Return "waiting", the keys that wait for their batch, and "next", the next position."""
+        """Return what is read and not yet used, and what comes next.
+
+        "waiting" are the keys that wait for their batch, "next" is the next position, and "used"
+        are the positions behind it that a resumed run leaves out.
+        """
+        used = sorted(self._order.used)
         if self._waiting is None:
-            return {"waiting": self._order.waiting, "next": self._order.start}
-        return {"waiting": self._waiting, "next": self._next}
+            return {"waiting": self._order.waiting, "next": self._order.start, "used": used}
+        return {"waiting": self._waiting, "next": self._next, "used": used}
 
 
 def seeded_order(loader: Any) -> SeededOrder | None:
@@ -110,16 +117,33 @@ def seeded_order(loader: Any) -> SeededOrder | None:
     return sampler if isinstance(sampler, SeededOrder) else None
 
 
-def continue_order(loader: Any, num_images: int, state: dict[str, Any] | None = None) -> None:
+def continue_order(
+    loader: Any, num_images: int, states: Sequence[dict[str, Any] | None] = ()
+) -> None:
     """Let a training loader that is not yet iterated, and has a seeded order, continue a run.
 
-    ``num_images`` were used already, over all processes. ``state`` is this process's of
-    `AspectRatioBatches.order_state`; without it, aspect ratio grouping continues near the place.
+    ``num_images`` were used already, over all processes. ``states`` are those of
+    `AspectRatioBatches.order_state` of all processes; without them, aspect ratio grouping continues
+    near the place. If there were more processes or fewer, images that waited for their batch are
+    dealt out to those that there are now, and each image is still used once.
     """
     order = seeded_order(loader)
     if order is None:
         return
-    order.start, order.waiting = num_images, []
-    if state is not None and isinstance(loader, AspectRatioBatches):
-        order.start = state["next"]
-        order.waiting = [tuple(key) for key in state["waiting"]]
+    order.start, order.waiting, order.used = num_images, [], set()
+    if not isinstance(loader, AspectRatioBatches) or not states or None in states:
+        return
+    known = [state for state in states if state is not None]
+    rank, world_size = comm.get_rank(), comm.get_world_size()
+    if len(known) == world_size:
+        state = known[rank]
+        order.start, order.waiting = state["next"], [tuple(key) for key in state["waiting"]]
+        order.used = set(state.get("used", ()))
+        return
+    waiting = sorted(tuple(key) for state in known for key in state["waiting"])
+    order.waiting = waiting[rank::world_size]
+    # Process r of n used its positions r, r + n, ... below its own "next".
+    ends = [state["next"] for state in known]
+    order.start = min(ends)
+    order.used = {p for p in range(order.start, max(ends)) if p < ends[p % len(known)]}
+    order.used.update(*(state.get("used", ()) for state in known))

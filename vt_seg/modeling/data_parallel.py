@@ -1,7 +1,20 @@
 """Models inside the wrappers of parallel training."""
 
+import torch
+from detectron2.engine import create_ddp_model
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+
+def data_parallel(model: nn.Module) -> nn.Module:
+    """Return the model, in ``DistributedDataParallel`` if there are several processes.
+
+    Gradients are averaged over the processes; buffers are each process's own, as in Detectron2,
+    whose wrapper names GPUs for models on the CPU as well, which PyTorch refuses.
+    """
+    on_gpu = next(model.parameters()).is_cuda
+    devices = [torch.cuda.current_device()] if on_gpu else None
+    return create_ddp_model(model, broadcast_buffers=False, device_ids=devices)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -1,0 +1,163 @@
+"""The processes of a training that torchrun, srun or mpirun started, joined to one group."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from detectron2.engine.launch import DEFAULT_TIMEOUT
+from detectron2.utils import comm
+from torch import distributed
+
+# Variables of launchers: this process's rank, the number of all processes, its rank on its machine.
+_VARIABLES = {
+    "torchrun": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+    "srun": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
+    "mpirun": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+}
+
+
+@dataclass(frozen=True)
+class LaunchedProcess:
+    """What a launcher says of this process: its name, and the process's place among all."""
+
+    launcher: str
+    rank: int
+    world_size: int
+    local_rank: int
+
+
+def launched_process(
+    environment: Mapping[str, str] = os.environ, num_machines: int = 1
+) -> LaunchedProcess | None:
+    """Return this process's place among several that a launcher started; None if it is alone.
+
+    Also None if the launcher started one process on each of ``num_machines``, Detectron2's flag:
+    each of these starts the processes of its machine.
+
+    Raises:
+        ValueError: if variables of a launcher are missing, or contradict each other.
+    """
+    error = ""
+    for launcher, names in _VARIABLES.items():
+        values = [environment.get(name, "") for name in names]
+        rank, world_size, local_rank = (int(v) if v.isdecimal() else None for v in values)
+        if world_size == num_machines > 1 and not local_rank:
+            return None
+        if rank is None or world_size is None or local_rank is None:
+            if (world_size or 1) > 1 or local_rank:
+                given = ", ".join(f"{n}={v}" for n, v in zip(names, values, strict=True) if v)
+                lacking = " and ".join(n for n, v in zip(names, values, strict=True) if not v)
+                error = error or (
+                    f"{given} is set, as {launcher} does, but {lacking or 'one of them'} is no "
+                    "number: start with torchrun or srun, which set all of them, or unset them"
+                )
+            continue
+        if not (local_rank <= rank < world_size):
+            raise ValueError(
+                f"{launcher} started {world_size} processes, and this one has {names[0]} {rank} "
+                f"and {names[2]} {local_rank}: ranks are below {names[1]}, and the rank on a "
+                "machine is at most that of all"
+            )
+        return LaunchedProcess(launcher, rank, world_size, local_rank) if world_size > 1 else None
+    if error:
+        raise ValueError(error)
+    return None
+
+
+def check_joined(num_machines: int, environment: Mapping[str, str] = os.environ) -> None:
+    """Raise ValueError if a launcher started several processes that are not one group.
+
+    Each would train on its own, into the same folder.
+    """
+    process = launched_process(environment, num_machines)
+    if process and comm.get_world_size() < process.world_size:
+        raise ValueError(
+            f"{process.launcher} started {process.world_size} processes, each of which would train "
+            "on its own into one folder. Call vt_seg.engine.launch(main), as tools/train_net.py "
+            "does, which joins them"
+        )
+
+
+def join_process_group(process: LaunchedProcess, *, use_gpu: bool) -> None:
+    """Join the group of all processes, with the groups of each machine, as Detectron2's launch.
+
+    ``MASTER_ADDR`` and ``MASTER_PORT`` say where; srun sets neither, so that they become the first
+    node of the step and a port that follows from the job's number. On GPUs the group uses NCCL, and
+    this process the GPU of its rank on the machine, or the only one that it sees; on CPUs gloo.
+
+    Raises:
+        ValueError: if the address is unknown, GPUs are too few, or machines have different numbers
+            of processes.
+        OSError: if the other processes cannot be reached.
+    """
+    address = _address(process, os.environ)
+    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = address
+    if use_gpu:
+        torch.cuda.set_device(_gpu(process.local_rank, torch.cuda.device_count()))
+    try:
+        distributed.init_process_group(
+            "nccl" if use_gpu else "gloo",
+            init_method="env://",
+            rank=process.rank,
+            world_size=process.world_size,
+            timeout=DEFAULT_TIMEOUT,
+        )
+    except RuntimeError as error:  # DistNetworkError and DistStoreError are
+        raise OSError(
+            f"process {process.rank} of {process.world_size} could not join the others at "
+            f"{':'.join(address)} ({str(error).splitlines()[0]}): check MASTER_ADDR, MASTER_PORT "
+            "and that all processes run"
+        ) from error
+    local_ranks = comm.all_gather(process.local_rank)
+    size = max(local_ranks) + 1
+    if len(local_ranks) % size or local_ranks != [i % size for i in range(len(local_ranks))]:
+        raise ValueError(
+            f"processes have the ranks {local_ranks} on their machines: start equally many on each "
+            "machine, with consecutive ranks (srun --ntasks-per-node N --distribution block)"
+        )
+    comm.create_local_process_group(size)
+    comm.synchronize()
+
+
+def leave_process_group() -> None:
+    """Leave the group in all processes together.
+
+    A process that exits with threads of its process groups aborts, with another exit code.
+    """
+    if comm.get_world_size() > 1:
+        comm.synchronize()
+        # Detectron2 keeps one of the groups in a cache, which would keep its threads.
+        comm._get_global_gloo_group.cache_clear()
+        distributed.destroy_process_group()
+
+
+def _address(process: LaunchedProcess, environment: Mapping[str, str]) -> tuple[str, str]:
+    """Return the host and the port where the processes of a launch meet."""
+    host, port = environment.get("MASTER_ADDR", ""), environment.get("MASTER_PORT", "")
+    if process.launcher == "srun":
+        nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST", "")
+        # The first of "gpu[007-009,12],login": the first number of each bracket.
+        host = host or re.sub(r"\[(\d+)[^]]*\]", r"\1", nodes).split(",")[0]
+        job = environment.get("SLURM_JOB_ID", "")
+        port = port or (str(20000 + int(job) % 20000) if job.isdecimal() else "")
+    lacking = [name for name, v in (("MASTER_ADDR", host), ("MASTER_PORT", port)) if not v]
+    if lacking:
+        raise ValueError(
+            f"{process.launcher} started {process.world_size} processes, and {lacking[0]} is not "
+            "set: export MASTER_ADDR, the host of rank 0, and MASTER_PORT, a free port there"
+        )
+    return host, port
+
+
+def _gpu(local_rank: int, available: int) -> int:
+    """Return the index of a process's GPU; one that is alone was bound to it by the launcher."""
+    if local_rank < available:
+        return local_rank
+    if available == 1:
+        return 0
+    raise ValueError(
+        f"process {local_rank + 1} of this machine has no GPU, of which there are {available}: "
+        "start one process for each GPU, or pass --num-gpus 0 to train on CPUs"
+    )
