@@ -1,12 +1,13 @@
 """What an exported file says of itself: classes, colours, input, output, config."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
-import vt_seg
 from detectron2.config import CfgNode
 from detectron2.data import Metadata
+
+import vt_seg
+from vt_seg.data import distinct_colors
 
 # Keys that name files of the machine, with the value that stands for none.
 _PATHS: dict[str, Any] = {
@@ -14,9 +15,8 @@ _PATHS: dict[str, Any] = {
     "MODEL.TIMM.WEIGHTS": "",
     "MODEL.TIMM.PRETRAINED": False,
     "OUTPUT_DIR": "",
+    "MODEL.CLASSIFIER.DISTILLATION.WEIGHTS": "",
     "DATASETS.CUSTOM": [],
-    "DATASETS.TRAIN": (),
-    "DATASETS.TEST": (),
 }
 
 
@@ -34,7 +34,7 @@ def export_metadata(cfg: CfgNode, metadata: Metadata, output: str) -> dict[str, 
         names = [str(label) for label in range(num_classes)]
     colors = metadata.get("stuff_colors", ())
     if len(colors) != num_classes:
-        colors = vt_seg.data.distinct_colors(num_classes)
+        colors = distinct_colors(num_classes)
     values = {
         "classes": names,
         "colors": [[int(value) for value in color] for color in colors],
@@ -53,7 +53,7 @@ def export_metadata(cfg: CfgNode, metadata: Metadata, output: str) -> dict[str, 
 
 
 def config_without_paths(cfg: CfgNode) -> str:
-    """Return a config as YAML without the names of folders, files and datasets."""
+    """Return a config as YAML without the names of folders and files."""
     cfg = cfg.clone()
     cfg.defrost()
     for key, value in _PATHS.items():
@@ -63,12 +63,3 @@ def config_without_paths(cfg: CfgNode) -> str:
             node = node[each]
         node[name] = value
     return cfg.dump()
-
-
-def parse_metadata(texts: Mapping[str, str]) -> dict[str, Any]:
-    """Return the metadata of a file with its lists and numbers; raise ValueError if some lack."""
-    lists = ("classes", "colors", "ignore_label", "min_size_test", "max_size_test")
-    missing = [key for key in (*lists, "channels", "output") if key not in texts]
-    if missing:
-        raise ValueError(f"the file lacks the metadata {missing}: export it with vt_seg")
-    return {key: json.loads(value) if key in lists else value for key, value in texts.items()}
