@@ -40,9 +40,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--num", type=positive_int, default=64, help="at most so many of them (default 64)"
     )
-    parser.add_argument(
-        "--evaluate", action="store_true", help="report the mIoU of the ONNX files"
-    )
+    parser.add_argument("--evaluate", action="store_true", help="report the mIoU of the ONNX files")
     return parse_arguments(parser, arguments)
 
 

@@ -44,9 +44,7 @@ def label_maps(logits: Tensor, stride: int, size: Size) -> Tensor:
     blocks = blocks.scatter(0, index[:, None].expand(-1, stride**2), mixed)
 
     blocks = blocks.reshape(num_images, rows - 1, columns - 1, stride, stride)
-    labels = blocks.transpose(2, 3).reshape(
-        num_images, (rows - 1) * stride, (columns - 1) * stride
-    )
+    labels = blocks.transpose(2, 3).reshape(num_images, (rows - 1) * stride, (columns - 1) * stride)
     half = stride // 2
     return labels[:, half : half + size[0], half : half + size[1]]
 

@@ -46,8 +46,7 @@ def export_metadata(cfg: CfgNode, metadata: Metadata, output: str) -> dict[str, 
         "max_size_test": cfg.INPUT.MAX_SIZE_TEST,
     }
     texts = {
-        key: value if isinstance(value, str) else json.dumps(value)
-        for key, value in values.items()
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()
     }
     return texts | {"config": config_without_paths(cfg), "vt_seg": vt_seg.__version__}
 
