@@ -36,7 +36,7 @@ from research.provenance import describe_machine
 from research.report_table import ReportTable, Row
 from vt_seg.command_line import positive_int
 from vt_seg.export import export_metadata, export_model, onnx_run, quantize
-from vt_seg.export.parity import test_images
+from vt_seg.export.parity import parity_images
 from vt_seg.inference import optimize
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,7 +60,7 @@ def build_model(settings: Settings, library: str) -> tuple[nn.Module, object]:
 
 def image_of(settings: Settings) -> torch.Tensor:
     """Return an image ``(1, 3, H, W)`` uint8."""
-    return test_images(1, 3, settings.size)
+    return parity_images(1, 3, settings.size)
 
 
 def in_pytorch(settings: Settings, library: str, kind: str, precision: Precision) -> Work:
@@ -106,7 +106,7 @@ def export(settings: Settings, folder: str) -> str:
 
 
 def _calibration() -> list[np.ndarray]:
-    return [test_images(1, 3, (256, 320)).numpy() for _ in range(2)]
+    return [parity_images(1, 3, (256, 320)).numpy() for _ in range(2)]
 
 
 def measure(settings: Settings, folder: str) -> list[Row]:

@@ -9,8 +9,8 @@
 
 The file takes images (N, 3, H, W), uint8 and RGB, of any number and size, and gives label maps
 (N, H, W), or with --logits logits (N, classes, H, W). It gets its name once its output was compared
-with the model's; otherwise an earlier file stays. --int8 writes NAME_int8.onnx next to it, calibrated
-with images of a folder, and --evaluate reports the mIoU of what was written on DATASETS.TEST.
+with the model's; otherwise an earlier file stays. --int8 writes NAME_int8.onnx next to it,
+calibrated with images of a folder, and --evaluate reports the mIoU of both on DATASETS.TEST.
 """
 
 import argparse

@@ -1,9 +1,11 @@
 """A segmentor as one function of tensors, and its graph for batches and images of any size."""
 
+from typing import Any
+
 import torch
-import torch.fx.experimental._config as symbolic_shapes
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.fx.experimental import _config
 from torch.nn import functional as F
 
 from vt_seg.inference import fold_norms
@@ -12,6 +14,7 @@ from vt_seg.modeling import upsample
 from .label_maps import label_maps
 
 OUTPUTS = ("labels", "logits")
+symbolic_shapes: Any = _config
 MIN_SIDE = 64
 """The smallest side of an image in pixels: two cells of the coarsest map."""
 
@@ -22,6 +25,9 @@ class ExportableSegmentor(nn.Module):
     Colours are RGB, whatever the model was trained with. Normalising, the order of channels and
     padding are inside. Batch norms are folded and the head reordered (`fold_norms`).
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, model: nn.Module, input_format: str, output: str = "labels") -> None:
         """Take over a segmentor.

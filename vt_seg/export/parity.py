@@ -1,10 +1,11 @@
 """Does an exported file give what the model gives?"""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from vt_seg.layers import Size
@@ -23,7 +24,7 @@ class ParityError(ValueError):
     """An exported file that computes something else than the model."""
 
 
-def check_parity(run: Run, model: nn.Module, input_format: str) -> str:
+def check_parity(run: Run, model: Any, input_format: str) -> str:
     """Compare an exported file with the plain model, at three odd sizes, batches of 1 and 3.
 
     Args:
@@ -41,7 +42,7 @@ def check_parity(run: Run, model: nn.Module, input_format: str) -> str:
     equal, pixels, error = 0, 0, 0.0
     for batch in BATCHES:
         for size in SIZES:
-            images = test_images(batch, len(model.pixel_mean), size)
+            images = parity_images(batch, len(model.pixel_mean), size)
             expected = plain_logits(model, images, input_format)
             given = torch.from_numpy(run(images.numpy())).to(expected.device)
             labels = given
@@ -61,7 +62,7 @@ def check_parity(run: Run, model: nn.Module, input_format: str) -> str:
     return sentence
 
 
-def test_images(batch: int, channels: int, size: Size) -> Tensor:
+def parity_images(batch: int, channels: int, size: Size) -> Tensor:
     """Return images ``(N, C, H, W)`` uint8 of areas and noise, the same at each call."""
     generator = torch.Generator().manual_seed(batch)
     coarse = torch.rand(batch, channels, 4, 4, generator=generator)
@@ -71,7 +72,7 @@ def test_images(batch: int, channels: int, size: Size) -> Tensor:
 
 
 @torch.no_grad()
-def plain_logits(model: nn.Module, images: Tensor, input_format: str) -> Tensor:
+def plain_logits(model: Any, images: Tensor, input_format: str) -> Tensor:
     """Return the logits ``(N, num_classes, H, W)`` of a segmentor for RGB images."""
     output, model.output = getattr(model, "output", "logits"), "logits"
     try:
