@@ -143,6 +143,12 @@ def test_program_of_a_vt_resnet_gives_its_logits(tmp_path):
     assert json.loads(extra["vt_seg.json"]) == {"output": "logits"}
 
 
+def test_missing_package_is_named_with_its_extra(tmp_path, model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ImportError, match=r"pip install 'vt_seg\[export\]'"):
+        export_model(model, str(tmp_path / "model.onnx"), "BGR", {"output": "labels"})
+
+
 def test_unknown_formats_and_models_are_refused(tmp_path, model):
     with pytest.raises(ValueError, match=r"model.tflite: the name .* \.onnx"):
         export_model(model, str(tmp_path / "model.tflite"), "BGR", {"output": "labels"})

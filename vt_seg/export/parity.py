@@ -74,9 +74,12 @@ def parity_images(batch: int, channels: int, size: Size) -> Tensor:
 @torch.no_grad()
 def plain_logits(model: Any, images: Tensor, input_format: str) -> Tensor:
     """Return the logits ``(N, num_classes, H, W)`` of a segmentor for RGB images."""
-    output, model.output = getattr(model, "output", "logits"), "logits"
+    output = getattr(model, "output", None)
+    if output is not None:  # a PaddingAwareSegmentor, which may give labels
+        model.output = "logits"
     try:
         records = [{"image": x.flip(0) if input_format == "BGR" else x} for x in images]
         return torch.stack([one["sem_seg"] for one in model(records)])
     finally:
-        model.output = output
+        if output is not None:
+            model.output = output
