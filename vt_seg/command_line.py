@@ -17,10 +17,13 @@ _OVERRIDE = re.compile(
 
 @contextmanager
 def errors_as_messages() -> Iterator[None]:
-    """Turn OSError and ValueError (not those of a training) into SystemExit with their message."""
+    """Turn errors of input (not those of a training) into SystemExit with their message.
+
+    These are OSError, ValueError, and the ImportError of an optional package.
+    """
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -1,7 +1,7 @@
 """Faster evaluation: :func:`optimize` a segmentor, predict label maps, average augmented views."""
 
 from .label_map import LogitMap
-from .optimize import optimize
+from .optimize import fold_norms, optimize
 from .segmentor import OptimizedSegmentor
 from .test_time_augmentation import (
     SemanticSegmentorWithTTA,
@@ -15,5 +15,6 @@ __all__ = [
     "SemanticSegmentorWithTTA",
     "at_original_size",
     "describe_tta",
+    "fold_norms",
     "optimize",
 ]

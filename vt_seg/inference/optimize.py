@@ -54,20 +54,30 @@ def optimize(model: nn.Module) -> OptimizedSegmentor:
         ValueError: if the model is none of these, or holds hooks, patches or replaced modules,
             which the copy would pass over. The message names the module.
     """
-    model = unwrapped(model)
-    _check(model)
-    segmentor = _copy_with_shared_weights(model).eval()
-    with torch.no_grad():
-        _fold_batch_norms(segmentor)
+    segmentor = fold_norms(model)
     for module in list(segmentor.modules()):
         for name, child in module.named_children():
             if type(child) is VTFPN:
                 setattr(module, name, OptimizedVTFPN(child))
     if segmentor.device.type == "cpu":  # its convolutions of large maps are faster so, by a factor
         segmentor.to(memory_format=torch.channels_last)
+    return OptimizedSegmentor(segmentor)
+
+
+def fold_norms(model: nn.Module) -> SemanticSegmentor:
+    """Return a copy with batch norms folded and the head reordered, the first half of `optimize`.
+
+    The neck keeps its plain formulas, which can be exported. Arguments and errors are those of
+    :func:`optimize`.
+    """
+    model = unwrapped(model)
+    _check(model)
+    segmentor = _copy_with_shared_weights(model).eval()
+    with torch.no_grad():
+        _fold_batch_norms(segmentor)
     head = segmentor.sem_seg_head
     segmentor.sem_seg_head = OptimizedHead(head, getattr(head, "neck", None))
-    return OptimizedSegmentor(segmentor)
+    return segmentor
 
 
 def _check(model: Any) -> None:
@@ -111,7 +121,7 @@ def _names(types: tuple[type, ...]) -> str:
     return ", ".join(one.__name__ for one in types)
 
 
-def _copy_with_shared_weights(model: nn.Module) -> nn.Module:
+def _copy_with_shared_weights(model: nn.Module) -> Any:
     """Copy the modules; parameters and buffers are new tensors on the old memory."""
     memo: dict[int, object] = {}
     for parameter in model.parameters():

@@ -37,4 +37,5 @@ def average_pool(x: Tensor, factor: int, mask: Tensor | None = None) -> Tensor:
 def ceil_div(size: Size, divisor: int) -> Size:
     """Divide both sides of ``size``, rounding up."""
     height, width = size
-    return -(-height // divisor), -(-width // divisor)
+    # ONNX rounds negative quotients up, so this is not -(-height // divisor).
+    return (height + divisor - 1) // divisor, (width + divisor - 1) // divisor

@@ -1,0 +1,158 @@
+"""``tools/export_model.py`` once, and what its files give in onnxruntime."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+from detectron2.modeling import build_model
+from PIL import Image
+
+import vt_seg
+from tests.small_configs import small_cfg
+from tests.tiny_datasets import write_tiny_scenes
+from tools.export_model import main, parse_args
+from vt_seg.engine import load_cfg
+from vt_seg.export import ExportableSegmentor, ParityError, export_model, files, onnx_run
+from vt_seg.export.parity import parity_images as images_of
+from vt_seg.export.parity import plain_logits
+
+ROOT = Path(__file__).parents[2]
+CONFIG = "configs/vtfpn_R18_scenes.yaml"
+# Two levels: exporting takes as long as the graph is large.
+SMALL = [
+    *("MODEL.SEM_SEG_HEAD.CONVS_DIM", "32", "MODEL.FPN.OUT_CHANNELS", "32"),
+    *("MODEL.SEM_SEG_HEAD.IN_FEATURES", "('res4', 'res5')"),
+    *("MODEL.RESNETS.OUT_FEATURES", "('res4', 'res5')"),
+    *("MODEL.SEM_SEG_HEAD.COMMON_STRIDE", "16", "MODEL.VT_FPN.NUM_TOKENS", "4"),
+    *("MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu"),
+]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """What the tool printed and the folder with its files."""
+    folder = tmp_path_factory.mktemp("export")
+    write_tiny_scenes(folder / "datasets")
+    vt_seg.register_all_datasets(str(folder / "datasets"))
+    printed = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("builtins.print", lambda *words, **_: printed.append(" ".join(words)))
+        torch.manual_seed(0)
+        images = str(folder / "datasets/vt_scenes/images/train")
+        arguments = ["--output", str(folder / "model.onnx"), "--int8", images, "--evaluate"]
+        opts = ["--opts", *SMALL, "OUTPUT_DIR", str(folder)]
+        main(parse_args(["--config-file", CONFIG, *arguments, *opts]))
+    yield folder, "\n".join(printed)
+    vt_seg.register_all_datasets()
+
+
+@pytest.fixture(scope="module")
+def model():
+    """The model that the tool exported: random weights of one seed."""
+    torch.manual_seed(0)
+    return build_model(load_cfg(str(ROOT / CONFIG), SMALL)).eval()
+
+
+def test_tool_reports_agreement_calibration_and_scores(exported):
+    folder, printed = exported
+    assert f"wrote {folder}/model.onnx: labels equal at 100.0000% of the pixels" in printed
+    assert f"wrote {folder}/model_int8.onnx: calibrated with 8 images" in printed
+    assert printed.count("mIoU") == 2
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_one_file_takes_any_batch_and_size(exported, model, batch):
+    images = images_of(batch, 3, (83, 125))
+    labels = onnx_run(str(exported[0] / "model.onnx"))(images.numpy())
+    expected = plain_logits(model, images, "BGR").argmax(1)
+    assert labels.shape == (batch, 83, 125)
+    assert (labels == expected.numpy()).mean() >= 0.9999
+
+
+def test_metadata_have_classes_colours_and_config_without_paths(exported):
+    for name in ("model.onnx", "model_int8.onnx"):
+        session = onnxruntime.InferenceSession(exported[0] / name)
+        metadata = session.get_modelmeta().custom_metadata_map
+        assert json.loads(metadata["classes"])[:2] == ["sky", "mountain"]
+        assert len(json.loads(metadata["colors"])) == len(json.loads(metadata["classes"]))
+        assert json.loads(metadata["ignore_label"]) == 255
+        assert metadata["channels"] == "RGB"
+        assert metadata["vt_seg"] == vt_seg.__version__
+        assert "COMMON_STRIDE: 16" in metadata["config"]
+        assert str(exported[0]) not in metadata["config"]
+
+
+def test_int8_file_is_small_and_near_the_model(exported, model):
+    folder, _ = exported
+    sizes = [(folder / name).stat().st_size for name in ("model_int8.onnx", "model.onnx")]
+    assert sizes[0] < 0.4 * sizes[1]
+    images = images_of(1, 3, (128, 128))
+    labels = onnx_run(str(folder / "model_int8.onnx"))(images.numpy())
+    assert (labels == plain_logits(model, images, "BGR").argmax(1).numpy()).mean() > 0.8
+
+
+def test_file_that_disagrees_is_refused_and_the_old_one_stays(exported, tmp_path, monkeypatch):
+    content = (exported[0] / "model.onnx").read_bytes()
+    monkeypatch.setattr(files, "export_program", lambda model: None)
+    monkeypatch.setattr(files, "onnx_bytes", lambda program, metadata: content)
+    torch.manual_seed(1)
+    other = build_model(load_cfg(str(ROOT / CONFIG), SMALL)).eval()
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"before")
+    with pytest.raises(ParityError, match="disagrees with the model: labels equal at"):
+        export_model(other, str(path), "BGR", {"output": "labels"})
+    assert path.read_bytes() == b"before"
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_example_predicts_without_torch(exported, tmp_path):
+    image = next((exported[0] / "datasets/vt_scenes/images/val").iterdir())
+    copy = tmp_path / "scene.png"
+    Image.open(image).resize((90, 70)).save(copy)
+    code = (
+        "import runpy, sys; sys.modules.update(torch=None, vt_seg=None, detectron2=None); "
+        f"sys.argv[1:] = {[str(exported[0] / 'model.onnx'), str(copy)]}; "
+        f"runpy.run_path({str(ROOT / 'examples/predict_onnx.py')!r}, run_name='__main__')"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stdout
+    picture = Image.open(tmp_path / "scene_labels.png")
+    assert (picture.size, picture.mode) == ((90, 70), "P")
+    shares = [float(line.rpartition(" ")[2][:-1]) for line in printed.splitlines()]
+    assert sum(shares) == pytest.approx(100, abs=1)
+
+
+def test_program_of_a_vt_resnet_gives_its_logits(tmp_path):
+    cfg = small_cfg(
+        *("MODEL.BACKBONE.NAME", "build_vt_resnet_backbone", "MODEL.VT_FPN.NUM_LAYERS", "0"),
+        *("MODEL.SEM_SEG_HEAD.IN_FEATURES", "('res4', 'res5')"),
+        *("MODEL.RESNETS.OUT_FEATURES", "('res4', 'res5')"),
+        *("MODEL.SEM_SEG_HEAD.COMMON_STRIDE", "16", "INPUT.FORMAT", "RGB"),
+    )
+    torch.manual_seed(0)
+    path = str(tmp_path / "model.pt2")
+    said = export_model(build_model(cfg).eval(), path, "RGB", {"output": "logits"})
+    assert "logits within" in said
+    extra = {"vt_seg.json": ""}
+    torch.export.load(path, extra_files=extra)
+    assert json.loads(extra["vt_seg.json"]) == {"output": "logits"}
+
+
+def test_missing_package_is_named_with_its_extra(tmp_path, model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ImportError, match=r"pip install 'vt_seg\[export\]'"):
+        export_model(model, str(tmp_path / "model.onnx"), "BGR", {"output": "labels"})
+
+
+def test_unknown_formats_and_models_are_refused(tmp_path, model):
+    with pytest.raises(ValueError, match=r"model.tflite: the name .* \.onnx"):
+        export_model(model, str(tmp_path / "model.tflite"), "BGR", {"output": "labels"})
+    with pytest.raises(ValueError, match='"boxes" is unknown'):
+        ExportableSegmentor(model, "BGR", "boxes")
+    with pytest.raises(ValueError, match="not Linear"):
+        ExportableSegmentor(torch.nn.Linear(1, 1), "BGR")
