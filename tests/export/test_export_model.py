@@ -133,6 +133,8 @@ def test_program_of_a_vt_resnet_gives_its_logits(tmp_path):
         *("MODEL.SEM_SEG_HEAD.IN_FEATURES", "('res4', 'res5')"),
         *("MODEL.RESNETS.OUT_FEATURES", "('res4', 'res5')"),
         *("MODEL.SEM_SEG_HEAD.COMMON_STRIDE", "16", "INPUT.FORMAT", "RGB"),
+        *("MODEL.META_ARCHITECTURE", "PaddingAwareSegmentor"),
+        *("MODEL.SEM_SEG_HEAD.TEMPERATURE", 2.0),
     )
     torch.manual_seed(0)
     path = str(tmp_path / "model.pt2")

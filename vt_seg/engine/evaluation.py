@@ -1,5 +1,6 @@
 """What happens in an evaluation: the optimized model, EMA weights, test-time augmentation."""
 
+import contextlib
 import logging
 import os
 from collections import OrderedDict
@@ -129,15 +130,16 @@ def optimized(cfg: CfgNode, model: nn.Module) -> nn.Module:
         return model
 
 
-def evaluation_autocast(cfg: CfgNode, model: nn.Module) -> torch.autocast:
+def evaluation_autocast(cfg: CfgNode, model: nn.Module) -> contextlib.AbstractContextManager:
     """Return the context in which ``model`` computes in ``TEST.DTYPE``."""
     require_vt_seg_keys(cfg, "TEST.DTYPE")
-    device, dtype = next(model.parameters()).device.type, getattr(torch, cfg.TEST.DTYPE)
-    enabled = dtype != torch.float32
-    if enabled and float16_needs_gpu(device, cfg.TEST.DTYPE):
+    if cfg.TEST.DTYPE == "float32":
+        return contextlib.nullcontext()
+    device = next(model.parameters()).device.type
+    if float16_needs_gpu(device, cfg.TEST.DTYPE):
         log_first_n(logging.WARNING, FLOAT16_TEST_NOTE, name=__name__, key="message")
-        enabled = False
-    return torch.autocast(device, dtype if enabled else None, enabled=enabled)
+        return contextlib.nullcontext()
+    return torch.autocast(device, getattr(torch, cfg.TEST.DTYPE))
 
 
 def label_model(model: nn.Module) -> nn.Module | Callable[[list[dict]], list[dict]]:
