@@ -27,7 +27,7 @@ def options(root, norm, *overrides):
         *(*TINY_SCENES, "MODEL.SEM_SEG_HEAD.NORM", others, "MODEL.VT_FPN.NORM", others),
         *("MODEL.VT_FPN.TOKEN_CHANNELS", "64", "MODEL.RESNETS.NORM", backbone),
         *("DATASETS.CUSTOM", str([{**data, **classes}]), "DATASETS.TRAIN", "('launched',)"),
-        *("DATASETS.TEST", "('launched',)", "SOLVER.MAX_ITER", "20", "SOLVER.BASE_LR", "0.001"),
+        *("DATASETS.TEST", "('launched',)", "SOLVER.MAX_ITER", "20", "SOLVER.BASE_LR", "0.0001"),
         # The gradient of random first layers is large, and jumps where rounding switches a ReLU.
         *("MODEL.BACKBONE.FREEZE_AT", "2", "MODEL.PIXEL_STD", "[58.0, 58.0, 58.0]"),
         *("SOLVER.CHECKPOINT_PERIOD", "8", "SOLVER.EMA.ENABLED", "False"),
