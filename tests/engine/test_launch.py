@@ -26,12 +26,15 @@ NORMS = "GN,FrozenBN,SyncBN"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Nine images, whose every pixel is labelled, as each process weighs the same."""
+    """Nine images whose every pixel is labelled, as each process weighs the same."""
     root, rng = tmp_path_factory.mktemp("launched"), np.random.default_rng(0)
-    for folder, values, shape in (("images", 256, (64, 64, 3)), ("masks", 14, (64, 64))):
-        (root / folder).mkdir()
-        for i in range(9):
-            cv2.imwrite(f"{root}/{folder}/{i}.png", rng.integers(0, values, shape, np.uint8))
+    (root / "images").mkdir()
+    (root / "masks").mkdir()
+    for i in range(9):
+        colors = rng.integers(0, 256, (4, 4, 3)).astype(np.float32)
+        image = cv2.resize(colors, (64, 64)) + rng.normal(0, 20, (64, 64, 3))
+        cv2.imwrite(f"{root}/images/{i}.png", image.clip(0, 255).astype(np.uint8))
+        cv2.imwrite(f"{root}/masks/{i}.png", rng.integers(0, 14, (64, 64), np.uint8))
     return root
 
 
@@ -94,8 +97,8 @@ def test_two_processes_train_as_one_does(runs, norm):
     first = runs.weights(f"one_{norm}", "model_0000007.pth")
     last = runs.weights(f"one_{norm}")
     assert max((first[key] - last[key]).abs().max() for key in last) > 1e-4
-    log = (runs.root / f"two_{norm}" / "log.txt").read_text()
-    assert ("SyncBN -> naiveSyncBN in MODEL.SEM_SEG_HEAD.NORM" in log) == (norm == "SyncBN")
+    adapted = (runs.root / f"two_{norm}" / "adapted_to_machine.yaml").read_text()
+    assert ("MODEL.SEM_SEG_HEAD.NORM" in adapted) == (norm == "SyncBN")
 
 
 def test_two_processes_evaluate_as_one_does(runs, monkeypatch):
@@ -114,8 +117,7 @@ def test_killed_process_is_restarted_by_torchrun_and_ends_alike(runs):
     command = [*torchrun, SCRIPT, "--num-gpus", 0, runs.root, "GN"]
     (code,), (output,) = ended(start("-m", *command, RUN="torchrun", DISTURB="kill"))
     assert code == 0, output
-    assert "Signal 9" in output or "SIGKILL" in output, output
-    assert "model_0000007.pth at iteration 8 of 20" in output
+    assert "model_0000007.pth at iteration 8 of 20" in output, output
     expected, found = runs.weights("two_GN"), runs.weights("torchrun_GN")
     assert all(torch.equal(found[key], value) for key, value in expected.items())
 

@@ -130,6 +130,33 @@ def test_processes_share_one_order(monkeypatch):
         assert first + list(islice(resumed, 4)) == list(islice(other, 5))
 
 
+@pytest.mark.parametrize("world_sizes", [(2, 1, 3), (3, 2, 2, 1), (1, 2, 3)])
+def test_another_number_of_processes_uses_each_image_once(monkeypatch, world_sizes):
+    """Images that wait for their batch are dealt out, augmented as in one process."""
+    sizes = [(3, 2) if i % 5 == 0 else (2, 3) for i in range(16)]
+    comm = "detectron2.utils.comm"
+    states, used = [], []
+    for world_size in world_sizes:
+        monkeypatch.setattr(f"{comm}.get_world_size", lambda n=world_size: n)
+        before, states = states, []
+        for rank in range(world_size):
+            monkeypatch.setattr(f"{comm}.get_rank", lambda rank=rank: rank)
+            loader = grouped_loader(sizes)
+            continue_order(loader, 0, before)
+            # As many batches as a process that had stopped in the same iteration.
+            used += [sample["drawn"] for batch in islice(loader, 3) for sample in batch]
+            states.append(loader.order_state())
+    assert len(used) == len(set(used)) == 9 * sum(world_sizes)
+    monkeypatch.undo()
+    loader = grouped_loader(sizes)
+    samples = loader.loader.dataset
+    drawn = [samples[key]["drawn"] for key in islice(seeded_order(loader), 200)]
+    waiting = {samples[tuple(key)]["drawn"] for state in states for key in state["waiting"]}
+    first = min(state["next"] for state in states)
+    assert not waiting & set(used)
+    assert set(drawn[:first]) <= waiting | set(used) <= set(drawn)
+
+
 def test_unseeded_runs_have_a_random_seed(cfg):
     cfg.SEED = -1
     first, second = build_train_loader(cfg), build_train_loader(cfg)

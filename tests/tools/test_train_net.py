@@ -119,6 +119,8 @@ def test_stop_by_ctrl_c_refusal_and_resume(tools, out, tmp_path):
 REFUSALS = [
     (["--config-file", ""], "error: --config-file is needed"),
     (["--num-gpus", "-3"], "error: --num-gpus -3: pass 0 for the CPU"),
+    (["--num-machines", "2", "--cpu-processes", "1"], "2: pass --dist-url tcp://HOST:PORT"),
+    (["--cpu-processes", "2", "--num-gpus", "4"], "--cpu-processes and --num-gpus 4: pass one"),
     (["SOLVER.MAX_ITER", "-5"], "error: SOLVER.MAX_ITER is -5: set a whole number of at least 1"),
     (["--eval-only", "DATASETS.TEST", "()"], "error: DATASETS.TEST is empty"),
     (["SOLVER.MAX_ITERS", "5"], "error: SOLVER.MAX_ITERS 5: there is no config key"),

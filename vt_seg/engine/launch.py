@@ -44,6 +44,7 @@ def launch(main: Main, description: str) -> None:
         metavar="N",
         help="train on the CPU, in N processes *per machine*",
     )
+    parser.set_defaults(dist_url="auto")  # a free port, in place of one that may be in use
     args = parse_arguments(parser)
     if not args.config_file:
         parser.error("--config-file is needed, e.g. --config-file configs/vtfpn_R18_scenes.yaml")
@@ -55,6 +56,9 @@ def launch(main: Main, description: str) -> None:
         process = launched_process(num_machines=args.num_machines)
         if process is None:
             num_processes, note = processes_per_machine(*flags)
+            if args.num_machines > 1 and args.dist_url == "auto":
+                machines = f"--num-machines {args.num_machines}"
+                raise ValueError(f"{machines}: pass --dist-url tcp://HOST:PORT, HOST being rank 0")
         elif args.cpu_processes or args.num_gpus not in (0, 1) or args.num_machines != 1:
             raise ValueError(
                 f"{process.launcher} started {process.world_size} processes: leave out "

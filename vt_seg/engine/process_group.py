@@ -2,8 +2,10 @@
 
 import os
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from detectron2.engine.launch import DEFAULT_TIMEOUT
@@ -16,6 +18,8 @@ _VARIABLES = {
     "srun": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
     "mpirun": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
 }
+_STORE_KEY = "vt_seg/port_of_store"
+_RETRY = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def join_process_group(process: LaunchedProcess, *, use_gpu: bool) -> None:
     try:
         distributed.init_process_group(
             "nccl" if use_gpu else "gloo",
-            init_method="env://",
+            store=_new_store(process, *address) if _has_old_store() else None,
             rank=process.rank,
             world_size=process.world_size,
             timeout=DEFAULT_TIMEOUT,
@@ -119,6 +123,34 @@ def join_process_group(process: LaunchedProcess, *, use_gpu: bool) -> None:
         )
     comm.create_local_process_group(size)
     comm.synchronize()
+
+
+def _has_old_store() -> bool:
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+def _new_store(process: LaunchedProcess, host: str, port: str) -> distributed.Store:
+    """Return a store of which processes that died know nothing; its server is in rank 0.
+
+    torchrun keeps one store for all starts of the processes. In it, one that is started again finds
+    where those before it were, and would wait for them until the timeout.
+    """
+    kept = distributed.TCPStore(host, int(port), is_master=False, timeout=DEFAULT_TIMEOUT)
+    if process.rank == 0:
+        own = distributed.TCPStore(host, 0, is_master=True, timeout=DEFAULT_TIMEOUT)
+        kept.set(_STORE_KEY, str(own.port))
+        return own
+    deadline = time.monotonic() + DEFAULT_TIMEOUT.total_seconds()
+    while True:
+        own_port = int(kept.get(_STORE_KEY))  # of this start, or of one whose server is gone
+        try:
+            own = distributed.TCPStore(host, own_port, is_master=False, timeout=_RETRY)
+        except RuntimeError:
+            if time.monotonic() > deadline:
+                raise
+            continue
+        own.set_timeout(DEFAULT_TIMEOUT)
+        return own
 
 
 def leave_process_group() -> None:
