@@ -2,26 +2,33 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from detectron2.engine import default_argument_parser
 from detectron2.engine import launch as launch_processes
 from torch.multiprocessing import ProcessExitedException
 
-from vt_seg.command_line import add_import_argument, parse_arguments
+from vt_seg.command_line import add_import_argument, config_path, parse_arguments
 
 from .adapt_to_machine import processes_per_machine
 from .interruption import signals_for_children
 
 
-def launch(main: Callable[[argparse.Namespace], object], description: str) -> None:
+def launch(
+    main: Callable[[argparse.Namespace], object],
+    description: str,
+    arguments: Sequence[str] | None = None,
+    prog: str | None = None,
+) -> None:
     """Parse Detectron2's arguments and run ``main(args)`` in as many processes as they ask for.
 
     Ends with SystemExit if arguments are wrong (2), or with the code of a process that failed.
     """
     parser = default_argument_parser(epilog=description)
+    parser.prog = prog or parser.prog
     add_import_argument(parser)
-    args = parse_arguments(parser)
+    args = parse_arguments(parser, arguments)
+    args.config_file = config_path(args.config_file)
     if not args.config_file:
         parser.error("--config-file is needed, e.g. --config-file configs/vtfpn_R18_scenes.yaml")
     try:

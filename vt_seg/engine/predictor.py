@@ -39,7 +39,7 @@ class SemSegPredictor(DefaultPredictor):
     def __call__(self, original_image: np.ndarray) -> dict:
         """Return the model's output for an image ``(H, W, 3)``, uint8 and BGR, at its size."""
         with torch.no_grad():
-            return self.model([self._record(original_image)])[0]
+            return self.model([self.record(original_image)])[0]
 
     def predict_labels(self, image_bgr: np.ndarray) -> np.ndarray:
         """Return the label map ``(H, W)`` of an image ``(H, W, 3)``, uint8 and BGR.
@@ -48,7 +48,7 @@ class SemSegPredictor(DefaultPredictor):
         """
         if isinstance(self.model, OptimizedSegmentor):
             with torch.no_grad():
-                return self.model.predict_labels([self._record(image_bgr)])[0].cpu().numpy()
+                return self.model.predict_labels([self.record(image_bgr)])[0].cpu().numpy()
         outputs = self(image_bgr)
         if "sem_seg" not in outputs:
             raise ValueError(
@@ -58,7 +58,8 @@ class SemSegPredictor(DefaultPredictor):
         sem_seg = outputs["sem_seg"]  # MODEL.SEM_SEG_HEAD.OUTPUT may be labels
         return (sem_seg.argmax(dim=0) if sem_seg.ndim == 3 else sem_seg).cpu().numpy()
 
-    def _record(self, image_bgr: np.ndarray) -> dict:
+    def record(self, image_bgr: np.ndarray) -> dict:
+        """Return what the model reads of an image ``(H, W, 3)``, uint8 and BGR."""
         image = image_bgr[:, :, ::-1] if self.input_format == "RGB" else image_bgr
         height, width = image.shape[:2]
         return model_input(image, self.aug) | {"height": height, "width": width}
