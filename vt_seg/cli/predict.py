@@ -100,6 +100,7 @@ def run(args: argparse.Namespace) -> None:
     output = folder_for_pictures(args.output, config.cfg, "predictions")
     if args.dataset:
         config.cfg.DATASETS.TEST = (args.dataset,)
+        config = config._replace(has_classes=False)
     cfg = config.checked(args.weights)
     print(f"weights: {cfg.MODEL.WEIGHTS or 'none: random numbers'}")
     videos = [path for path in args.input or () if is_video(path)]

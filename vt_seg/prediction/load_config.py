@@ -19,10 +19,17 @@ from vt_seg.hub import is_pretrained, pretrained_config
 
 
 class ModelConfig(NamedTuple):
-    """A config, and whether ``MODEL.WEIGHTS`` are the trained weights already."""
+    """The config of a trained model.
+
+    Attributes:
+        cfg: the config.
+        has_weights: True if ``MODEL.WEIGHTS`` are the trained weights already.
+        has_classes: True if the metadata of ``DATASETS.TEST`` need no check.
+    """
 
     cfg: CfgNode
     has_weights: bool
+    has_classes: bool = False
 
     def checked(self, weights: str | os.PathLike | None = None) -> CfgNode:
         """Return the config of a segmentation model, with its weights.
@@ -38,7 +45,8 @@ class ModelConfig(NamedTuple):
         cfg = self.cfg
         task_of(cfg).require_segmentation()
         check_has_datasets(cfg, is_train=False)
-        task_of(cfg).check_datasets(is_train=False)
+        if not self.has_classes:
+            task_of(cfg).check_datasets(is_train=False)
         if weights is not None:
             if not os.path.isfile(weights):
                 raise FileNotFoundError(f"there is no file of weights {os.fspath(weights)}")
@@ -81,5 +89,5 @@ def load_model_config(
         cfg, _ = pretrained_config(source)
         merge_overrides(cfg, overrides)
         check_config(cfg)
-        return ModelConfig(cfg, True)
+        return ModelConfig(cfg, has_weights=True, has_classes=True)
     return ModelConfig(load_cfg(path, list(overrides), imports), known)

@@ -108,7 +108,7 @@ class Predictor:
         if isinstance(source, CfgNode):
             cfg = source.clone()
             cfg.defrost()
-            cfg = ModelConfig(cfg, has_weights=True).checked(weights)
+            cfg = ModelConfig(cfg, has_weights=True, has_classes=True).checked(weights)
         else:
             cfg = load_model_config(source, overrides, imports).checked(weights)
         if device is not None:
@@ -222,11 +222,12 @@ class Predictor:
                 rows, columns = tile.inner_rows, tile.inner_columns
                 top, left = tile.rows.start, tile.columns.start
                 inner = (
+                    ...,
                     slice(rows.start - top, rows.stop - top),
                     slice(columns.start - left, columns.stop - left),
                 )
                 for key, values in maps.items():
-                    getattr(prediction, key)[..., rows, columns] = values[(Ellipsis, *inner)]
+                    getattr(prediction, key)[..., rows, columns] = values[inner]
         return prediction
 
     @torch.no_grad()
