@@ -51,11 +51,11 @@ class Prediction:
 class Predictor:
     """Predicts images with a trained segmentation model.
 
-    ```python
-    predictor = vt_seg.Predictor("output/my_data")  # a run's folder
-    labels = predictor("image.jpg")  # (H, W) uint8
-    all_labels = predictor(["a.jpg", array, pil_image], batch_size=4)
-    ```
+    Example::
+
+        predictor = vt_seg.Predictor("output/my_data")  # a run's folder
+        labels = predictor("image.jpg")  # (H, W) uint8
+        all_labels = predictor(["a.jpg", array, pil_image])
 
     Attributes:
         cfg: the model's config.
