@@ -21,7 +21,7 @@ from vt_seg.cli.main import main
 
 for line in sys.argv[2].splitlines():
     print("$", line, flush=True)
-    assert not line or not main(shlex.split(line)[1:])
+    assert not main(shlex.split(line)[1:])
 exec(sys.argv[3])
 print("installed:", sys.modules["vt_seg"].__file__)
 """
@@ -30,7 +30,8 @@ print("installed:", sys.modules["vt_seg"].__file__)
 def blocks(page, kind):
     """Return the code blocks of a page of the documents, as one text."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    return "\n".join(re.findall(rf"^```{kind}\n(.*?)^```$", text, re.S | re.M))
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.S | re.M)
+    return "".join(body for name, body in found if name == kind)
 
 
 @pytest.fixture(scope="module")
