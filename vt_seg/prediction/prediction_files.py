@@ -11,7 +11,7 @@ import numpy as np
 from detectron2.data import Metadata
 from PIL import Image
 
-from vt_seg.data import distinct_colors, read_image
+from vt_seg.data import distinct_colors
 from vt_seg.visualization import Drawn, draw_each, draw_sem_seg
 
 from .predictor import Prediction, Predictor
@@ -78,7 +78,7 @@ def predict_files(
         saved: keys of :data:`SAVED`.
         inputs: folders and patterns by which the images were found, whose subfolders are kept.
     """
-    sources = [ImageSource(path, partial(read_image, path, "BGR")) for path in paths]
+    sources = [ImageSource(path, partial(predictor.read_file, path)) for path in paths]
     results = predictor.attempt(sources, outputs_for(saved))
 
     def draw() -> dict[str, np.ndarray | bytes]:

@@ -14,6 +14,7 @@ from detectron2.config import CfgNode
 from torch import Tensor
 from tqdm import tqdm
 
+from vt_seg.data import read_image
 from vt_seg.engine import SemSegPredictor
 from vt_seg.inference import LogitMap, OptimizedSegmentor
 
@@ -153,6 +154,10 @@ class Predictor:
         results = [getattr(prediction, name) for prediction in bar]
         return results[0] if is_single(source) else results
 
+    def read_file(self, path: str) -> np.ndarray:
+        """Return the image of a file as the model takes it: ``(H, W, 3)``, uint8, BGR."""
+        return read_image(path, "BGR")
+
     def stream(
         self, source: Any, outputs: Iterable[str] = ("labels",), *, channel_order: str = "RGB"
     ) -> Iterator[Prediction]:
@@ -160,7 +165,7 @@ class Predictor:
 
         ``outputs`` are any of "labels", which are always there, "probabilities" and "confidence".
         """
-        for result in self.attempt(image_sources(source, channel_order), outputs):
+        for result in self.attempt(image_sources(source, channel_order, self.read_file), outputs):
             if isinstance(result, Exception):
                 raise result
             yield result

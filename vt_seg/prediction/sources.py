@@ -14,6 +14,9 @@ from vt_seg.visualization import find_images
 from .video_frames import is_video, video_frames
 
 
+_read_bgr = partial(read_image, format="BGR")
+
+
 class ImageSource(NamedTuple):
     """An image that is still to be read.
 
@@ -26,7 +29,11 @@ class ImageSource(NamedTuple):
     read: Callable[[], np.ndarray]
 
 
-def image_sources(source: Any, channel_order: str = "RGB") -> Iterator[ImageSource]:
+def image_sources(
+    source: Any,
+    channel_order: str = "RGB",
+    read_file: Callable[[str], np.ndarray] = _read_bgr,
+) -> Iterator[ImageSource]:
     """Yield the images of a source, in order; nothing is read before its turn.
 
     Args:
@@ -34,6 +41,7 @@ def image_sources(source: Any, channel_order: str = "RGB") -> Iterator[ImageSour
             image, a folder, a pattern (``x/**/*.jpg``) or a video; a webcam's number; or an
             iterable of these.
         channel_order: of arrays, "RGB" or "BGR".
+        read_file: returns the image of a path, ``(H, W, 3)``, uint8, BGR.
 
     Raises:
         FileNotFoundError: if a path leads to no image.
@@ -50,10 +58,10 @@ def image_sources(source: Any, channel_order: str = "RGB") -> Iterator[ImageSour
             yield ImageSource(f"{source}, frame {number}", partial(_array_as_bgr, frame, "BGR"))
     elif isinstance(source, str | os.PathLike):
         for path in find_images([os.fspath(source)]).paths:
-            yield ImageSource(path, partial(read_image, path, "BGR"))
+            yield ImageSource(path, partial(read_file, path))
     elif isinstance(source, Iterable):
         for one in source:
-            yield from image_sources(one, channel_order)
+            yield from image_sources(one, channel_order, read_file)
     else:
         raise ValueError(
             f"cannot predict a {type(source).__name__}: pass an array (H, W, 3) of uint8, a PIL "
