@@ -13,7 +13,6 @@ from vt_seg.visualization import find_images
 
 from .video_frames import is_video, video_frames
 
-
 _read_bgr = partial(read_image, format="BGR")
 
 
