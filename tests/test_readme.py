@@ -40,18 +40,23 @@ def walk_through():
     return name, config, commands
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Return a folder with images, palette masks of three classes, and the checkout's folders."""
+def write_my_data(folder):
+    """Write images, palette masks and the list of three classes into ``my``."""
     for split, count in (("train", 6), ("val", 3)):
         for number in range(count):
             columns = (np.arange(48) // 16 + number) % 3
             mask = np.repeat(columns[None], 40, 0).astype(np.uint8)
             mask[:3] = 255
             image = COLORS[np.where(mask == 255, 0, mask)]
-            write_png(tmp_path / f"my/images/{split}/{number}.png", image)
-            write_png(tmp_path / f"my/masks/{split}/{number}.png", mask, palette=True)
-    (tmp_path / "my/classes.txt").write_text("earth\ngrass\nwater\n")
+            write_png(folder / f"my/images/{split}/{number}.png", image)
+            write_png(folder / f"my/masks/{split}/{number}.png", mask, palette=True)
+    (folder / "my/classes.txt").write_text("earth\ngrass\nwater\n")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder with images, palette masks of three classes, and the checkout's folders."""
+    write_my_data(tmp_path)
     for name in ("configs", "tools"):
         (tmp_path / name).symlink_to(ROOT / name)
     return tmp_path
@@ -112,7 +117,7 @@ def test_prediction_in_python(tmp_path, monkeypatch):
     torch.save({"model": build_model(cfg).state_dict()}, weights)
 
     names = {}
-    exec(python_block("SemSegPredictor"), names)
+    exec(python_block("vt_seg.Predictor"), names)
     assert names["label_map"].shape == (70, 90)
     assert names["label_map"].max() < cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
 

@@ -1,64 +1,13 @@
 #!/usr/bin/env python
-"""Print multiply-adds and parameters of a config's model.
+"""Print multiply-adds and parameters of a config's model, as `vt-seg analyze` does."""
 
-    python tools/analyze_model.py --config-file configs/vtfpn_R50_cocostuff.yaml
-    python tools/analyze_model.py --config-file configs/vtfpn_R50_lip.yaml --size 473x473 800x1216
-    python tools/analyze_model.py --config-file configs/imagenet/vtresnet_v4_R18_default.yaml
+import sys
 
-Convolutions, linear layers and matrix products are counted, as in papers; norms, activations and
-interpolation are not. No weights are read and nothing is computed.
-"""
+from vt_seg.cli import analyze
+from vt_seg.cli.analyze import parse_args
+from vt_seg.cli.analyze import run as main
 
-import argparse
-from collections.abc import Sequence
-
-from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments
-from vt_seg.complexity import count_cost, format_costs, usual_image_size
-from vt_seg.engine import load_cfg, task_of
-
-SIZES = [(800, 1216), (473, 473)]
-
-
-def image_size(text: str) -> tuple[int, int]:
-    """Return (800, 1216) for "800x1216", for argparse's ``type``."""
-    try:
-        height, width = (int(part) for part in text.lower().split("x"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HxW, such as 800x1216") from None
-    if height < 1 or width < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: sides must be at least 1")
-    return height, width
-
-
-def print_costs(
-    config_file: str,
-    sizes: list[tuple[int, int]] | None,
-    opts: list[str],
-    imports: Sequence[str] = (),
-) -> None:
-    """Print the cost of a config's model, at the paper's sizes if ``sizes`` is None."""
-    cfg = load_cfg(config_file, opts, imports)
-    task = task_of(cfg)
-    default_sizes = [usual_image_size(cfg)] if task.name == "classification" else SIZES
-    print(f"{config_file}, {task.num_classes} classes, one image")
-    print(format_costs([count_cost(cfg, size) for size in sizes or default_sizes]))
-
-
-def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = config_parser(__doc__)
-    parser.add_argument(
-        "--size",
-        nargs="+",
-        type=image_size,
-        metavar="HxW",
-        help="image sizes, height first; default: the paper's 800x1216 and 473x473, for "
-        "classifiers 224x224",
-    )
-    return parse_arguments(parser, arguments)
-
+__all__ = ["main", "parse_args"]
 
 if __name__ == "__main__":
-    args = parse_args()
-    with errors_as_messages():
-        print_costs(args.config_file, args.size, args.opts, args.imports)
+    sys.exit(analyze.main())

@@ -11,27 +11,12 @@
 
 Without a GPU it trains on the CPU, in one process unless told otherwise. SIGTERM and Ctrl-C end
 training after the iteration, with a checkpoint and exit code 143 or 130; a second one ends it at
-once.
+once. `vt-seg train`
+is the same.
 """
 
-import argparse
-
-from vt_seg.command_line import errors_as_messages
-from vt_seg.engine import Trainer, evaluate, launch, setup_cfg
-
-
-def main(args: argparse.Namespace) -> object:
-    """Train or evaluate, in one of the processes."""
-    with errors_as_messages():
-        cfg = setup_cfg(args)
-        if args.eval_only:
-            # `MODEL.WEIGHTS ""` is typed on purpose; the default of a config is not.
-            allowed = "MODEL.WEIGHTS" in args.opts[::2]
-            return evaluate(cfg, resume=args.resume, allow_random_weights=allowed)
-        trainer = Trainer(cfg)
-        trainer.resume_or_load(resume=args.resume)
-    return trainer.train()
-
+from vt_seg.cli.train import run as main
+from vt_seg.engine import launch
 
 if __name__ == "__main__":
     launch(main, __doc__)

@@ -1,86 +1,13 @@
 #!/usr/bin/env python
-"""Draw what a trained model's visual tokens look at, and which pixels read them.
+"""Draw what a trained model's visual tokens look at, as `vt-seg visualize tokens` does."""
 
-    python tools/visualize_tokens.py --config-file configs/vtfpn_R18_scenes.yaml --input a.jpg
-    ... --weights model.pth                       default: the final weights in OUTPUT_DIR
-
-For VT-FPN and VT-ResNet. Writes <name>_tokens.png and <name>_tokens.html; the latter answers when
-one points at pixels and tokens, in any browser, without a network. See docs/tokens.md.
-"""
-
-import argparse
-import os
 import sys
 
-from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments
-from vt_seg.data import ImageReader
-from vt_seg.engine import (
-    check_has_datasets,
-    folder_for_pictures,
-    load_cfg,
-    task_of,
-    trained_model,
-    use_trained_weights,
-)
-from vt_seg.visualization import (
-    describe_drawn,
-    draw_tokens,
-    find_images,
-    require_all_drawn,
-)
+from vt_seg.cli import visualize_tokens
+from vt_seg.cli.visualize_tokens import parse_args
+from vt_seg.cli.visualize_tokens import run as main
 
-
-def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = config_parser(__doc__)
-    parser.add_argument(
-        "--weights", metavar="FILE", help="default: the newest whole checkpoint in OUTPUT_DIR"
-    )
-    parser.add_argument(
-        "--input", nargs="+", required=True, metavar="IMAGE", help="files, folders, patterns"
-    )
-    parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/tokens")
-    return parse_arguments(parser, arguments)
-
-
-def main(args: argparse.Namespace) -> None:
-    """Load the model and draw its tokens."""
-    cfg = load_cfg(args.config_file, args.opts, args.imports)
-    output = folder_for_pictures(args.output, cfg, "tokens")
-    check_has_datasets(cfg, is_train=False)
-    task = task_of(cfg)
-    try:
-        task.check_datasets(is_train=False)
-    except FileNotFoundError as error:
-        # A classifier's classes are named by its dataset's folders, which need not be here.
-        print(f"{error}\nSo classes have numbers in place of names.")
-    if args.weights:
-        if not os.path.isfile(args.weights):
-            raise FileNotFoundError(f"--weights {args.weights}: no such file")
-        cfg.MODEL.WEIGHTS = args.weights
-    else:
-        use_trained_weights(cfg, args.opts)
-    weights = os.path.basename(cfg.MODEL.WEIGHTS) or "none: random numbers"
-    print(f"weights: {cfg.MODEL.WEIGHTS or weights}")
-    found = find_images(args.input)
-    for sentence in found.skipped:
-        print(f"skipped: {sentence}", file=sys.stderr)
-    mapper = task.build_mapper(is_train=False)
-    drawn = draw_tokens(
-        found.paths,
-        trained_model(cfg),
-        # A classifier's mapper wants a label, which is not used.
-        lambda path: mapper({"file_name": path, "label": 0}),
-        task.metadata("TEST"),
-        output,
-        images=ImageReader.of(cfg),
-        config=os.path.basename(args.config_file),
-        weights=weights,
-    )
-    print(describe_drawn(drawn, "pictures and pages", output))
-    require_all_drawn(drawn, len(found.paths), found.failures)
-
+__all__ = ["main", "parse_args"]
 
 if __name__ == "__main__":
-    with errors_as_messages():
-        main(parse_args())
+    sys.exit(visualize_tokens.main())

@@ -15,4 +15,13 @@ from vt_seg.data import register_all_datasets  # noqa: E402
 register_all_datasets()
 
 __version__ = "0.2.0.dev0"
-__all__ = ["add_vt_seg_config", "model_zoo", "register_all_datasets"]
+__all__ = ["Predictor", "add_vt_seg_config", "model_zoo", "register_all_datasets"]
+
+
+def __getattr__(name: str) -> object:
+    """Import ``vt_seg.Predictor``, with all that draws and evaluates, when it is first used."""
+    if name != "Predictor":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from vt_seg.prediction import Predictor
+
+    return Predictor

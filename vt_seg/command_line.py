@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from .model_zoo import config_file, config_names
 from .near_names import near_names
 
 _OVERRIDE = re.compile(
@@ -27,17 +28,37 @@ def errors_as_messages() -> Iterator[None]:
         sys.exit(f"error: {error}")
 
 
-def config_parser(description: str | None) -> argparse.ArgumentParser:
+def config_parser(
+    description: str | None, prog: str | None = None, *, required: bool = True
+) -> argparse.ArgumentParser:
     """Return a parser with ``--config-file`` and ``--opts`` whose help shows the description."""
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config-file", required=True, metavar="FILE")
+    add_config_argument(parser, required=required)
     add_import_argument(parser)
     parser.add_argument(
         "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
     )
     return parser
+
+
+def add_config_argument(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Add ``--config-file``, which gives the path of a config, "" by default."""
+    parser.add_argument(
+        "--config-file",
+        required=required,
+        default="",
+        type=config_path,
+        metavar="FILE",
+        help="a file, or a name that `vt-seg configs` lists",
+    )
+
+
+def config_path(text: str) -> str:
+    """Return the path of a config that is given by its name, unless a file has that name."""
+    is_name = not os.path.exists(text) and text.removesuffix(".yaml") in config_names()
+    return config_file(text) if is_name else text
 
 
 def add_import_argument(parser: argparse.ArgumentParser) -> None:

@@ -71,7 +71,8 @@ def asked_imports(path: str) -> list[str]:
 def _require_file(path: str) -> None:
     require_regular_file(path)
     if not PathManager.isfile(path):
-        raise FileNotFoundError(f"there is no config file {path}")
+        hint = "" if "." in path else ", nor one of that name (vt-seg configs lists them)"
+        raise FileNotFoundError(f"there is no config file {path}{hint}")
 
 
 def merge_overrides(cfg: CfgNode, overrides: Sequence[Any]) -> None:

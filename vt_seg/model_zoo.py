@@ -5,7 +5,6 @@ from pathlib import Path
 
 from detectron2.config import CfgNode
 
-from .engine import load_cfg
 from .near_names import near_names
 
 
@@ -45,4 +44,6 @@ def get_config(name: str, overrides: Sequence[str] = ()) -> CfgNode:
         ValueError: if there is no config of that name, or an override is wrong (see
             :func:`vt_seg.engine.load_cfg`).
     """
+    from .engine import load_cfg  # which finds the configs of its command line by this module
+
     return load_cfg(config_file(name), list(overrides))

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from tools.analyze_model import image_size, print_costs
+from vt_seg.cli.analyze import image_size, print_costs
 
 
 def test_table_of_a_segmentation_model(tools):

@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+from functools import partial
 
 import cv2
 import numpy as np
@@ -10,11 +11,12 @@ import pytest
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
 from tests.tiny_datasets import write_blocks
-from vt_seg.data import unregister
+from vt_seg.data import read_image, unregister
 from vt_seg.visualization import (
     describe_drawn,
     draw_dataset,
-    draw_files,
+    draw_each,
+    draw_sem_seg,
     find_images,
     require_all_drawn,
 )
@@ -28,6 +30,17 @@ CLASSES = {
 
 def all_of_class_c(image_bgr):
     return np.full(image_bgr.shape[:2], 2)
+
+
+def draw_files(paths, predict, metadata, output_dir):
+    ending = "_prediction.jpg"
+
+    def draw(path):
+        image = read_image(path, "BGR")
+        return {ending: draw_sem_seg(image[:, :, ::-1].copy(), predict(image), metadata)}
+
+    jobs = [(path, partial(draw, path)) for path in paths]
+    return draw_each(jobs, output_dir, [ending], "draw")
 
 
 def mean_color(path, columns):

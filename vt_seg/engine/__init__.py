@@ -7,7 +7,7 @@ from .class_weights import with_class_weights
 from .config_check import check_config, check_has_datasets, folder_for_pictures
 from .data_loaders import build_test_loader, build_train_loader
 from .ema import WeightEMA
-from .evaluation import evaluate
+from .evaluation import evaluate, evaluation_autocast
 from .freezing import freeze_all_but
 from .launch import launch
 from .linear_lr_scaling import scale_recipe
@@ -22,7 +22,7 @@ __all__ = [
     "SegmentationCheckpointer", "SemSegPredictor", "Task", "Trainer", "WeightEMA",
     "adapt_to_machine", "build_lr_scheduler", "build_optimizer", "build_test_loader",
     "build_train_loader", "check_config", "check_datasets", "check_has_datasets",
-    "evaluate", "find_weights", "folder_for_pictures", "freeze_all_but", "launch", "load_cfg",
-    "processes_per_machine", "scale_recipe", "setup_cfg", "task_of", "trained_model",
+    "evaluate", "evaluation_autocast", "find_weights", "folder_for_pictures", "freeze_all_but",
+    "launch", "load_cfg", "processes_per_machine", "scale_recipe", "setup_cfg", "task_of", "trained_model",
     "use_trained_weights", "with_class_weights",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from detectron2.engine import default_argument_parser
@@ -12,6 +12,7 @@ from torch.multiprocessing import ProcessExitedException
 
 from vt_seg.command_line import (
     add_import_argument,
+    config_path,
     errors_as_messages,
     parse_arguments,
     positive_int,
@@ -29,13 +30,19 @@ from .process_group import (
 Main = Callable[[argparse.Namespace], object]
 
 
-def launch(main: Main, description: str) -> None:
+def launch(
+    main: Main,
+    description: str,
+    arguments: Sequence[str] | None = None,
+    prog: str | None = None,
+) -> None:
     """Parse Detectron2's arguments and run ``main(args)`` in each process of a training.
 
     The processes are those that another launcher started, or as many as the arguments ask for.
     Ends with SystemExit if arguments are wrong (2), or with the code of a process that failed.
     """
     parser = default_argument_parser(epilog=description)
+    parser.prog = prog or parser.prog
     add_import_argument(parser)
     parser.add_argument(
         "--cpu-processes",
@@ -45,7 +52,8 @@ def launch(main: Main, description: str) -> None:
         help="train on the CPU, in N processes *per machine*",
     )
     parser.set_defaults(dist_url="auto")  # a free port, in place of one that may be in use
-    args = parse_arguments(parser)
+    args = parse_arguments(parser, arguments)
+    args.config_file = config_path(args.config_file)
     if not args.config_file:
         parser.error("--config-file is needed, e.g. --config-file configs/vtfpn_R18_scenes.yaml")
     if args.cpu_processes and args.num_gpus > 1:
@@ -57,8 +65,10 @@ def launch(main: Main, description: str) -> None:
         if process is None:
             num_processes, note = processes_per_machine(*flags)
             if args.num_machines > 1 and args.dist_url == "auto":
-                machines = f"--num-machines {args.num_machines}"
-                raise ValueError(f"{machines}: pass --dist-url tcp://HOST:PORT, HOST being rank 0")
+                raise ValueError(
+                    f"--num-machines {args.num_machines}: pass --dist-url tcp://HOST:PORT, HOST "
+                    "being rank 0"
+                )
         elif args.cpu_processes or args.num_gpus not in (0, 1) or args.num_machines != 1:
             raise ValueError(
                 f"{process.launcher} started {process.world_size} processes: leave out "

@@ -46,7 +46,7 @@ class SemSegPredictor(DefaultPredictor):
     def __call__(self, original_image: np.ndarray) -> dict:
         """Return the model's output for an image of :attr:`images`, at its size."""
         with torch.no_grad(), evaluation_autocast(self.cfg, self.model):
-            return self.model([self._record(original_image)])[0]
+            return self.model([self.record(original_image)])[0]
 
     def predict_labels(self, image: np.ndarray) -> np.ndarray:
         """Return the label map ``(H, W)`` of an image of :attr:`images`.
@@ -55,7 +55,7 @@ class SemSegPredictor(DefaultPredictor):
         """
         if isinstance(self.model, OptimizedSegmentor):
             with torch.no_grad(), evaluation_autocast(self.cfg, self.model):
-                return self.model.predict_labels([self._record(image)])[0].cpu().numpy()
+                return self.model.predict_labels([self.record(image)])[0].cpu().numpy()
         outputs = self(image)
         if "sem_seg" not in outputs:
             raise ValueError(
@@ -65,7 +65,8 @@ class SemSegPredictor(DefaultPredictor):
         sem_seg = outputs["sem_seg"]  # MODEL.SEM_SEG_HEAD.OUTPUT may be labels
         return (sem_seg.argmax(dim=0) if sem_seg.ndim == 3 else sem_seg).cpu().numpy()
 
-    def _record(self, image: np.ndarray) -> dict:
+    def record(self, image: np.ndarray) -> dict:
+        """Return what the model reads of an image of :attr:`images`."""
         if not self.images.reads_colors:
             self.images.check(image, "the image")
         if self.images.channels == 3 and self.input_format == "RGB":

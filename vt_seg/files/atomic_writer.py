@@ -31,7 +31,7 @@ def atomic_file(path: str | os.PathLike, *, overwrite: bool = True) -> Iterator[
         if overwrite:
             os.replace(unfinished, path)
         else:
-            _name_if_free(unfinished, path)
+            name_if_free(unfinished, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.remove(unfinished)
@@ -43,7 +43,8 @@ def atomic_file(path: str | os.PathLike, *, overwrite: bool = True) -> Iterator[
         raise
 
 
-def _name_if_free(unfinished: Path, path: Path) -> None:
+def name_if_free(unfinished: Path, path: Path) -> None:
+    """Give a file its name, on the same file system; raise FileExistsError if that is taken."""
     taken = FileExistsError(f"{path} is there already; nothing is overwritten: take another folder")
     try:
         os.link(unfinished, path)  # Of two processes, one succeeds.

@@ -118,6 +118,17 @@ def from_pretrained(source: str | os.PathLike, *, device: str | None = None) -> 
         ValueError: if a file was changed or is damaged; or if the config names parts that are not
             registered, or does not fit this version.
     """
+    cfg, metadata = pretrained_config(source, device=device)
+    return Pretrained(trained_model(cfg), cfg, metadata)
+
+
+def pretrained_config(
+    source: str | os.PathLike, *, device: str | None = None
+) -> tuple[CfgNode, Metadata]:
+    """Return what :func:`from_pretrained` does, which has the arguments and errors, but the model.
+
+    ``trained_model(cfg)`` and ``SemSegPredictor(cfg)`` build it.
+    """
     folder = _local_folder(source)
     _check_files(folder)
     cfg = get_cfg()
@@ -137,7 +148,12 @@ def from_pretrained(source: str | os.PathLike, *, device: str | None = None) -> 
     cfg.MODEL.WEIGHTS = str(folder / WEIGHTS)
     if device:
         cfg.MODEL.DEVICE = device
-    return Pretrained(trained_model(cfg), cfg, metadata)
+    return cfg, metadata
+
+
+def is_pretrained(folder: str | os.PathLike) -> bool:
+    """Return True if a folder has one of the two files that only :func:`save_pretrained` writes."""
+    return any(os.path.isfile(os.path.join(folder, name)) for name in (CHECKSUMS, CLASSES))
 
 
 def push_to_hub(

@@ -35,12 +35,10 @@ Transformers* (Wu et al., arXiv 2006.03677).
 ## Use
 
 ```python
-import cv2
-from vt_seg.engine import SemSegPredictor
-from vt_seg.hub import from_pretrained
+import vt_seg
 
-pretrained = from_pretrained("this folder, or its id on the Hub")
-label_map = SemSegPredictor(pretrained.cfg).predict_labels(cv2.imread("image.jpg"))  # (H, W)
+predictor = vt_seg.Predictor("this folder, or its id on the Hub")
+label_map = predictor("image.jpg")  # (H, W)
 ```
 
 Labels are indices into the classes below. `config.yaml` has every setting, `classes.json` the

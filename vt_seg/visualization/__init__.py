@@ -3,8 +3,8 @@
 from vt_seg.drawing import contact_sheet, draw_legend, draw_sem_seg, side_by_side
 
 from .input_images import find_images
-from .picture_files import Drawn, describe_drawn, require_all_drawn
-from .predictions import draw_dataset, draw_files
+from .picture_files import Drawn, describe_drawn, draw_each, require_all_drawn, write_new
+from .predictions import draw_dataset
 from .samples import (
     Sample,
     View,
@@ -25,7 +25,7 @@ __all__ = [
     "dataset_samples",
     "describe_drawn",
     "draw_dataset",
-    "draw_files",
+    "draw_each",
     "draw_legend",
     "draw_samples",
     "draw_sem_seg",
@@ -35,4 +35,5 @@ __all__ = [
     "side_by_side",
     "test_samples",
     "training_samples",
+    "write_new",
 ]

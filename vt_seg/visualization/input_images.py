@@ -17,8 +17,10 @@ class FoundImages(NamedTuple):
     failures: list[str]
 
 
-def find_images(inputs: Sequence[str]) -> FoundImages:
-    """Return image files named by paths, folders (not searched below), patterns (``x/**/*.jpg``).
+def find_images(inputs: Sequence[str], *, below: bool = False) -> FoundImages:
+    """Return image files named by paths, folders, patterns (``x/**/*.jpg``).
+
+    Subfolders of a folder are searched if ``below``.
 
     Of a folder, files with the extension of an image are taken. What a folder or a pattern yields
     besides files (folders, pipes, sockets, devices) is skipped, and so are further names of a file
@@ -34,7 +36,7 @@ def find_images(inputs: Sequence[str]) -> FoundImages:
     for entry in inputs:
         notes: list[str] = []
         if os.path.isdir(entry):
-            files = files_in(entry, IMAGE_EXTENSIONS, below=False)
+            files = files_in(entry, IMAGE_EXTENSIONS, below=below)
             subfolders = [path[:-1] for path in files.others if path.endswith(os.sep)]
             named = [p for p in subfolders if os.path.splitext(p)[1].lower() in IMAGE_EXTENSIONS]
             paths = sorted([*files.paths, *named])

@@ -34,8 +34,11 @@ def draw_each(
     description: str,
     *,
     overview: bool = False,
+    subfolders: Sequence[str] = (),
 ) -> Drawn:
     """Write ``<output_dir>/<name><ending>`` for each image file and its function that draws it.
+
+    With ``subfolders``, one per image, it is ``<output_dir>/<subfolder>/<name><ending>``.
 
     Names are those of `output_names`: no file that is there is overwritten. An image that fails
     does not stop the others. With ``overview``, sheets of all pictures are ``overview.png``,
@@ -47,13 +50,14 @@ def draw_each(
     os.makedirs(output_dir, exist_ok=True)
     drawn = Drawn([], [], [], [])
     sheets = ContactSheets(columns=min(2, len(jobs)), width=2400) if overview else None
-    names = output_names([path for path, _ in jobs], output_dir, endings)
+    names = _names_in_subfolders([path for path, _ in jobs], output_dir, endings, subfolders)
     for (path, draw), name in zip(tqdm(jobs, description, unit="image"), names, strict=True):
         try:
             for ending, content in draw().items():
                 file = path_below(output_dir, f"{name}{ending}", path)
+                os.makedirs(os.path.dirname(file), exist_ok=True)
                 drawn.written.append(write_new(content, file))
-                if os.path.splitext(os.path.basename(path))[0] != name:
+                if os.path.splitext(os.path.basename(path))[0] != os.path.basename(name):
                     drawn.numbered.append(file)
                 if sheets is not None and isinstance(content, np.ndarray):
                     drawn.overviews.extend(_write_overviews(sheets.add(content), output_dir))
@@ -65,6 +69,21 @@ def draw_each(
     if sheets is not None:
         drawn.overviews.extend(_write_overviews(sheets.finish(), output_dir))
     return drawn
+
+
+def _names_in_subfolders(
+    paths: Sequence[str], output_dir: str, endings: Sequence[str], subfolders: Sequence[str]
+) -> list[str]:
+    """Return names relative to ``output_dir`` that are free and different in each subfolder."""
+    subfolders = subfolders or [""] * len(paths)
+    names = [""] * len(paths)
+    for subfolder in dict.fromkeys(subfolders):
+        numbers = [number for number, other in enumerate(subfolders) if other == subfolder]
+        folder = os.path.join(output_dir, subfolder)
+        found = output_names([paths[number] for number in numbers], folder, endings)
+        for number, name in zip(numbers, found, strict=True):
+            names[number] = os.path.join(subfolder, name)
+    return names
 
 
 def _write_overviews(sheets: Sequence[np.ndarray], output_dir: str) -> list[str]:

@@ -1,10 +1,10 @@
-"""Draw predictions for files and datasets into a folder."""
+"""Draw predictions next to the ground truth of a dataset."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from vt_seg.data import ImageReader, read_checked_labels, spread_evenly
 from vt_seg.drawing import draw_sem_seg, side_by_side
@@ -14,25 +14,6 @@ from .picture_files import Drawn, draw_each
 _BGR = ImageReader("BGR")
 Predictor = Callable[[np.ndarray], np.ndarray]
 """Maps an image (H, W, 3), uint8, BGR, or as an `ImageReader` reads it, to a label map (H, W)."""
-
-
-def draw_files(
-    paths: Sequence[str],
-    predict: Predictor,
-    metadata: Metadata,
-    output_dir: str,
-    images: ImageReader = _BGR,
-) -> Drawn:
-    """Write ``<output_dir>/<name>_prediction.jpg`` for every image file; see `draw_each`."""
-    ending = "_prediction.jpg"
-
-    def draw(path: str) -> dict[str, np.ndarray]:
-        image = images(path)
-        return {ending: draw_sem_seg(images.picture(image), predict(image), metadata)}
-
-    return draw_each(
-        [(path, partial(draw, path)) for path in paths], output_dir, [ending], "predict"
-    )
 
 
 def draw_dataset(

@@ -1,0 +1,103 @@
+"""Export a trained segmentor to ONNX or torch.export.
+
+    vt-seg export --config-file configs/vtfpn_R18_scenes.yaml --output scenes.onnx
+    vt-seg export --config-file configs/vtfpn_R18_scenes.yaml --output scenes.pt2
+    vt-seg export --config-file configs/vtfpn_R18_scenes.yaml --output scenes.onnx \
+        --int8 datasets/vt_scenes/images/train --evaluate
+    ... --opts MODEL.WEIGHTS model.pth            default: the final weights in OUTPUT_DIR
+
+The file takes images (N, 3, H, W), uint8 and RGB, of any number and size, and gives label maps
+(N, H, W), or with --logits logits (N, classes, H, W). It gets its name once its output was compared
+with the model's; otherwise an earlier file stays. --int8 writes NAME_int8.onnx next to it,
+calibrated with images of a folder, and --evaluate reports the mIoU of both on DATASETS.TEST.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import transforms as T
+
+from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments, positive_int
+from vt_seg.data import ImageReader, build_augmentations, model_input, read_image
+from vt_seg.engine import Trainer, load_cfg, task_of, trained_model, use_trained_weights
+from vt_seg.export import OnnxSegmentor, export_metadata, export_model, format_of, quantize
+from vt_seg.visualization import find_images
+
+
+def parse_args(
+    arguments: Sequence[str] | None = None, prog: str | None = None
+) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = config_parser(__doc__, prog)
+    parser.add_argument("--output", required=True, metavar="FILE", help=".onnx or .pt2")
+    parser.add_argument("--logits", action="store_true", help="give logits, not label maps")
+    parser.add_argument(
+        "--int8", nargs="+", metavar="IMAGE", help="images to calibrate with: files, folders"
+    )
+    parser.add_argument(
+        "--num", type=positive_int, default=64, help="at most so many of them (default 64)"
+    )
+    parser.add_argument("--evaluate", action="store_true", help="report the mIoU of the ONNX files")
+    return parse_arguments(parser, arguments)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Export, quantize, evaluate."""
+    cfg = load_cfg(args.config_file, args.opts, args.imports)
+    cfg.MODEL.DEVICE = "cpu"
+    suffix = format_of(args.output)
+    if suffix != ".onnx" and (args.int8 or args.evaluate):
+        raise ValueError(f"--output {args.output}: --int8 and --evaluate need a name in .onnx")
+    task = task_of(cfg)
+    task.require_segmentation()
+    if not ImageReader.of(cfg).reads_colors:
+        raise ValueError(
+            f"INPUT.IN_CHANNELS is {cfg.INPUT.IN_CHANNELS} and INPUT.DTYPE {cfg.INPUT.DTYPE}: only "
+            "models of 8-bit colours are exported"
+        )
+    task.check_datasets(is_train=False)
+    calibration: list[str] = []
+    if args.int8:
+        found = find_images(args.int8)
+        for sentence in (*found.skipped, *found.failures):
+            print(f"skipped: {sentence}", file=sys.stderr)
+        calibration = found.paths[: args.num]
+    use_trained_weights(cfg, args.opts)
+    print(f"weights: {cfg.MODEL.WEIGHTS or 'none: random numbers'}")
+
+    metadata = export_metadata(cfg, task.metadata("TEST"), "logits" if args.logits else "labels")
+    agreement = export_model(trained_model(cfg), args.output, cfg.INPUT.FORMAT, metadata)
+    print(f"wrote {args.output}: {agreement}")
+    written = [args.output]
+    if args.int8:
+        path = str(Path(args.output).with_suffix("")) + "_int8.onnx"
+        images = calibration_images(cfg, calibration)
+        print(f"wrote {path}: calibrated with {quantize(args.output, path, images)} images")
+        written.append(path)
+    if args.evaluate:
+        for path in written:
+            print(f"{path}: {evaluate(cfg, path)}")
+
+
+def calibration_images(cfg: CfgNode, paths: list[str]) -> Iterator[np.ndarray]:
+    """Yield images ``(1, 3, H, W)`` uint8, RGB, of the size at which the model is tested."""
+    augmentations = T.AugmentationList(build_augmentations(cfg, is_train=False))
+    for path in paths:
+        image = model_input(read_image(path, "RGB"), augmentations)["image"]
+        yield image[None].numpy()
+
+
+def evaluate(cfg: CfgNode, path: str) -> str:
+    """Return the scores of an ONNX file on ``DATASETS.TEST``, as a sentence."""
+    results = Trainer.test(cfg, OnnxSegmentor(path, cfg.INPUT.FORMAT))
+    return task_of(cfg).headline(results)
+
+
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """Run the sub-command; end with a message where something is wrong."""
+    with errors_as_messages():
+        run(parse_args(arguments, prog))

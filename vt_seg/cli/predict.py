@@ -1,0 +1,150 @@
+"""Predict images, folders and videos with a trained model; write overlays, label maps and more.
+
+    vt-seg predict --config-file vtfpn_R18_scenes --input a.jpg folder 'x/*.png' clip.mp4
+    vt-seg predict --model output/my_data --input folder --recursive --save overlay,labels
+    vt-seg predict --config-file vtfpn_R18_scenes --dataset vt_scenes_val
+    ... --weights model.pth            default: the newest whole checkpoint in OUTPUT_DIR
+
+Files are named after their image, in subfolders like the input's. Nothing is overwritten: where a
+name is taken, by another image or an earlier run, it is numbered. An image that fails is reported,
+the others are predicted, and the exit status is 1. With --dataset, image, ground truth and
+prediction stand side by side, and overview.png shows all.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from vt_seg.command_line import (
+    config_parser,
+    errors_as_messages,
+    parse_arguments,
+    positive_int,
+)
+from vt_seg.engine import folder_for_pictures
+from vt_seg.prediction import (
+    SAVED,
+    Predictor,
+    is_video,
+    load_model_config,
+    predict_files,
+    predict_video,
+)
+from vt_seg.visualization import (
+    Drawn,
+    describe_drawn,
+    draw_dataset,
+    find_images,
+    require_all_drawn,
+)
+
+
+def parse_args(
+    arguments: Sequence[str] | None = None, prog: str | None = None
+) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = config_parser(__doc__, prog, required=False)
+    parser.add_argument(
+        "--model", metavar="DIR", help="in place of a config: a run's folder, or a hub folder or id"
+    )
+    parser.add_argument("--weights", metavar="FILE", help="of the model")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--input", nargs="+", metavar="IMAGE", help="files, folders, patterns, videos"
+    )
+    source.add_argument("--webcam", type=int, metavar="N", help="its number, the first is 0")
+    source.add_argument("--dataset", metavar="NAME", help="a registered dataset with masks")
+    parser.add_argument("--recursive", action="store_true", help="search folders below --input")
+    parser.add_argument(
+        "--num", type=positive_int, default=12, help="images of the dataset (default 12)"
+    )
+    parser.add_argument(
+        "--frames", type=positive_int, metavar="N", help="of videos and webcam (default all)"
+    )
+    parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/predictions")
+    parser.add_argument(
+        "--save",
+        type=_saved,
+        default=["overlay"],
+        metavar="WHAT,...",
+        help=f"any of {','.join(SAVED)} (default overlay)",
+    )
+    running = parser.add_argument_group("how the model runs")
+    running.add_argument("--batch-size", type=positive_int, default=1, metavar="N")
+    running.add_argument("--device", help="cpu, cuda, cuda:1 (default: MODEL.DEVICE)")
+    running.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), help="default: TEST.DTYPE"
+    )
+    running.add_argument(
+        "--tile",
+        type=positive_int,
+        metavar="N",
+        help="predict larger images in tiles of N x N pixels",
+    )
+    running.add_argument(
+        "--overlap", type=int, default=128, metavar="N", help="of tiles, in pixels (default 128)"
+    )
+    args = parse_arguments(parser, arguments)
+    if bool(args.config_file) == bool(args.model):
+        parser.error("the argument --config-file or the argument --model is required, and not both")
+    return args
+
+
+def run(args: argparse.Namespace) -> None:
+    """Load the model, predict, and write files.
+
+    Raises:
+        OSError: if the model cannot be read, or nothing can be written.
+        ValueError: if an argument is wrong; or, with a line each, if images were not predicted.
+    """
+    config = load_model_config(args.model or args.config_file, args.opts, args.imports)
+    output = folder_for_pictures(args.output, config.cfg, "predictions")
+    if args.dataset:
+        config.cfg.DATASETS.TEST = (args.dataset,)
+        config = config._replace(has_classes=False)
+    cfg = config.checked(args.weights)
+    print(f"weights: {cfg.MODEL.WEIGHTS or 'none: random numbers'}")
+    videos = [path for path in args.input or () if is_video(path)]
+    inputs = [path for path in args.input or () if not is_video(path)]
+    found = find_images(inputs, below=args.recursive) if inputs else None
+    for sentence in found.skipped if found else ():
+        print(f"skipped: {sentence}", file=sys.stderr)
+    names = "device", "dtype", "batch_size", "tile", "overlap"
+    predictor = Predictor(cfg, **{name: getattr(args, name) for name in names})
+
+    if args.dataset:
+        predict = partial(predictor, channel_order="BGR")
+        drawn = draw_dataset(args.dataset, args.num, predict, output, predictor.images)
+        print(describe_drawn(drawn, "comparisons", output))
+        require_all_drawn(drawn, len(drawn.written) + len(drawn.failures))
+        return
+    drawn, num_images, failures = Drawn([], [], [], []), 0, []
+    if found:
+        drawn = predict_files(predictor, found.paths, output, args.save, inputs=inputs)
+        num_images, failures = len(found.paths), found.failures
+    for video in videos if args.webcam is None else [args.webcam]:
+        num_images += 1
+        try:
+            written = predict_video(predictor, video, output, args.save, num_frames=args.frames)
+            drawn.written.extend(written.written)
+        except (OSError, ValueError) as error:  # the other videos are predicted
+            drawn.failures.append(str(error))
+    pictures = "pictures" if args.save == ["overlay"] and found else "files"
+    print(describe_drawn(drawn, pictures, output))
+    require_all_drawn(drawn, num_images, failures)
+
+
+def _saved(text: str) -> list[str]:
+    """Return the parts of "overlay,labels", for argparse's ``type``."""
+    words = list(dict.fromkeys(word.strip() for word in text.split(",")))
+    for word in words:
+        if word not in SAVED:
+            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(SAVED)}")
+    return words
+
+
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """Run the sub-command; end with a message where something is wrong."""
+    with errors_as_messages():
+        run(parse_args(arguments, prog))
