@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 
 from vt_seg.data import ClassificationMapper, inspect_image, read_image, read_mask
 from vt_seg.data_checks.pair_check import check_pair
-from vt_seg.visualization import draw_files
+from vt_seg.visualization import draw_each
 
 from .image_files import gradient, write_png
 
@@ -314,7 +314,8 @@ def test_validator_training_and_demo_say_the_same_sentence(tmp_path, kind):
     finding, _ = check_pair({"file_name": path}).findings
     with pytest.raises(ValueError, match=r"x\.png") as trained:
         ClassificationMapper([v2.Identity()], image_format="RGB")({"file_name": path})
-    drawn = draw_files([path], lambda image: image, None, str(tmp_path / "out"))
+    jobs = [(path, lambda: {".jpg": read_image(path, "RGB")})]
+    drawn = draw_each(jobs, str(tmp_path / "out"), [".jpg"], "draw")
     assert [finding.message, str(trained.value), *drawn.failures] == [str(said.value)] * 3
 
 

@@ -21,7 +21,7 @@ from vt_seg.checkpoint.input_channels import adapt_stem
 from vt_seg.data import ImageReader, unregister
 from vt_seg.engine import SemSegPredictor, load_cfg, task_of
 from vt_seg.engine.config_check import config_problems
-from vt_seg.visualization import draw_files
+from vt_seg.prediction import Predictor, predict_files
 
 tifffile = pytest.importorskip("tifffile")
 CONFIG = "configs/vtfpn_R18_scenes.yaml"
@@ -92,15 +92,16 @@ def test_four_channels_are_trained_evaluated_and_predicted(satellite, tmp_path, 
     predictor = SemSegPredictor(cfg)
     image = predictor.images(path)
     np.testing.assert_array_equal(image, tifffile.imread(path))
-    assert predictor.predict_labels(image).shape == (50, 72)
+    labels = predictor.predict_labels(image)
+    assert labels.shape == (50, 72)
+    np.testing.assert_array_equal(Predictor(cfg)(image), labels)
     for wrong, says in ((image[..., :3], "has 3 channels"), (image.astype("uint8"), "holds uint8")):
         with pytest.raises(ValueError, match=f"^the image {says}, and INPUT"):
             predictor.predict_labels(wrong)
 
     np.save(tmp_path / "bad.npy", np.zeros((6, 6, 5), np.uint16))
     paths = [str(path), str(tmp_path / "bad.npy")]
-    arguments = paths, predictor.predict_labels, predictor.metadata, str(tmp_path / "drawn")
-    drawn = draw_files(*arguments, predictor.images)
+    drawn = predict_files(Predictor(cfg), paths, str(tmp_path / "drawn"))
     assert "bad.npy has 5 channels, and INPUT.IN_CHANNELS is 4" in str(drawn.failures)
     assert (tmp_path / "drawn/0_prediction.jpg").exists()
 

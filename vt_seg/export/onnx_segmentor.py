@@ -1,21 +1,22 @@
 """An ONNX file in the place of a model: evaluators and loaders see no difference."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .files import onnx_run
 
 
-class OnnxSegmentor:
+class OnnxSegmentor(nn.Module):
     """Runs an exported file on the records of a test loader, as a segmentor does."""
 
     def __init__(self, path: str, input_format: str) -> None:
         """Load a file; ``input_format`` is ``INPUT.FORMAT``, the channels of the records."""
+        super().__init__()
         self.run = onnx_run(path)
         self.reverses_channels = input_format == "BGR"
 
-    def __call__(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
+    def forward(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
         """Predict ``{"sem_seg": labels (height, width)}``, or logits, for each record.
 
         Labels take the nearest pixel where a record has another size than its image.
