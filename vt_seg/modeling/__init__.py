@@ -1,7 +1,7 @@
 """Detectron2 components made of the layers; importing this registers them."""
 
 from .checkpointing import add_checkpointing, running_statistics_kept, wants_checkpointing
-from .data_parallel import data_parallel, unwrapped
+from .data_parallel import data_parallel, share_buffers, unwrapped
 from .image_classifier import ImageClassifier
 from .losses import LossTerms, SegmentationLoss
 from .padding_aware_segmentor import (
@@ -43,6 +43,7 @@ __all__ = [
     "normalized_images",
     "padding_mask",
     "running_statistics_kept",
+    "share_buffers",
     "unwrapped",
     "upsample",
     "wants_checkpointing",

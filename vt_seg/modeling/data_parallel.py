@@ -2,7 +2,8 @@
 
 import torch
 from detectron2.engine import create_ddp_model
-from torch import nn
+from detectron2.utils import comm
+from torch import distributed, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 
@@ -20,3 +21,14 @@ def data_parallel(model: nn.Module) -> nn.Module:
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the model itself, without the wrapper of parallel training."""
     return model.module if isinstance(model, DistributedDataParallel | DataParallel) else model
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give all processes the main process's buffers, which are those of its checkpoints.
+
+    Each process has statistics of its own in batch norms that are not synchronised, and would
+    evaluate its images with these.
+    """
+    if comm.get_world_size() > 1:
+        for buffer in model.buffers():
+            distributed.broadcast(buffer, 0)
