@@ -61,23 +61,6 @@ def train(monkeypatch, name, *arguments):
     launch(launched_training.main, "")
 
 
-def test_trainings_of_one_user_meet_at_free_ports(monkeypatch, capsys):
-    """Detectron2's default is one port for all of them; several machines need a known one."""
-    urls = []
-    kept = lambda main, number, machines, rank, url, args: urls.append(url)  # noqa: E731
-    monkeypatch.setitem(launch.__globals__, "launch_processes", kept)
-    flags = ["train", *CONFIG, "--cpu-processes", "2"]
-    for more in ([], ["--num-machines", "2", "--dist-url", "tcp://host:29500"]):
-        monkeypatch.setattr("sys.argv", [*flags, *more])
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-        launch(print, "")
-    assert urls == ["auto", "tcp://host:29500"]
-    monkeypatch.setattr("sys.argv", [*flags, "--num-machines", "2"])
-    with pytest.raises(SystemExit):
-        launch(print, "")
-    assert "--num-machines 2 needs --dist-url tcp://HOST:PORT" in capsys.readouterr().err
-
-
 def start(*command, **variables):
     path = os.pathsep.join(filter(None, [os.getcwd(), os.getenv("PYTHONPATH")]))
     variables = {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""} | variables

@@ -36,8 +36,6 @@ def launch(main: Main, description: str) -> None:
     Ends with SystemExit if arguments are wrong (2), or with the code of a process that failed.
     """
     parser = default_argument_parser(epilog=description)
-    # Detectron2's default has the same port in all trainings of a user.
-    parser.set_defaults(dist_url="auto")
     add_import_argument(parser)
     parser.add_argument(
         "--cpu-processes",
@@ -61,11 +59,6 @@ def launch(main: Main, description: str) -> None:
             raise ValueError(
                 f"{process.launcher} started {process.world_size} processes: leave out "
                 "--cpu-processes, --num-gpus N and --num-machines (--num-gpus 0 means CPUs)"
-            )
-        if args.num_machines > 1 and args.dist_url == "auto":
-            raise ValueError(
-                f"--num-machines {args.num_machines} needs --dist-url tcp://HOST:PORT, the same on "
-                "all: the host of --machine-rank 0, and a free port there"
             )
     except ValueError as error:
         parser.error(str(error))
