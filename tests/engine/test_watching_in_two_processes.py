@@ -4,6 +4,7 @@ import multiprocessing
 
 import cv2
 import torch
+from detectron2.layers import get_norm
 from detectron2.utils import comm
 
 import vt_seg
@@ -12,6 +13,7 @@ from tests.small_configs import SLIM, TINY_SCENES
 from vt_seg.engine import Trainer, load_cfg
 from vt_seg.engine.best_checkpoint import TrainingStoppedEarly
 from vt_seg.engine.validation_loss import validation_loss
+from vt_seg.modeling import data_parallel
 
 from .test_best_checkpoint import Scored, weights
 
@@ -30,6 +32,19 @@ def scores_of(root):
     return validation_loss(cfg, model)["val"]["loss"], miou
 
 
+def assert_normalises_bfloat16(rank):
+    """Over both processes, though the mean is a hundred times the standard deviation."""
+    both = 10 + 0.1 * torch.randn(2, 4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    both = both.bfloat16()
+    expected = torch.nn.functional.batch_norm(
+        both.flatten(0, 1).double(), None, None, training=True
+    )
+    norm = data_parallel(get_norm("naiveSyncBN", 3))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = norm(both[rank])
+    torch.testing.assert_close(found.double(), expected[4 * rank :][:4], rtol=0, atol=0.01)
+
+
 def in_each_process(root, folder, rank):
     # A process that was forked must not use the threads of its parent.
     torch.set_num_threads(1)
@@ -37,6 +52,7 @@ def in_each_process(root, folder, rank):
     store = f"file://{root}/store"
     torch.distributed.init_process_group("gloo", store, rank=rank, world_size=2)
     comm.create_local_process_group(2)
+    assert_normalises_bfloat16(rank)
     scores = scores_of(root)
     trainer = Scored(folder, [1.0, 3.0, 2.0, 2.0, 9.0], patience=2, period=100)
     try:
