@@ -24,7 +24,7 @@ from vt_seg.inference import (
     at_original_size,
     optimize,
 )
-from vt_seg.modeling import add_checkpointing, share_buffers, wants_checkpointing
+from vt_seg.modeling import add_checkpointing, broadcast_buffers, wants_checkpointing
 
 from .adapt_to_machine import FLOAT16_TEST_NOTE, float16_needs_gpu
 from .data_loaders import build_test_loader
@@ -65,8 +65,8 @@ class EvaluatingTrainer(DefaultTrainer):
         If all evaluators have ``reads_labels``, they get label maps; if all have
         ``reads_logit_rows``, logits that are computed as they are read. ``model`` itself, its mode
         and the random states stay as they are, but all processes get the main one's buffers (see
-        :func:`vt_seg.modeling.share_buffers`). The log says whether scores are of one view or of
-        TTA.
+        :func:`vt_seg.modeling.broadcast_buffers`). The log says whether scores are of one view or
+        of TTA.
         """
         if not cfg.DATASETS.TEST:
             logger.info("Nothing is evaluated: DATASETS.TEST is empty.")
@@ -74,7 +74,7 @@ class EvaluatingTrainer(DefaultTrainer):
             logger.info(model.description)
         else:
             logger.info("Evaluation without test-time augmentation: one scale, no flip.")
-        share_buffers(model)
+        broadcast_buffers(model)
         if evaluators is None:
             try:
                 evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]

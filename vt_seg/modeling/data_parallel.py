@@ -33,7 +33,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model.module if isinstance(model, DistributedDataParallel | DataParallel) else model
 
 
-def share_buffers(model: nn.Module) -> None:
+def broadcast_buffers(model: nn.Module) -> None:
     """Give all processes the main process's buffers, which are those of its checkpoints.
 
     Each process has statistics of its own in batch norms that are not synchronised, and would
