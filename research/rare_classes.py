@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Train on a skewed set of scenes with and without the sampler that repeats rare classes.
 
-    python research/rare_classes.py              # fills the table of docs/small_gpu.md
+    python research/rare_classes.py              # fills the table of docs/losses.md
 
 Of vt_scenes_train those images are kept that lack the class, and a few that have it. The same small
 VT-FPN is trained on them with several seeds, with TrainingSampler and with
@@ -52,7 +52,7 @@ def parse_args() -> argparse.Namespace:
     add("--batch", default=8, help="images of an iteration (default: 8)")
     add("--seeds", default=3, help="trainings with each sampler (default: 3)")
     parser.add_argument("--threshold", type=float, default=0.3, help="REPEAT_THRESHOLD (0.3)")
-    parser.add_argument("--report", default="docs/small_gpu.md", metavar="FILE")
+    parser.add_argument("--report", default="docs/losses.md", metavar="FILE")
     return parser.parse_args()
 
 

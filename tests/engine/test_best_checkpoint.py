@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,10 +12,15 @@ from detectron2.engine.hooks import EvalHook
 from detectron2.utils import comm
 
 from vt_seg.checkpoint import read_checkpoint
-from vt_seg.engine import SegmentationCheckpointer, Trainer, load_cfg
-from vt_seg.engine.best_checkpoint import BestCheckpointHook, TrainingStoppedEarly
+from vt_seg.engine import SegmentationCheckpointer, Trainer, evaluate, load_cfg
+from vt_seg.engine.best_checkpoint import (
+    BestCheckpointHook,
+    TrainingStoppedEarly,
+    check_best_metric,
+)
 from vt_seg.engine.checkpoint_hook import CheckpointHook
 
+from .conftest import train
 from .test_tolerate_full_disk import no_file_larger_than
 
 
@@ -227,6 +233,29 @@ def test_metric_of_the_evaluation_is_taken(slim_cfg, metric):
     slim_cfg.merge_from_list(["TEST.EVAL_PERIOD", 1, "TEST.LOSS", True, "SOLVER.EMA.ENABLED", True])
     slim_cfg.TEST.BEST_METRIC = metric
     assert Trainer(slim_cfg)._best._val_metric == metric
+
+
+def test_names_of_metrics_are_those_of_averaged_weights_on_two_test_sets(slim_cfg):
+    slim_cfg.merge_from_list(["TEST.EVAL_PERIOD", 1, "TEST.LOSS", True, "SOLVER.EMA.ENABLED", True])
+    slim_cfg.merge_from_list(["DATASETS.TEST", ("vt_scenes_val", "vt_scenes_train")])
+    slim_cfg.merge_from_list(
+        ["SOLVER.MAX_ITER", 1, "TEST.BEST_METRIC", "vt_scenes_val_EMA/val/loss"]
+    )
+    trained = train(slim_cfg)
+    (value,) = trained._best._history.values.values()
+    lines = (Path(slim_cfg.OUTPUT_DIR) / "metrics.json").read_text().splitlines()
+    assert value in [json.loads(line).get("vt_scenes_val_EMA/val/loss") for line in lines]
+    slim_cfg.TEST.BEST_METRIC = "?"
+    with pytest.raises(ValueError, match="use one of") as error:
+        check_best_metric(
+            slim_cfg, {n: Trainer.build_evaluator(slim_cfg, n) for n in slim_cfg.DATASETS.TEST}
+        )
+    names = str(error.value).partition("use one of ")[2].split(", or ")[0].split(", ")
+    written = {name for line in lines for name in json.loads(line)}
+    assert len(names) == 2 * 2 * 8
+    assert set(names) <= written
+    results = evaluate(slim_cfg, resume=True)
+    assert results["vt_scenes_val_EMA"]["val"]["loss"] == value
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from tests.small_configs import small_cfg
 from vt_seg.data import LABEL_MAP, LabelMap
@@ -33,8 +34,10 @@ def cfg(tmp_path):
 def test_pixels_of_each_class_are_counted_by_mask(masks, cfg, num_workers):
     records, expected = masks
     cfg.DATALOADER.NUM_WORKERS = num_workers
+    random = torch.get_rng_state()
     counts = label_counts.label_counts(cfg, records)
     assert (counts.tolist(), counts.dtype) == (expected, np.int64)
+    assert torch.equal(torch.get_rng_state(), random)  # as where the counts are kept
     assert os.listdir(cfg.OUTPUT_DIR) == ["label_counts.npz"]
 
 

@@ -176,3 +176,12 @@ def test_classes_of_other_names_are_a_warning(start, log, tmp_path):
         "label 1 is y in my_train but Y in my_val: give both the same list of classes" in log.text
     )
     assert os.listdir(tmp_path / "out")
+
+
+def test_augmentation_that_does_not_take_the_images_ends_before_anything_is_written(
+    start, tmp_path
+):
+    entry = {"NAME": "torchvision.transforms.v2.Normalize", "ARGS": {"mean": [0], "std": [1]}}
+    with pytest.raises(ValueError, match=r"INPUT.AUGMENTATIONS torchvision.*Normalize fails: "):
+        start(opts=["INPUT.AUGMENTATIONS", f"{[entry]}"])
+    assert not (tmp_path / "out").exists()

@@ -1,9 +1,10 @@
-"""Two processes compute one validation loss, and stop early after the same iteration."""
+"""Two processes compute one mIoU and one validation loss, and stop early together."""
 
 import multiprocessing
 
 import cv2
 import torch
+from detectron2.layers import get_norm
 from detectron2.utils import comm
 
 import vt_seg
@@ -12,15 +13,36 @@ from tests.small_configs import SLIM, TINY_SCENES
 from vt_seg.engine import Trainer, load_cfg
 from vt_seg.engine.best_checkpoint import TrainingStoppedEarly
 from vt_seg.engine.validation_loss import validation_loss
+from vt_seg.modeling import data_parallel
 
 from .test_best_checkpoint import Scored, weights
 
 
-def loss_of(root):
+def scores_of(root):
+    """The loss, in all processes, and the mIoU, in the main one, of the main one's statistics."""
     vt_seg.register_all_datasets(root)
-    cfg = load_cfg("configs/vtfpn_R18_scenes.yaml", [*TINY_SCENES, *SLIM, "MODEL.DEVICE", "cpu"])
+    options = ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", f"{root}/evaluated"]
+    cfg = load_cfg("configs/vtfpn_R18_scenes.yaml", [*TINY_SCENES, *SLIM, *options])
     torch.manual_seed(0)
-    return validation_loss(cfg, Trainer.build_model(cfg))["val"]["loss"]
+    model = Trainer.build_model(cfg)
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_mean"):  # each process has seen other images
+            buffer += comm.get_rank()
+    miou = Trainer.test(cfg, model).get("sem_seg", {}).get("mIoU")
+    return validation_loss(cfg, model)["val"]["loss"], miou
+
+
+def assert_normalises_bfloat16(rank):
+    """Over both processes, though the mean is a hundred times the standard deviation."""
+    both = 10 + 0.1 * torch.randn(2, 4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    both = both.bfloat16()
+    expected = torch.nn.functional.batch_norm(
+        both.flatten(0, 1).double(), None, None, training=True
+    )
+    norm = data_parallel(get_norm("naiveSyncBN", 3))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = norm(both[rank])
+    torch.testing.assert_close(found.double(), expected[4 * rank :][:4], rtol=0, atol=0.01)
 
 
 def in_each_process(root, folder, rank):
@@ -30,12 +52,13 @@ def in_each_process(root, folder, rank):
     store = f"file://{root}/store"
     torch.distributed.init_process_group("gloo", store, rank=rank, world_size=2)
     comm.create_local_process_group(2)
-    loss = loss_of(root)
+    assert_normalises_bfloat16(rank)
+    scores = scores_of(root)
     trainer = Scored(folder, [1.0, 3.0, 2.0, 2.0, 9.0], patience=2, period=100)
     try:
         trainer.train(0, 5)
     except TrainingStoppedEarly:
-        torch.save((loss, trainer.iter), f"{root}/rank{rank}")
+        torch.save((scores, trainer.iter), f"{root}/rank{rank}")
 
 
 def test_two_processes_do_what_one_does(tmp_path):
@@ -52,8 +75,9 @@ def test_two_processes_do_what_one_does(tmp_path):
         process.join(120)
         assert process.exitcode == 0
     try:
-        loss = loss_of(str(tmp_path))
+        loss, miou = scores_of(str(tmp_path))
     finally:
         vt_seg.register_all_datasets()
-    assert [torch.load(tmp_path / f"rank{rank}") for rank in range(2)] == [(loss, 4)] * 2
+    found = [torch.load(tmp_path / f"rank{rank}") for rank in range(2)]
+    assert found == [((loss, miou), 4), ((loss, None), 4)]
     assert weights(folder) == {"model_best.pth": 1, "model_final.pth": 3}

@@ -214,9 +214,9 @@ def check_best_metric(cfg: CfgNode, evaluators: Mapping[str, DatasetEvaluator]) 
     names: list[str] = []
     for dataset, evaluator in evaluators.items():
         prefix = f"{dataset}/" if len(evaluators) > 1 else ""
+        scores = [*evaluator.score_names(), *(["val/loss"] if cfg.TEST.LOSS else [])]
         for suffix in ("", "_EMA") if cfg.SOLVER.EMA.ENABLED else ("",):
-            names += _suffixed(evaluator.score_names(), prefix, suffix)
-            names += [f"{prefix}val{suffix}/loss"] if cfg.TEST.LOSS else []
+            names += [f"{prefix}{score}".replace("/", f"{suffix}/", 1) for score in scores]
     if metric not in names:
         raise ValueError(_unknown_metric(metric, names))
 
@@ -228,9 +228,3 @@ def _unknown_metric(metric: str, names: Sequence[str]) -> str:
     classes = f", or that of a class, such as {of_classes[0]}" if of_classes else ""
     hint = near_names(metric, names, most=1)
     return f'TEST.BEST_METRIC is "{metric}"{hint}: use one of {others}{classes}'
-
-
-def _suffixed(names: Sequence[str], prefix: str, suffix: str) -> list[str]:
-    """Return names "task/score" as the event storage has them: "dataset/task_EMA/score"."""
-    pairs = [name.split("/", 1) for name in names]
-    return [f"{prefix}{task}{suffix}/{score}" for task, score in pairs]

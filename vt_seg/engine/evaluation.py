@@ -25,7 +25,7 @@ from vt_seg.inference import (
     at_original_size,
     optimize,
 )
-from vt_seg.modeling import add_checkpointing, wants_checkpointing
+from vt_seg.modeling import add_checkpointing, broadcast_buffers, wants_checkpointing
 
 from .adapt_to_machine import FLOAT16_TEST_NOTE, float16_needs_gpu
 from .data_loaders import build_test_loader
@@ -65,8 +65,9 @@ class EvaluatingTrainer(DefaultTrainer):
 
         If all evaluators have ``reads_labels``, they get label maps; if all have
         ``reads_logit_rows``, logits that are computed as they are read. ``model`` itself, its mode
-        and the random states stay as they are. The log says whether scores are of one view or of
-        TTA.
+        and the random states stay as they are, but all processes get the main one's buffers (see
+        :func:`vt_seg.modeling.broadcast_buffers`). The log says whether scores are of one view or
+        of TTA.
         """
         if not cfg.DATASETS.TEST:
             logger.info("Nothing is evaluated: DATASETS.TEST is empty.")
@@ -74,6 +75,7 @@ class EvaluatingTrainer(DefaultTrainer):
             logger.info(model.description)
         else:
             logger.info("Evaluation without test-time augmentation: one scale, no flip.")
+        broadcast_buffers(model)
         if evaluators is None:
             try:
                 evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
@@ -225,8 +227,10 @@ def evaluate(
     if wants_tta(cfg):
         results.update(EvaluatingTrainer.test_with_TTA(cfg, model))
     if cfg.TEST.LOSS:
-        for key, value in validation_loss(cfg, model).items():  # beside the scores of the test set
-            results.setdefault(key, OrderedDict()).update(value)
+        for suffix, evaluated in (("", model), ("_EMA", ema_model)):
+            losses = validation_loss(cfg, evaluated, suffix) if evaluated is not None else {}
+            for key, value in losses.items():  # beside the scores of the test set
+                results.setdefault(key, OrderedDict()).update(value)
     if comm.is_main_process():
         verify_results(cfg, results)
     return results

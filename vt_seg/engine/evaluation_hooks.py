@@ -24,7 +24,7 @@ def loss_and_picture_hooks(cfg: CfgNode, models: Mapping[str, nn.Module]) -> Ite
     period = cfg.TEST.EVAL_PERIOD
     for suffix, model in models.items():
         if cfg.TEST.LOSS:
-            yield EvalHook(period, partial(validation_loss, cfg, model, f"val{suffix}"))
+            yield EvalHook(period, partial(validation_loss, cfg, model, suffix))
         if cfg.TEST.PICTURES > 0 and task_of(cfg).is_segmentation:
             pictures = EvaluationPictures(cfg, cfg.TEST.PICTURES, suffix)
             # The others wait for the main process.

@@ -50,6 +50,8 @@ def label_counts(cfg: CfgNode, records: Sequence[dict]) -> np.ndarray:
         batch_size=None,
         collate_fn=count,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+        # An iterator draws a number: of its own, so that a run which reads the cache ends the same.
+        generator=torch.Generator(),
     )
     bar = tqdm(loader, "counting labels", unit="mask", leave=False, disable=not is_main)
     own = [counts.numpy().copy() for counts in bar]

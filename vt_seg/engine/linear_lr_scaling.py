@@ -30,7 +30,7 @@ def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
     Detectron2's ``auto_scale_workers`` scales its keys. Of vt_seg's, ``EXPONENTIAL_LR_PERIOD``
     remains an epoch, and ``EMA.DECAY`` becomes ``DECAY ** (world_size / reference)``, so that the
     average forgets as much per image. A reference of 0 scales nothing, and so does
-    ``SOLVER.ACCUMULATE`` 0 on fewer processes, which is replaced by the number of passes. Raises
+    ``SOLVER.ACCUMULATE`` 0 (auto) on fewer processes, which the number of passes replaces. Raises
     ValueError if the batch cannot be divided among the processes and passes.
     """
     require_vt_seg_keys(cfg, "SOLVER.VT_OPTIMIZER", "SOLVER.EMA", "SOLVER.TRAINABLE")
@@ -70,12 +70,12 @@ def _with_passes(cfg: CfgNode, world_size: int) -> CfgNode:
         return cfg
     if not reference:
         raise ValueError(
-            "SOLVER.ACCUMULATE 0 makes a recipe for SOLVER.REFERENCE_WORLD_SIZE GPUs run on fewer, "
-            "and that is 0 here: set it, or set ACCUMULATE to a number of passes"
+            "SOLVER.ACCUMULATE auto (0) makes a recipe for SOLVER.REFERENCE_WORLD_SIZE GPUs run on "
+            "fewer, and that is 0 here: set it, or set ACCUMULATE to a number of passes"
         )
     if world_size < reference and reference % world_size:
         raise ValueError(
-            f"SOLVER.ACCUMULATE 0: {world_size} processes cannot share the work of the "
+            f"SOLVER.ACCUMULATE auto (0): {world_size} processes cannot share the work of the "
             f"SOLVER.REFERENCE_WORLD_SIZE {reference}; start a number that divides {reference}"
         )
     frozen, cfg = cfg.is_frozen(), cfg.clone()

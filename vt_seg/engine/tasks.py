@@ -10,7 +10,7 @@ from torch import nn
 
 from vt_seg import data_checks
 from vt_seg.config import require_vt_seg_keys
-from vt_seg.data import ClassificationMapper, ImageReader, SemSegMapper
+from vt_seg.data import ClassificationMapper, ImageReader, SemSegMapper, spread_evenly
 from vt_seg.files import require_regular_file
 from vt_seg.modeling import ImageClassifier, add_stochastic_depth
 
@@ -146,7 +146,10 @@ class SegmentationTask(PanopticTask):
         data_checks.check_labelled(self.cfg, mapper_name=self.mapper_name)
 
     def check_files(self, *, is_train: bool) -> list[str]:
-        """Read all names and a sample of pairs, as ``tools/validate_dataset.py`` does."""
+        """Read all names and a sample of pairs, as ``tools/validate_dataset.py`` does.
+
+        A few pairs are augmented if ``INPUT.AUGMENTATIONS`` has entries.
+        """
         splits = {"TEST": self.cfg.DATASETS.TEST}
         if is_train and self.mapper_name == "vt_seg":  # Detectron2's mapper reads in its own way
             splits["TRAIN"] = self.cfg.DATASETS.TRAIN
@@ -155,6 +158,10 @@ class SegmentationTask(PanopticTask):
             for key in splits
             for name in splits[key]
         ]
+        if is_train and self.cfg.INPUT.AUGMENTATIONS:  # which may not take images of this kind
+            mapper = self.build_mapper(is_train=True)
+            for record in spread_evenly(DatasetCatalog.get(self.cfg.DATASETS.TRAIN[0]), 4):
+                mapper(record)
         return list(filter(None, said))
 
 

@@ -20,7 +20,7 @@ from .random_state import random_state_kept
 logger = logging.getLogger(__name__)
 
 
-def validation_loss(cfg: CfgNode, model: nn.Module, name: str = "val") -> OrderedDict:
+def validation_loss(cfg: CfgNode, model: nn.Module, suffix: str = "") -> OrderedDict:
     """Return ``{"val": {"loss": mean}}``, or one such dictionary per test set for several.
 
     The mean over images of the sum of the model's losses, each image being a batch of its own
@@ -32,7 +32,7 @@ def validation_loss(cfg: CfgNode, model: nn.Module, name: str = "val") -> Ordere
     Args:
         cfg: the config of the run.
         model: a ``SemanticSegmentor`` or ``ImageClassifier``, perhaps a parallel one.
-        name: the first key of the result.
+        suffix: that of the first keys of the result, as "_EMA".
     """
     results: OrderedDict = OrderedDict()
     for dataset in cfg.DATASETS.TEST:
@@ -43,9 +43,10 @@ def validation_loss(cfg: CfgNode, model: nn.Module, name: str = "val") -> Ordere
         count = sum(images for _, images in parts)
         mean = math.fsum(loss for loss, _ in parts) / count if count else math.nan
         if comm.is_main_process():
-            logger.info("Loss on %s, %d images: %.4f (%s/loss)", dataset, count, mean, name)
-        results[dataset] = {name: {"loss": mean}}
-    return next(iter(results.values())) if len(results) == 1 else results
+            logger.info("Loss on %s, %d images: %.4f (val%s/loss)", dataset, count, mean, suffix)
+        results[dataset] = {"val": {"loss": mean}}
+    results = results[dataset] if len(results) == 1 else results
+    return OrderedDict((f"{key}{suffix}", value) for key, value in results.items())
 
 
 def _losses(cfg: CfgNode, dataset: str, model: nn.Module) -> Iterator[tuple[float, int]]:

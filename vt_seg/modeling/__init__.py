@@ -1,7 +1,7 @@
 """Detectron2 components made of the layers; importing this registers them."""
 
 from .checkpointing import add_checkpointing, running_statistics_kept, wants_checkpointing
-from .data_parallel import data_parallel, unwrapped
+from .data_parallel import broadcast_buffers, data_parallel, unwrapped
 from .image_classifier import ImageClassifier
 from .losses import LossTerms, SegmentationLoss
 from .padding_aware_segmentor import (
@@ -37,6 +37,7 @@ __all__ = [
     "add_checkpointing",
     "add_stochastic_depth",
     "average_pool",
+    "broadcast_buffers",
     "ceil_div",
     "data_parallel",
     "map_by_size",
