@@ -81,9 +81,9 @@ class MetricHistory:
 
     @property
     def worse_since_best(self) -> int:
-        """Number of evaluations after the best."""
+        """Number of evaluations after the best; 0 while none was finite."""
         best = self.best
-        return sum(best is None or iteration > best for iteration in self.values)
+        return sum(best is not None and iteration > best for iteration in self.values)
 
     def describe_best(self) -> str:
         """Return the best value and its iteration in words."""
@@ -157,7 +157,14 @@ class BestCheckpointHook(BestCheckpointer):
                 self._checkpoints.save_now()
             message = _unknown_metric(self._val_metric, list(new))
             raise ValueError(f"{message}; --resume continues from iteration {iteration}")
-        if self._history.add(iteration, new[self._val_metric]):
+        value = new[self._val_metric]
+        if not math.isfinite(value) and comm.is_main_process():
+            logger.warning(
+                "TEST.BEST_METRIC %s is %s at iteration %d: it has no pixel to be computed from, "
+                "or training has diverged (SOLVER.BASE_LR). It counts as no improvement.",
+                *(self._val_metric, value, iteration),
+            )
+        if self._history.add(iteration, value):
             self._save_best()
         if comm.is_main_process():
             try:
