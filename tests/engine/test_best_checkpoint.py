@@ -203,7 +203,11 @@ def test_resumed_run_keeps_the_best_and_the_patience(cfg, log):
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", '{"metric": "val/loss", "values": []}', '{"metric": "sem_seg/mIoU"}']
+    "content",
+    [
+        *("{", "[]", '{"metric": "val/loss", "values": []}', '{"metric": "sem_seg/mIoU"}'),
+        '{"metric": "sem_seg/mIoU", "values": [[1e999, 1]]}',
+    ],
 )
 def test_history_that_cannot_be_used_is_a_warning(tmp_path, log, content):
     (tmp_path / "best_metric.json").write_text(content)

@@ -12,7 +12,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
 from vt_seg.evaluation import PER_CLASS
-from vt_seg.files import DataError, parse_json, write_atomically
+from vt_seg.files import parse_json, read_text, write_atomically
 from vt_seg.near_names import near_names
 
 from .checkpoint_hook import CheckpointHook
@@ -46,13 +46,12 @@ class MetricHistory:
             return
         problem = "it is of another metric or damaged"
         try:
-            with open(self.path, encoding="utf-8") as file:
-                content = parse_json(file.read(), self.path)
+            content = parse_json(read_text(self.path), self.path)
             if content["metric"] == self.metric:
                 pairs = [(int(iteration), float(value)) for iteration, value in content["values"]]
                 self.values = {iteration: value for iteration, value in pairs if iteration < before}
                 return
-        except (DataError, OSError, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
+        except (ArithmeticError, KeyError, OSError, TypeError, ValueError) as error:
             problem = f"{type(error).__name__}: {error}"
         logger.warning(
             "%s does not have the values of %s (%s): the next evaluation counts as the best so "
