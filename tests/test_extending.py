@@ -109,6 +109,16 @@ def test_config_runs_code_only_if_the_caller_names_it(write, tmp_path, asks):
             "def add_config(cfg):\n    cfg.X.Y = 1\n",
             "add_config of bad.py fails: {folder}/bad.py, line 2: AttributeError: X",
         ),
+        (
+            "bad.py",
+            "def add_config(cfg):\n    raise SystemExit(0)\n",
+            "add_config of bad.py fails: {folder}/bad.py, line 2: SystemExit: 0",
+        ),
+        (
+            "bad.py",
+            "def add_config(cfg):\n    cfg.SEED = 'mine'\n",
+            "add_config of bad.py removes SEED or changes its type: let it add keys of other",
+        ),
     ],
 )
 def test_module_that_cannot_be_imported_is_named_with_the_line(write, tmp_path, given, text, says):
@@ -117,6 +127,20 @@ def test_module_that_cannot_be_imported_is_named_with_the_line(write, tmp_path, 
     says = says.replace("{folder}", str(tmp_path))
     with pytest.raises((ValueError, OSError), match=re.escape(says)):
         load_cfg(SCENES, imports=[given])
+
+
+def test_module_leaves_working_directory_and_config_usable(write, tmp_path):
+    text = "import os\nos.chdir('/')\ndef add_config(cfg):\n    cfg.freeze()\n"
+    write("mine.py", text)
+    write("my.yaml", f"_BASE_: {SCENES}\n")
+    assert load_cfg("my.yaml", imports=["mine.py"]).VT_SEG.IMPORT == ["mine.py"]
+    assert os.getcwd() == str(tmp_path)
+
+
+@pytest.mark.parametrize("names", [None, 3, [None]])
+def test_import_of_other_things_than_names_is_refused(names):
+    with pytest.raises(ValueError, match=r"VT_SEG.IMPORT is .*: name modules, such as"):
+        user_modules.require_imported(names, "overrides")
 
 
 def test_only_what_an_imported_module_defines_can_be_named(write):

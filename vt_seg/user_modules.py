@@ -18,6 +18,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
+from .config_file import flat_keys
 from .near_names import near_names
 
 _imported: dict[str, ModuleType] = {}  # by name, or by the absolute path of a .py file
@@ -36,12 +37,14 @@ def import_modules(names: Sequence[str]) -> None:
     """
     for given in names:
         if _key(given) not in _imported:
-            spec = _find(given)
+            spec, folder = _find(given), os.getcwd()
             try:
-                _imported[_key(given)] = importlib.import_module(spec.name)
+                module = importlib.import_module(spec.name)
             except (Exception, SystemExit) as error:
                 where = _place(error, os.path.dirname(spec.origin or ""))
                 raise ValueError(f"{given} cannot be imported: {where}") from error
+            os.chdir(folder)  # Paths of the command line and the config are relative to it.
+            _imported[_key(given)] = module
 
 
 def require_imported(names: Sequence[str], source: str) -> None:
@@ -49,7 +52,7 @@ def require_imported(names: Sequence[str], source: str) -> None:
 
     ``source`` is where ``VT_SEG.IMPORT`` asks for them.
     """
-    if not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise ValueError(f'VT_SEG.IMPORT is {names}: name modules, such as ["my_ideas.py"]')
     missing = [name for name in names if _key(name) not in _imported]
     if missing:
@@ -64,16 +67,25 @@ def add_user_keys(cfg: CfgNode, names: Sequence[str]) -> None:
     """Call ``add_config(cfg)`` of each of these imported modules that has such a function.
 
     Raises:
-        ValueError: if it fails; names the line.
+        ValueError: if it fails; names the line. Or if it removes keys, or changes their types.
     """
     for name in dict.fromkeys(names):
         module = _imported[_key(name)]
         if callable(add_config := getattr(module, "add_config", None)):
+            before = {key: type(value) for key, value in flat_keys(cfg)}
             try:
                 add_config(cfg)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 where = _place(error, os.path.dirname(module.__file__ or ""))
                 raise ValueError(f"add_config of {name} fails: {where}") from error
+            cfg.defrost()
+            after = {key: type(value) for key, value in flat_keys(cfg)}
+            for key, kind in before.items():
+                if after.get(key) is not kind:
+                    raise ValueError(
+                        f"add_config of {name} removes {key} or changes its type: let it add keys "
+                        "of other names, and set this one in the config file"
+                    )
 
 
 def user_object(name: str) -> Any:

@@ -85,6 +85,14 @@ def test_training_stops_after_patience(tmp_path, log):
     assert "none better in the 2 evaluation(s) since." in log.text
 
 
+def test_patience_waits_for_a_finite_score(tmp_path, log):
+    """A metric without a pixel is no reason to stop; a diverged training stops by itself."""
+    trainer = Scored(str(tmp_path), [math.nan] * 4, patience=1, period=100)
+    trainer.train(0, 4)
+    assert weights(tmp_path) == {"model_final.pth": 3}
+    assert "TEST.BEST_METRIC sem_seg/mIoU is nan at iteration 0" in log.text
+
+
 def test_full_disk_costs_the_best_checkpoint_only(tmp_path, log):
     trainer = Scored(str(tmp_path), [1.0, 2.0, 1.0], period=100)
     save_as = trainer.checkpoints.save_as
@@ -201,7 +209,11 @@ def test_resumed_run_keeps_the_best_and_the_patience(cfg, log):
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", '{"metric": "val/loss", "values": []}', '{"metric": "sem_seg/mIoU"}']
+    "content",
+    [
+        *("{", "[]", '{"metric": "val/loss", "values": []}', '{"metric": "sem_seg/mIoU"}'),
+        '{"metric": "sem_seg/mIoU", "values": [[1e999, 1]]}',
+    ],
 )
 def test_history_that_cannot_be_used_is_a_warning(tmp_path, log, content):
     (tmp_path / "best_metric.json").write_text(content)

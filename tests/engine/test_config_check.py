@@ -24,6 +24,8 @@ VT_RESNET = ("MODEL.BACKBONE.NAME", "build_vt_resnet_backbone")
 RCNN = ("MODEL.META_ARCHITECTURE", "GeneralizedRCNN")
 
 MIOU = [["sem_seg", "mIoU", 30.0, 50.0]]
+FOUR = [1.0] * 4
+FOUR_CHANNELS = ("INPUT.IN_CHANNELS", 4, "MODEL.PIXEL_MEAN", FOUR, "MODEL.PIXEL_STD", FOUR)
 TWO = ("DATASETS.TEST", ("a", "b"))
 
 # Key, value and what is said after them; further settings.
@@ -89,7 +91,12 @@ REFUSED = [
     ("INPUT.CROP.SINGLE_CATEGORY_MAX_AREA", 0.75, " where INPUT.CROP.ENABLED is False"),
     ("INPUT.CROP.CLASS_PROB", 0.5, " where INPUT.CROP.ENABLED is False, so nothing is cropped"),
     ("INPUT.CROP.CLASS_PROB", 1.5, ": set a number of at least 0 and at most 1", *CROP),
-    ("SOLVER.STAGE_DECAY", 0.0, ": set a number above 0"),
+    ("SOLVER.STAGE_DECAY", 0.0, ": set a number above 0 and at most 1000"),
+    ("SOLVER.BACKBONE_MULTIPLIER", 1e300, ": set a number above 0 and at most 1000"),
+    ("MODEL.SEM_SEG_HEAD.LOSS.BOUNDARY_WIDTH", 10**12, ": set a whole number of at least 1 and"),
+    ("LOGGERS", ["wandb", "wandb"], ": name wandb once"),
+    ("INPUT.PICTURE_CHANNELS", (0.0, 1.0, True), " where INPUT.IN_CHANNELS is 4", *FOUR_CHANNELS),
+    ("DATALOADER.SAMPLER_TRAIN", "abc", ": use one of TrainingSampler, Repeat"),
     ("MODEL.SEM_SEG_HEAD.LOSS.TERMS.DICE", -1.0, ": set a number of at least 0"),
     ("INPUT.CROP.SIZE", [512, 512], " where INPUT.CROP.TYPE is relative_range: set sha", *CROP),
     ("INPUT.CROP.SIZE", [0.9, 0.9], " where INPUT.CROP.TYPE is absolute: set two", *ABSOLUTE_CROP),
@@ -99,7 +106,7 @@ REFUSED = [
     ("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 3, ", which is one of the 14 classes"),
     ("MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 255, ", which is one of the 300 classes", *MANY_CLASSES),
     ("MODEL.SEM_SEG_HEAD.OUTPUT", "xyz", ": use one of logits, labels"),
-    ("MODEL.SEM_SEG_HEAD.TEMPERATURE", 0.0, ": set a number above 0"),
+    ("MODEL.SEM_SEG_HEAD.TEMPERATURE", 0.0, ": set a number of at least 0.001 and at most 1000"),
     ("TEST.SEM_SEG.WORST_IMAGES", 101, ": set a whole number of at least 0 and at most 100"),
     ("MODEL.PIXEL_STD", [0.0, 1.0, 1.0], ", and images are divided by it: set numbers above 0"),
     ("MODEL.PIXEL_STD", [1.0], ": set a number for each channel of INPUT.FORMAT BGR, which has 3"),

@@ -89,7 +89,11 @@ def test_masks_are_read_once_and_again_when_they_change(masks, cfg, monkeypatch)
     assert counts([moved]) == [[0, 0, 0, 63]]
 
     cache = f"{cfg.OUTPUT_DIR}/label_counts.npz"
-    for damaged in (b"PK\x03\x04 cut short", b"", b'{"masks": 1}'):
+    with open(cache, "rb") as file:
+        content = file.read()
+    middle = content.index(b"pixels.npy") + 40  # zlib raises errors of its own
+    flipped = content[:middle] + bytes(255 - b for b in content[middle:-200]) + content[-200:]
+    for damaged in (b"PK\x03\x04 cut short", b"", b'{"masks": 1}', flipped):
         with open(cache, "wb") as file:
             file.write(damaged)
         assert counts(records[:1]) == [[0, 0, 63, 0]]

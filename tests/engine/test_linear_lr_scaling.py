@@ -89,6 +89,8 @@ def test_unusual_settings_are_described(cfg):
     [
         (["TRAINABLE", "attention"], "SOLVER.TRAINABLE all, this run has attention"),
         (["VT_OPTIMIZER", "AdamW"], "VT_OPTIMIZER SGD, this run has AdamW: resume with"),
+        (["STAGE_DECAY", 0.5], "SOLVER.STAGE_DECAY 1.0, this run has 0.5: resume with"),
+        (["BACKBONE_MULTIPLIER", 0.1], "BACKBONE_MULTIPLIER 1.0, this run has 0.1: resume"),
         (
             ["IMS_PER_BATCH", 4, "BASE_LR", 0.005],  # as on another number of GPUs
             r"batch 32 and base LR 0.04, this run has batch 4 and base LR 0.005. Resume on as many",

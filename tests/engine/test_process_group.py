@@ -5,6 +5,7 @@ import pytest
 from vt_seg.engine.process_group import (
     LaunchedProcess,
     _address,
+    _check_host,
     _gpu,
     check_joined,
     launched_process,
@@ -50,10 +51,10 @@ def test_one_process_a_machine_is_left_to_detectron2s_flags(num_machines, enviro
 @pytest.mark.parametrize(
     ("environment", "says"),
     [
-        ({"WORLD_SIZE": "2", "RANK": "1"}, "RANK=1, WORLD_SIZE=2 is set, .* but LOCAL_RANK is no"),
-        ({"SLURM_LOCALID": "1"}, "but SLURM_PROCID and SLURM_STEP_NUM_TASKS is no number"),
+        ({"WORLD_SIZE": "2", "RANK": "1"}, "RANK=1, WORLD_SIZE=2 is set, .* but LOCAL_RANK not"),
+        ({"SLURM_LOCALID": "1"}, "but SLURM_PROCID and SLURM_STEP_NUM_TASKS not: start"),
         (TORCHRUN | {"RANK": "8"}, "8 processes, and this one has RANK 8"),
-        (TORCHRUN | {"RANK": "two"}, "RANK=two, .* but one of them is no number"),
+        (TORCHRUN | {"RANK": "two"}, "RANK=two, .* but one of them is no whole number"),
     ],
 )
 def test_half_an_environment_is_refused(environment, says):
@@ -81,6 +82,19 @@ def test_processes_that_are_not_joined_are_refused():
 )
 def test_address_follows_from_the_nodes_of_a_step(variables, address):
     assert _address(launched_process(SRUN), variables) == address
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "65536", "-1"])
+def test_wrong_port_is_named(port):
+    with pytest.raises(ValueError, match=f"MASTER_PORT is {port}: set a free port"):
+        _address(launched_process(TORCHRUN), {"MASTER_ADDR": "a", "MASTER_PORT": port})
+
+
+def test_unknown_host_is_named_at_once():
+    """PyTorch would try for half an hour."""
+    with pytest.raises(OSError, match=r"MASTER_ADDR is no\.such\.invalid, which is no known host"):
+        _check_host("no.such.invalid", seconds=0)
+    _check_host("localhost")
 
 
 def test_missing_address_is_named():

@@ -128,6 +128,8 @@ def test_missing_or_unknown_logger_is_refused(monkeypatch):
         load_cfg(scenes, ["LOGGERS", "('mlflow',)"])
     with pytest.raises(ValueError, match=r'LOGGERS is "wandbs" \(.*wandb.*: use one of wandb, ml'):
         load_cfg(scenes, ["LOGGERS", "['wandbs']"])
+    with pytest.raises(ValueError, match=r'LOGGERS is "{.wandb.: 1}": use one of wandb, mlflow'):
+        load_cfg(scenes, ["LOGGERS", "[{'wandb': 1}]"])
 
 
 def test_folder_of_runs_is_no_library(tmp_path, monkeypatch):

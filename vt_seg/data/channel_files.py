@@ -64,7 +64,9 @@ def _read_tiff(path: str | os.PathLike, content: bytes) -> tuple[np.ndarray, boo
         images = [series for series in file.series if not series.keyframe.is_reduced]
     except Exception as error:  # as in `_read_npy`
         raise damaged(path, error) from error
-    if len(images) != 1:
+    if not images:
+        raise damaged(path, ValueError("it holds no image"))
+    if len(images) > 1:
         raise ValueError(f"{path} holds {len(images)} images of different kinds: save one alone")
     (image,), page = images, images[0].keyframe
     tag = page.tags.get(EXIF_ORIENTATION)

@@ -12,7 +12,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
 from vt_seg.evaluation import PER_CLASS
-from vt_seg.files import DataError, parse_json, write_atomically
+from vt_seg.files import parse_json, read_text, write_atomically
 from vt_seg.near_names import near_names
 
 from .checkpoint_hook import CheckpointHook
@@ -46,13 +46,12 @@ class MetricHistory:
             return
         problem = "it is of another metric or damaged"
         try:
-            with open(self.path, encoding="utf-8") as file:
-                content = parse_json(file.read(), self.path)
+            content = parse_json(read_text(self.path), self.path)
             if content["metric"] == self.metric:
                 pairs = [(int(iteration), float(value)) for iteration, value in content["values"]]
                 self.values = {iteration: value for iteration, value in pairs if iteration < before}
                 return
-        except (DataError, OSError, KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
+        except (ArithmeticError, KeyError, OSError, TypeError, ValueError) as error:
             problem = f"{type(error).__name__}: {error}"
         logger.warning(
             "%s does not have the values of %s (%s): the next evaluation counts as the best so "
@@ -81,9 +80,9 @@ class MetricHistory:
 
     @property
     def worse_since_best(self) -> int:
-        """Number of evaluations after the best."""
+        """Number of evaluations after the best; 0 while none was finite."""
         best = self.best
-        return sum(best is None or iteration > best for iteration in self.values)
+        return sum(best is not None and iteration > best for iteration in self.values)
 
     def describe_best(self) -> str:
         """Return the best value and its iteration in words."""
@@ -157,7 +156,14 @@ class BestCheckpointHook(BestCheckpointer):
                 self._checkpoints.save_now()
             message = _unknown_metric(self._val_metric, list(new))
             raise ValueError(f"{message}; --resume continues from iteration {iteration}")
-        if self._history.add(iteration, new[self._val_metric]):
+        value = new[self._val_metric]
+        if not math.isfinite(value) and comm.is_main_process():
+            logger.warning(
+                "TEST.BEST_METRIC %s is %s at iteration %d: it has no pixel to be computed from, "
+                "or training has diverged (SOLVER.BASE_LR). It counts as no improvement.",
+                *(self._val_metric, value, iteration),
+            )
+        if self._history.add(iteration, value):
             self._save_best()
         if comm.is_main_process():
             try:

@@ -6,6 +6,8 @@ from detectron2.config import CfgNode
 
 from vt_seg.data import ImageReader
 
+from .value_ranges import Range
+
 
 def channel_problems(cfg: CfgNode) -> Iterator[str]:
     """Yield a sentence for each key that contradicts ``INPUT.IN_CHANNELS`` and ``INPUT.DTYPE``."""
@@ -25,7 +27,7 @@ def channel_problems(cfg: CfgNode) -> Iterator[str]:
     if node.AFFINE.ENABLED and len(node.AFFINE.BORDER) != channels:
         yield f"INPUT.AFFINE.BORDER is {node.AFFINE.BORDER} {here}: set a number for each channel"
     shown = node.PICTURE_CHANNELS
-    if len(shown) not in (0, 1, 3) or any(channel not in range(channels) for channel in shown):
+    if len(shown) not in (0, 1, 3) or not Range(0, channels - 1, whole=True).holds_all(shown):
         yield (
             f"INPUT.PICTURE_CHANNELS is {shown} {here}: set three of the channels "
             f"0..{channels - 1} for red, green and blue, or one for grey, or ()"

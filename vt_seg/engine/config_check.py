@@ -131,7 +131,12 @@ def _schedule_problems(cfg: CfgNode) -> Iterator[str]:
 
 def _sampler_problems(cfg: CfgNode) -> Iterator[str]:
     task, threshold = task_of(cfg), cfg.DATALOADER.REPEAT_THRESHOLD
-    if cfg.DATALOADER.SAMPLER_TRAIN != REPEATING_SAMPLER:
+    sampler, known = cfg.DATALOADER.SAMPLER_TRAIN, ["TrainingSampler", REPEATING_SAMPLER]
+    if "RANDOM_SUBSET_RATIO" in cfg.DATALOADER:  # not in all versions of Detectron2
+        known.append("RandomSubsetTrainingSampler")
+    if sampler not in known:
+        yield not_among("DATALOADER.SAMPLER_TRAIN", sampler, known)
+    if sampler != REPEATING_SAMPLER:
         return
     if not task.has_masks:
         name = cfg.MODEL.META_ARCHITECTURE
@@ -334,9 +339,12 @@ def _watching_problems(cfg: CfgNode) -> Iterator[str]:
                 f"TEST.BEST_METRIC is {test.BEST_METRIC} where {what}, so that nothing is "
                 'evaluated during training: set it, or TEST.BEST_METRIC ""'
             )
-    for name in cfg.LOGGERS:
-        if name not in LOGGERS:
+    names = list(cfg.LOGGERS)
+    for i, name in enumerate(names):
+        if not isinstance(name, str) or name not in LOGGERS:
             yield not_among("LOGGERS", name, list(LOGGERS))
+        elif name in names[:i]:
+            yield f"LOGGERS is {cfg.LOGGERS}: name {name} once"
         elif not is_installed(name):
             package = LOGGERS[name].package
             yield f"LOGGERS names {name}, which is not installed: pip install {package}"

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import os
-import zipfile
 from collections.abc import Sequence
 from functools import partial
 
@@ -88,5 +87,5 @@ def read_counts(path: str, key: str) -> np.ndarray | None:
     try:
         with np.load(path, allow_pickle=False) as kept:
             return kept["pixels"] if kept["masks"] == key else None
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+    except Exception:  # NumPy, zipfile and zlib raise a dozen kinds for damaged files.
         return None

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -90,8 +91,14 @@ def launch(
             machines = (args.num_machines, args.machine_rank, args.dist_url)
             launch_processes(main, num_processes, *machines, args=(args,))
     except ProcessExitedException as error:
-        if error.exit_code < 0:  # killed by a signal
-            raise
+        if error.exit_code < 0:
+            print(
+                f"error: process {error.error_index} of this machine was killed "
+                f"by {signal.Signals(-error.exit_code).name}, perhaps for lack of memory, and the "
+                "others have ended with it; --resume continues from the newest checkpoint",
+                file=sys.stderr,
+            )
+            sys.exit(128 - error.exit_code)  # as a shell's
         sys.exit(error.exit_code)  # one of several processes, which has reported its error
 
 

@@ -14,6 +14,7 @@ from .optimizer import optimizer_name
 logger = logging.getLogger(__name__)
 
 # Keys that a resumed run may change, and what a change does.
+_LR_FACTORS = ("BACKBONE_MULTIPLIER", "STAGE_DECAY")
 _CHANGEABLE = {
     "SEED": "the order of the images goes on with the checkpoint's seed, and the new one is unused",
     "DATASETS.TRAIN": "training goes on with the new images, from the same place in their order",
@@ -122,7 +123,7 @@ def describe_recipe(cfg: CfgNode, world_size: int, reference: int) -> str:
 def recipe_state(cfg: CfgNode) -> dict[str, Any]:
     """Return what a checkpoint records of the (scaled) recipe it was trained with."""
     return {
-        **{key: cfg.SOLVER[key] for key in ("IMS_PER_BATCH", "BASE_LR", "TRAINABLE")},
+        **{key: cfg.SOLVER[key] for key in ("IMS_PER_BATCH", "BASE_LR", "TRAINABLE", *_LR_FACTORS)},
         **{"VT_OPTIMIZER": optimizer_name(cfg.SOLVER), "SEED": cfg.SEED},
         "DATASETS.TRAIN": tuple(cfg.DATASETS.TRAIN),
         "DATALOADER.SAMPLER_TRAIN": cfg.DATALOADER.SAMPLER_TRAIN,
@@ -148,15 +149,16 @@ def log_recipe_changes(saved: dict[str, Any], cfg: CfgNode) -> None:
 
 
 def check_same_recipe(saved: dict[str, Any], cfg: CfgNode) -> None:
-    """Raise ValueError unless batch, learning rate, optimizer and frozen weights are as before.
+    """Raise ValueError unless batch, learning rates, optimizer and frozen weights are as before.
 
     A checkpoint holds iterations and learning rates of its own recipe: resumed on another number of
     GPUs they would go on unscaled. The state of an optimizer fits no other optimizer or parameters.
     """
     now = recipe_state(cfg)
-    # Older checkpoints call VT_OPTIMIZER OPTIMIZER; the oldest lack it and TRAINABLE.
-    optimizer = saved.get("OPTIMIZER", "SGD")
-    for key, default in (("VT_OPTIMIZER", optimizer), ("TRAINABLE", "all")):
+    # Older checkpoints call VT_OPTIMIZER OPTIMIZER; the oldest lack it and TRAINABLE. Those that
+    # lack the factors of learning rates may have been trained with any.
+    defaults = {"VT_OPTIMIZER": saved.get("OPTIMIZER", "SGD"), "TRAINABLE": "all"}
+    for key, default in (defaults | {key: now[key] for key in _LR_FACTORS}).items():
         before = saved.get(key, default)
         if before != now[key]:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,9 +54,10 @@ def launched_process(
             if (world_size or 1) > 1 or local_rank:
                 given = ", ".join(f"{n}={v}" for n, v in zip(names, values, strict=True) if v)
                 lacking = " and ".join(n for n, v in zip(names, values, strict=True) if not v)
+                problem = f"{lacking} not" if lacking else "one of them is no whole number"
                 error = error or (
-                    f"{given} is set, as {launcher} does, but {lacking or 'one of them'} is no "
-                    "number: start with torchrun or srun, which set all of them, or unset them"
+                    f"{given} is set, as {launcher} does, but {problem}: start with torchrun or "
+                    "srun, which set all of them, or unset them"
                 )
             continue
         if not (local_rank <= rank < world_size):
@@ -97,7 +99,11 @@ def join_process_group(process: LaunchedProcess, *, use_gpu: bool) -> None:
         OSError: if the other processes cannot be reached.
     """
     address = _address(process, os.environ)
+    _check_host(address[0])
     os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = address
+    if process.rank == 0:
+        meet = f"{process.world_size} processes of {process.launcher} meet at {':'.join(address)}"
+        print(f"{meet}, at most {DEFAULT_TIMEOUT} from now", flush=True)
     if use_gpu:
         torch.cuda.set_device(_gpu(process.local_rank, torch.cuda.device_count()))
     try:
@@ -174,6 +180,8 @@ def _address(process: LaunchedProcess, environment: Mapping[str, str]) -> tuple[
         host = host or re.sub(r"\[(\d+)[^]]*\]", r"\1", nodes).split(",")[0]
         job = environment.get("SLURM_JOB_ID", "")
         port = port or (str(20000 + int(job) % 20000) if job.isdecimal() else "")
+    if port and not (port.isdecimal() and 0 < int(port) < 2**16):
+        raise ValueError(f"MASTER_PORT is {port}: set a free port of rank 0's host, 1 to 65535")
     lacking = [name for name, v in (("MASTER_ADDR", host), ("MASTER_PORT", port)) if not v]
     if lacking:
         raise ValueError(
@@ -181,6 +189,25 @@ def _address(process: LaunchedProcess, environment: Mapping[str, str]) -> tuple[
             "set: export MASTER_ADDR, the host of rank 0, and MASTER_PORT, a free port there"
         )
     return host, port
+
+
+def _check_host(host: str, seconds: float = 10) -> None:
+    """Raise OSError if a host has no address, for which PyTorch would wait half an hour.
+
+    The names of pods and nodes may be known some ``seconds`` after these have started.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.getaddrinfo(host, None)
+            return
+        except OSError as error:
+            if time.monotonic() > end:
+                raise OSError(
+                    f"MASTER_ADDR is {host}, which is no known host ({error.strerror}): set the "
+                    "name or the IP address of the host of rank 0"
+                ) from error
+        time.sleep(1)
 
 
 def _gpu(local_rank: int, available: int) -> int:

@@ -58,7 +58,7 @@ class UserAugmentation(T.Augmentation):
         given = _swapped(image) if is_rgb else image.copy()
         try:
             result = self._apply(given, sem_seg.copy())
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # which would end training with code 0
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
             raise ValueError(f"INPUT.AUGMENTATIONS {self.name} fails: {reason}") from error
         if problem := self._problem(image, result):
