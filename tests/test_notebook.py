@@ -16,8 +16,8 @@ def test_notebook_trains_predicts_and_shows_tokens(tmp_path, monkeypatch):
     assert not any(cell.get("outputs") for cell in notebook.cells)
     settings = next(cell for cell in notebook.cells if "ITERATIONS = 400" in cell.source)
     for wanted, less in (
-        ("ITERATIONS = 400", "ITERATIONS = 8"),
-        ("TRAIN_SCENES, VAL_SCENES = 800, 100", "TRAIN_SCENES, VAL_SCENES = 16, 2"),
+        ("ITERATIONS = 400", "ITERATIONS = 2"),
+        ("TRAIN_SCENES, VAL_SCENES = 800, 100", "TRAIN_SCENES, VAL_SCENES = 16, 1"),
         ('Path("output/notebook")', f'Path("{tmp_path}")'),
     ):
         assert wanted in settings.source

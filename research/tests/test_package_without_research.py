@@ -31,7 +31,7 @@ def test_package_and_tools_import_nothing_of_research():
 def test_wheel_has_the_package_alone(tmp_path):
     checkout = tmp_path / "checkout"
     skipped = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    for room in ("vt_seg", "research", "tools", "datasets"):
+    for room in ("vt_seg", "configs", "research", "tools", "datasets"):
         shutil.copytree(ROOT / room, checkout / room, ignore=skipped)
     for path in ROOT.iterdir():
         if path.is_file():
