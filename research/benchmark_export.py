@@ -4,11 +4,12 @@
     python research/benchmark_export.py                         # all, into docs/export.md
     python research/benchmark_export.py --quick --report ""     # small and rough, prints only
 
-Each way to run a model is compared with Detectron2's eager model, which runs in turn with it in one
-process; a speedup is the median of ratios within a round, with their range. Weights are random, with
-norms that are not trivial. Images are areas with a little noise, as photos are: of pure noise nearly
-every pixel is a boundary. OpenVINO is measured where it is installed. Other work on the machine
-spoils the figures, those of PyTorch most: its threads wait for one another after each operation.
+Each way to run a model is compared with Detectron2's eager model, which runs in turn with it in
+one process; a speedup is the median of ratios within a round, with their range. Weights are random,
+with norms that are not trivial. Images are areas with a little noise, as photos are: of pure noise
+nearly every pixel is a boundary. OpenVINO is measured where it is installed. Other work on the
+machine spoils the figures, those of PyTorch most: its threads wait for one another after each
+operation.
 """
 
 import argparse
