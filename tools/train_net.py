@@ -11,8 +11,7 @@
 
 Without a GPU it trains on the CPU, in one process unless told otherwise. SIGTERM and Ctrl-C end
 training after the iteration, with a checkpoint and exit code 143 or 130; a second one ends it at
-once. `vt-seg train`
-is the same.
+once. `vt-seg train` is the same.
 """
 
 from vt_seg.cli.train import run as main

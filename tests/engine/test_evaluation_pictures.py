@@ -64,12 +64,12 @@ def test_panels_are_image_truth_and_prediction_of_the_model(slim_cfg):
         labels = model([{"image": image, "height": 64, "width": 64}])[0]["sem_seg"].argmax(0)
     metadata = MetadataCatalog.get("vt_scenes_val")
     truth = read_labels(record)
-    shown = cv2.imread(record["file_name"])[..., ::-1]
-    expected = draw_comparison(shown, truth, labels.numpy(), metadata)
+    image_rgb = cv2.imread(record["file_name"])[..., ::-1]
+    expected = draw_comparison(image_rgb, truth, labels.numpy(), metadata)
     assert np.array_equal(pictures["predictions/0"], expected.transpose(2, 0, 1))
     panels = np.split(expected[-400:, : 3 * 408 - 8], [400, 408, 808, 816], axis=1)[::2]
-    enlarged = cv2.resize(shown, (400, 400))
-    assert np.abs(panels[0].astype(int) - enlarged).mean() < 3
+    upsampled = cv2.resize(image_rgb, (400, 400))
+    assert np.abs(panels[0].astype(int) - upsampled).mean() < 3
     assert not np.array_equal(panels[1], panels[2])
 
 

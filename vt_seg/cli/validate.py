@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import vt_seg  # noqa: F401  (registers datasets; first, as it quiets Detectron2)
 
 # isort: split
+from detectron2.config import CfgNode
 from rich.console import Console
 
 from vt_seg.command_line import (
@@ -105,6 +106,7 @@ def parse_args(
 
 def run(args: argparse.Namespace) -> int:
     """Validate, print, and return the exit status: 1 if there is an error."""
+    cfg = load_cfg(args.config_file, args.opts, args.imports)
     general: list[Finding] = []
     if args.images:
         classes = int(args.classes) if args.classes.isdecimal() else args.classes
@@ -113,8 +115,8 @@ def run(args: argparse.Namespace) -> int:
         options = {name: getattr(args, name) for name in names}
         sources = [from_folders(args.images, args.masks, classes, **options)]
     else:
-        sources, general = _registered(args)
-    images = ImageReader.of(load_cfg(args.config_file, args.opts, args.imports))
+        sources, general = _registered(args, cfg)
+    images = ImageReader.of(cfg)
     reports = [validate(source, args.quick, args.num_workers, images=images) for source in sources]
     ok = all(report.ok for report in reports)
     ok = ok and all(finding.level is not Level.ERROR for finding in general)
@@ -133,9 +135,8 @@ def run(args: argparse.Namespace) -> int:
     return int(not ok)
 
 
-def _registered(args: argparse.Namespace) -> tuple[list[Source], list[Finding]]:
+def _registered(args: argparse.Namespace, cfg: CfgNode) -> tuple[list[Source], list[Finding]]:
     """Return the datasets named, or those of the config, and what is wrong between them."""
-    cfg = load_cfg(args.config_file, args.opts, args.imports)
     if not args.config_file:
         return [_source(name) for name in args.names], []
     task = task_of(cfg)

@@ -1,23 +1,13 @@
 """What an exported file says of itself: classes, colours, input, output, config."""
 
 import json
-from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import Metadata
 
 import vt_seg
+from vt_seg.config_without_paths import config_without_paths
 from vt_seg.data import distinct_colors
-
-# Keys that name files of the machine, with the value that stands for none.
-_PATHS: dict[str, Any] = {
-    "MODEL.WEIGHTS": "",
-    "MODEL.TIMM.WEIGHTS": "",
-    "MODEL.TIMM.PRETRAINED": False,
-    "OUTPUT_DIR": "",
-    "MODEL.CLASSIFIER.DISTILLATION.WEIGHTS": "",
-    "DATASETS.CUSTOM": [],
-}
 
 
 def export_metadata(cfg: CfgNode, metadata: Metadata, output: str) -> dict[str, str]:
@@ -48,17 +38,4 @@ def export_metadata(cfg: CfgNode, metadata: Metadata, output: str) -> dict[str, 
     texts = {
         key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()
     }
-    return texts | {"config": config_without_paths(cfg), "vt_seg": vt_seg.__version__}
-
-
-def config_without_paths(cfg: CfgNode) -> str:
-    """Return a config as YAML without the names of folders and files."""
-    cfg = cfg.clone()
-    cfg.defrost()
-    for key, value in _PATHS.items():
-        *nodes, name = key.split(".")
-        node = cfg
-        for each in nodes:
-            node = node[each]
-        node[name] = value
-    return cfg.dump()
+    return texts | {"config": config_without_paths(cfg).dump(), "vt_seg": vt_seg.__version__}

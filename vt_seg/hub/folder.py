@@ -16,6 +16,7 @@ from torch import nn
 
 from vt_seg.config import add_vt_seg_config
 from vt_seg.config_file import merge_config_file
+from vt_seg.config_without_paths import config_without_paths
 from vt_seg.engine import check_config, task_of, trained_model
 from vt_seg.files import parse_json, read_text, require_regular_file, write_atomically
 
@@ -27,14 +28,9 @@ _FILES = (WEIGHTS, CONFIG, CLASSES, CARD)
 
 _ID = re.compile(r"[\w.-]+/[\w.-]+")
 
-# What means something on the machine of the training alone, and what takes its place.
-_LOCAL_KEYS: dict[str, Any] = {
-    "MODEL.WEIGHTS": "",
-    "MODEL.TIMM.PRETRAINED": False,
-    "MODEL.TIMM.WEIGHTS": "",
+# What a folder's config does not need of that of a training, besides paths.
+_TRAINING_KEYS: dict[str, Any] = {
     "MODEL.CLASSIFIER.DISTILLATION.TEACHER": "",
-    "MODEL.CLASSIFIER.DISTILLATION.WEIGHTS": "",
-    "DATASETS.CUSTOM": [],
     "DATASETS.TRAIN": (),
     "DATASETS.TEST": (),
     "OUTPUT_DIR": "output",
@@ -178,10 +174,9 @@ def push_to_hub(
 
 
 def _portable(cfg: CfgNode) -> CfgNode:
-    """Return a copy of a config with the keys of ``_LOCAL_KEYS`` replaced."""
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.merge_from_list([part for pair in _LOCAL_KEYS.items() for part in pair])
+    """Return a copy of a config without paths and with the ``_TRAINING_KEYS`` replaced."""
+    cfg = config_without_paths(cfg)
+    cfg.merge_from_list([part for pair in _TRAINING_KEYS.items() for part in pair])
     return cfg
 
 

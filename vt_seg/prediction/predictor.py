@@ -151,9 +151,8 @@ class Predictor:
             ValueError: if it is none, or an argument has no such value.
         """
         found = self.stream(source, (output,), channel_order=channel_order)
-        name = "labels" if output == "labels" else output
         bar = tqdm(found, "predict", unit="image", disable=not progress)
-        results = [getattr(prediction, name) for prediction in bar]
+        results = [getattr(prediction, output) for prediction in bar]
         return results[0] if is_single(source) else results
 
     def stream(
