@@ -1,5 +1,6 @@
 """Export a segmentor to a file, ONNX or PyTorch's, which gets its name once it was checked."""
 
+import copy
 import io
 import json
 from collections.abc import Mapping
@@ -26,7 +27,8 @@ def export_model(
     """Export a segmentor in evaluation mode; an earlier file stays unless the new one is right.
 
     Args:
-        model: what :func:`vt_seg.inference.optimize` takes, on the CPU.
+        model: what :func:`vt_seg.inference.optimize` takes. Of one on a GPU a copy on the
+            CPU is exported.
         path: ends in ".onnx", or in ".pt2" for an ``ExportedProgram``.
         input_format: ``INPUT.FORMAT`` of the model.
         metadata: texts that the file carries, see :func:`export_metadata`; "output" says what the
@@ -43,6 +45,8 @@ def export_model(
     suffix = format_of(path)
     if suffix == ".onnx":
         import_onnxruntime()
+    if next(model.parameters()).device.type != "cpu":
+        model = copy.deepcopy(model).cpu()  # where any machine runs the file, in all of float32
     program = export_program(ExportableSegmentor(model, input_format, metadata["output"]))
     content: bytes
     if suffix == ".onnx":

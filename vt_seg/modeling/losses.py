@@ -157,7 +157,8 @@ class _SumOverImages(torch.autograd.Function):
             with torch.set_grad_enabled(ctx.needs_input_grad[0]):
                 image.requires_grad_(ctx.needs_input_grad[0])
                 upsampled = upsample(image, stride, (height, width))
-                value = loss.cross_entropy(upsampled, target, "sum")
+                # On GPUs PyTorch's "sum" adds in an order that differs from run to run.
+                value = loss.cross_entropy(upsampled, target, "none").sum()
             if ctx.needs_input_grad[0]:
                 gradients[i : i + 1] = torch.autograd.grad(value, image)[0]
             total += value.detach()
