@@ -145,7 +145,7 @@ def step_rows(args: argparse.Namespace, name: str) -> list[Row]:
         Row(
             (
                 *(name, setting, f"{kept[setting] / 2**20:.0f}"),
-                *(spread(timed.seconds[setting]), spread(timed.speedups(setting, "float32"))),
+                *(spread(timed.seconds[setting], 3), spread(timed.speedups(setting, "float32"))),
             )
         )
         for setting in SETTINGS

@@ -98,11 +98,9 @@ def test_hub_folder_is_predicted_on_the_device(run, image, device):  # noqa: F81
 
 def test_tokens_are_drawn_of_a_model_on_the_device(run, image, tmp_path, device):  # noqa: F811
     Image.fromarray(image).save(tmp_path / "a.png")
-    keys = load_cfg(f"{run}/config.yaml").MODEL
     source = ["--config-file", f"{run}/config.yaml", "--weights", f"{run}/model_final.pth"]
     output = ["--input", str(tmp_path / "a.png"), "--output", str(tmp_path / "tokens")]
     visualize_tokens([*source, *output, "--opts", "MODEL.DEVICE", device])
-    assert keys.DEVICE == "cpu"
     assert sorted(os.listdir(tmp_path / "tokens")) == ["a_tokens.html", "a_tokens.png"]
 
 
