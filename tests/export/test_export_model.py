@@ -12,7 +12,7 @@ from detectron2.modeling import build_model
 from PIL import Image
 
 import vt_seg
-from tests.small_configs import small_cfg
+from tests.small_configs import TWO_LEVELS, small_cfg
 from tests.tiny_datasets import write_tiny_scenes
 from tools.export_model import main, parse_args
 from vt_seg.engine import load_cfg
@@ -22,14 +22,6 @@ from vt_seg.export.parity import plain_logits
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "configs/vtfpn_R18_scenes.yaml"
-# Two levels: exporting takes as long as the graph is large.
-SMALL = [
-    *("MODEL.SEM_SEG_HEAD.CONVS_DIM", "32", "MODEL.FPN.OUT_CHANNELS", "32"),
-    *("MODEL.SEM_SEG_HEAD.IN_FEATURES", "('res4', 'res5')"),
-    *("MODEL.RESNETS.OUT_FEATURES", "('res4', 'res5')"),
-    *("MODEL.SEM_SEG_HEAD.COMMON_STRIDE", "16", "MODEL.VT_FPN.NUM_TOKENS", "4"),
-    *("MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +36,7 @@ def exported(tmp_path_factory):
         torch.manual_seed(0)
         images = str(folder / "datasets/vt_scenes/images/train")
         arguments = ["--output", str(folder / "model.onnx"), "--int8", images, "--evaluate"]
-        opts = ["--opts", *SMALL, "OUTPUT_DIR", str(folder)]
+        opts = ["--opts", *TWO_LEVELS, "MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(folder)]
         main(parse_args(["--config-file", CONFIG, *arguments, *opts]))
     yield folder, "\n".join(printed)
     vt_seg.register_all_datasets()
@@ -54,7 +46,7 @@ def exported(tmp_path_factory):
 def model():
     """The model that the tool exported: random weights of one seed."""
     torch.manual_seed(0)
-    return build_model(load_cfg(str(ROOT / CONFIG), SMALL)).eval()
+    return build_model(load_cfg(str(ROOT / CONFIG), [*TWO_LEVELS, "MODEL.DEVICE", "cpu"])).eval()
 
 
 def test_tool_reports_agreement_calibration_and_scores(exported):
@@ -100,7 +92,7 @@ def test_file_that_disagrees_is_refused_and_the_old_one_stays(exported, tmp_path
     monkeypatch.setattr(files, "export_program", lambda model: None)
     monkeypatch.setattr(files, "onnx_bytes", lambda program, metadata: content)
     torch.manual_seed(1)
-    other = build_model(load_cfg(str(ROOT / CONFIG), SMALL)).eval()
+    other = build_model(load_cfg(str(ROOT / CONFIG), [*TWO_LEVELS, "MODEL.DEVICE", "cpu"])).eval()
     path = tmp_path / "model.onnx"
     path.write_bytes(b"before")
     with pytest.raises(ParityError, match="disagrees with the model: labels equal at"):
