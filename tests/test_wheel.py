@@ -25,7 +25,7 @@ def installation(tmp_path_factory):
     """Return the folder of a virtual environment that sees dependencies, but no sources."""
     folder = tmp_path_factory.mktemp("wheel")
     source, environment = folder / "source", folder / "environment"
-    for name in ("vt_seg", "configs"):
+    for name in ("vt_seg", "configs", "dev"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -62,6 +62,15 @@ def run(folder, *command):
     )
     assert done.returncode == 0, done.stdout[-4000:]
     return done.stdout
+
+
+def test_missing_detectron2_is_installed_by_a_script_of_the_wheel(installation, tmp_path):
+    code = "import sys\nsys.modules['detectron2'] = None\ntry: import vt_seg\n"
+    code += "except ImportError as error: print(error)"
+    message = run(tmp_path, installation / "bin/python", "-c", code)
+    python, script = re.search("run `(.*) (.*)`", message).groups()
+    said = run(tmp_path, python, script)
+    assert said.startswith("Detectron2 is importable already, from ")
 
 
 def test_documents_work_in_an_installation(installation, tmp_path):
