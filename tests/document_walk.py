@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # Run in an installation by test_wheel.py; the first trains what the others need.
 INSTALLED = ["docs/command_line.md", "docs/predicting.md", "docs/export.md"]
 PAGES = [
-    *("README.md", "CONTRIBUTING.md", "datasets/README.md"),
-    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "datasets/README.md"),
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))),
 ]
 
 # What cannot run in a test: the beginning of a command or block, and why.
@@ -80,7 +80,7 @@ def blocks(page: str) -> Iterator[Block]:
 
 def commands(block: Block) -> list[str]:
     """Return the commands of a block, each on one line."""
-    return block.text.replace("\\\n", " ").splitlines()
+    return [line for line in block.text.replace("\\\n", " ").splitlines() if line]
 
 
 def why_not_run(text: str) -> str:
