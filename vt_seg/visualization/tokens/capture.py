@@ -61,8 +61,8 @@ def capture_tokens(model: nn.Module) -> Iterator[list[TokenMaps]]:
 
     They are listed by stack, layer and level, in the order in which they ran; `docs/tokens.md` has
     an example. Forward hooks read the maps and are removed afterwards. Each further call of the
-    model appends its maps; their tensors are detached and stay on their device. ``model`` is a plain one,
-    not one from `vt_seg.inference.optimize`, or any module of it that holds a
+    model appends its maps; their tensors are detached and stay on their device. ``model`` is a
+    plain one, not one from `vt_seg.inference.optimize`, or any module of it that holds a
     `VisualTransformerStack`.
 
     Raises:
