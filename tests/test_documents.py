@@ -284,12 +284,15 @@ CHECKS = {
 def test_every_block_is_run_or_is_no_code():
     """Plain blocks are output and listings; ```text shows the use of a command."""
     other = ("", "text", "bibtex")
-    for block in (block for page in PAGES for block in blocks(page)):
+    found = [(page, block) for page in PAGES for block in blocks(page)]
+    for page, block in found:
         assert block.language is not None, f"{block.place} is indented: use a fence"
         assert block.language.startswith("{") or block.language in ("sh", "python", "yaml", *other)
         command = re.match(r"(python|pip|make|vt-seg|bash) ", block.text)
         assert block.language or not command, f"{block.place}: write ```sh, so that it is run"
-    code = [line for page in PAGES for b in blocks(page) for line in (*commands(b), b.text)]
+        shell = "".join(b.text for p, b in found if p == page and b.language == "sh")
+        assert block.file in shell, f"{block.place}: no command of the page uses {block.file}"
+    code = [line for _, block in found for line in (*commands(block), block.text)]
     unused = [start for start in NOT_RUN if not any(line.startswith(start) for line in code)]
     unused += [long for long in SMALLER if not any(long in line for line in code)]
     assert not unused, "remove them from document_walk.py"

@@ -22,6 +22,7 @@ from vt_seg.export.parity import plain_logits
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "configs/vtfpn_R18_scenes.yaml"
+SMALL = [*TWO_LEVELS, "MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu"]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def exported(tmp_path_factory):
         torch.manual_seed(0)
         images = str(folder / "datasets/vt_scenes/images/train")
         arguments = ["--output", str(folder / "model.onnx"), "--int8", images, "--evaluate"]
-        opts = ["--opts", *TWO_LEVELS, "MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(folder)]
+        opts = ["--opts", *SMALL, "OUTPUT_DIR", str(folder)]
         main(parse_args(["--config-file", CONFIG, *arguments, *opts]))
     yield folder, "\n".join(printed)
     vt_seg.register_all_datasets()
@@ -46,7 +47,7 @@ def exported(tmp_path_factory):
 def model():
     """The model that the tool exported: random weights of one seed."""
     torch.manual_seed(0)
-    return build_model(load_cfg(str(ROOT / CONFIG), [*TWO_LEVELS, "MODEL.DEVICE", "cpu"])).eval()
+    return build_model(load_cfg(str(ROOT / CONFIG), SMALL)).eval()
 
 
 def test_tool_reports_agreement_calibration_and_scores(exported):
@@ -92,7 +93,7 @@ def test_file_that_disagrees_is_refused_and_the_old_one_stays(exported, tmp_path
     monkeypatch.setattr(files, "export_program", lambda model: None)
     monkeypatch.setattr(files, "onnx_bytes", lambda program, metadata: content)
     torch.manual_seed(1)
-    other = build_model(load_cfg(str(ROOT / CONFIG), [*TWO_LEVELS, "MODEL.DEVICE", "cpu"])).eval()
+    other = build_model(load_cfg(str(ROOT / CONFIG), SMALL)).eval()
     path = tmp_path / "model.onnx"
     path.write_bytes(b"before")
     with pytest.raises(ParityError, match="disagrees with the model: labels equal at"):
