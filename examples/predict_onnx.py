@@ -1,9 +1,9 @@
 """Predict label maps with an exported file: onnxruntime, NumPy and Pillow suffice.
 
-    python examples/predict_onnx.py scenes.onnx image.jpg [image.jpg ...]
+    python predict_onnx.py model.onnx image.jpg [image.jpg ...]
 
-Writes image_labels.png, whose values are labels and whose palette are the classes' colours, next to
-each image, and prints the share of each class.
+Writes image_labels.png, whose values are labels and whose palette are the classes' colours, into
+the working directory, and prints the share of each class.
 """
 
 import json
@@ -34,7 +34,7 @@ def main(model_file: str, *image_files: str) -> None:
             image.size, Image.Resampling.NEAREST
         )
         picture.putpalette([value for color in colors for value in color])
-        picture.save(path.with_name(f"{path.stem}_labels.png"))
+        picture.save(f"{path.stem}_labels.png")
         counts = np.bincount(np.asarray(picture).ravel(), minlength=len(classes))
         for label in counts.argsort()[::-1][: np.count_nonzero(counts)]:
             print(f"{path.name}: {classes[label]} {counts[label] / counts.sum():.1%}")

@@ -30,6 +30,13 @@ SLIM = [
     *("MODEL.VT_FPN.TOKEN_CHANNELS", "64", "MODEL.VT_FPN.NUM_TOKENS", "4"),
     *("MODEL.VT_FPN.NORM", "BN"),
 ]
+# VT-FPN on two levels of a ResNet-18: exporting takes as long as the graph is large.
+TWO_LEVELS = [
+    *("MODEL.SEM_SEG_HEAD.CONVS_DIM", "32", "MODEL.FPN.OUT_CHANNELS", "32"),
+    *("MODEL.SEM_SEG_HEAD.IN_FEATURES", "('res4', 'res5')"),
+    *("MODEL.RESNETS.OUT_FEATURES", "('res4', 'res5')"),
+    *("MODEL.SEM_SEG_HEAD.COMMON_STRIDE", "16", "MODEL.VT_FPN.NUM_TOKENS", "4"),
+]
 
 
 def small_cfg(*overrides: Any) -> CfgNode:

@@ -1,6 +1,8 @@
-"""The extensions of the documentation site, which `make docs` builds: config keys and links."""
+"""The documentation site: it builds without a warning, and its extensions do what they say."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,20 @@ def test_every_key_has_a_row():
 )
 def test_links_of_the_repository_become_links_of_the_site(page, text, expected):
     assert extension("repository_pages").page_text(page, text) == (expected or text)
+
+
+def test_site_builds_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
+    done = subprocess.run(
+        [*command, str(DOCS), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    pages = {path.relative_to(DOCS).with_suffix("") for path in DOCS.rglob("*.md")}
+    assert {
+        path.relative_to(tmp_path).with_suffix("") for path in tmp_path.rglob("*.html")
+    } >= pages
+    example = (DOCS.parent / "examples/predict_onnx.py").read_text().splitlines()[0]
+    assert example[3:] in (tmp_path / "export.html").read_text()
+    # Code in docstrings would not be run by a test.
+    api = [path.name for path in (tmp_path / "api").iterdir() if "highlight-" in path.read_text()]
+    assert not api, "move the code to a page in docs/"

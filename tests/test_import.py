@@ -48,7 +48,11 @@ except ImportError as error:
 @pytest.mark.parametrize(
     ("module", "says"),
     [
-        ("detectron2", "vt_seg needs Detectron2, which is not installed: run `make install`, or "),
+        (
+            "detectron2",
+            "vt_seg needs Detectron2, which is not installed: install your own build, or run "
+            f"`{sys.executable} {ROOT}/dev/install_detectron2.py` to add a pure-Python copy",
+        ),
         ("fvcore", "Detectron2 is installed, but 'fvcore', which `import detectron2` needs, is n"),
     ],
 )

@@ -41,7 +41,8 @@ def test_installation_contains_the_package_and_the_configs(tmp_path):
     assert [path.name for path in library.iterdir()] == ["vt_seg"]
     built = files_below(library / "vt_seg")
     configs = {f"vt_seg/{path}" for path in files_below(ROOT / "configs")}
-    assert built == files_below(ROOT / "vt_seg") | configs
+    copies = configs | {"vt_seg/install_detectron2.py"}
+    assert built == files_below(ROOT / "vt_seg") | copies
     assert {"vt_seg/py.typed", "vt_seg/visualization/tokens/page.html"} <= built
 
     (information,) = tmp_path.glob("*.egg-info/PKG-INFO")

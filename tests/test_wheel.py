@@ -1,4 +1,4 @@
-"""A wheel alone, outside of the checkout, trains, evaluates and predicts as the documents say."""
+"""A wheel alone, outside of the checkout, does what the documents say of `vt-seg` and exports."""
 
 import os
 import re
@@ -9,29 +9,15 @@ import sysconfig
 import venv
 
 import pytest
+import yaml
 
 from vt_seg.data import read_mask
 
-from .test_readme import ROOT, walk_through, write_my_data
+from .document_walk import INSTALLED, ROOT, blocks
+from .small_configs import TINY_SCENES, TWO_LEVELS
+from .test_documents import write_config, write_my_data
 
-# Runs command lines of vt-seg, and then Python, in one process: it is importing that takes time.
-SCRIPT = """
-import shlex, sys
-from vt_seg.cli.main import main
-
-for line in sys.argv[2].splitlines():
-    print("$", line, flush=True)
-    assert not main(shlex.split(line)[1:])
-exec(sys.argv[3])
-print("installed:", sys.modules["vt_seg"].__file__)
-"""
-
-
-def blocks(page, kind):
-    """Return the code blocks of a page of the documents, as one text."""
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.S | re.M)
-    return "".join(body for name, body in found if name == kind)
+WALK = ROOT / "tests/document_walk.py"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +25,7 @@ def installation(tmp_path_factory):
     """Return the folder of a virtual environment that sees dependencies, but no sources."""
     folder = tmp_path_factory.mktemp("wheel")
     source, environment = folder / "source", folder / "environment"
-    for name in ("vt_seg", "configs"):
+    for name in ("vt_seg", "configs", "dev"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -78,22 +64,25 @@ def run(folder, *command):
     return done.stdout
 
 
-def test_documents_work_in_an_installation(installation, tmp_path):
-    write_my_data(tmp_path)
-    name, config, _ = walk_through()
-    (tmp_path / name).write_text(config)
-    copy, *commands = blocks("command_line.md", "").splitlines()
-    said = run(tmp_path, installation / "bin/vt-seg", *copy.split()[1:])
-    assert "configs in configs" in said
-    assert "vtfpn_R50_cocostuff.yaml" in os.listdir(tmp_path / "configs")
+def test_missing_detectron2_is_installed_by_a_script_of_the_wheel(installation, tmp_path):
+    code = "import sys\nsys.modules['detectron2'] = None\ntry: import vt_seg\n"
+    code += "except ImportError as error: print(error)"
+    message = run(tmp_path, installation / "bin/python", "-c", code)
+    python, script = re.search("run `(.*) (.*)`", message).groups()
+    said = run(tmp_path, python, script)
+    assert said.startswith("Detectron2 is importable already, from ")
 
-    commands += blocks("predicting.md", "").splitlines()
-    python = blocks("predicting.md", "python")
-    python += "assert labels.shape == (40, 48) and names == ['earth', 'grass', 'water']\n"
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    said = run(tmp_path, installation / "bin/python", script, "", "\n".join(commands), python)
+
+def test_documents_work_in_an_installation(installation, tmp_path):
+    write_my_data(tmp_path / "my")
+    (config,) = (block for block in blocks("README.md") if block.file == "my_data.yaml")
+    write_config(tmp_path / config.file, yaml.safe_load(config.text), [*TINY_SCENES, *TWO_LEVELS])
+    said = run(tmp_path, installation / "bin/vt-seg", "configs")
+    assert "vtfpn_R50_cocostuff" in said
+
+    said = run(tmp_path, installation / "bin/python", WALK, *INSTALLED)
     assert f"installed: {installation}/lib" in said
+    assert "configs in configs" in said
     trained, evaluated = said.split("$ vt-seg evaluate")
     miou = re.search(r"Done: mIoU (\d+\.\d+) %", trained)[1]
     assert f"mIoU {miou} " in evaluated
@@ -102,3 +91,10 @@ def test_documents_work_in_an_installation(installation, tmp_path):
     assert files <= set(os.listdir(output))
     assert read_mask(output / "0_labels.png").shape == (40, 48)
     assert (tmp_path / "colors/train/5_color.png").is_file()
+
+    exported = [line for line in said.splitlines() if "labels equal at 100.0000%" in line]
+    assert len(exported) == 3
+    shares = re.findall(r"^0.png: (earth|grass|water) (\d+\.\d)%$", said, re.M)
+    assert sum(float(share) for _, share in shares) == pytest.approx(100, abs=0.2)
+    assert read_mask(tmp_path / "0_labels.png").shape == (40, 48)
+    assert (tmp_path / "my_data_int8.onnx").is_file()

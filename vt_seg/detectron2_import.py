@@ -1,10 +1,19 @@
 """Import Detectron2 quietly, or say in one sentence why that does not work."""
 
 import importlib
+import sys
 import warnings
+from pathlib import Path
 
 # What vt_seg uses, with the decorators that warn when they are first imported.
 _PACKAGES = "config structures layers modeling data solver checkpoint evaluation engine"
+
+
+def installer() -> Path:
+    """Return the script that installs Detectron2: that of the checkout, or the wheel's copy."""
+    package = Path(__file__).parent
+    in_wheel = package / "install_detectron2.py"
+    return in_wheel if in_wheel.is_file() else package.parent / "dev" / in_wheel.name
 
 
 def import_detectron2() -> None:
@@ -34,12 +43,12 @@ def _import(module: str) -> None:
         message = f"Detectron2 is installed, but `import {module}` fails: {error}"
         if missing == "detectron2":
             message = (
-                "vt_seg needs Detectron2, which is not installed: run `make install`, or "
-                "`python dev/install_detectron2.py` to add it to this environment."
+                "vt_seg needs Detectron2, which is not installed: install your own build, or run "
+                f"`{sys.executable} {installer()}` to add a pure-Python copy to this environment."
             )
         elif missing and not missing.startswith("detectron2."):
             message = (
                 f"Detectron2 is installed, but {missing!r}, which `import {module}` needs, is not: "
-                "run `make install`, or install the packages that requirements.txt lists."
+                "install it with pip (cv2 is in opencv-python-headless)."
             )
         raise ImportError(message, name=error.name) from None

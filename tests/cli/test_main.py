@@ -1,6 +1,7 @@
 """The command `vt-seg`: its sub-commands, and configs by name."""
 
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,21 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "visualize data", "visualize tokens"])
-def test_every_command_has_help_and_a_place_in_the_documents(command, capsys):
+def test_documents_explain_every_command_and_flag(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([*command.split(), "--help"])
     assert end.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: vt-seg {command}")
-    page = (ROOT / "docs/command_line.md").read_text(encoding="utf-8")
-    assert f"vt-seg {command}" in page
+    usage = capsys.readouterr().out.split("\n\n")[0]
+    assert usage.startswith(f"usage: vt-seg {command}")
+
+    # A flag is in the page's introduction, in the command's section, or on a page linked there.
+    docs = ROOT / "docs"
+    introduction, *sections = (docs / "command_line.md").read_text(encoding="utf-8").split("\n## ")
+    (section,) = (text for text in sections if text.startswith(f"vt-seg {command.split()[0]}\n"))
+    pages = [(docs / name).read_text() for name in re.findall(r"\]\((\w+\.md)", section)]
+    known = set(re.findall(r"(?<![\w-])--[\w-]+", "\n".join([introduction, section, *pages])))
+    assert set(re.findall(r"--[\w-]+", usage)) <= known
+    assert f"vt-seg {command}" in introduction + section
 
 
 def test_unknown_command_ends_with_code_2(capsys):

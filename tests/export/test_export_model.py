@@ -12,7 +12,7 @@ from detectron2.modeling import build_model
 from PIL import Image
 
 import vt_seg
-from tests.small_configs import small_cfg
+from tests.small_configs import TWO_LEVELS, small_cfg
 from tests.tiny_datasets import write_tiny_scenes
 from tools.export_model import main, parse_args
 from vt_seg.engine import load_cfg
@@ -22,14 +22,7 @@ from vt_seg.export.parity import plain_logits
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "configs/vtfpn_R18_scenes.yaml"
-# Two levels: exporting takes as long as the graph is large.
-SMALL = [
-    *("MODEL.SEM_SEG_HEAD.CONVS_DIM", "32", "MODEL.FPN.OUT_CHANNELS", "32"),
-    *("MODEL.SEM_SEG_HEAD.IN_FEATURES", "('res4', 'res5')"),
-    *("MODEL.RESNETS.OUT_FEATURES", "('res4', 'res5')"),
-    *("MODEL.SEM_SEG_HEAD.COMMON_STRIDE", "16", "MODEL.VT_FPN.NUM_TOKENS", "4"),
-    *("MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu"),
-]
+SMALL = [*TWO_LEVELS, "MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu"]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """The life of a classifier on a tiny image folder: train, resume, evaluate, and what is refused."""
 
 import json
-import re
 import runpy
 import sys
 
@@ -9,9 +8,7 @@ import pytest
 
 from tests.small_configs import TINY_SHAPES
 from tests.tiny_datasets import write_tiny_shapes
-from vt_seg.data import unregister
 
-from ..data.image_files import gradient, write_png
 from .conftest import ROOT
 
 SLIM = ["MODEL.VT_RESNET.TOKEN_CHANNELS", "64", "MODEL.VT_RESNET.NUM_TOKENS", "4"]
@@ -68,24 +65,6 @@ def test_a_config_that_does_not_fit_its_folders(here, tmp_path, out):
     with pytest.raises(SystemExit, match=r"vt_shapes_val: .*lacks 1 of the 10 listed .*\(heart\)"):
         here(*config)
     assert not out.exists()
-
-
-def test_your_own_images_as_the_document_says(here, tmp_path, out, monkeypatch):
-    text = (ROOT / "docs" / "classification.md").read_text(encoding="utf-8")
-    config = re.search(r"^```yaml\n(.*?)^```$", text, re.S | re.M).group(1)
-    files = re.findall(r"my/\w+/\w+/\d\.\w+", text)
-    assert len(files) == 6
-    for file in files:
-        write_png(tmp_path / file, gradient(40, 50))
-    (tmp_path / "my_classes.yaml").write_text(config)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    monkeypatch.chdir(tmp_path)
-    here("--config-file", "my_classes.yaml", *TINY_SHAPES, *SLIM, "OUTPUT_DIR", out)
-    unregister("my_train", "my_val")
-    table = (out / "inference" / "classification_per_class.csv").read_text().splitlines()
-    assert table[0] == "class,images,top-1"
-    counted = [line.rpartition(",")[0] for line in table[1:]]
-    assert counted == ["cat,1", "dog,1", "owl,1", "all images,3"]
 
 
 @pytest.mark.parametrize("tool", ["validate_dataset.py", "visualize_data.py", "demo.py"])

@@ -36,7 +36,7 @@ class CustomDataset:
 
     def __call__(self) -> list[dict]:
         """Return Detectron2's records, or raise as `pair_images_and_masks` does."""
-        records = self.layout.records("tools/validate_dataset.py lists all that is wrong")
+        records = self.layout.records("vt-seg validate lists all that is wrong")
         return with_label_map(records, self.label_map)
 
 

@@ -27,5 +27,5 @@ def check_sample(name: str, split: str, images: ImageReader) -> str:
         return ""
     return (
         f"DATASETS.{split} {name}: {report.num_read} of {total} pairs were read and are right; "
-        f"tools/validate_dataset.py {name} reads all"
+        f"vt-seg validate {name} reads all"
     )

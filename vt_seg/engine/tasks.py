@@ -112,7 +112,7 @@ class Task:
             raise ValueError(
                 f"MODEL.META_ARCHITECTURE {self.cfg.MODEL.META_ARCHITECTURE} classifies images; "
                 "this tool is for semantic segmentation, whose datasets have masks "
-                "(tools/train_net.py trains and evaluates both)"
+                "(vt-seg train and vt-seg evaluate take both)"
             )
 
     def headline(self, results: dict[str, Any]) -> str:

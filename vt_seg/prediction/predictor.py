@@ -52,11 +52,7 @@ class Prediction:
 class Predictor:
     """Predicts images with a trained segmentation model.
 
-    Example::
-
-        predictor = vt_seg.Predictor("output/my_data")  # a run's folder
-        labels = predictor("image.jpg")  # (H, W) uint8
-        all_labels = predictor(["a.jpg", array, pil_image])
+    `docs/predicting.md` has examples.
 
     Attributes:
         cfg: the model's config.

@@ -59,16 +59,11 @@ def token_names(level: str, num_tokens: int) -> tuple[str, ...]:
 def capture_tokens(model: nn.Module) -> Iterator[list[TokenMaps]]:
     """Collect the maps of every VT layer that runs inside the ``with`` block.
 
-    ::
-
-        with torch.no_grad(), capture_tokens(model) as maps:
-            model(batch)
-        for one in maps:  # by stack, layer and level, in the order in which they ran
-            print(one.layer, one.level, one.attention.shape)
-
-    Forward hooks read the maps and are removed afterwards. Each further call of the model appends
-    its maps; their tensors are detached and stay on their device. ``model`` is a plain one, not one
-    from `vt_seg.inference.optimize`, or any module of it that holds a `VisualTransformerStack`.
+    They are listed by stack, layer and level, in the order in which they ran; `docs/tokens.md` has
+    an example. Forward hooks read the maps and are removed afterwards. Each further call of the
+    model appends its maps; their tensors are detached and stay on their device. ``model`` is a
+    plain one, not one from `vt_seg.inference.optimize`, or any module of it that holds a
+    `VisualTransformerStack`.
 
     Raises:
         ValueError: If the model holds no VT layer.
