@@ -29,7 +29,7 @@ from vt_seg.engine.evaluation import evaluation_autocast, optimized
 from vt_seg.engine.training_step import build_training_step
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-SECTIONS = ("research/small_gpu.py steps", "research/small_gpu.py evaluation")
+SECTIONS = ("research/small_gpu.py steps, {}", "research/small_gpu.py evaluation, {}")
 SETTINGS: dict[str, list[str]] = {
     "float32": [],
     "bfloat16": ["SOLVER.AMP.ENABLED", "True", "SOLVER.AMP.DTYPE", "bfloat16"],
@@ -174,7 +174,8 @@ def evaluation_rows(args: argparse.Namespace, name: str) -> list[Row]:
 
 def main(args: argparse.Namespace) -> None:
     """Measure and fill the tables."""
-    read_document(args.report, SECTIONS)
+    sections = [name.format(args.device) for name in SECTIONS]
+    read_document(args.report, sections)
     torch.set_num_threads(args.threads)
     steps = tuple(row for name in args.configs for row in step_rows(args, name))
     evaluations = tuple(row for name in args.configs for row in evaluation_rows(args, name))
@@ -191,7 +192,7 @@ def main(args: argparse.Namespace) -> None:
         f"{args.rounds} rounds; {describe_machine(device=args.device)}; `{running_command()}`."
     )
     contents = [f"{table.markdown()}\n\n{about}" for table in tables]
-    fill_document(args.report, dict(zip(SECTIONS, contents, strict=True)))
+    fill_document(args.report, dict(zip(sections, contents, strict=True)))
 
 
 if __name__ == "__main__":
