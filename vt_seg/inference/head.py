@@ -78,4 +78,5 @@ class OptimizedHead(nn.Module):
         if fine is None:
             return upsample(F.conv2d(coarse, weight, bias).contiguous(), 2, size)
         logits = upsample(F.conv2d(coarse, weight).contiguous(), 2, size)
-        return logits.add_(self.predictor(fine))
+        # Not into the logits: they are a view, and an exported graph would write into a copy of them.
+        return self.predictor(fine).add_(logits)
