@@ -78,7 +78,9 @@ def test_batches_of_mixed_sizes_give_the_labels_of_single_images(run, predictor,
     calls = []
     batched = Predictor(run, batch_size=3)
     run_model = batched.model.logit_maps
-    batched.model.logit_maps = lambda records: calls.append(len(records)) or run_model(records)
+    batched.model.logit_maps = lambda records, *more: (
+        calls.append(len(records)) or run_model(records, *more)
+    )
     for one, labels in zip(images, batched(images), strict=True):
         assert np.array_equal(labels, predictor(one))
     assert calls == [3, 1, 2, 1]  # four images of one size, two of another, one of a third

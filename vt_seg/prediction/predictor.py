@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 DTYPES = ("float32", "bfloat16", "float16")
 OUTPUTS = ("labels", "probabilities", "confidence")
+TILE_TOKENS = ("image", "tile")
 # Images that are read ahead, in batches: so that those of one size can be predicted together.
 _READ_AHEAD = 4
 
@@ -77,6 +78,7 @@ class Predictor:
         batch_size: int = 1,
         tile: int | None = None,
         overlap: int = 128,
+        tile_tokens: str = "tile",
     ) -> None:
         """Load a model.
 
@@ -93,9 +95,10 @@ class Predictor:
                 "float16"; None is ``TEST.DTYPE``.
             batch_size: images of one size that the model is given together, at most.
             tile: images with a longer side are predicted in square tiles of so many pixels, each
-                like an image of its own: at its own scale and with tokens of its own. None predicts
-                every image whole, resized as in tests.
+                resized as in tests like an image of its own. None predicts every image whole.
             overlap: pixels that neighbouring tiles share, at least.
+            tile_tokens: which visual tokens tiles read: "image", those of the whole image, resized
+                as in tests; or "tile", those of each tile.
 
         Raises:
             FileNotFoundError: if there is no such source, or no weights.
@@ -107,6 +110,8 @@ class Predictor:
             raise ValueError(f"batch_size is {batch_size}: use at least 1")
         if tile is not None and not 0 <= overlap < tile:
             raise ValueError(f"overlap is {overlap} and tile {tile}: use an overlap from 0 to tile")
+        if tile_tokens not in TILE_TOKENS:
+            raise ValueError(f'tile_tokens is {tile_tokens!r}: use "image" or "tile"')
         if isinstance(source, CfgNode):
             cfg = source.clone()
             cfg.defrost()
@@ -125,6 +130,7 @@ class Predictor:
         self._num_classes: int = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
         self._label_dtype = np.uint8 if self._num_classes <= 256 else np.uint16
         self._batch_size, self._tile, self._overlap = batch_size, tile, overlap
+        self._tile_tokens = tile_tokens
 
     def __call__(
         self,
@@ -216,11 +222,12 @@ class Predictor:
             prediction.confidence = np.empty((height, width), np.float32)
         if "probabilities" in wanted:
             prediction.probabilities = np.empty((self._num_classes, height, width), np.float32)
+        tokens = self._tokens(image) if self._tile_tokens == "image" else None
         tiles = make_tiles(height, width, self._tile, self._overlap)
         for start in range(0, len(tiles), self._batch_size):
             batch = tiles[start : start + self._batch_size]
             records = [self._single.record(image[tile.rows, tile.columns]) for tile in batch]
-            for tile, maps in zip(batch, self._run(records, wanted), strict=True):
+            for tile, maps in zip(batch, self._run(records, wanted, tokens), strict=True):
                 rows, columns = tile.inner_rows, tile.inner_columns
                 top, left = tile.rows.start, tile.columns.start
                 inner = (
@@ -232,12 +239,22 @@ class Predictor:
                     getattr(prediction, key)[..., rows, columns] = values[inner]
         return prediction
 
+    def _tokens(self, image: np.ndarray) -> list[list[Tensor]]:
+        assert isinstance(self.model, OptimizedSegmentor)
+        with evaluation_autocast(self.cfg, self.model):
+            return self.model.tokens(self._single.record(image))
+
     @torch.no_grad()
-    def _run(self, records: list[dict], wanted: frozenset[str]) -> list[dict[str, np.ndarray]]:
+    def _run(
+        self,
+        records: list[dict],
+        wanted: frozenset[str],
+        tokens: list[list[Tensor]] | None = None,
+    ) -> list[dict[str, np.ndarray]]:
         """Return labels, and what else is wanted, of images of one size."""
         with evaluation_autocast(self.cfg, self.model):
             if isinstance(self.model, OptimizedSegmentor):
-                logit_maps = self.model.logit_maps(records)
+                logit_maps = self.model.logit_maps(records, tokens)
             else:
                 outputs = [output.get("sem_seg") for output in self.model(records)]
                 return [self._read_logits(output, wanted) for output in outputs]
