@@ -123,6 +123,12 @@ def test_the_order_of_sums_and_upsampling_changes_nothing(common_stride, num_cla
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-9 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize("name", ["FPN", "VT-FPN backbone", "VT-ResNet"])
+def test_models_whose_tokens_cannot_be_replaced_are_refused(name):
+    with pytest.raises(ValueError, match="VTFPNHead on a backbone without Visual Transformers"):
+        optimize(make_model(*HEADS[name])).tokens({"image": torch.zeros(3, 32, 32)})
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_resized_and_warped_outputs_and_mixed_sizes_are_those_of_the_plain_model(kind):
     model = make_model(kind=kind).double()

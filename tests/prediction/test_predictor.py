@@ -6,6 +6,7 @@ import re
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import vt_seg
@@ -97,6 +98,23 @@ def test_tile_is_predicted_like_an_image_of_its_own(run, predictor, image):
     assert np.array_equal(tiled(image), predictor(image))  # it is smaller than a tile
 
 
+def test_tiles_read_the_tokens_of_the_whole_image(run, image):
+    large = np.concatenate([image, image[:, ::-1]], axis=1)
+    tiled = Predictor(run, tile=80, overlap=20, tile_tokens="image")
+    record = tiled._single.record(large[:, :, ::-1])  # models read BGR
+    tokens = tiled.model.tokens(record)
+    as_whole, expected = tiled.model.logit_maps([record], tokens), tiled.model.logit_maps([record])
+    assert torch.equal(as_whole[0].rows(0, 48), expected[0].rows(0, 48))
+    tiles = [tiled._single.record(large[:, part, ::-1]) for part in (slice(0, 80), slice(60, 140))]
+    maps = tiled.model.logit_maps(tiles, tokens)
+    left, right = (logits.rows(0, 48).softmax(0) for logits in maps)
+    expected = torch.cat([left[:, :, :70], right[:, :, 10:]], dim=2)
+    probabilities = tiled(large, output="probabilities")
+    np.testing.assert_allclose(probabilities, expected.numpy(), atol=1e-5)
+    by_tile = Predictor(run, tile=80, overlap=20, tile_tokens="tile")
+    assert np.abs(by_tile(large, output="probabilities") - probabilities).max() > 1e-4
+
+
 @pytest.mark.parametrize(("height", "width"), [(100, 100), (101, 250), (40, 333), (1000, 64)])
 def test_tiles_cover_each_pixel_once_and_overlap(height, width):
     count = np.zeros((height, width), int)
@@ -124,6 +142,16 @@ def test_half_precision_predicts_nearly_the_same(run, image, expected):
         ({"dtype": "half"}, "dtype is 'half': use one of float32"),
         ({"batch_size": 0}, "batch_size is 0: use at least 1"),
         ({"tile": 64, "overlap": 64}, "overlap is 64 and tile 64"),
+        ({"tile": 64, "overlap": 8, "tile_tokens": "own"}, "tile_tokens is 'own': use \"image\""),
+        (
+            {
+                "tile": 64,
+                "overlap": 8,
+                "tile_tokens": "image",
+                "overrides": ["TEST.OPTIMIZE", "False"],
+            },
+            'tile_tokens "image" needs TEST.OPTIMIZE True',
+        ),
         ({"weights": "no.pth"}, "there is no file of weights no.pth"),
         ({"source": "no/run.yaml"}, "there is no config file no/run.yaml"),
         (

@@ -56,14 +56,6 @@ class OptimizedSegmentor(nn.Module):
             )
         return self
 
-    @property
-    def has_replaceable_tokens(self) -> bool:
-        """True if all tokens are those of a :class:`vt_seg.layers.VTFPN` in the head."""
-        in_backbone = self.segmentor.backbone.modules()
-        return isinstance(self.segmentor.sem_seg_head.neck, VTFPN) and not any(
-            isinstance(module, VisualTransformerStack) for module in in_backbone
-        )
-
     @torch.no_grad()
     def forward(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
         """Predict ``{"sem_seg": logits (num_classes, height, width)}`` for each record.
@@ -100,16 +92,22 @@ class OptimizedSegmentor(nn.Module):
         """Return the visual tokens ``(1, C_T, L)`` of a record's image, per layer and level.
 
         Raises:
-            ValueError: if the model has not :attr:`has_replaceable_tokens`.
+            ValueError: as :meth:`require_replaceable_tokens`.
         """
-        if not self.has_replaceable_tokens:
-            raise ValueError(
-                "tokens of the whole image need MODEL.SEM_SEG_HEAD.NAME VTFPNHead on a backbone "
-                "without Visual Transformers"
-            )
+        self.require_replaceable_tokens()
         head = self.segmentor.sem_seg_head
         features = self.segmentor.backbone(normalized_images(self.segmentor, [record]).tensor)
         return head.neck.tokens([features[name] for name in head.in_features])
+
+    def require_replaceable_tokens(self) -> None:
+        """Raise ValueError unless all tokens are those of a :class:`VTFPN` in the head."""
+        in_backbone = map(type, self.segmentor.backbone.modules())
+        has_neck = isinstance(self.segmentor.sem_seg_head.neck, VTFPN)
+        if VisualTransformerStack in in_backbone or not has_neck:
+            raise ValueError(
+                "tokens of another image can replace those of MODEL.SEM_SEG_HEAD.NAME VTFPNHead on "
+                "a backbone without Visual Transformers alone: let tiles have their own"
+            )
 
     def _by_size(self, run: Any, batched_inputs: list[dict]) -> list:
         if isinstance(self.segmentor, PaddingAwareSegmentor):

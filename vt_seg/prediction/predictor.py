@@ -125,6 +125,10 @@ class Predictor:
         self._single = SemSegPredictor(cfg)
         self.cfg, self.metadata, self.model = cfg, self._single.metadata, self._single.model
         self.images = self._single.images
+        if tile is not None and tile_tokens == "image":
+            if not isinstance(self.model, OptimizedSegmentor):
+                raise ValueError('tile_tokens "image" needs TEST.OPTIMIZE True: use "tile"')
+            self.model.require_replaceable_tokens()
         if dtype == "float16" and next(self.model.parameters()).device.type == "cpu":
             raise ValueError("dtype float16 needs a GPU: use bfloat16 on a CPU")
         self._num_classes: int = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
