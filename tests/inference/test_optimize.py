@@ -123,10 +123,9 @@ def test_the_order_of_sums_and_upsampling_changes_nothing(common_stride, num_cla
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-9 * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("name", ["FPN", "VT-FPN backbone", "VT-ResNet"])
-def test_models_whose_tokens_cannot_be_replaced_are_refused(name):
-    with pytest.raises(ValueError, match="VTFPNHead on a backbone without Visual Transformers"):
-        optimize(make_model(*HEADS[name])).tokens({"image": torch.zeros(3, 32, 32)})
+def test_tokens_can_be_replaced_where_the_head_alone_has_some():
+    names = [name for name in HEADS if optimize(make_model(*HEADS[name])).has_replaceable_tokens]
+    assert names == ["VT-FPN", "VT-FPN with options", "DeepLab's stride", "one level"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -89,7 +89,7 @@ def test_batches_of_mixed_sizes_give_the_labels_of_single_images(run, predictor,
 
 def test_tile_is_predicted_like_an_image_of_its_own(run, predictor, image):
     large = np.concatenate([image, image[:, ::-1]], axis=1)  # (48, 140)
-    tiled = Predictor(run, tile=80, overlap=20, batch_size=2)
+    tiled = Predictor(run, tile=80, overlap=20, tile_tokens="tile", batch_size=2)
     (prediction,) = tiled.stream(large, ("probabilities", "confidence"))
     # Tiles begin at 0 and 60, so that they overlap from 60 to 80.
     left, right = predictor(large[:, :80]), predictor(large[:, 60:])
@@ -100,7 +100,7 @@ def test_tile_is_predicted_like_an_image_of_its_own(run, predictor, image):
 
 def test_tiles_read_the_tokens_of_the_whole_image(run, image):
     large = np.concatenate([image, image[:, ::-1]], axis=1)
-    tiled = Predictor(run, tile=80, overlap=20, tile_tokens="image")
+    tiled = Predictor(run, tile=80, overlap=20, batch_size=2)
     record = tiled._single.record(large[:, :, ::-1])  # models read BGR
     tokens = tiled.model.tokens(record)
     as_whole, expected = tiled.model.logit_maps([record], tokens), tiled.model.logit_maps([record])
@@ -142,14 +142,9 @@ def test_half_precision_predicts_nearly_the_same(run, image, expected):
         ({"dtype": "half"}, "dtype is 'half': use one of float32"),
         ({"batch_size": 0}, "batch_size is 0: use at least 1"),
         ({"tile": 64, "overlap": 64}, "overlap is 64 and tile 64"),
-        ({"tile": 64, "overlap": 8, "tile_tokens": "own"}, "tile_tokens is 'own': use \"image\""),
+        ({"tile_tokens": "own"}, "tile_tokens is 'own': use \"image\""),
         (
-            {
-                "tile": 64,
-                "overlap": 8,
-                "tile_tokens": "image",
-                "overrides": ["TEST.OPTIMIZE", "False"],
-            },
+            {"tile_tokens": "image", "overrides": ["TEST.OPTIMIZE", "False"]},
             'tile_tokens "image" needs TEST.OPTIMIZE True',
         ),
         ({"weights": "no.pth"}, "there is no file of weights no.pth"),

@@ -89,8 +89,7 @@ def parse_args(
     running.add_argument(
         "--tile-tokens",
         choices=TILE_TOKENS,
-        default="tile",
-        help="whose visual tokens tiles read: the whole image's or their own (default tile)",
+        help="whose visual tokens tiles read (default image, where the model allows it)",
     )
     args = parse_arguments(parser, arguments)
     if bool(args.config_file) == bool(args.model):

@@ -56,6 +56,13 @@ class OptimizedSegmentor(nn.Module):
             )
         return self
 
+    @property
+    def has_replaceable_tokens(self) -> bool:
+        """True if all tokens are those of a :class:`vt_seg.layers.VTFPN` in the head."""
+        in_backbone = map(type, self.segmentor.backbone.modules())
+        has_neck = isinstance(self.segmentor.sem_seg_head.neck, VTFPN)
+        return has_neck and VisualTransformerStack not in in_backbone
+
     @torch.no_grad()
     def forward(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
         """Predict ``{"sem_seg": logits (num_classes, height, width)}`` for each record.
@@ -91,23 +98,11 @@ class OptimizedSegmentor(nn.Module):
     def tokens(self, record: dict) -> list[list[Tensor]]:
         """Return the visual tokens ``(1, C_T, L)`` of a record's image, per layer and level.
 
-        Raises:
-            ValueError: as :meth:`require_replaceable_tokens`.
+        The model must have :attr:`has_replaceable_tokens`.
         """
-        self.require_replaceable_tokens()
         head = self.segmentor.sem_seg_head
         features = self.segmentor.backbone(normalized_images(self.segmentor, [record]).tensor)
         return head.neck.tokens([features[name] for name in head.in_features])
-
-    def require_replaceable_tokens(self) -> None:
-        """Raise ValueError unless all tokens are those of a :class:`VTFPN` in the head."""
-        in_backbone = map(type, self.segmentor.backbone.modules())
-        has_neck = isinstance(self.segmentor.sem_seg_head.neck, VTFPN)
-        if VisualTransformerStack in in_backbone or not has_neck:
-            raise ValueError(
-                "tokens of another image can replace those of MODEL.SEM_SEG_HEAD.NAME VTFPNHead on "
-                "a backbone without Visual Transformers alone: let tiles have their own"
-            )
 
     def _by_size(self, run: Any, batched_inputs: list[dict]) -> list:
         if isinstance(self.segmentor, PaddingAwareSegmentor):

@@ -78,7 +78,7 @@ class Predictor:
         batch_size: int = 1,
         tile: int | None = None,
         overlap: int = 128,
-        tile_tokens: str = "tile",
+        tile_tokens: str | None = None,
     ) -> None:
         """Load a model.
 
@@ -98,7 +98,8 @@ class Predictor:
                 resized as in tests like an image of its own. None predicts every image whole.
             overlap: pixels that neighbouring tiles share, at least.
             tile_tokens: which visual tokens tiles read: "image", those of the whole image, resized
-                as in tests; or "tile", those of each tile.
+                as in tests; or "tile", those of each tile. None is "image" where the model is
+                optimized and only a ``VTFPNHead`` has tokens, else "tile".
 
         Raises:
             FileNotFoundError: if there is no such source, or no weights.
@@ -110,7 +111,7 @@ class Predictor:
             raise ValueError(f"batch_size is {batch_size}: use at least 1")
         if tile is not None and not 0 <= overlap < tile:
             raise ValueError(f"overlap is {overlap} and tile {tile}: use an overlap from 0 to tile")
-        if tile_tokens not in TILE_TOKENS:
+        if tile_tokens not in (None, *TILE_TOKENS):
             raise ValueError(f'tile_tokens is {tile_tokens!r}: use "image" or "tile"')
         if isinstance(source, CfgNode):
             cfg = source.clone()
@@ -125,16 +126,20 @@ class Predictor:
         self._single = SemSegPredictor(cfg)
         self.cfg, self.metadata, self.model = cfg, self._single.metadata, self._single.model
         self.images = self._single.images
-        if tile is not None and tile_tokens == "image":
-            if not isinstance(self.model, OptimizedSegmentor):
-                raise ValueError('tile_tokens "image" needs TEST.OPTIMIZE True: use "tile"')
-            self.model.require_replaceable_tokens()
+        can_replace = isinstance(self.model, OptimizedSegmentor) and (
+            self.model.has_replaceable_tokens
+        )
+        if tile_tokens == "image" and not can_replace:
+            raise ValueError(
+                'tile_tokens "image" needs TEST.OPTIMIZE True, and MODEL.SEM_SEG_HEAD.NAME '
+                'VTFPNHead on a backbone without Visual Transformers: use "tile"'
+            )
+        self._replaces_tokens = can_replace and tile_tokens != "tile"
         if dtype == "float16" and next(self.model.parameters()).device.type == "cpu":
             raise ValueError("dtype float16 needs a GPU: use bfloat16 on a CPU")
         self._num_classes: int = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
         self._label_dtype = np.uint8 if self._num_classes <= 256 else np.uint16
         self._batch_size, self._tile, self._overlap = batch_size, tile, overlap
-        self._tile_tokens = tile_tokens
 
     def __call__(
         self,
@@ -226,7 +231,7 @@ class Predictor:
             prediction.confidence = np.empty((height, width), np.float32)
         if "probabilities" in wanted:
             prediction.probabilities = np.empty((self._num_classes, height, width), np.float32)
-        tokens = self._tokens(image) if self._tile_tokens == "image" else None
+        tokens = self._tokens(image) if self._replaces_tokens else None
         tiles = make_tiles(height, width, self._tile, self._overlap)
         for start in range(0, len(tiles), self._batch_size):
             batch = tiles[start : start + self._batch_size]
