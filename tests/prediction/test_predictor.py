@@ -70,7 +70,9 @@ def test_probabilities_and_confidence_belong_to_the_labels(run, image, optimized
     np.testing.assert_array_equal(predictor(image, output="confidence"), prediction.confidence)
 
 
-def test_batches_of_mixed_sizes_give_the_labels_of_single_images(run, predictor, image):
+def test_batches_of_mixed_sizes_give_the_labels_of_single_images(
+    run, predictor, image, monkeypatch
+):
     sizes = [(48, 70), (60, 40), (48, 70), (30, 30), (60, 40), (48, 70), (48, 70)]
     images = [
         np.roll(cv2.resize(image, (width, height)), shift, axis=0)
@@ -85,6 +87,10 @@ def test_batches_of_mixed_sizes_give_the_labels_of_single_images(run, predictor,
     for one, labels in zip(images, batched(images), strict=True):
         assert np.array_equal(labels, predictor(one))
     assert calls == [3, 1, 2, 1]  # four images of one size, two of another, one of a third
+    monkeypatch.setattr("vt_seg.prediction.predictor._CPU_BATCH_PIXELS", 2 * 64 * 93)
+    calls.clear()
+    batched(images[2:3] * 3)  # resized to 64 x 93
+    assert calls == [2, 1]
 
 
 def test_tile_is_predicted_like_an_image_of_its_own(run, predictor, image):

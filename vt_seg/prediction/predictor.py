@@ -1,6 +1,5 @@
 """``Predictor``: label maps, probabilities and confidence of images from anywhere."""
 
-import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,13 +20,14 @@ from .load_config import ModelConfig, load_model_config
 from .sources import ImageSource, image_sources, is_single
 from .tiles import make_tiles
 
-logger = logging.getLogger(__name__)
-
 DTYPES = ("float32", "bfloat16", "float16")
 OUTPUTS = ("labels", "probabilities", "confidence")
 TILE_TOKENS = ("image", "tile")
 # Images that are read ahead, in batches: so that those of one size can be predicted together.
 _READ_AHEAD = 4
+# On a CPU, small images take up to half the time together, and images with more pixels than this
+# in total take longer than one by one (research/benchmark_prediction.py batches).
+_CPU_BATCH_PIXELS = 400_000
 
 
 @dataclass
@@ -93,7 +93,9 @@ class Predictor:
             device: "cpu", "cuda", "cuda:1"; None is ``MODEL.DEVICE``.
             dtype: of convolutions and matrix products: "float32", "bfloat16", or, on GPUs alone,
                 "float16"; None is ``TEST.DTYPE``.
-            batch_size: images of one size that the model is given together, at most.
+            batch_size: images of one size that the model is given together, at most; fewer on a CPU
+                where they are large, since they would take longer together. Four times as many are
+                read ahead.
             tile: images with a longer side are predicted in square tiles of so many pixels, each
                 resized as in tests like an image of its own. None predicts every image whole.
             overlap: pixels that neighbouring tiles share, at least.
@@ -261,13 +263,22 @@ class Predictor:
         tokens: list[list[Tensor]] | None = None,
     ) -> list[dict[str, np.ndarray]]:
         """Return labels, and what else is wanted, of images of one size."""
-        with evaluation_autocast(self.cfg, self.model):
-            if isinstance(self.model, OptimizedSegmentor):
-                logit_maps = self.model.logit_maps(records, tokens)
-            else:
-                outputs = [output.get("sem_seg") for output in self.model(records)]
-                return [self._read_logits(output, wanted) for output in outputs]
-        return [self._read_map(logit_map, wanted) for logit_map in logit_maps]
+        outputs: Any
+        read: Any
+        together = len(records)
+        if next(self.model.parameters()).is_cpu:
+            height, width = records[0]["image"].shape[-2:]
+            together = max(1, _CPU_BATCH_PIXELS // (height * width))
+        found: list[dict[str, np.ndarray]] = []
+        for start in range(0, len(records), together):
+            part = records[start : start + together]
+            with evaluation_autocast(self.cfg, self.model):
+                if isinstance(self.model, OptimizedSegmentor):
+                    outputs, read = self.model.logit_maps(part, tokens), self._read_map
+                else:
+                    outputs, read = self.model(part), self._read_output
+            found += [read(output, wanted) for output in outputs]
+        return found
 
     def _read_map(self, logit_map: LogitMap, wanted: frozenset[str]) -> dict[str, np.ndarray]:
         maps = {"labels": self._as_labels(logit_map.label_map())}
@@ -279,7 +290,8 @@ class Predictor:
                 strips[key].append(values)
         return maps | {key: np.concatenate(parts, axis=-2) for key, parts in strips.items()}
 
-    def _read_logits(self, sem_seg: Tensor | None, wanted: frozenset[str]) -> dict[str, np.ndarray]:
+    def _read_output(self, output: dict, wanted: frozenset[str]) -> dict[str, np.ndarray]:
+        sem_seg = output.get("sem_seg")
         if sem_seg is None:
             raise ValueError(
                 f"MODEL.META_ARCHITECTURE {self.cfg.MODEL.META_ARCHITECTURE} predicts no semantic "
