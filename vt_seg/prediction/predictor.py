@@ -13,6 +13,7 @@ from detectron2.config import CfgNode
 from torch import Tensor
 from tqdm import tqdm
 
+from vt_seg.data.augmentations import FastResizeTransform
 from vt_seg.engine import SemSegPredictor, evaluation_autocast
 from vt_seg.inference import LogitMap, OptimizedSegmentor
 
@@ -27,7 +28,7 @@ TILE_TOKENS = ("image", "tile")
 _READ_AHEAD = 4
 # On a CPU, small images take up to half the time together, and images with more pixels than this
 # in total take longer than one by one (research/benchmark_prediction.py batches).
-_CPU_BATCH_PIXELS = 400_000
+_CPU_BATCH_PIXELS = 300_000
 
 
 @dataclass
@@ -100,8 +101,9 @@ class Predictor:
                 resized as in tests like an image of its own. None predicts every image whole.
             overlap: pixels that neighbouring tiles share, at least.
             tile_tokens: which visual tokens tiles read: "image", those of the whole image, resized
-                as in tests; or "tile", those of each tile. None is "image" where the model is
-                optimized and only a ``VTFPNHead`` has tokens, else "tile".
+                as in tests (``INPUT.MIN_SIZE_TEST`` 0: to the length of a tile); or "tile", its own.
+                None is "image" where the model is optimized and only a ``VTFPNHead`` has tokens,
+                else "tile".
 
         Raises:
             FileNotFoundError: if there is no such source, or no weights.
@@ -252,6 +254,12 @@ class Predictor:
 
     def _tokens(self, image: np.ndarray) -> list[list[Tensor]]:
         assert isinstance(self.model, OptimizedSegmentor)
+        assert self._tile is not None
+        if not self.cfg.INPUT.MIN_SIZE_TEST:  # tests keep the size, which may not fit into memory
+            height, width = image.shape[:2]
+            scale = self._tile / max(height, width)
+            new = (max(1, round(height * scale)), max(1, round(width * scale)))
+            image = FastResizeTransform(height, width, *new).apply_image(image)
         with evaluation_autocast(self.cfg, self.model):
             return self.model.tokens(self._single.record(image))
 
