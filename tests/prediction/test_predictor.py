@@ -117,6 +117,13 @@ def test_tiles_read_the_tokens_of_the_whole_image(run, image):
     expected = torch.cat([left[:, :, :70], right[:, :, 10:]], dim=2)
     probabilities = tiled(large, output="probabilities")
     np.testing.assert_allclose(probabilities, expected.numpy(), atol=1e-5)
+    full_size = Predictor(run, tile=70, overlap=10, overrides=["INPUT.MIN_SIZE_TEST", "0"])
+    run_model, shapes = full_size.model.tokens, []
+    full_size.model.tokens = lambda record: (
+        shapes.append(tuple(record["image"].shape)) or run_model(record)
+    )
+    full_size(large)
+    assert shapes == [(3, 24, 70)]  # of 48 x 140
     by_tile = Predictor(run, tile=80, overlap=20, tile_tokens="tile")
     assert np.abs(by_tile(large, output="probabilities") - probabilities).max() > 1e-4
 

@@ -101,9 +101,9 @@ class Predictor:
                 resized as in tests like an image of its own. None predicts every image whole.
             overlap: pixels that neighbouring tiles share, at least.
             tile_tokens: which visual tokens tiles read: "image", those of the whole image, resized
-                as in tests (``INPUT.MIN_SIZE_TEST`` 0: to the length of a tile); or "tile", its own.
-                None is "image" where the model is optimized and only a ``VTFPNHead`` has tokens,
-                else "tile".
+                as in tests, or to the length of a tile where tests keep its size; or "tile", their
+                own. None is "image" where the model is optimized and only a ``VTFPNHead`` has
+                tokens, else "tile".
 
         Raises:
             FileNotFoundError: if there is no such source, or no weights.
