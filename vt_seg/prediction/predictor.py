@@ -27,7 +27,7 @@ TILE_TOKENS = ("image", "tile")
 # Images that are read ahead, in batches: so that those of one size can be predicted together.
 _READ_AHEAD = 4
 # On a CPU, small images take up to half the time together, and images with more pixels than this
-# in total take longer than one by one (research/benchmark_prediction.py batches).
+# in total take longer than one by one (docs/predicting.md, "Batches").
 _CPU_BATCH_PIXELS = 300_000
 
 
