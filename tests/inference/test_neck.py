@@ -131,6 +131,29 @@ def test_maps_are_taken_out_of_the_list_so_that_they_can_be_freed():
     assert maps == []
 
 
+@pytest.mark.parametrize("changes", [{}, {"num_layers": 2}, {"num_layers": 0}], ids=str)
+def test_tokens_of_another_image_are_written_to_the_maps(changes):
+    neck, maps, other = make_neck(**changes), make_maps(), make_maps(1, ((4, 4), (2, 3), (2, 2)))
+    fast_neck = OptimizedVTFPN(neck)
+    with torch.no_grad():
+        one = [x[:1] for x in maps]
+        for got, expected in zip(neck(one, tokens=neck.tokens(one)), neck(one), strict=True):
+            assert torch.equal(got, expected)  # a tile that is the whole image
+        tokens = neck.tokens(other)
+        expected = neck.lateral_maps(maps)
+        for block, of_levels in zip(neck.stack.blocks, tokens, strict=True):
+            triples = zip(block.projectors, expected, of_levels, strict=True)
+            expected = [projector(x, t.repeat(2, 1, 1)) for projector, x, t in triples]
+        for got in (
+            neck(maps, tokens=tokens),
+            fast_neck(list(maps), tokens=fast_neck.tokens(list(other))),
+        ):
+            for a, b in zip(got, expected, strict=True):
+                torch.testing.assert_close(a, b, rtol=0, atol=1e-5 * (b.max() - b.min()).item())
+        if changes != {"num_layers": 0}:
+            assert not torch.allclose(neck(maps)[0], expected[0], atol=1e-3)
+
+
 def test_wrong_number_of_maps_raises():
     with pytest.raises(ValueError, match="2 feature maps for 3 levels"):
         OptimizedVTFPN(make_neck())(make_maps()[:2])

@@ -123,6 +123,11 @@ def test_the_order_of_sums_and_upsampling_changes_nothing(common_stride, num_cla
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-9 * float(expected.abs().max()))
 
 
+def test_tokens_can_be_replaced_where_the_head_alone_has_some():
+    names = [name for name in HEADS if optimize(make_model(*HEADS[name])).has_replaceable_tokens]
+    assert names == ["VT-FPN", "VT-FPN with options", "DeepLab's stride", "one level"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_resized_and_warped_outputs_and_mixed_sizes_are_those_of_the_plain_model(kind):
     model = make_model(kind=kind).double()

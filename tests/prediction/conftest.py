@@ -8,6 +8,7 @@ import torch
 from detectron2.modeling import build_model
 
 from tests.engine.conftest import scenes_root  # noqa: F401  (a fixture)
+from tests.modeling.conftest import wake
 from tests.small_configs import SLIM, TINY_SCENES
 from vt_seg.engine import SegmentationCheckpointer, load_cfg
 from vt_seg.hub import save_pretrained
@@ -27,7 +28,7 @@ def run(overrides):
     """The folder of a run that has ended; the hub folder stands next to it."""
     cfg = load_cfg(CONFIG, overrides)
     torch.manual_seed(3)
-    model = build_model(cfg).eval()
+    model = wake(build_model(cfg)).eval()  # tokens are written to the maps
     with torch.no_grad():  # so that several classes are predicted
         for name, value in (*model.named_buffers(), *model.named_parameters()):
             if name.endswith("running_mean"):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from vt_seg.cli.predict import main
 from vt_seg.data import read_mask
+from vt_seg.drawing import color_sem_seg
 from vt_seg.engine import evaluate, load_cfg
 from vt_seg.evaluation import build_evaluator
 
@@ -98,16 +99,22 @@ def test_video_gives_a_video_and_label_maps_of_its_frames(run, predictor, image,
     writer.release()
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
-    arguments = ["--model", run, "--input", clip, str(broken), "--save", "color,labels"]
+    arguments = ["--model", run, "--input", clip, str(broken), "--save", "color,labels,overlay"]
     with pytest.raises(
         SystemExit, match=r"1 of 2 not drawn:\n.*broken.mp4 is no video that OpenCV"
     ):
         main([*arguments, "--frames", "3", "--output", str(tmp_path / "out")])
-    assert "4 files in" in capsys.readouterr().out
+    assert "5 files in" in capsys.readouterr().out
     colors = cv2.VideoCapture(str(tmp_path / "out/clip_color.mp4"))
     assert (colors.get(cv2.CAP_PROP_FRAME_COUNT), colors.get(cv2.CAP_PROP_FPS)) == (3, 10)
+    predicted = predictor(clip)
+    _, overlay = cv2.VideoCapture(str(tmp_path / "out/clip_prediction.mp4")).read()
+    expected = color_sem_seg(image[:, :, ::-1], predicted[0], predictor.metadata)  # in RGB
+    assert np.abs(overlay[:, :, ::-1].astype(int) - expected).mean() < 12  # compressed
     frames = sorted(os.listdir(tmp_path / "out/clip_frames"))
     assert frames == [f"00000{number}_labels.png" for number in range(3)]
     labels = read_mask(tmp_path / "out/clip_frames" / frames[1])
-    assert np.array_equal(labels, predictor(clip)[1])
-    assert sorted(os.listdir(tmp_path / "out")) == ["clip_color.mp4", "clip_frames"]
+    assert np.array_equal(labels, predicted[1])
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        *("clip_color.mp4", "clip_frames", "clip_prediction.mp4")
+    ]

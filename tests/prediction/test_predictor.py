@@ -6,6 +6,7 @@ import re
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import vt_seg
@@ -69,7 +70,9 @@ def test_probabilities_and_confidence_belong_to_the_labels(run, image, optimized
     np.testing.assert_array_equal(predictor(image, output="confidence"), prediction.confidence)
 
 
-def test_batches_of_mixed_sizes_give_the_labels_of_single_images(run, predictor, image):
+def test_batches_of_mixed_sizes_give_the_labels_of_single_images(
+    run, predictor, image, monkeypatch
+):
     sizes = [(48, 70), (60, 40), (48, 70), (30, 30), (60, 40), (48, 70), (48, 70)]
     images = [
         np.roll(cv2.resize(image, (width, height)), shift, axis=0)
@@ -78,21 +81,51 @@ def test_batches_of_mixed_sizes_give_the_labels_of_single_images(run, predictor,
     calls = []
     batched = Predictor(run, batch_size=3)
     run_model = batched.model.logit_maps
-    batched.model.logit_maps = lambda records: calls.append(len(records)) or run_model(records)
+    batched.model.logit_maps = lambda records, *more: (
+        calls.append(len(records)) or run_model(records, *more)
+    )
     for one, labels in zip(images, batched(images), strict=True):
         assert np.array_equal(labels, predictor(one))
     assert calls == [3, 1, 2, 1]  # four images of one size, two of another, one of a third
+    monkeypatch.setattr("vt_seg.prediction.predictor._CPU_BATCH_PIXELS", 2 * 64 * 93)
+    calls.clear()
+    batched(images[2:3] * 3)  # resized to 64 x 93
+    assert calls == [2, 1]
 
 
 def test_tile_is_predicted_like_an_image_of_its_own(run, predictor, image):
     large = np.concatenate([image, image[:, ::-1]], axis=1)  # (48, 140)
-    tiled = Predictor(run, tile=80, overlap=20, batch_size=2)
+    tiled = Predictor(run, tile=80, overlap=20, tile_tokens="tile", batch_size=2)
     (prediction,) = tiled.stream(large, ("probabilities", "confidence"))
     # Tiles begin at 0 and 60, so that they overlap from 60 to 80.
     left, right = predictor(large[:, :80]), predictor(large[:, 60:])
     assert np.array_equal(prediction.labels, np.hstack([left[:, :70], right[:, 10:]]))
     np.testing.assert_array_equal(prediction.confidence, prediction.probabilities.max(0))
     assert np.array_equal(tiled(image), predictor(image))  # it is smaller than a tile
+
+
+def test_tiles_read_the_tokens_of_the_whole_image(run, image):
+    large = np.concatenate([image, image[:, ::-1]], axis=1)
+    tiled = Predictor(run, tile=80, overlap=20, batch_size=2)
+    record = tiled._single.record(large[:, :, ::-1])  # models read BGR
+    tokens = tiled.model.tokens(record)
+    as_whole, expected = tiled.model.logit_maps([record], tokens), tiled.model.logit_maps([record])
+    assert torch.equal(as_whole[0].rows(0, 48), expected[0].rows(0, 48))
+    tiles = [tiled._single.record(large[:, part, ::-1]) for part in (slice(0, 80), slice(60, 140))]
+    maps = tiled.model.logit_maps(tiles, tokens)
+    left, right = (logits.rows(0, 48).softmax(0) for logits in maps)
+    expected = torch.cat([left[:, :, :70], right[:, :, 10:]], dim=2)
+    probabilities = tiled(large, output="probabilities")
+    np.testing.assert_allclose(probabilities, expected.numpy(), atol=1e-5)
+    full_size = Predictor(run, tile=70, overlap=10, overrides=["INPUT.MIN_SIZE_TEST", "0"])
+    run_model, shapes = full_size.model.tokens, []
+    full_size.model.tokens = lambda record: (
+        shapes.append(tuple(record["image"].shape)) or run_model(record)
+    )
+    full_size(large)
+    assert shapes == [(3, 24, 70)]  # of 48 x 140
+    by_tile = Predictor(run, tile=80, overlap=20, tile_tokens="tile")
+    assert np.abs(by_tile(large, output="probabilities") - probabilities).max() > 1e-4
 
 
 @pytest.mark.parametrize(("height", "width"), [(100, 100), (101, 250), (40, 333), (1000, 64)])
@@ -122,6 +155,11 @@ def test_half_precision_predicts_nearly_the_same(run, image, expected):
         ({"dtype": "half"}, "dtype is 'half': use one of float32"),
         ({"batch_size": 0}, "batch_size is 0: use at least 1"),
         ({"tile": 64, "overlap": 64}, "overlap is 64 and tile 64"),
+        ({"tile_tokens": "own"}, "tile_tokens is 'own': use \"image\""),
+        (
+            {"tile_tokens": "image", "overrides": ["TEST.OPTIMIZE", "False"]},
+            'tile_tokens "image" needs TEST.OPTIMIZE True',
+        ),
         ({"weights": "no.pth"}, "there is no file of weights no.pth"),
         ({"source": "no/run.yaml"}, "there is no config file no/run.yaml"),
         (

@@ -25,6 +25,7 @@ from vt_seg.command_line import (
 from vt_seg.engine import folder_for_pictures
 from vt_seg.prediction import (
     SAVED,
+    TILE_TOKENS,
     Predictor,
     is_video,
     load_model_config,
@@ -85,6 +86,11 @@ def parse_args(
     running.add_argument(
         "--overlap", type=int, default=128, metavar="N", help="of tiles, in pixels (default 128)"
     )
+    running.add_argument(
+        "--tile-tokens",
+        choices=TILE_TOKENS,
+        help="whose visual tokens tiles read (default image, where the model allows it)",
+    )
     args = parse_arguments(parser, arguments)
     if bool(args.config_file) == bool(args.model):
         parser.error("the argument --config-file or the argument --model is required, and not both")
@@ -110,7 +116,7 @@ def run(args: argparse.Namespace) -> None:
     found = find_images(inputs, below=args.recursive) if inputs else None
     for sentence in found.skipped if found else ():
         print(f"skipped: {sentence}", file=sys.stderr)
-    names = "device", "dtype", "batch_size", "tile", "overlap"
+    names = "device", "dtype", "batch_size", "tile", "overlap", "tile_tokens"
     predictor = Predictor(cfg, **{name: getattr(args, name) for name in names})
 
     if args.dataset:

@@ -45,14 +45,17 @@ class OptimizedHead(nn.Module):
         self.predictor = head.predictor
         self.eval()
 
-    def forward(self, features: dict[str, Tensor]) -> Tensor:
+    def forward(
+        self, features: dict[str, Tensor], tokens: list[list[Tensor]] | None = None
+    ) -> Tensor:
         """Compute logits ``(N, num_classes, H, W)`` at the common stride.
 
-        The maps are taken out of ``features``, so that each is freed once it is read.
+        The maps are taken out of ``features``, so that each is freed once it is read. ``tokens``
+        are given to the neck, see :meth:`vt_seg.layers.VTFPN.forward`.
         """
         maps = [features.pop(name) for name in self.in_features]
         if self.neck is not None:
-            maps = self.neck(maps)
+            maps = self.neck(maps) if tokens is None else self.neck(maps, tokens=tokens)
         height, width = maps[0].shape[-2:]
         scale = 2 ** self.num_upsamplings[0]
         size = ceil_div((height * scale, width * scale), self.pool_factors[0])

@@ -8,6 +8,7 @@ pixels that stay in a CPU's caches.
 
 import copy
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,23 +25,18 @@ MAX_EXPONENT = 80.0
 """Logits within +-80 need no shift before ``exp``, which overflows in float32 above 88."""
 
 
-class OptimizedVTFPN(nn.Module):
+class OptimizedVTFPN(VTFPN):
     """A :class:`VTFPN` for evaluation only, fastest on channels-last maps on a CPU.
 
     Filter tokenizers and projectors are replaced by faster twins; all other parts are those of the
     given neck, with the same weights. Norms behind the laterals cost a pass over each map unless
     they were folded into the convolutions before (:func:`vt_seg.inference.optimize` does that).
-
-    Attributes:
-        laterals: as in :class:`VTFPN`.
-        top_down: as in :class:`VTFPN`.
-        stack: as in :class:`VTFPN`, with the twins in their places.
-        output_convs: as in :class:`VTFPN`.
+    The list of feature maps is emptied, so that each map can be freed once it was read.
     """
 
     def __init__(self, neck: VTFPN) -> None:
         """Copy the parts of a neck, which itself stays as it is, and share its weights."""
-        super().__init__()
+        nn.Module.__init__(self)  # the parts are those of the neck
         shared = {id(x): x for x in (*neck.parameters(), *neck.buffers())}
         neck = copy.deepcopy(neck, shared)
         self.laterals, self.top_down = neck.laterals, neck.top_down
@@ -54,31 +50,12 @@ class OptimizedVTFPN(nn.Module):
                         parts[i] = InPlaceProjector(part)
         self.eval()
 
-    def forward(self, features: list[Tensor], mask: Tensor | None = None) -> list[Tensor]:
-        """Let feature maps exchange information.
-
-        Args:
-            features: one map ``(N, C_i, H_i, W_i)`` per level, of any sizes. The list is emptied,
-                so that each map can be freed once it was read.
-            mask: ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
-                where a pixel is real; None if all are.
-
-        Returns:
-            One map ``(N, out_channels, H_i, W_i)`` per level.
-
-        Raises:
-            ValueError: if the number of maps is not that of the neck's levels, or the mask has
-                another shape.
-        """
+    def lateral_maps(self, features: Any) -> list[Tensor]:
+        """Return the maps of which tokens are taken, as :class:`VTFPN`; empty the list."""
         if len(features) != len(self.laterals):
             raise ValueError(f"{len(features)} feature maps for {len(self.laterals)} levels")
         maps = [lateral(features.pop(0)) for lateral in self.laterals]
-        if self.top_down:
-            maps = add_coarser(maps)
-        maps = self.stack(maps, mask)[0]
-        for i, conv in enumerate(self.output_convs):
-            maps[i] = conv(maps[i])  # which frees the map before
-        return maps
+        return add_coarser(maps) if self.top_down else maps
 
 
 def _adds_a_softmax(projector: Projector) -> bool:

@@ -1,5 +1,6 @@
 """A semantic segmentor for evaluation only, which can also predict label maps."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from detectron2.modeling import SemanticSegmentor
 from detectron2.modeling.postprocessing import sem_seg_postprocess
 from torch import Tensor, nn
 
+from vt_seg.layers import VTFPN, VisualTransformerStack
 from vt_seg.modeling import (
     PaddingAwareSegmentor,
     UnwarpingSemanticSegmentor,
@@ -54,6 +56,13 @@ class OptimizedSegmentor(nn.Module):
             )
         return self
 
+    @property
+    def has_replaceable_tokens(self) -> bool:
+        """True if all tokens are those of a :class:`vt_seg.layers.VTFPN` in the head."""
+        in_backbone = map(type, self.segmentor.backbone.modules())
+        has_neck = isinstance(self.segmentor.sem_seg_head.neck, VTFPN)
+        return has_neck and VisualTransformerStack not in in_backbone
+
     @torch.no_grad()
     def forward(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
         """Predict ``{"sem_seg": logits (num_classes, height, width)}`` for each record.
@@ -76,20 +85,37 @@ class OptimizedSegmentor(nn.Module):
         return [logits.label_map() for logits in self.logit_maps(batched_inputs)]
 
     @torch.no_grad()
-    def logit_maps(self, batched_inputs: list[dict]) -> list[LogitMap]:
-        """Predict the logits of each record at the head's stride, to be read in strips."""
-        return self._by_size(self._logit_maps, batched_inputs)
+    def logit_maps(
+        self, batched_inputs: list[dict], tokens: list[list[Tensor]] | None = None
+    ) -> list[LogitMap]:
+        """Predict the logits of each record at the head's stride, to be read in strips.
+
+        ``tokens`` of another image (:meth:`tokens`) replace those of the records' images.
+        """
+        return self._by_size(partial(self._logit_maps, tokens=tokens), batched_inputs)
+
+    @torch.no_grad()
+    def tokens(self, record: dict) -> list[list[Tensor]]:
+        """Return the visual tokens ``(1, C_T, L)`` of a record's image, per layer and level.
+
+        The model must have :attr:`has_replaceable_tokens`.
+        """
+        head = self.segmentor.sem_seg_head
+        features = self.segmentor.backbone(normalized_images(self.segmentor, [record]).tensor)
+        return head.neck.tokens([features[name] for name in head.in_features])
 
     def _by_size(self, run: Any, batched_inputs: list[dict]) -> list:
         if isinstance(self.segmentor, PaddingAwareSegmentor):
             return map_by_size(run, batched_inputs)
         return run(batched_inputs)
 
-    def _low_resolution_logits(self, batched_inputs: list[dict]) -> tuple[Tensor, list]:
+    def _low_resolution_logits(
+        self, batched_inputs: list[dict], tokens: list[list[Tensor]] | None = None
+    ) -> tuple[Tensor, list]:
         images = normalized_images(self.segmentor, batched_inputs)
         features = dict(self.segmentor.backbone(images.tensor))  # which the head empties
         sizes, images = images.image_sizes, None  # frees the images
-        logits = self.segmentor.sem_seg_head(features)
+        logits = self.segmentor.sem_seg_head(features, tokens)
         # In half precision interpolated logits would often be equal. Float64 remains what it is.
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return logits if self.temperature == 1 else logits.div_(self.temperature), sizes
@@ -110,8 +136,10 @@ class OptimizedSegmentor(nn.Module):
             outputs.append({"sem_seg": one})
         return outputs
 
-    def _logit_maps(self, batched_inputs: list[dict]) -> list[LogitMap]:
-        logits, sizes = self._low_resolution_logits(batched_inputs)
+    def _logit_maps(
+        self, batched_inputs: list[dict], tokens: list[list[Tensor]] | None
+    ) -> list[LogitMap]:
+        logits, sizes = self._low_resolution_logits(batched_inputs, tokens)
         stride = self.segmentor.sem_seg_head.common_stride
         maps = []
         for one, record, (height, width) in zip(logits, batched_inputs, sizes, strict=True):

@@ -67,6 +67,7 @@ class VisualTransformer(nn.Module):
         maps: Sequence[Tensor],
         tokens: Sequence[Tensor] | None = None,
         mask: Tensor | None = None,
+        written: Sequence[Tensor] | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Extract tokens, relate them, and write them back.
 
@@ -74,15 +75,19 @@ class VisualTransformer(nn.Module):
             maps: one feature map ``(N, C, H_i, W_i)`` per level, of any sizes.
             tokens: those of the block before, ``(N, C_T, L_i)`` per level; None in the first.
             mask: of real pixels, see :func:`.level_masks`, which refuses other shapes.
+            written: tokens ``(1, C_T, L_i)`` per level, of another image, that are written to the
+                maps in the place of the maps' own, which are then not extracted.
 
         Returns:
             The maps ``(N, C, H_i, W_i)`` and the tokens ``(N, C_T, L_i)``, per level.
         """
-        masks = [None] * len(maps) if mask is None else level_masks(mask, maps)
-        before = [None] * len(maps) if tokens is None else tokens
-        levels = zip(self.tokenizers, maps, before, masks, strict=True)
-        new = [tokenizer(*inputs) for tokenizer, *inputs in levels]
-        mixed = self.mixer(torch.cat(new, dim=2))
+        if written is None:
+            masks = [None] * len(maps) if mask is None else level_masks(mask, maps)
+            before = [None] * len(maps) if tokens is None else tokens
+            levels = zip(self.tokenizers, maps, before, masks, strict=True)
+            mixed = self.mixer(torch.cat([one(*inputs) for one, *inputs in levels], dim=2))
+        else:
+            mixed = torch.cat(list(written), dim=2).expand(maps[0].shape[0], -1, -1)
         tokens = list(mixed.split(self.num_tokens, dim=2))
         if self.projectors is None:
             return list(maps), tokens
@@ -141,14 +146,27 @@ class VisualTransformerStack(nn.Module):
         )
 
     def forward(
-        self, maps: Sequence[Tensor], mask: Tensor | None = None
+        self,
+        maps: Sequence[Tensor],
+        mask: Tensor | None = None,
+        written: Sequence[Sequence[Tensor]] | None = None,
     ) -> tuple[list[Tensor], list[Tensor] | None]:
         """Run the blocks on maps ``(N, C, H_i, W_i)``, each on the maps and tokens of the last.
+
+        ``written`` are tokens of another image, as :meth:`tokens_of_blocks` gives them.
 
         Returns:
             The maps and the last block's tokens ``(N, C_T, L_i)`` per level (None without blocks).
         """
         outputs, tokens = list(maps), None
-        for block in self.blocks:
-            outputs, tokens = block(outputs, tokens, mask)
+        for i, block in enumerate(self.blocks):
+            outputs, tokens = block(outputs, tokens, mask, None if written is None else written[i])
         return outputs, tokens
+
+    def tokens_of_blocks(self, maps: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Return the tokens ``(N, C_T, L_i)`` per block and level of maps ``(N, C, H_i, W_i)``."""
+        found: list[list[Tensor]] = []
+        for block in self.blocks:
+            maps, tokens = block(maps, found[-1] if found else None)
+            found.append(tokens)
+        return found

@@ -52,25 +52,37 @@ class VTFPN(nn.Module):
                 for _ in in_channels
             )
 
-    def forward(self, features: Sequence[Tensor], mask: Tensor | None = None) -> list[Tensor]:
+    def forward(
+        self,
+        features: Sequence[Tensor],
+        mask: Tensor | None = None,
+        tokens: Sequence[Sequence[Tensor]] | None = None,
+    ) -> list[Tensor]:
         """Let maps ``(N, C_i, H_i, W_i)`` exchange information: ``(N, out_channels, H_i, W_i)``.
 
         The mask is ``(N, 1, h, w)``, or ``(1, 1, h, w)`` for all images, at any resolution, nonzero
-        where a pixel is real; None if all are.
+        where a pixel is real; None if all are. ``tokens`` are those of another image, as
+        :meth:`tokens` gives them for one, which are written to the maps in the place of their own.
 
         Raises:
             ValueError: if the number of maps is not that of ``in_channels``, or the mask has
                 another shape.
         """
+        maps = self.stack(self.lateral_maps(features), mask, tokens)[0]
+        for i, conv in enumerate(self.output_convs):
+            maps[i] = conv(maps[i])  # which frees the map before
+        return maps
+
+    def tokens(self, features: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Return what is written to maps ``(N, C_i, H_i, W_i)``: tokens per layer and level."""
+        return self.stack.tokens_of_blocks(self.lateral_maps(features))
+
+    def lateral_maps(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Return the maps ``(N, out_channels, H_i, W_i)`` of which tokens are taken."""
         if len(features) != len(self.laterals):
             raise ValueError(f"{len(features)} feature maps for {len(self.laterals)} levels")
         maps = [lateral(x) for lateral, x in zip(self.laterals, features, strict=True)]
-        if self.top_down:
-            maps = add_coarser(maps)
-        maps = self.stack(maps, mask)[0]
-        if len(self.output_convs):
-            maps = [conv(x) for conv, x in zip(self.output_convs, maps, strict=True)]
-        return maps
+        return add_coarser(maps) if self.top_down else maps
 
 
 def add_coarser(maps: Sequence[Tensor]) -> list[Tensor]:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from vt_seg.drawing import color_sem_seg
 from vt_seg.files import name_if_free, output_names
 from vt_seg.visualization import Drawn, write_new
 
@@ -33,7 +34,8 @@ def predict_video(
     """Write predictions of a video or a webcam.
 
     Overlays and colours become ``<name>_prediction.mp4`` and ``<name>_color.mp4``, with the frame
-    rate of the source and no sound; the others files per frame in the folder ``<name>_frames``.
+    rate of the source, without sound and names of classes; the others files per frame in the folder
+    ``<name>_frames``.
     Nothing is overwritten. Ctrl-C, which is how a webcam is ended, closes the videos.
 
     Args:
@@ -58,7 +60,10 @@ def predict_video(
         predictions = predictor.stream(frames, outputs_for(saved), channel_order="BGR")
         try:
             for number, prediction in enumerate(tqdm(predictions, "predict", unit="frame")):
-                files = prediction_files(prediction, saved, predictor.metadata, predictor.images)
+                # `draw_sem_seg`, which writes names, takes several times as long as the model.
+                files = prediction_files(
+                    prediction, saved, predictor.metadata, predictor.images, color_sem_seg
+                )
                 for what, content in zip(saved, files.values(), strict=True):
                     if isinstance(content, np.ndarray):
                         ending = _VIDEOS[what]

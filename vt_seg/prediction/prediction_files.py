@@ -3,7 +3,7 @@
 import glob
 import io
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 
 import cv2
@@ -43,14 +43,18 @@ def outputs_for(saved: Collection[str]) -> list[str]:
 
 
 def prediction_files(
-    prediction: Prediction, saved: Sequence[str], metadata: Metadata, images: ImageReader
+    prediction: Prediction,
+    saved: Sequence[str],
+    metadata: Metadata,
+    images: ImageReader,
+    draw_overlay: Callable[[np.ndarray, np.ndarray, Metadata], np.ndarray] = draw_sem_seg,
 ) -> dict[str, np.ndarray | bytes]:
     """Return the contents of files by the endings of their names, for keys of :data:`SAVED`.
 
     Pictures are ``(H, W, 3)``, uint8, RGB; others are bytes.
     """
     contents = {
-        "overlay": lambda: draw_sem_seg(
+        "overlay": lambda: draw_overlay(
             images.picture(prediction.image), prediction.labels, metadata
         ),
         "labels": lambda: _label_png(prediction.labels, metadata),

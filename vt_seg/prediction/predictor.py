@@ -1,6 +1,5 @@
 """``Predictor``: label maps, probabilities and confidence of images from anywhere."""
 
-import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ from detectron2.config import CfgNode
 from torch import Tensor
 from tqdm import tqdm
 
+from vt_seg.data.augmentations import FastResizeTransform
 from vt_seg.engine import SemSegPredictor, evaluation_autocast
 from vt_seg.inference import LogitMap, OptimizedSegmentor
 
@@ -21,12 +21,14 @@ from .load_config import ModelConfig, load_model_config
 from .sources import ImageSource, image_sources, is_single
 from .tiles import make_tiles
 
-logger = logging.getLogger(__name__)
-
 DTYPES = ("float32", "bfloat16", "float16")
 OUTPUTS = ("labels", "probabilities", "confidence")
+TILE_TOKENS = ("image", "tile")
 # Images that are read ahead, in batches: so that those of one size can be predicted together.
 _READ_AHEAD = 4
+# On a CPU, small images take up to half the time together, and images with more pixels than this
+# in total take longer than one by one (docs/predicting.md, "Batches").
+_CPU_BATCH_PIXELS = 300_000
 
 
 @dataclass
@@ -73,6 +75,7 @@ class Predictor:
         batch_size: int = 1,
         tile: int | None = None,
         overlap: int = 128,
+        tile_tokens: str | None = None,
     ) -> None:
         """Load a model.
 
@@ -87,11 +90,16 @@ class Predictor:
             device: "cpu", "cuda", "cuda:1"; None is ``MODEL.DEVICE``.
             dtype: of convolutions and matrix products: "float32", "bfloat16", or, on GPUs alone,
                 "float16"; None is ``TEST.DTYPE``.
-            batch_size: images of one size that the model is given together, at most.
+            batch_size: images of one size that the model is given together, at most; fewer on a CPU
+                where they are large, since they would take longer together. Four times as many are
+                read ahead.
             tile: images with a longer side are predicted in square tiles of so many pixels, each
-                like an image of its own: at its own scale and with tokens of its own. None predicts
-                every image whole, resized as in tests.
+                resized as in tests like an image of its own. None predicts every image whole.
             overlap: pixels that neighbouring tiles share, at least.
+            tile_tokens: which visual tokens tiles read: "image", those of the whole image, resized
+                as in tests, or to the length of a tile where tests keep its size; or "tile", their
+                own. None is "image" where the model is optimized and only a ``VTFPNHead`` has
+                tokens, else "tile".
 
         Raises:
             FileNotFoundError: if there is no such source, or no weights.
@@ -103,6 +111,8 @@ class Predictor:
             raise ValueError(f"batch_size is {batch_size}: use at least 1")
         if tile is not None and not 0 <= overlap < tile:
             raise ValueError(f"overlap is {overlap} and tile {tile}: use an overlap from 0 to tile")
+        if tile_tokens not in (None, *TILE_TOKENS):
+            raise ValueError(f'tile_tokens is {tile_tokens!r}: use "image" or "tile"')
         if isinstance(source, CfgNode):
             cfg = source.clone()
             cfg.defrost()
@@ -116,6 +126,15 @@ class Predictor:
         self._single = SemSegPredictor(cfg)
         self.cfg, self.metadata, self.model = cfg, self._single.metadata, self._single.model
         self.images = self._single.images
+        can_replace = isinstance(self.model, OptimizedSegmentor) and (
+            self.model.has_replaceable_tokens
+        )
+        if tile_tokens == "image" and not can_replace:
+            raise ValueError(
+                'tile_tokens "image" needs TEST.OPTIMIZE True, and MODEL.SEM_SEG_HEAD.NAME '
+                'VTFPNHead on a backbone without Visual Transformers: use "tile"'
+            )
+        self._replaces_tokens = can_replace and tile_tokens != "tile"
         if dtype == "float16" and next(self.model.parameters()).device.type == "cpu":
             raise ValueError("dtype float16 needs a GPU: use bfloat16 on a CPU")
         self._num_classes: int = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
@@ -212,11 +231,12 @@ class Predictor:
             prediction.confidence = np.empty((height, width), np.float32)
         if "probabilities" in wanted:
             prediction.probabilities = np.empty((self._num_classes, height, width), np.float32)
+        tokens = self._tokens(image) if self._replaces_tokens else None
         tiles = make_tiles(height, width, self._tile, self._overlap)
         for start in range(0, len(tiles), self._batch_size):
             batch = tiles[start : start + self._batch_size]
             records = [self._single.record(image[tile.rows, tile.columns]) for tile in batch]
-            for tile, maps in zip(batch, self._run(records, wanted), strict=True):
+            for tile, maps in zip(batch, self._run(records, wanted, tokens), strict=True):
                 rows, columns = tile.inner_rows, tile.inner_columns
                 top, left = tile.rows.start, tile.columns.start
                 inner = (
@@ -228,16 +248,41 @@ class Predictor:
                     getattr(prediction, key)[..., rows, columns] = values[inner]
         return prediction
 
-    @torch.no_grad()
-    def _run(self, records: list[dict], wanted: frozenset[str]) -> list[dict[str, np.ndarray]]:
-        """Return labels, and what else is wanted, of images of one size."""
+    def _tokens(self, image: np.ndarray) -> list[list[Tensor]]:
+        assert isinstance(self.model, OptimizedSegmentor)
+        assert self._tile is not None
+        if not self.cfg.INPUT.MIN_SIZE_TEST:  # tests keep the size, which may not fit into memory
+            height, width = image.shape[:2]
+            scale = self._tile / max(height, width)
+            new = (max(1, round(height * scale)), max(1, round(width * scale)))
+            image = FastResizeTransform(height, width, *new).apply_image(image)
         with evaluation_autocast(self.cfg, self.model):
-            if isinstance(self.model, OptimizedSegmentor):
-                logit_maps = self.model.logit_maps(records)
-            else:
-                outputs = [output.get("sem_seg") for output in self.model(records)]
-                return [self._read_logits(output, wanted) for output in outputs]
-        return [self._read_map(logit_map, wanted) for logit_map in logit_maps]
+            return self.model.tokens(self._single.record(image))
+
+    @torch.no_grad()
+    def _run(
+        self,
+        records: list[dict],
+        wanted: frozenset[str],
+        tokens: list[list[Tensor]] | None = None,
+    ) -> list[dict[str, np.ndarray]]:
+        """Return labels, and what else is wanted, of images of one size."""
+        outputs: Any
+        read: Any
+        together = len(records)
+        if next(self.model.parameters()).is_cpu:
+            height, width = records[0]["image"].shape[-2:]
+            together = max(1, _CPU_BATCH_PIXELS // (height * width))
+        found: list[dict[str, np.ndarray]] = []
+        for start in range(0, len(records), together):
+            part = records[start : start + together]
+            with evaluation_autocast(self.cfg, self.model):
+                if isinstance(self.model, OptimizedSegmentor):
+                    outputs, read = self.model.logit_maps(part, tokens), self._read_map
+                else:
+                    outputs, read = self.model(part), self._read_output
+            found += [read(output, wanted) for output in outputs]
+        return found
 
     def _read_map(self, logit_map: LogitMap, wanted: frozenset[str]) -> dict[str, np.ndarray]:
         maps = {"labels": self._as_labels(logit_map.label_map())}
@@ -249,7 +294,8 @@ class Predictor:
                 strips[key].append(values)
         return maps | {key: np.concatenate(parts, axis=-2) for key, parts in strips.items()}
 
-    def _read_logits(self, sem_seg: Tensor | None, wanted: frozenset[str]) -> dict[str, np.ndarray]:
+    def _read_output(self, output: dict, wanted: frozenset[str]) -> dict[str, np.ndarray]:
+        sem_seg = output.get("sem_seg")
         if sem_seg is None:
             raise ValueError(
                 f"MODEL.META_ARCHITECTURE {self.cfg.MODEL.META_ARCHITECTURE} predicts no semantic "
