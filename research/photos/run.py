@@ -260,6 +260,9 @@ def main() -> None:
                 finish(run)
     except (OSError, RuntimeError, ValueError) as raised:
         error = raised
+    except KeyboardInterrupt:
+        print("Interrupted: repeat the command to go on.", file=sys.stderr)
+        sys.exit(130)
     if any(results.values()):
         times = kept_times(Path(args.output, f"{args.dataset}_times.json"), cfgs, size, args.rounds)
         write_tables()
