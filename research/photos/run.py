@@ -125,6 +125,8 @@ def parse_args() -> argparse.Namespace:
     args.rows = args.rows.split(",")
     if unknown := [name for name in args.rows if name not in ROWS]:
         parser.error(f"--rows {unknown[0]}: the rows are {', '.join(ROWS)}")
+    if len(args.opts) % 2:
+        parser.error(f"--opts {' '.join(args.opts)}: pairs of KEY VALUE are needed")
     if args.rounds < 0:
         parser.error(f"--rounds {args.rounds}: a number of rounds, or 0 for no timing, is needed")
     if not all(seed.isdecimal() for seed in args.seeds.split(",")):
