@@ -15,12 +15,19 @@ def read_result(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     """Return the result of a run; None if it has none yet.
 
     Raises:
-        ValueError: if the result is that of other settings.
+        ValueError: if the result is that of other settings, or damaged.
     """
     if not path.exists():
         return None
-    result = json.loads(path.read_text(encoding="utf-8"))
-    before = result["settings"]
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        before = dict(result["settings"])
+        float(result["scores"]["mIoU"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is no result of a run ({error!r}): delete the file, and the run is read or "
+            "trained again"
+        ) from error
     if before != settings:
         keys = sorted({*before, *settings})
         different = [

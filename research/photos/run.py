@@ -34,6 +34,7 @@ from research.photos.photo_timing import kept_times
 from research.provenance import running_command
 from research.report_table import ReportTable, print_tables, titled_tables
 from research.sweep import Run, budget_overrides, is_finished, train_all
+from vt_seg.command_line import positive_int
 from vt_seg.complexity import count_cost
 from vt_seg.engine import load_cfg
 from vt_seg.files import write_atomically
@@ -58,10 +59,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--seeds", default="0,1,2", help="numbers with commas between (default: 0,1,2)"
     )
-    parser.add_argument("--iterations", type=int, help="iterations (default: the config's)")
-    parser.add_argument("--batch", type=int, help="images per iteration (default: the config's)")
     parser.add_argument(
-        "--crop", type=int, help="side of training crops in pixels (default: the config's)"
+        "--iterations", type=positive_int, help="iterations (default: the config's)"
+    )
+    parser.add_argument(
+        "--batch", type=positive_int, help="images per iteration (default: the config's)"
+    )
+    parser.add_argument(
+        "--crop", type=positive_int, help="side of training crops in pixels (default: the config's)"
     )
     parser.add_argument(
         "--base-lr",
@@ -88,11 +93,13 @@ def parse_args() -> argparse.Namespace:
         default="cuda" if torch.cuda.is_available() else "cpu",
         help="cpu or cuda (default: cuda where there is a GPU)",
     )
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    parser.add_argument("--jobs", type=positive_int, default=1, help="runs at a time (default: 1)")
     parser.add_argument(
         "--workers", type=int, default=2, help="loader processes per run (default: 2)"
     )
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads per run (default: 1)")
+    parser.add_argument(
+        "--threads", type=positive_int, default=1, help="CPU threads per run (default: 1)"
+    )
     parser.add_argument(
         "--rounds",
         type=int,
@@ -118,13 +125,19 @@ def parse_args() -> argparse.Namespace:
     args.rows = args.rows.split(",")
     if unknown := [name for name in args.rows if name not in ROWS]:
         parser.error(f"--rows {unknown[0]}: the rows are {', '.join(ROWS)}")
+    if len(args.opts) % 2:
+        parser.error(f"--opts {' '.join(args.opts)}: pairs of KEY VALUE are needed")
+    if args.rounds < 0:
+        parser.error(f"--rounds {args.rounds}: a number of rounds, or 0 for no timing, is needed")
+    if not all(seed.isdecimal() for seed in args.seeds.split(",")):
+        parser.error(f"--seeds {args.seeds}: whole numbers with commas between are needed")
+    args.seeds = [int(seed) for seed in args.seeds.split(",")]
     if (args.images is None) != (args.masks is None):
         parser.error("--images and --masks must be given together")
     try:
-        args.seeds = [int(seed) for seed in args.seeds.split(",")]
         args.base_lr = dict(_learning_rate(text) for text in args.base_lr)
     except ValueError as error:
-        parser.error(f"--seeds or --base-lr: {error}")
+        parser.error(f"--base-lr: {error}")
     if unknown := [name for name in args.base_lr if name not in ("", *ROWS)]:
         parser.error(f"--base-lr {unknown[0]}=...: the rows are {', '.join(ROWS)}")
     return args
@@ -260,6 +273,9 @@ def main() -> None:
                 finish(run)
     except (OSError, RuntimeError, ValueError) as raised:
         error = raised
+    except KeyboardInterrupt:
+        print("Interrupted: repeat the command to go on.", file=sys.stderr)
+        sys.exit(130)
     if any(results.values()):
         times = kept_times(Path(args.output, f"{args.dataset}_times.json"), cfgs, size, args.rounds)
         write_tables()

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from research.photos import learning_rates
+from research.photos.photo_results import read_result
 from research.photos.photo_rows import ROWS
 from research.photos.photo_table import COLUMNS, neck_table, paired_difference, signs_table
 from research.photos.run import config_file, main
@@ -116,6 +117,33 @@ def test_learning_rates_are_chosen_by_the_mean_over_seeds(tmp_path, monkeypatch,
     assert "vtfpn: the best rate, 0.003, is at the end of its list" in printed.err
     assert "**52.00**" in table.read_text()
     assert "51.50" in table.read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--seeds", "0,-1"], "--seeds 0,-1: whole numbers"),
+        (["--jobs", "0"], "'0' is not a whole number of at least 1"),
+        (["--rounds", "-1"], "--rounds -1: a number of rounds"),
+        (["--opts", "SOLVER.BASE_LR"], "--opts SOLVER.BASE_LR: pairs of KEY VALUE"),
+        (["--rows", "fpn,tokens"], "--rows tokens: the rows are fpn,"),
+        (["--base-lr", "lite=1"], "--base-lr lite=...: the rows are fpn,"),
+        (["--base-lr", "fpn=fast"], "--base-lr: could not convert"),
+    ],
+)
+def test_flags_out_of_range_are_refused(flags, message, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["run.py", *flags])
+    with pytest.raises(SystemExit):
+        main()
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ['{"settings": {', "[]", '{"settings": {}}'])
+def test_damaged_result_is_named(text, tmp_path):
+    path = tmp_path / "camvid_fpn_seed0.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"camvid_fpn_seed0.json is no result .*delete the file"):
+        read_result(path, {})
 
 
 @pytest.fixture

@@ -89,11 +89,28 @@ def test_stock_mask_rcnn_trains_a_step_and_predicts_at_an_odd_size(name, backbon
         assert model.eval()(instance_batch((61, 83)))[0]["instances"].image_size == (61, 83)
 
 
-@pytest.mark.parametrize("name", ["test_vit", "nonsense", "test_maxvit"])
-def test_model_without_a_pyramid_is_refused_with_an_alternative(name):
-    with pytest.raises(ValueError, match=rf"MODEL.TIMM.NAME.*{name}.*") as error:
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("test_vit", "take a hierarchical model, e.g. convnext_tiny"),
+        ("test_maxvit", "take a model without a fixed image size, e.g. convnext_tiny"),
+        ("nonsense", "timm lacks: take one of its models, e.g. convnext_tiny"),
+        ("timm/ResNet18", "timm lacks: take one of its models, e.g. resnet18, "),
+        ("resnet18.none", r"Invalid pretrained tag.* Take resnet18 or resnet18.a1_in1k or "),
+    ],
+)
+def test_name_that_cannot_be_built_is_refused_with_an_alternative(name, fix):
+    with pytest.raises(ValueError, match=rf"MODEL.TIMM.NAME.*{name}.*{fix}"):
         build_backbone(timm_cfg(name))
-    error.match({"nonsense": "timm lacks"}.get(name, r"take a .*, e.g. convnext_tiny"))
+
+
+def test_name_on_the_hub_without_a_network_says_what_to_do(monkeypatch):
+    def fail(*args, **kwargs):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr("timm.models._hub.hf_hub_download", fail)
+    with pytest.raises(OSError, match=r"NAME hf-hub:timm/resnet18 .*no route.*timm's own name"):
+        build_backbone(timm_cfg("hf-hub:timm/resnet18"))
 
 
 @pytest.mark.parametrize("norm", ["", "FrozenBN", "SyncBN", "naiveSyncBN"])
@@ -171,6 +188,37 @@ def test_weights_of_another_model_or_no_file_are_errors(tmp_path):
     path.unlink()
     with pytest.raises(CheckpointError, match=r"other.pth cannot be read \(No such file"):
         build_backbone(cfg)
+
+
+def test_weights_with_tensors_that_the_model_lacks_are_warned_of(tmp_path, caplog):
+    tensors = timm.create_model(CNN).state_dict()
+    tensors["blocks.9.0.conv.weight"] = torch.zeros(3)
+    with caplog.at_level(logging.WARNING):
+        build_backbone(timm_cfg(WEIGHTS=saved(tmp_path / "w.pth", tensors)))
+    assert (
+        f"has 1 tensors that {CNN} lacks: blocks.9.0.conv.weight. If it is a file of" in caplog.text
+    )
+
+
+# Modules that timm names hold no tensors. A map of stride 2 (VGG) tells the stem from res2.
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("vgg11", {"features_3": 1, "features_6": 2, "features_11": 3, "features_18": 4}),
+        (
+            "twins_svt_small",
+            {"model.patch_embeds.0": 2, "model.blocks.1.0": 3, "model.blocks.3": 5},
+        ),
+    ],
+)
+def test_stages_of_other_models_are_those_of_the_first_map_that_depends_on_them(name, stages):
+    with torch.device("meta"):
+        backbone = TimmBackbone(timm.create_model(name, features_only=True), freeze_at=2)
+    found = dict(backbone.stages())
+    for prefix, stage in stages.items():
+        assert {found[key] for key in found if key.startswith(f"{prefix}.")} == {stage}
+    for key, parameter in backbone.features.named_parameters():
+        assert parameter.requires_grad == (found[key] > 2)
 
 
 def test_pretrained_without_a_network_says_what_to_do(monkeypatch):

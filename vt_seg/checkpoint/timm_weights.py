@@ -54,7 +54,12 @@ def load_timm_weights(
     where = f"MODEL.TIMM.WEIGHTS {path}" if path else f"timm's {source.get('hf_hub_id') or 'file'}"
     if path:
         source.update(state_dict=read_weights(path), source="", custom_load=False)
-    absent = set(_load_whole(whole, source, in_chans, where, from_file=bool(path)))
+    absent, unknown = _load_whole(whole, source, in_chans, where, from_file=bool(path))
+    if unknown:
+        logger.warning(
+            f"{where} has {len(unknown)} tensors that {source.get('architecture')} lacks: "
+            f"{list_some(unknown)}. If it is a file of another model, set MODEL.TIMM.NAME to that"
+        )
 
     tensors = whole.state_dict()
     by_plain_name = {plain_timm_name(name): name for name in tensors}
@@ -83,14 +88,19 @@ def load_timm_weights(
 
 def _load_whole(
     whole: Any, source: dict[str, Any], in_chans: int, where: str, from_file: bool
-) -> list[str]:
-    """Load weights by timm's own loader; return the names of tensors that were not there."""
+) -> tuple[set[str], list[str]]:
+    """Load weights by timm's own loader; return names that were missing, and those not known."""
     from timm.models import load_pretrained
 
-    missing: list[str] = []
-    handle = whole.register_load_state_dict_post_hook(
-        lambda _, incompatible: missing.extend(incompatible.missing_keys)
-    )
+    missing: set[str] = set()
+    unknown: list[str] = []
+
+    def note(_: nn.Module, incompatible: Any) -> None:
+        missing.update(incompatible.missing_keys)
+        unknown.extend(incompatible.unexpected_keys)
+        incompatible.unexpected_keys.clear()  # timm would list them all in a warning of its own
+
+    handle = whole.register_load_state_dict_post_hook(note)
     # By timm's convention the converter of older key formats has this name.
     convert = getattr(sys.modules[type(whole).__module__], "checkpoint_filter_fn", None)
     try:
@@ -110,7 +120,7 @@ def _load_whole(
         ) from error
     finally:
         handle.remove()
-    return missing
+    return missing, without_counters(unknown)
 
 
 def describe_timm_input(cfg: CfgNode, pretrained_cfg: Mapping[str, Any]) -> str:

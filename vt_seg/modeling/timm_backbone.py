@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -67,6 +68,7 @@ class TimmBackbone(Backbone):
         self._out_feature_strides = {name: stride for stride, name in LEVELS.items()}
         self._channels_last = str(getattr(features, "output_fmt", "NCHW")).endswith("NHWC")
         self._size_divisibility = self._probe_size_divisibility()
+        self._stages = self._find_stages()
         self._freeze(freeze_at)
         self._convert_norms(norm)
         if checkpointing:
@@ -94,6 +96,10 @@ class TimmBackbone(Backbone):
 
     def stages(self) -> Iterator[tuple[str, int]]:
         """Yield the name of each tensor of `features` with its stage: 1 (stem) to 5 (res5)."""
+        for name in self.features.state_dict():
+            yield name, self._stages[name]
+
+    def _find_stages(self) -> dict[str, int]:
         # timm registers modules in the order in which they run, and names the last of each level.
         names = list(self.features.state_dict())
         modules = self.features.feature_info.module_name()
@@ -102,22 +108,52 @@ class TimmBackbone(Backbone):
             [i for i, name in enumerate(names) if plain_timm_name(name).startswith(prefix)]
             for prefix in prefixes
         ]
+        if not all(inside):
+            return self._find_stages_by_use()
         # A level begins after the last tensor of the one before, res2 with its own module.
         starts = [min(inside[0]), *(max(level) + 1 for level in inside[:-1])]
-        for i, name in enumerate(names):
-            yield name, STEM + sum(i >= start for start in starts)
+        return {name: STEM + sum(i >= start for start in starts) for i, name in enumerate(names)}
+
+    def _find_stages_by_use(self) -> dict[str, int]:
+        """Return the stages where modules named by timm hold no tensors (HRNet, VGG, Twins, ...).
+
+        A tensor is of the first level whose map depends on it; the stem is what a map of stride 2
+        depends on, and without such a map it is a part of res2.
+        """
+        reductions = self.features.feature_info.reduction()
+        levels = {stage: index for stage, index in enumerate(self._indices.values(), STEM + 1)}
+        if 2 in reductions:
+            levels = {STEM: reductions.index(2), **levels}
+        parameters = dict(self.features.named_parameters())
+        was_training = self.features.training
+        maps = self.features.eval()(self._blank_image(96))
+        self.features.train(was_training)
+        found: dict[str, int] = {}
+        for stage, index in levels.items():
+            gradients = torch.autograd.grad(
+                maps[index].sum(), list(parameters.values()), retain_graph=True, allow_unused=True
+            )
+            for name, gradient in zip(parameters, gradients, strict=True):
+                if gradient is not None:
+                    found.setdefault(name.rpartition(".")[0], stage)
+        last = STEM + len(LEVELS)
+        return {
+            name: found.get(name.rpartition(".")[0], last) for name in self.features.state_dict()
+        }
+
+    def _blank_image(self, side: int) -> Tensor:
+        parameter = next(self.features.parameters())
+        in_chans = parameter.shape[1] if parameter.ndim == 4 else 3
+        return torch.zeros(1, in_chans, side, side, device=parameter.device)
 
     @torch.no_grad()
     def _probe_size_divisibility(self) -> int:
-        parameter = next(self.features.parameters())
-        in_chans = parameter.shape[1] if parameter.ndim == 4 else 3
         was_training = self.features.training
         self.features.eval()
         try:
             for side, divisibility in ((97, 0), (96, 32)):
-                image = torch.zeros(1, in_chans, side, side, device=parameter.device)
                 try:
-                    maps = self.forward(image)
+                    maps = self.forward(self._blank_image(side))
                 except (AssertionError, RuntimeError, ValueError) as error:
                     reason = str(error)
                     continue
@@ -191,7 +227,7 @@ def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
 
     Raises:
         ImportError: if timm is not installed.
-        OSError: if weights cannot be downloaded.
+        OSError: if weights, or the model that a "hf-hub:" name describes, cannot be downloaded.
         ValueError: if timm has no such model, it gives no pyramid, or the weights do not fit.
     """
     node, in_chans = cfg.MODEL.TIMM, input_shape.channels
@@ -203,16 +239,26 @@ def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
         options["strict_img_size"] = False  # images of other sizes than that of its pretraining
     try:
         features = timm.create_model(node.NAME, features_only=True, **options)
-    except (AttributeError, AssertionError, RuntimeError, TypeError) as error:
-        base = node.NAME.partition(".")[0]
+    except OSError as error:  # of "hf-hub:" names, whose description is on the hub
+        raise OSError(
+            f"MODEL.TIMM.NAME {node.NAME} cannot be looked up on the hub ({error}). Without a "
+            "network, take timm's own name of the model, without the prefix"
+        ) from error
+    except (AttributeError, AssertionError, RuntimeError, TypeError, ValueError) as error:
+        base, _, tag = node.NAME.partition(".")
         if not timm.is_model(base):
-            near = timm.list_models(f"*{base.partition('_')[0]}*")[:6] if base else []
-            hint = f"; there are {', '.join(near)}, ..." if near else ""
-            raise ValueError(f'MODEL.TIMM.NAME is "{node.NAME}", which timm lacks{hint}') from error
+            near = get_close_matches(base.lower(), timm.list_models()) or [_PYRAMIDS]
+            raise ValueError(
+                f'MODEL.TIMM.NAME is "{node.NAME}", which timm lacks: take one of its models, e.g. '
+                f"{', '.join(near)}"
+            ) from error
+        fix = "Set MODEL.TIMM.DROP_PATH 0, or take a hierarchical model, e.g. " + _PYRAMIDS
+        tagged = timm.list_pretrained(f"{base}.*")
+        if tag and node.NAME not in tagged:
+            fix = f"Take {' or '.join([base, *tagged])}"
         raise ValueError(
             f"MODEL.TIMM.NAME {node.NAME}: timm {timm.__version__} cannot build its features with "
-            f"{options} ({error}). Set MODEL.TIMM.DROP_PATH 0, or take a hierarchical model, e.g. "
-            f"{_PYRAMIDS}"
+            f"{options} ({error}). {fix}"
         ) from error
     freeze_at = cfg.MODEL.BACKBONE.FREEZE_AT
     checkpointing = cfg.MODEL.BACKBONE.CHECKPOINTING or bool(node.CHECKPOINTING)  # its old name
