@@ -148,10 +148,7 @@ def _take_pairs(source: Source, layout: Layout) -> None:
         return
     source.records = with_label_map(records, source.label_map)
     source.findings += [*findings, *repeated_findings(records)]
-    if not findings:  # What does not pair may be what is skipped, and is said already.
-        for skipped in layout.skipped():
-            source.findings.append(Finding(Level.INFO, "skipped files", f"not read in {skipped}"))
     if not source.records:
-        source.mask_format = mat_format(layout.roots[1])
+        source.mask_format = mat_format(layout.masks.root)
         if all(finding.level is not Level.ERROR for finding in findings):
             source.findings.append(Finding.error("no image", f"{source.name}: no images there"))

@@ -16,24 +16,8 @@ from .samples import (
 from .tokens import TokenMaps, capture_tokens, draw_tokens
 
 __all__ = [
-    "Drawn",
-    "Sample",
-    "TokenMaps",
-    "View",
-    "capture_tokens",
-    "contact_sheet",
-    "dataset_samples",
-    "describe_drawn",
-    "draw_dataset",
-    "draw_each",
-    "draw_legend",
-    "draw_samples",
-    "draw_sem_seg",
-    "draw_tokens",
-    "find_images",
-    "require_all_drawn",
-    "side_by_side",
-    "test_samples",
-    "training_samples",
-    "write_new",
-]
+    "Drawn", "Sample", "TokenMaps", "View", "capture_tokens", "contact_sheet", "dataset_samples",
+    "describe_drawn", "draw_dataset", "draw_each", "draw_legend", "draw_samples", "draw_sem_seg",
+    "draw_tokens", "find_images", "require_all_drawn", "side_by_side", "test_samples",
+    "training_samples", "write_new",
+]  # fmt: skip
