@@ -4,6 +4,8 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from difflib import SequenceMatcher
+from itertools import product
 from typing import NamedTuple
 
 from vt_seg.files import visible_name
@@ -11,8 +13,10 @@ from vt_seg.files import visible_name
 from .file_patterns import IMAGE_EXTENSIONS, MASK_EXTENSIONS, FilePattern, NamedFile
 
 _ENOUGH = 0.5  # A hint is given if it explains this share of the unpaired names.
-_SAMPLES = 8  # So many images are compared with all masks,
+_SAMPLES = 8  # So many images are compared with masks,
+_NEAR = 20  # each with so many at most,
 _CANDIDATES = 12  # and so many of the differences found are tried on all files.
+_WORD = re.compile(r"\d+|[^\W\d_]+")
 _OTHER = "; masks must be PNG, BMP, TIFF or GIF"
 _UNREAD_EXTENSIONS = {
     **dict.fromkeys((".jpg", ".jpeg"), ", but JPEG alters class ids; save masks as PNG"),
@@ -150,10 +154,7 @@ def _common_affixes(
         by_folder.setdefault(mask.folders, []).append(mask.id)
     candidates: Counter[_Affixes] = Counter()
     for image in images[:: max(len(images) // _SAMPLES, 1)]:
-        near = by_folder.get(image.folders, ())
-        for is_prefix in (False, True):
-            candidates.update(_differences(image.id, near, is_prefix))
-    candidates.update(_of_whole_lists([i.id for i in images], [m.id for m in masks]))
+        candidates.update(_differences(image.id, by_folder.get(image.folders, ())))
     likely = sorted(candidates, key=lambda one: (candidates[one], one.rank()), reverse=True)
     counts = {one: _num_pairs(one, images, masks) for one in likely[:_CANDIDATES]}
     most = max(counts.values(), default=0)
@@ -164,42 +165,24 @@ def _common_affixes(
     return best, [one for one in others if counts[one] == most]
 
 
-def _differences(image: str, masks: Sequence[str], is_prefix: bool) -> Iterator[_Affixes]:
-    """Yield what an image's name and those of the most similar masks have after the same start.
-
-    With ``is_prefix``, what they have before the same end.
-    """
-    step = -1 if is_prefix else 1
-    image = image[::step]
-    others = [mask[::step] for mask in masks if mask != image[::step]]
-    lengths = [len(_common_start([image, other])) for other in others]
-    longest = max(lengths, default=0)
-    for other, length in zip(others, lengths, strict=True):
-        for cut in range(1, longest + 1) if length == longest else ():
-            rests = image[cut:][::step], other[cut:][::step]
-            if _is_boundary(image, cut) and _is_boundary(other, cut) and _are_words(rests):
-                first, second = ((rest, "") if is_prefix else ("", rest) for rest in rests)
-                yield _Affixes(first, second)
-
-
-def _of_whole_lists(images: Sequence[str], masks: Sequence[str]) -> Iterator[_Affixes]:
-    """Yield what all images have before and after their ids, and all masks."""
-    if min(len(images), len(masks)) < 2:
-        return
-    starts = [_common_start(names) for names in (images, masks)]
-    ends = [_common_start([name[::-1] for name in names]) for names in (images, masks)]
-    shared = len(_common_start([start[::-1] for start in starts]))
-    before = [start[: len(start) - shared] for start in starts]
-    shared = len(_common_start([end[::-1] for end in ends]))
-    after = [end[: len(end) - shared][::-1] for end in ends]
-    if _are_words((*before, *after)):
-        yield _Affixes((before[0], after[0]), (before[1], after[1]))
-
-
-def _common_start(names: Sequence[str]) -> str:
-    first, last = min(names), max(names)
-    pairs = enumerate(zip(first, last, strict=False))
-    return first[: next((i for i, (one, other) in pairs if one != other), len(first))]
+def _differences(image: str, masks: Sequence[str]) -> Iterator[_Affixes]:
+    """Yield what an image's name and those of the most similar masks have around the same part."""
+    containing = ([m for m in masks if word in m and m != image] for word in _WORD.findall(image))
+    near = min(filter(None, containing), key=len, default=[])[:_NEAR]
+    parts = [SequenceMatcher(None, image, m, autojunk=False).find_longest_match() for m in near]
+    longest = max((part.size for part in parts), default=0)
+    for mask, (in_image, in_mask, size) in zip(near, parts, strict=True):
+        cuts = [
+            cut
+            for cut in range(size + 1 if size == longest else 0)
+            if _is_boundary(image, in_image + cut) and _is_boundary(mask, in_mask + cut)
+        ]
+        # The part may begin and end in a separator, which then belongs to what is around it.
+        for start, end in product(cuts[:2], cuts[-2:]):
+            around_image = image[: in_image + start], image[in_image + end :]
+            around_mask = mask[: in_mask + start], mask[in_mask + end :]
+            if start < end and _are_words((*around_image, *around_mask)):
+                yield _Affixes(around_image, around_mask)
 
 
 def _is_boundary(name: str, cut: int) -> bool:
