@@ -60,7 +60,6 @@ def config_findings(
                 f"{name} has a label map, which INPUT.SEM_SEG_MAPPER detectron2 does not apply: "
                 "set INPUT.SEM_SEG_MAPPER vt_seg, or convert the masks"
             )
-    messages += _order_messages(known)
     flips_in_training = is_train and cfg.INPUT.RANDOM_FLIP != "none"  # A vertical flip swaps too.
     flips_in_test = cfg.TEST.AUG.ENABLED and cfg.TEST.AUG.FLIP
     for name in known:
@@ -171,34 +170,30 @@ def _wrong_count(key: str, expected: int, name: str, count: int) -> str:
     )
 
 
-def _order_messages(names: list[str]) -> list[str]:
-    """Return a message on a class that has different labels in two datasets."""
-    lists = [(name, MetadataCatalog.get(name).get("stuff_classes", ())) for name in names]
-    for name, classes in lists[1:]:
-        first, reference = lists[0]
-        labels = {class_name: label for label, class_name in enumerate(reference)}
-        for label, class_name in enumerate(classes):
-            if labels.get(class_name, label) != label:
-                return [
-                    f"class {class_name} is label {labels[class_name]} in {first} but {label} in "
-                    f"{name}: give both the same list of classes"
-                ]
-    return []
-
-
 def _name_findings(names: list[str]) -> list[Finding]:
-    """Return a warning if a label has names in two datasets that only one of them has."""
-    lists = [(name, MetadataCatalog.get(name).get("stuff_classes", ())) for name in names]
-    for name, classes in lists[1:]:
-        first, reference = lists[0]
+    """Return an error if a class has different labels in two datasets.
+
+    It is a warning if a label has names of which each dataset has one only.
+    """
+    lists = [(name, list(MetadataCatalog.get(name).get("stuff_classes", ()))) for name in names]
+    (first, reference), *others = lists or [("", [])]
+    errors, warnings = [], []
+    for name, classes in others:
+        for label, given in enumerate(classes):
+            if given in reference and reference.index(given) != label:
+                message = (
+                    f"class {given} is label {reference.index(given)} in {first} but {label} in "
+                    f"{name}: give both the same list of classes"
+                )
+                errors.append(Finding.error("config", message))
         for label, (expected, given) in enumerate(zip(reference, classes, strict=False)):
-            if expected != given and not {expected, given} & (set(reference) & set(classes)):
+            if given not in reference and expected not in classes:
                 message = (
                     f"label {label} is {expected} in {first} but {given} in {name}: give both the "
                     "same list of classes if they mean the same, or map the labels of one"
                 )
-                return [Finding.warning("class names", message)]
-    return []
+                warnings.append(Finding.warning("class names", message))
+    return [*errors[:1], *warnings[:1]]
 
 
 def _different_classes(first: str, second: str) -> str:
