@@ -32,9 +32,9 @@ class ImageFolder:
         """Return Detectron2's records ``{"file_name", "label"}``, class by class; open no image.
 
         Raises:
-            ValueError: if a class folder holds no image; see `class_names` too.
+            ValueError: if a class folder holds no image; see `class_folders` too.
         """
-        folders = self._class_folders()
+        folders = self.class_folders()
         names, records = list(folders), []
         for name, label in sorted(zip(names, range(len(names)), strict=True)):
             files = files_in(os.path.join(self.folder, folders[name]), IMAGE_EXTENSIONS)
@@ -52,20 +52,17 @@ class ImageFolder:
         MetadataCatalog.get(self.name).classes = names
         return take_subset(records, self.subset, self.name)
 
-    def class_names(self) -> list[str]:
-        """Return the names of class folders in the order of their labels; look at nothing below.
+    def class_folders(self) -> dict[str, str]:
+        """Return the folder of each class in the order of the labels; look at nothing below.
 
-        Names are in the Unicode form NFC, so that they and their order are the same on all systems.
+        Classes are named after them in the Unicode form NFC, so that the names and their order are
+        the same on all systems.
 
         Raises:
             FileNotFoundError: if there is no such folder.
             ValueError: if it holds no class folders, or images next to them, or lacks some of
                 ``classes``, or two names look alike.
         """
-        return list(self._class_folders())
-
-    def _class_folders(self) -> dict[str, str]:
-        """Return the folder of each class, by the class's name, in the order of the labels."""
         if not os.path.isdir(self.folder):
             raise FileNotFoundError(f"{self.name}: no folder {self.folder}{self._hint()}")
         try:
@@ -147,22 +144,22 @@ def register_image_folder(
     if not make_room(name, dataset):
         return
     DatasetCatalog.register(name, dataset)
-    metadata = MetadataCatalog.get(name)
-    metadata.set(image_root=dataset.folder, evaluator_type="classification")
-    if listed is not None:
-        metadata.classes = list(listed)
+    classes_known = {} if listed is None else {"classes": list(listed)}
+    MetadataCatalog.get(name).set(
+        image_root=dataset.folder, evaluator_type="classification", **classes_known
+    )
 
 
 def class_names(name: str) -> list[str]:
     """Return the classes of a registered classification dataset, in the order of their labels.
 
     Raises:
-        ValueError: if its metadata have no ``classes``; see `ImageFolder.class_names` too.
+        ValueError: if its metadata have no ``classes``; see `ImageFolder.class_folders` too.
     """
     metadata = MetadataCatalog.get(name)
     dataset = DatasetCatalog[name] if name in DatasetCatalog.list() else None
     if isinstance(dataset, ImageFolder):
-        metadata.classes = dataset.class_names()
+        metadata.classes = list(dataset.class_folders())
     elif metadata.get("classes") is None:
         setter = f'MetadataCatalog.get("{name}").set'
         raise ValueError(f"{name} has no classes in its metadata: {setter}(classes=[...])")
