@@ -65,9 +65,12 @@ def read_labels(record: Mapping[str, Any]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: as `read_values`, or if the map lacks a value of the file.
+        ValueError: as `read_mask`, or if the map lacks a value of the file.
     """
-    return mapped(read_values(record), record)
+    path, label_map = record["sem_seg_file_name"], record.get(LABEL_MAP)
+    if label_map is None:
+        return read_mask(path)
+    return label_map.apply(read_mask(path, LARGEST_VALUE), path)
 
 
 def read_checked_labels(
@@ -77,18 +80,6 @@ def read_checked_labels(
     labels = read_labels(record)
     check_labels(labels, num_classes, ignore_label, record["sem_seg_file_name"])
     return labels
-
-
-def read_values(record: Mapping[str, Any]) -> np.ndarray:
-    """Return the values of a record's mask before they are mapped; see `read_mask`."""
-    most = LARGEST_VALUE if record.get(LABEL_MAP) is not None else 255
-    return read_mask(record["sem_seg_file_name"], most)
-
-
-def mapped(values: np.ndarray, record: Mapping[str, Any]) -> np.ndarray:
-    """Return the labels of a mask's values by the record's `LabelMap`: the values without one."""
-    label_map = record.get(LABEL_MAP)
-    return values if label_map is None else label_map.apply(values, record["sem_seg_file_name"])
 
 
 def read_mask(path: str | os.PathLike, most: int = 255) -> np.ndarray:
@@ -178,5 +169,5 @@ def decode_upright(path: str | os.PathLike, image: Image.Image) -> Image.Image:
         raise damaged(path, error) from error
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # as in `_orientation`
+    except Exception:  # as in `orientation`
         return image
