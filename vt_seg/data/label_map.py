@@ -120,12 +120,9 @@ def make_label_map(
 ) -> LabelMap | None:
     """Return the map of ``LABEL_MAP`` or of ``REDUCE_ZERO_LABEL``; None without either.
 
-    ``class_numbers`` are those that the list of classes itself gives them. If they are others than
-    0, 1, ..., a map must name its classes, as a number could mean two of them.
-
     Raises:
         FileNotFoundError: if ``label_map`` names a file that does not exist.
-        ValueError: if both are given, or one of them is wrong.
+        ValueError: if both are given, or one of them is wrong; see `user_label_map` too.
     """
     if not isinstance(reduce_zero_label, bool):
         raise ValueError(f"REDUCE_ZERO_LABEL is {reduce_zero_label!r}: set True or False")
@@ -162,11 +159,11 @@ def user_label_map(
     """Return the map that ``LABEL_MAP`` of a config gives, or a file that it names.
 
     The file is YAML, JSON, a table of two columns, the value and the label or name (``7,road``),
-    or a class list of `read_class_list` with values; for ``class_numbers`` see
-    `make_label_map`.
+    or a class list of `read_class_list` with values. ``class_numbers`` are those that the list of
+    classes itself gives them. If they are others than 0, 1, ..., a map must name its classes, as a
+    number could mean two of them.
 
     Raises:
-        FileNotFoundError: if it names a file that does not exist.
         ValueError: if it is no mapping of values to labels of these classes; names the first value
             that is wrong.
     """

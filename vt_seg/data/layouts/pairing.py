@@ -10,7 +10,7 @@ from vt_seg.files import folded_name, normalized_name
 
 from ..finding import Finding, Level
 from .file_patterns import IMAGE_EXTENSIONS, FilePattern, NamedFile
-from .pairing_hints import Unpaired, hint_for_one_pattern, hint_for_unpaired
+from .pairing_hints import hint_for_one_pattern, hint_for_unpaired
 from .split_lists import Listed, Side, SplitList, bare_name, listed_files
 
 
@@ -146,9 +146,8 @@ def _not_found(
     if not missing:
         return []
     count, example = len(missing), missing[0]
-    message = (
-        f"{count} of {len(names)} listed names have no {kind} in {side.pattern}, e.g. {example}"
-    )
+    where = f"in {side.pattern}, e.g. {example}"
+    message = f"{count} of {len(names)} listed names have no {kind} {where}"
     if re.match(r"[A-Za-z]:[\\/]", example):
         message += "; that is a path of Windows, write paths below that folder"
     elif os.path.isfile(example):
@@ -174,8 +173,8 @@ def _unlisted_pairing(
     without_image = [masks[key] for key in sorted(masks.keys() - images.keys())]
     hint = ""
     if without_mask or without_image:
-        unpaired = Unpaired(image_pattern, mask_pattern, without_mask, without_image)
-        hint = hint_for_unpaired(unpaired, list(images.values()))
+        unpaired = without_mask, without_image
+        hint = hint_for_unpaired(image_pattern, mask_pattern, *unpaired, list(images.values()))
         if not hint and images and masks and not records:
             hint = "not one name in common, are these the folders of two different splits?"
         hint = f": {hint}" if hint else ""

@@ -30,15 +30,6 @@ _LIKE_MASKS = re.compile(r"mask|label|lbl|seg|anno|gt|parsing", re.IGNORECASE)
 _LIKE_IMAGES = re.compile(r"rgb|sat|image|img|photo|leftImg|color", re.IGNORECASE)
 
 
-class Unpaired(NamedTuple):
-    """The patterns of a dataset, and the files that they leave without a partner."""
-
-    image_pattern: FilePattern
-    mask_pattern: FilePattern
-    without_mask: list[NamedFile]
-    without_image: list[NamedFile]
-
-
 class _Affixes(NamedTuple):
     """What names of images and of masks have before and after the id that they share."""
 
@@ -65,9 +56,17 @@ class _Affixes(NamedTuple):
         )
 
 
-def hint_for_unpaired(unpaired: Unpaired, images: list[NamedFile]) -> str:
-    """Return the reason and the fix that explain at least half of the unpaired names, or ""."""
-    image_pattern, mask_pattern, without_mask, without_image = unpaired
+def hint_for_unpaired(
+    image_pattern: FilePattern,
+    mask_pattern: FilePattern,
+    without_mask: list[NamedFile],
+    without_image: list[NamedFile],
+    images: list[NamedFile],
+) -> str:
+    """Return the reason and the fix that explain at least half of the unpaired names, or "".
+
+    ``images`` are all, with those without mask.
+    """
     least = _ENOUGH * max(len(without_mask), 1)
     is_plain = [str(pattern) == pattern.root for pattern in (image_pattern, mask_pattern)]
     if is_plain[0] and not images and _all(image_pattern, {".npy"}):
@@ -77,10 +76,8 @@ def hint_for_unpaired(unpaired: Unpaired, images: list[NamedFile]) -> str:
     mask_files = without_image if is_plain[1] else _all(mask_pattern, MASK_EXTENSIONS)
     both = without_mask, without_image
     keys = [[file.key(with_folders=True) for file in files] for files in both]
-    if (
-        _share(keys[0], keys[1], visible_name) >= least
-        and not _share(keys[0], keys[1], str.lower) >= least
-    ):
+    differ_in_case = _share(keys[0], keys[1], str.lower) >= least
+    if _share(keys[0], keys[1], visible_name) >= least and not differ_in_case:
         return "names look alike but differ in Unicode (dashes, spaces, widths); rename one side"
     best, others = _common_affixes(image_files, mask_files, least)
     if best is not None:
@@ -98,16 +95,16 @@ def hint_for_unpaired(unpaired: Unpaired, images: list[NamedFile]) -> str:
         return what if best is None else f'{what}; their names end in "{best.mask[1]}"'
     if any(file.path.lower().endswith(".json") for file in unread) and not without_image:
         return f".json is there{_UNREAD_EXTENSIONS['.json']}"
-    if _share(keys[0], keys[1], str.lower) >= least:
+    if differ_in_case:
         return "names differ in upper and lower case; rename one side"
     if _share(keys[0], keys[1], os.path.basename) >= least:
         flat = [not any(file.key(True) != file.id for file in files) for files in both]
         unique = all(len({file.id for file in files}) == len(files) for files in both)
         if unique and any(flat) and all(is_plain):
-            templates = [
-                _template(pattern.root, ("", ""), files, not is_flat)
-                for pattern, files, is_flat in zip(unpaired[:2], both, flat, strict=True)
-            ]
+            templates = (
+                _template(image_pattern.root, ("", ""), without_mask, not flat[0]),
+                _template(mask_pattern.root, ("", ""), without_image, not flat[1]),
+            )
             return f"the subfolders differ; {_by_templates(*templates)}"
         return "the subfolders differ; rename one side"
     return ""
@@ -227,13 +224,8 @@ def _advice(
         given = f'image_suffix "{image_suffix}"'
         return f'give {given} and mask_suffix "{mask_suffix}"' if mask_suffix else f"give {given}"
     nested = any(file.key(with_folders=True) != file.id for file in (*images, *masks))
-    return (
-        _by_templates(
-            _template(roots[0], best.image, images, nested),
-            _template(roots[1], best.mask, masks, nested),
-        )
-        + also
-    )
+    image_template = _template(roots[0], best.image, images, nested)
+    return _by_templates(image_template, _template(roots[1], best.mask, masks, nested)) + also
 
 
 def _by_templates(images: str, masks: str) -> str:

@@ -5,6 +5,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from vt_seg.files import normalized_name, read_text
@@ -139,15 +140,14 @@ class _NameReader:
     def resolve(self, names: Sequence[str], exact: bool) -> list[NamedFile | None]:
         """Return the files named, all in the one way that finds most; raise if two find all."""
         cleaned = [_cleaned(name) for name in names]
-        ways: list[Callable[[str], str | None]] = [
-            self._below_root,
-            lambda name: self._at(self.list_folder, name),
-            lambda name: self._at(os.getcwd(), name),
-            self._after_common_folders,
+        ways: list[tuple[dict, Callable[[str], str | None]]] = [
+            (self.below, lambda name: None if _is_elsewhere(name) else name.lstrip("/")),
+            (self.below, partial(self._at, self.list_folder)),
+            (self.below, partial(self._at, os.getcwd())),
+            (self.below, self._after_common_folders),
+            (self.bare, lambda name: name),
         ]
-        look_up = self._look_up
-        results = [[look_up(self.below, way(name), exact) for name in cleaned] for way in ways]
-        results.append([look_up(self.bare, name, exact) for name in cleaned])
+        results = [[_look_up(index, way(n), exact) for n in cleaned] for index, way in ways]
         complete = [result for result in results if None not in result]
         for other in complete[1:]:
             for name, one, two in zip(names, complete[0], other, strict=True):
@@ -157,16 +157,6 @@ class _NameReader:
                         f"{two.path}; write absolute paths"
                     )
         return max(results, key=lambda result: sum(file is not None for file in result))
-
-    def _look_up(
-        self, index: dict[str, NamedFile | None], name: str | None, exact: bool
-    ) -> NamedFile | None:
-        if name is None or name in index:
-            return index.get(name or "")
-        return None if exact else index.get(_without_extension(name))
-
-    def _below_root(self, name: str) -> str | None:
-        return None if _is_elsewhere(name) else name.lstrip("/")
 
     def _at(self, folder: str, name: str) -> str | None:
         path = normalized_name(os.path.normpath(os.path.join(folder, name)))
@@ -191,6 +181,12 @@ class _NameReader:
             if common and (common == end or common >= 2):
                 rests.append("/".join(name.strip("/").split("/")[end:]))
         return rests[0] if len(rests) == 1 else None
+
+
+def _look_up(index: dict[str, NamedFile | None], name: str | None, exact: bool) -> NamedFile | None:
+    if name is None or name in index:
+        return index.get(name or "")
+    return None if exact else index.get(_without_extension(name))
 
 
 def _lines(split_list: SplitList) -> tuple[str, list]:
