@@ -3,11 +3,9 @@
 Pillow, which decodes ordinary images, brings RGB of 16 bits to 8 and knows at most four channels.
 """
 
-import importlib
 import io
 import math
 import os
-from types import ModuleType
 
 import cv2
 import numpy as np
@@ -57,7 +55,14 @@ def _read_npy(path: str | os.PathLike, content: bytes) -> np.ndarray:
 
 
 def _read_tiff(path: str | os.PathLike, content: bytes) -> tuple[np.ndarray, bool]:
-    tifffile = _import_tifffile(path)
+    try:
+        import tifffile
+    except ImportError as error:
+        raise ImportError(
+            f"{path} is a TIFF, which with INPUT.IN_CHANNELS or INPUT.DTYPE needs the package "
+            "tifffile: pip install tifffile",
+            name="tifffile",
+        ) from error
     try:
         file = tifffile.TiffFile(io.BytesIO(content))
         # Overviews are copies of the first image.
@@ -85,17 +90,6 @@ def _read_tiff(path: str | os.PathLike, content: bytes) -> tuple[np.ndarray, boo
     # tifffile names the axis of samples S; any other may be pages or, by mistake, columns.
     has_axes = "S" in image.axes
     return np.moveaxis(array, image.axes.index("S"), -1) if has_axes else array, has_axes
-
-
-def _import_tifffile(path: str | os.PathLike) -> ModuleType:
-    try:
-        return importlib.import_module("tifffile")
-    except ImportError as error:
-        raise ImportError(
-            f"{path} is a TIFF, which with INPUT.IN_CHANNELS or INPUT.DTYPE needs the package "
-            "tifffile: pip install tifffile",
-            name="tifffile",
-        ) from error
 
 
 def _read_picture(path: str | os.PathLike, content: bytes) -> np.ndarray:

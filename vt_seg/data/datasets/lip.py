@@ -86,19 +86,15 @@ def load_lip(folder: str, split: str) -> list[dict]:
         ValueError: if two folders or id lists qualify, or the list names an id twice.
     """
     prepared = canonical_list(folder, split)
-    if os.path.exists(prepared):
-        return _read_canonical(prepared, folder)
-    images, masks, ids = find_lip(folder, split)
-    return pair_images_and_masks(images, masks, _HINT, ids)
-
-
-def _read_canonical(path: str, folder: str) -> list[dict]:
-    pairs = [line.split("\t") for line in read_names(path)]
+    if not os.path.exists(prepared):
+        images, masks, ids = find_lip(folder, split)
+        return pair_images_and_masks(images, masks, _HINT, ids)
+    pairs = [line.split("\t") for line in read_names(prepared)]
     files = [[os.path.join(folder, name) for name in pair] for pair in pairs]
     missing = [name for pair in files for name in pair if not os.path.isfile(name)]
     if missing:
         raise FileNotFoundError(
-            f"{path} names {len(missing)} files that are not there, e.g. {missing[0]}. Run "
+            f"{prepared} names {len(missing)} files that are not there, e.g. {missing[0]}. Run "
             "datasets/prepare_lip.py again"
         )
     return [{"file_name": image, "sem_seg_file_name": mask} for image, mask in files]

@@ -16,7 +16,6 @@ _EXTENSIONS = IMAGE_EXTENSIONS | MASK_EXTENSIONS
 _SEPARATORS = "\t", ";", ",", " "
 _IMAGE_HEADERS = {"image", "images", "image_path", "img", "file", "file_name", "filename", "path"}
 _MASK_HEADERS = {"mask", "masks", "mask_path", "label", "labels", "annotation", "gt", "target"}
-_HEADERS = _IMAGE_HEADERS, _MASK_HEADERS
 _FILE = r"[^\"']+?\.(?:jpe?g|png|bmp|webp|tiff?|gif)"
 _TWO_FILES = re.compile(rf"({_FILE})\s+({_FILE})", re.IGNORECASE)
 _ON_A_DRIVE = re.compile(r"[A-Za-z]:/")
@@ -232,7 +231,7 @@ def _tables(lines: Sequence, images: _NameReader) -> list[list[tuple[str, ...]]]
     tables: list[list[tuple[str, ...]]] = [[(line.rstrip(" ,;"),) for line in lines]]
     for separator in _SEPARATORS:
         split = [_split(line, separator) for line in lines]
-        header = [cell.lower().replace(" ", "_") for cell in split[0]]
+        header = [*map(_title, split[0])]
         images_at = next((i for i, cell in enumerate(header) if cell in _IMAGE_HEADERS), None)
         masks_at = next((i for i, cell in enumerate(header) if cell in _MASK_HEADERS), None)
         if images_at is None or masks_at is None:
@@ -241,14 +240,16 @@ def _tables(lines: Sequence, images: _NameReader) -> list[list[tuple[str, ...]]]
                 continue
         if len({len(row) for row in split}) == 1:
             tables.append([(row[images_at], row[masks_at]) for row in split])
-    return [table[1:] if _has_header(table, images) else table for table in tables]
+    for table in tables:
+        titles = zip(map(_title, table[0]), (_IMAGE_HEADERS, _MASK_HEADERS), strict=False)
+        is_header = all(title in known for title, known in titles)
+        if is_header and len(table) > 1 and table[0][0] not in images.below:
+            del table[0]
+    return tables
 
 
-def _has_header(table: Sequence[tuple[str, ...]], images: _NameReader) -> bool:
-    if len(table) == 1 or table[0][0] in images.below:
-        return False
-    cells = [cell.lower().replace(" ", "_") for cell in table[0]]
-    return all(cell in known for cell, known in zip(cells, _HEADERS, strict=False))
+def _title(cell: str) -> str:
+    return cell.lower().replace(" ", "_")
 
 
 def _split(line: str, separator: str) -> list[str]:
