@@ -39,7 +39,7 @@ class Sample:
 def dataset_samples(cfg: CfgNode, name: str, num: int) -> Iterator[Sample]:
     """Yield images and masks of a dataset, spread over it, as they are on disk."""
     for record in spread_evenly(DatasetCatalog.get(name), num):
-        yield Sample(record["file_name"], lambda record=record: (_on_disk("image", cfg, record),))
+        yield Sample(record["file_name"], partial(_on_disk, "image", cfg, record))
 
 
 def training_samples(cfg: CfgNode, num: int, seed: int) -> Iterator[Sample]:
@@ -58,7 +58,7 @@ def test_samples(cfg: CfgNode, name: str, num: int) -> Iterator[Sample]:
     mapper = task_of(cfg).build_mapper(is_train=False)
 
     def views(record: dict) -> tuple[View, ...]:
-        return _seen_by_model(cfg, mapper(record)), _on_disk("ground truth", cfg, record)
+        return _seen_by_model(cfg, mapper(record)), *_on_disk("ground truth", cfg, record)
 
     for record in spread_evenly(DatasetCatalog.get(name), num):
         yield Sample(record["file_name"], partial(views, record))
@@ -78,11 +78,11 @@ def _training_views(cfg: CfgNode, record: dict) -> tuple[View, ...]:
     return (_seen_by_model(cfg, record, record["sem_seg"].numpy()),)
 
 
-def _on_disk(caption: str, cfg: CfgNode, record: dict) -> View:
+def _on_disk(caption: str, cfg: CfgNode, record: dict) -> tuple[View]:
     head = cfg.MODEL.SEM_SEG_HEAD
     labels = read_checked_labels(record, head.NUM_CLASSES, head.IGNORE_VALUE)
     images = replace(ImageReader.of(cfg), format="RGB")
-    return View(caption, images.picture(images(record["file_name"])), labels)
+    return (View(caption, images.picture(images(record["file_name"])), labels),)
 
 
 def _seen_by_model(cfg: CfgNode, record: dict, labels: np.ndarray | None = None) -> View:

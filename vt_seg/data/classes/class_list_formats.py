@@ -37,7 +37,7 @@ _KEYS_OF_COLORS = ("segmentation_colors", "colors", "palette")
 _STARTS_WITH_FILE = re.compile(r"[^,;\t]+\.(jpe?g|png|bmp|tiff?|webp|gif)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"""(["'])(.+)\1\s*[,;]?""")
 _BULLET = re.compile(r"[-*\u2022]\s+(\S.*)")
-_CVAT = re.compile(r"(.+?):(?:(\d+),\s*(\d+),\s*(\d+))?:[^:]*:[^:]*")
+_CVAT = re.compile(r"(?P<name>.+?):(?P<color>\d+,\s*\d+,\s*\d+)?:[^:]*:[^:]*")
 _RGB = r"[(\[]?(\d{1,3})[,;\s]\s*(\d{1,3})[,;\s]\s*(\d{1,3})[)\]]?|#([0-9a-fA-F]{6})"
 _NUMBER = r"(?:(?P<value>\d+)(?:\s*[,;:=\t]\s*|\s+))?"
 _NAME_THEN_COLOR = re.compile(
@@ -268,14 +268,9 @@ def _cvat(lines: Sequence[Line]) -> list[Entry] | None:
     found = [_CVAT.fullmatch(line.text) for line in lines]
     if not any(found):
         return None
-    entries = []
-    for line, match in zip(lines, found, strict=True):
-        if match is None:
-            raise line.error("is not name:r,g,b:parts:actions as other lines are")
-        name, *rgb = match.groups()
-        color = _color(rgb, f"{line.source}, {line.where}") if rgb[0] else None
-        entries.append(Entry(name, line.where, None, color))
-    return entries
+    if None in found:
+        raise lines[found.index(None)].error("is not name:r,g,b:parts:actions as other lines are")
+    return _matched(lines, found)
 
 
 def _with_colors(lines: Sequence[Line]) -> list[Entry] | None:
@@ -291,16 +286,7 @@ def _with_colors(lines: Sequence[Line]) -> list[Entry] | None:
                 "has other numbers than the three of a colour: begin with a line that names the "
                 "columns (name, r, g, b)"
             )
-        return [
-            Entry(
-                *_unquoted(match["name"])[:1],
-                line.where,
-                _integer(match["value"]),
-                _color(match["color"], f"{line.source}, {line.where}"),
-                is_split=match["value"] is not None,
-            )
-            for line, match in zip(lines, found, strict=True)
-        ]
+        return _matched(lines, found)
     return None
 
 
@@ -319,11 +305,7 @@ def _numbered(lines: Sequence[Line]) -> list[Entry] | None:
                 f"has no number as {count} other lines have: number all classes or none; if the "
                 "numbers belong to the names, quote the names"
             )
-        entries = [
-            Entry(*_unquoted(match["name"])[:1], line.where, int(match["value"]), is_split=True)
-            for line, match in zip(lines, found, strict=True)
-            if match is not None
-        ]
+        entries = _matched(lines, found)
         names = {entry.name for entry in entries}
         values = Counter(entry.value for entry in entries)
         are_different = len(names) == len(values) == len(lines)
@@ -344,6 +326,20 @@ def _numbered(lines: Sequence[Line]) -> list[Entry] | None:
             )
         return entries
     return None
+
+
+def _matched(lines: Sequence[Line], found: Sequence[re.Match[str] | None]) -> list[Entry]:
+    """Return the classes of the lines that match, by the groups name, value and color."""
+    entries = []
+    for line, match in zip(lines, found, strict=True):
+        if match is not None:
+            groups = {"value": None, "color": None, **match.groupdict()}
+            value = None if groups["value"] is None else int(groups["value"])
+            where = f"{line.source}, {line.where}"
+            rgb = _color(groups["color"], where) if groups["color"] else None
+            name = _unquoted(match["name"])[0]
+            entries.append(Entry(name, line.where, value, rgb, is_split=value is not None))
+    return entries
 
 
 def _plain(lines: Sequence[Line], source: str) -> list[Entry]:

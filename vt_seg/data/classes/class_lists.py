@@ -17,7 +17,6 @@ Names = Sequence[str] | str | os.PathLike
 
 Color = tuple[int, int, int]
 _LABELME_IGNORED = "__ignore__"
-_UNSIGNED = {-1: 255}  # Masks with 8 bits hold -1 as 255.
 _JOINERS = "\u200c\u200d"  # They belong to the spelling of some languages, which are not ASCII.
 
 
@@ -107,7 +106,7 @@ def _checked(entries: Sequence[Entry], source: str) -> ClassList:
         ignored.append(255)  # labelme writes -1, as it counts from the line after this one.
         del rows[0]
     for name, entry in list(rows):
-        value = _UNSIGNED.get(entry.value, entry.value) if entry.value is not None else None
+        value = 255 if entry.value == -1 else entry.value  # Masks with 8 bits hold -1 as 255.
         if name == _LABELME_IGNORED and value is None:
             raise ValueError(
                 f"{source}, {entry.where}: {_LABELME_IGNORED} is not the first name, as labelme "
@@ -119,8 +118,7 @@ def _checked(entries: Sequence[Entry], source: str) -> ClassList:
     if not rows:
         raise ValueError(f"{source} is empty; it should hold one name of a class a line")
     _require_different(rows, source)
-    if rows[0][1].value is not None:
-        rows.sort(key=lambda row: row[1].value or 0)
+    rows.sort(key=lambda row: row[1].value or 0)
     colors = [entry.color for _, entry in rows if entry.color is not None]
     values = [entry.value for _, entry in rows if entry.value is not None]
     return ClassList(

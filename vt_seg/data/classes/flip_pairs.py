@@ -78,14 +78,13 @@ def flip_pair_findings(classes: Sequence[str], pairs: LabelPairs | None) -> list
         known = normalized_pairs(pairs or ())
     except ValueError as wrong:
         return [Finding.error("plain flip", str(wrong))]
-    outside = [label for pair in known for label in pair if not 0 <= label < len(classes)]
-    if outside:
+    swapped = {label for pair in known for label in pair}
+    if outside := sorted(swapped - set(range(len(classes)))):
         message = (
             f"flip_label_pairs holds {outside[0]}, but labels are 0..{len(classes) - 1}: name "
             "pairs of class indices"
         )
         return [Finding.error("plain flip", message)]
-    swapped = {label for pair in known for label in pair}
     found = left_right_pairs(classes) if pairs is None or known else ()
     missing = [pair for pair in found if pair not in known]
     if not missing:

@@ -86,8 +86,8 @@ def pack_layers(
         if labels is not None:
             scale = min(1.0, _LABEL_SIDE / max(labels.shape))
             size = [max(1, round(side * scale)) for side in labels.shape]
-            small = labels.astype(np.uint16)
-            small = cv2.resize(small, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+            numbers = labels.astype(np.uint16)
+            small = cv2.resize(numbers, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
             label_place = {"at": pack.add(small), "size": size}
         packed = pack.compressed()
         if len(packed) <= max_bytes:
