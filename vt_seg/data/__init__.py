@@ -39,13 +39,7 @@ from .layouts import (
     spread_evenly,
 )
 from .mapper import SemSegMapper, common_flip_pairs, model_input
-from .readers import (
-    inspect_image,
-    read_checked_labels,
-    read_image,
-    read_labels,
-    read_mask,
-)
+from .readers import inspect_image, read_checked_labels, read_image, read_labels, read_mask
 
 __all__ = [
     "DTYPES", "IMAGE_EXTENSIONS", "LABEL_MAP", "LARGEST_VALUE", "MASK_EXTENSIONS", "ClassList",

@@ -31,11 +31,7 @@ def color_sem_seg(image_rgb: np.ndarray, labels: np.ndarray, metadata: Metadata)
 
 
 def draw_sem_seg(
-    image_rgb: np.ndarray,
-    labels: np.ndarray | None,
-    metadata: Metadata,
-    *,
-    alpha: float = _ALPHA,
+    image_rgb: np.ndarray, labels: np.ndarray | None, metadata: Metadata, *, alpha: float = _ALPHA
 ) -> np.ndarray:
     """Blend the class colours over an image and write the class names on the segments.
 
