@@ -109,9 +109,8 @@ def register_sem_seg(
         roots = layout.images.root, layout.masks.root
         arguments = dataset, class_names, colors, ignore_label
         register_folders(name, *roots, *arguments, flip_label_pairs=pairs, label_map=values)
-        if values is not None:
-            for finding in label_map_findings(values, class_names, ignore_label):
-                logger.warning(f"{name}: {finding.message}")
+        for finding in label_map_findings(values, class_names, ignore_label):
+            logger.warning(f"{name}: {finding.message}")
 
 
 def classes_and_map(

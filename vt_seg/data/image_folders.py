@@ -47,7 +47,7 @@ class ImageFolder:
             raise ValueError(
                 f"{self.name}: {len(empty)} of {len(names)} class folders of {self.folder} hold no "
                 f"image ({shown(empty, 5)}): fetch these images again, or remove the folders"
-                f"{self._hint()}"
+                f"{self.hint}"
             )
         MetadataCatalog.get(self.name).classes = names
         return take_subset(records, self.subset, self.name)
@@ -64,7 +64,7 @@ class ImageFolder:
                 ``classes``, or two names look alike.
         """
         if not os.path.isdir(self.folder):
-            raise FileNotFoundError(f"{self.name}: no folder {self.folder}{self._hint()}")
+            raise FileNotFoundError(f"{self.name}: no folder {self.folder}{self.hint}")
         try:
             names = [name for name in find_classes(self.folder)[0] if not is_system_name(name)]
         except FileNotFoundError:  # torchvision raises it for a folder without subfolders.
@@ -87,7 +87,7 @@ class ImageFolder:
             )
         if not present:
             raise ValueError(
-                f"{holds} no class folders: it needs one per class, with its images{self._hint()}"
+                f"{holds} no class folders: it needs one per class, with its images{self.hint}"
             )
         if len(present) == 1 or _SPLITS.issuperset(name.lower() for name in present):
             raise ValueError(
@@ -105,9 +105,6 @@ class ImageFolder:
                 f"listed classes ({shown(missing, 5)}): add these folders or take them off the list"
             )
         return {name: present[name] for name in listed}
-
-    def _hint(self) -> str:
-        return f". {self.hint}" if self.hint else ""
 
 
 def register_image_folder(
@@ -140,6 +137,7 @@ def register_image_folder(
     listed = None if classes is None else read_class_names(classes)
     if listed is not None and len(listed) < 2:
         raise ValueError(f"{name}: the list of classes holds {len(listed)} class, need two")
+    hint = f". {hint}" if hint else ""
     dataset = ImageFolder(name, os.fspath(os.path.expanduser(folder)), listed, hint, subset)
     if not make_room(name, dataset):
         return

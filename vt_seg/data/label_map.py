@@ -197,9 +197,11 @@ def user_label_map(
 
 
 def label_map_findings(
-    label_map: LabelMap, classes: Sequence[str], ignore_label: int
+    label_map: LabelMap | None, classes: Sequence[str], ignore_label: int
 ) -> list[Finding]:
     """Return warnings about a map that may be meant, but gives a class no pixel or ignores none."""
+    if label_map is None:
+        return []
     labels = label_map.labels
     messages = []
     absent = [f"{name} ({i})" for i, name in enumerate(classes) if i not in labels.values()]
@@ -271,9 +273,7 @@ def _read_mapping(path: str, ignore_label: int) -> object:
     if not all(len(row) == 2 and row[0].isdecimal() for row in rows):
         listed = read_class_list(path)  # one that says what masks hold for each class
         if listed.values is None:
-            raise ValueError(
-                f'{path} has no values of masks: give a line such as "7,road" for each'
-            )
+            raise ValueError(f'{path} has no values of masks: give a line such as "7,road"')
         names = dict(zip(listed.values, listed.names, strict=True))
         return dict.fromkeys(listed.ignored_values, ignore_label) | names
     values = [row[0] for row in rows]

@@ -71,7 +71,7 @@ def from_folders(
         return source
     source.class_names = list(listed.names)
     source.findings += class_findings(listed.names, ignore_label, listed.ignored_values)
-    _warn_of_map(source)
+    source.findings += label_map_findings(source.label_map, source.class_names, ignore_label)
     pairs = left_right_pairs(source.class_names)
     if pairs:
         message = (
@@ -95,7 +95,8 @@ def from_name(name: str) -> Source:
     if metadata.get("ignore_label") is not None:
         source.ignore_label = metadata.ignore_label
     source.label_map = metadata.get(LABEL_MAP)
-    _warn_of_map(source)
+    classes, ignored = source.class_names, source.ignore_label
+    source.findings += label_map_findings(source.label_map, classes, ignored)
     if metadata.get("evaluator_type") == "classification":  # One of the findings says so.
         return source
     loader = DatasetCatalog[name]
@@ -132,12 +133,6 @@ def overlap_findings(train: Sequence[Source], test: Sequence[Source]) -> list[Fi
             )
             findings.append(Finding.warning("train images in test", message, len(both), both[0]))
     return findings
-
-
-def _warn_of_map(source: Source) -> None:
-    if source.label_map is not None:
-        classes, ignored = source.class_names, source.ignore_label
-        source.findings += label_map_findings(source.label_map, classes, ignored)
 
 
 def _take_pairs(source: Source, layout: Layout) -> None:
