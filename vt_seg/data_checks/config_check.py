@@ -2,8 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
 
 import numpy as np
 from detectron2.config import CfgNode
@@ -97,13 +96,12 @@ def check_classification_datasets(cfg: CfgNode, *, is_train: bool) -> None:
     ]
     known = list(filter(_is_classification, known))
     expected = cfg.MODEL.CLASSIFIER.NUM_CLASSES
+    flips = is_train and cfg.INPUT.RANDOM_FLIP == "horizontal"
     for name in known:
         count = len(class_names(name))
         if count != expected:
             messages.append(_wrong_count("MODEL.CLASSIFIER", expected, name, count))
-        is_flipped = (
-            is_train and cfg.INPUT.RANDOM_FLIP == "horizontal" and name in cfg.DATASETS.TRAIN
-        )
+        is_flipped = flips and name in cfg.DATASETS.TRAIN
         if is_flipped and (pairs := left_right_pairs(class_names(name))):
             left, right = (class_names(name)[label] for label in pairs[0])
             messages.append(
@@ -112,9 +110,8 @@ def check_classification_datasets(cfg: CfgNode, *, is_train: bool) -> None:
             )
     trained = []
     for name in filter(_is_classification, _registered(cfg, is_train=True)[0]):
-        if name in cfg.DATASETS.TRAIN:
-            with contextlib.suppress(FileNotFoundError):  # An evaluation needs no training images.
-                class_names(name)
+        with contextlib.suppress(FileNotFoundError):  # An evaluation needs no training images.
+            if name in cfg.DATASETS.TRAIN and class_names(name):
                 trained.append(name)
     first, *rest = dict.fromkeys([*trained, *known]) or [""]
     messages += filter(None, (_different_classes(first, name) for name in rest))
@@ -129,15 +126,14 @@ def check_labelled(cfg: CfgNode, *, mapper_name: str) -> None:
     """
     head = cfg.MODEL.SEM_SEG_HEAD
     ignored = head.IGNORE_VALUE
-    read: Callable[[dict], np.ndarray] = partial(
-        read_checked_labels, num_classes=head.NUM_CLASSES, ignore_label=ignored
-    )
-    if mapper_name == "detectron2":
-        read = _read_as_detectron2
     for name in cfg.DATASETS.TRAIN:
         records = [r for r in DatasetCatalog.get(name) if "sem_seg_file_name" in r]
         # A dataset without masks is refused by the mapper, and one without images by Detectron2.
-        if records and not any((read(record) != ignored).any() for record in records):
+        if mapper_name == "detectron2":
+            masks: Iterator[np.ndarray] = map(_read_as_detectron2, records)
+        else:
+            masks = (read_checked_labels(r, head.NUM_CLASSES, ignored) for r in records)
+        if records and not any((mask != ignored).any() for mask in masks):
             raise ValueError(
                 f"{name} has nothing to learn from: in all of its {len(records)} masks (the first "
                 f"is {records[0]['sem_seg_file_name']}) every pixel is {ignored}, "

@@ -100,7 +100,7 @@ def from_name(name: str) -> Source:
     if metadata.get("evaluator_type") == "classification":  # One of the findings says so.
         return source
     loader = DatasetCatalog[name]
-    image_dir, mask_dir = metadata.get("image_root", ""), metadata.get("sem_seg_root", "")
+    folders = metadata.get("image_root", ""), metadata.get("sem_seg_root", "")
     if isinstance(loader, CustomDataset):
         _take_pairs(source, loader.layout)
         return source
@@ -108,8 +108,8 @@ def from_name(name: str) -> Source:
         source.records = loader()
         source.findings += [*position_findings(source.records), *repeated_findings(source.records)]
     except (OSError, ValueError, KeyError, AssertionError) as wrong:
-        if os.path.isdir(image_dir) and os.path.isdir(mask_dir):
-            _take_pairs(source, make_layout(image_dir, mask_dir))
+        if all(map(os.path.isdir, folders)):
+            _take_pairs(source, make_layout(*folders))
         said = ("image without mask", "mask without image", "no image")
         if not any(finding.kind in said for finding in source.findings):
             # Detectron2's own loaders raise bare assertions.

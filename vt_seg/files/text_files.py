@@ -82,11 +82,8 @@ def _likely_encoding(content: bytes) -> tuple[str, str] | None:
         # Line breaks and ASCII letters have a zero as the higher of their two bytes.
         zeros = content[::2].count(0), content[1::2].count(0)
         name = "UTF-16LE" if zeros[1] > zeros[0] else "UTF-16BE"
-        try:
-            text = content.decode(name)
-        except UnicodeDecodeError:
-            return None
-        is_text = all(char.isprintable() or char.isspace() for char in text)
+        text = content.decode(name, errors="ignore")
+        is_text = text.encode(name) == content and all(c.isprintable() or c.isspace() for c in text)
         return (name, f"{name} without a byte order mark") if is_text else None
     if re.search(rb"[\x01-\x08\x0e-\x1a]", content):
         return None

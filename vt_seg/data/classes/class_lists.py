@@ -142,28 +142,29 @@ def _checked_name(entry: Entry, source: str) -> str:
     name = "".join(" " if unicodedata.category(char) == "Zs" else char for char in chars).strip()
     if not name:
         raise ValueError(f"{where}: a class has an empty name: give it one")
+    if problem := _problem(name, entry.is_literal):
+        raise ValueError(f"{where}: {name!r} {problem}")
+    return name
+
+
+def _problem(name: str, is_literal: bool) -> str:
     for char in name:
-        category = unicodedata.category(char)
         if char == "\t":
-            raise ValueError(
-                f"{where}: {name!r} has several columns, and which one holds the names cannot be "
-                "told: keep one column, or begin with a line that names the columns (id, name)"
+            return (
+                "has several columns, and which one holds the names cannot be told: keep one "
+                "column, or begin with a line that names the columns (id, name)"
             )
         is_joiner = char in _JOINERS and not look_alike(name).isascii()
-        if category in ("Cc", "Cf", "Cs", "Zl", "Zp") and not is_joiner:
+        if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and not is_joiner:
             called = unicodedata.name(char, f"U+{ord(char):04X}")
-            raise ValueError(f"{where}: {name!r} holds an invisible character, {called}: remove it")
+            return f"holds an invisible character, {called}: remove it"
         if char == "\ufffd":
-            raise ValueError(
-                f"{where}: {name!r} was damaged by a conversion to UTF-8 (U+FFFD): write it again"
-            )
+            return "was damaged by a conversion to UTF-8 (U+FFFD): write it again"
     is_markup = not any(map(str.isalnum, name)) or name[-1:] in ("[", "{", "(") or name[0] in "<|{["
-    if name.isascii() and is_markup and not entry.is_literal:
-        raise ValueError(
-            f"{where}: {name!r} does not look like the name of a class: hold one name a line and "
-            "nothing else, or quote the name"
-        )
-    return name
+    if name.isascii() and is_markup and not is_literal:
+        kept = "hold one name a line and nothing else, or quote the name"
+        return f"does not look like the name of a class: {kept}"
+    return ""
 
 
 def _require_different(rows: Sequence[tuple[str, Entry]], source: str) -> None:

@@ -65,8 +65,7 @@ def read_split_list(split_list: str | os.PathLike) -> list[str]:
     """
     where, lines = _lines(split_list)
     stems = [bare_name(line) for line in lines]
-    if (repeated := _first_repeated(stems)) is not None:
-        raise ValueError(f"{where} names {repeated} more than once; remove the extra lines")
+    _refuse_repeated(where, stems, stems)
     return stems
 
 
@@ -107,11 +106,8 @@ def listed_files(split_list: SplitList, images: Side, masks: Side) -> Listed:
         few = 2 * sum(file is not None for file in best.images) < len(best.images)
         # Many names hold spaces, so these are taken for separators only if few names exist.
         _refuse_uneven_rows(where, lines, _SEPARATORS if few else _SEPARATORS[:-1])
-    known = [file.path for file in best.images if file is not None]
-    if (repeated := _first_repeated(known)) is not None:
-        named = zip(best.names, best.images, strict=True)
-        name = next(row[0] for row, file in named if file is not None and file.path == repeated)
-        raise ValueError(f"{where} names {bare_name(name)} more than once; remove the extra lines")
+    paths = [file and file.path for file in best.images]
+    _refuse_repeated(where, paths, [row[0] for row in best.names])
     return best
 
 
@@ -267,8 +263,13 @@ def _split(line: str, separator: str) -> list[str]:
     return cells
 
 
-def _first_repeated(names: Sequence[str]) -> str | None:
-    return next((name for name, count in Counter(names).items() if count > 1), None)
+def _refuse_repeated(where: str, keys: Sequence[str | None], names: Sequence[str]) -> None:
+    counts = Counter(filter(None, keys))
+    for key, name in zip(keys, names, strict=True):
+        if counts[key or ""] > 1:
+            raise ValueError(
+                f"{where} names {bare_name(name)} more than once; remove the extra lines"
+            )
 
 
 def bare_name(name: str) -> str:
