@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from vt_seg.files import read_bytes
+
 from .file_content import EXIF_ORIENTATION, damaged, open_image
-from .readers import decode_upright, orientation, read_content
+from .readers import decode_upright, orientation
 
 _NPY, _TIFF = b"\x93NUMPY", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MODES = ("L", "RGB", "RGBA", "I;16", "I;16B")  # Pillow's names of channels without a palette
@@ -32,7 +34,7 @@ def read_channels(path: str | os.PathLike) -> tuple[np.ndarray, bool]:
             truncated, rotated by EXIF or too large, or has a palette or grey of 1 to 4 bits; names
             the file and the fix.
     """
-    content = read_content(path)
+    content = read_bytes(path)
     if content.startswith(_NPY):
         array, has_axes = _read_npy(path, content), False
     elif content.startswith(_TIFF):

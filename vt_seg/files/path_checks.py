@@ -5,6 +5,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from detectron2.utils.file_io import PathManager
+
 _KINDS = {
     stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
@@ -25,6 +27,20 @@ def require_regular_file(path: str | os.PathLike) -> None:
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")
         raise ValueError(f"{path} is {kind}; only regular files can be read: pass a file")
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """Return the bytes of a regular file, or raise an OSError or ValueError that names it."""
+    require_regular_file(path)
+    try:
+        with PathManager.open(os.fspath(path), "rb") as file:
+            return file.read()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"no such file: {path}") from error
+    except PermissionError as error:
+        raise PermissionError(f"{path} may not be read") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error})") from error
 
 
 def check_names_below(folder: str | os.PathLike, names: Iterable[str], named_by: str) -> None:

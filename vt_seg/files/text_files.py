@@ -6,9 +6,7 @@ import os
 import re
 import shlex
 
-from detectron2.utils.file_io import PathManager
-
-from .path_checks import require_regular_file
+from .path_checks import read_bytes
 
 # The marks of UTF-32 come first, as that of UTF-16 begins one of them.
 _BYTE_ORDER_MARKS = (
@@ -40,12 +38,7 @@ def read_text(path: str | os.PathLike) -> str:
             as it can be told.
     """
     path = os.path.expanduser(os.fspath(path))
-    require_regular_file(path)
-    try:
-        with PathManager.open(path, "rb") as file:
-            content = file.read()
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"no such file: {path}") from error
+    content = read_bytes(path)
     for start, kind in _NO_TEXT:
         if re.match(start, content, re.IGNORECASE | re.DOTALL):
             raise ValueError(f"{path} is not a text file but {kind}")
