@@ -210,6 +210,7 @@ def advice(message, *folders):
         ("image{}.jpg", ["label{}.png"], {}),
         ("{}.jpg", ["mask-{}.png"], {}),
         ("a_{}_rgb.jpg", ["b_{}_seg.png"], {}),
+        ("img_{}_rgb.jpg", ["seg_{}_gt.png", "seg_{}_color.png"], {}),
         ("{}_rgb.jpg", ["{}_color.png", "{}_mask.png", "{}_edges.png"], {}),
         ("x/y/{}_rgb.jpg", ["x/y/{}_color.png", "x/y/{}_gt.png"], {}),
     ],
