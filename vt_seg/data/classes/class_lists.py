@@ -10,32 +10,23 @@ from typing import NamedTuple
 
 from vt_seg.files import normalized_name, read_text
 
-from .class_list_formats import Entry, entries_of_data, entries_of_text, is_ignored_name
+from .class_list_formats import Color, Entry, entries_of_data, entries_of_text, is_ignored_name
 
 Names = Sequence[str] | str | os.PathLike
 """Names, or the file that holds them, in any format of `read_class_list`."""
 
-Color = tuple[int, int, int]
 _LABELME_IGNORED = "__ignore__"
 _JOINERS = "\u200c\u200d"  # They belong to the spelling of some languages, which are not ASCII.
 
 
 class ClassList(NamedTuple):
-    """Names of classes in the order of the values that masks have, or of the file.
+    """Names of classes in the order of the values that masks have, or of the file."""
 
-    Attributes:
-        names: one per class, in Unicode's composed form (NFC).
-        colors: RGB 0..255 of each class, or None if the file has none.
-        values: what masks hold for each class if the file says so, ascending; None: 0, 1, ...
-        ignored_values: values that the file itself calls ignored.
-        is_in_label_order: False if neither numbers nor the order say which label a class has.
-    """
-
-    names: tuple[str, ...]
-    colors: tuple[Color, ...] | None = None
-    values: tuple[int, ...] | None = None
-    ignored_values: tuple[int, ...] = ()
-    is_in_label_order: bool = True
+    names: tuple[str, ...]  # in Unicode's composed form (NFC)
+    colors: tuple[Color, ...] | None = None  # RGB 0..255 of each class, if the file has them
+    values: tuple[int, ...] | None = None  # that masks hold, ascending; None: 0, 1, ...
+    ignored_values: tuple[int, ...] = ()  # that the file itself calls ignored
+    is_in_label_order: bool = True  # False if neither numbers nor the order tell the labels
 
 
 def read_class_list(path: str | os.PathLike) -> ClassList:

@@ -18,19 +18,12 @@ _EXAMPLE = 'such as "images/**/{id}.jpg"'
 
 
 class NamedFile(NamedTuple):
-    """A file that a pattern finds.
+    """A file that a pattern finds."""
 
-    Attributes:
-        path: its path, below the root of the pattern.
-        folders: what the wildcards in the template's folders stand for.
-        id: what ``{id}`` stands for.
-        real_path: its path if its folder is no link, to tell whether two patterns find it.
-    """
-
-    path: str
-    folders: tuple[str, ...]
-    id: str
-    real_path: str
+    path: str  # below the root of the pattern
+    folders: tuple[str, ...]  # what the wildcards in the template's folders stand for
+    id: str  # what ``{id}`` stands for
+    real_path: str  # its path if its folder is no link, to tell whether two patterns find it
 
     def key(self, with_folders: bool) -> str:
         """Return what an image and its mask have in common: the id, perhaps with the folders."""
@@ -40,19 +33,12 @@ class NamedFile(NamedTuple):
 
 @dataclass(frozen=True)
 class FilePattern:
-    """Which files below ``root`` are images, or masks.
-
-    Attributes:
-        root: the folder that holds them all.
-        below: the template of their paths below ``root``, without extension.
-        extensions: in lower case; files with another one do not match.
-        suffix: ends the name, literally, before the extension.
-    """
+    """Which files below ``root`` are images, or masks."""
 
     root: str
-    below: str
-    extensions: frozenset[str]
-    suffix: str = ""
+    below: str  # the template of their paths below the root, without extension
+    extensions: frozenset[str]  # in lower case; files with another one do not match
+    suffix: str = ""  # ends the name, literally, before the extension
 
     @classmethod
     def parse(

@@ -19,19 +19,12 @@ from .capture import Origins, TokenMaps, capture_tokens
 
 @dataclass(frozen=True)
 class Prediction:
-    """A picture of a prediction, or a classifier's most probable classes.
+    """A picture of a prediction, or a classifier's most probable classes."""
 
-    Attributes:
-        picture: ``(H', W', 3)``, RGB, uint8, in the image's aspect ratio; None for a classifier.
-        labels: Label map ``(H, W)`` of a semantic segmentation, else None.
-        classes: Names of the labels.
-        top: A classifier's most probable classes, with their probabilities.
-    """
-
-    picture: np.ndarray | None = None
-    labels: np.ndarray | None = None
-    classes: tuple[str, ...] = ()
-    top: tuple[tuple[str, float], ...] = ()
+    picture: np.ndarray | None = None  # (H', W', 3), RGB, uint8, in the image's aspect ratio
+    labels: np.ndarray | None = None  # label map (H, W) of a semantic segmentation
+    classes: tuple[str, ...] = ()  # names of the labels
+    top: tuple[tuple[str, float], ...] = ()  # a classifier's classes and their probabilities
 
 
 @dataclass(frozen=True)
