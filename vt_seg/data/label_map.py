@@ -32,14 +32,9 @@ LabelMapping = Mapping[int | str, int | str]
 class LabelMap:
     """A map from one format's pixel values to labels; it never changes.
 
-    Args:
-        source: The format and its values, for messages.
-        labels: Label by value, for every value of the format.
-        hint: What to do about other values; ends the error message.
-
-    Attributes:
-        labels: Label by value, in ascending order of the values.
-        table: Label of each value, uint8: ``(256,)``, or ``(65536,)`` where values need 16 bits.
+    ``source`` is the format and its values, for messages, ``labels`` has the label of every value,
+    in ascending order of the values, and ``hint``, what to do about others, ends the message.
+    ``table`` is the same as uint8: ``(256,)``, or ``(65536,)`` where values need 16 bits.
     """
 
     def __init__(self, source: str, labels: Mapping[int, int], hint: str) -> None:

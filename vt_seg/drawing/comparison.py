@@ -26,12 +26,9 @@ def draw_comparison(
 
     It takes milliseconds, as the class names are in the legend alone.
 
-    Args:
-        image_rgb: ``(H, W, 3)``, uint8, of any size.
-        truth: Label map ``(h, w)``; labels that are no class are ignored.
-        predicted: Label map of the same size, perhaps another than the image's.
-        metadata: ``stuff_classes``; ``stuff_colors`` (RGB) where they exist.
-        captions: Of the four panels.
+    ``truth`` and ``predicted`` are label maps (h, w) of one size, perhaps another than that of the
+    image (H, W, 3), uint8; labels that are no class are ignored. ``metadata`` has
+    ``stuff_classes``, and ``stuff_colors`` (RGB) where they exist. ``captions`` are of four panels.
 
     Raises:
         ValueError: If the label maps differ in size.

@@ -53,10 +53,8 @@ def class_list(
 ) -> ClassList:
     """Return classes in the order of their labels: those given, or those of a file.
 
-    Args:
-        classes: names, a mapping of labels to names, or a file for `read_class_list`.
-        numbered_from: the number that a numbered list must begin with: 0, or 1 where masks are
-            read with ``REDUCE_ZERO_LABEL``. None accepts all numbers, as values of a label map.
+    ``numbered_from`` is the number that a numbered list must begin with: 0, or 1 where masks are
+    read with ``REDUCE_ZERO_LABEL``. None accepts all numbers, as values of a label map.
 
     Raises:
         FileNotFoundError: if there is no such file.

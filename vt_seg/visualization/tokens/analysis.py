@@ -81,13 +81,9 @@ def analyze_tokens(
 ) -> TokenAnalysis:
     """Run a model on one image and keep its prediction and the attention of its tokens.
 
-    Args:
-        model: A Detectron2 meta-architecture, in evaluation mode.
-        record: From the test mapper; only its ``image`` (C, H, W) is used, so that the prediction
-            has the size of the network's input.
-        name: Name of the image's file.
-        images: The reader of the config.
-        metadata: Of the dataset that the model was trained for.
+    ``model`` is a Detectron2 meta-architecture in evaluation mode, ``metadata`` that of its
+    dataset, ``images`` the config's reader. Of the test mapper's ``record`` only ``image``
+    (C, H, W) is used, so that the prediction has the size of the network's input.
 
     Raises:
         ValueError: If the model has no VT layer, or attention that is not finite.
