@@ -9,7 +9,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from vt_seg.data import (
-    find_pairs,
+    make_layout,
     pair_images_and_masks,
     register_from_config,
     register_image_folder,
@@ -104,7 +104,7 @@ def test_cityscapes_by_templates_with_a_split():
 
 def test_images_that_a_template_leaves_out_are_mentioned():
     touch("d/1_left.png", "d/1_right.png", "d/1_gt.png", "d/notes.txt")
-    records, (finding,) = find_pairs("d/{id}_left.png", "d/{id}_gt.png")
+    records, (finding,) = make_layout("d/{id}_left.png", "d/{id}_gt.png").pairing()
     assert len(records) == 1
     assert str(finding).startswith("INFO 1 image files below d are left out, as they do not match")
     assert finding.message.endswith("e.g. d/1_right.png")
@@ -160,7 +160,7 @@ def test_wrong_descriptions_are_refused(arguments, says):
 def test_what_cannot_be_paired_is_explained(files, images, masks, says):
     touch(*files)
     with pytest.raises((ValueError, FileNotFoundError), match=says):
-        find_pairs(images, masks)
+        make_layout(images, masks).pairing()
 
 
 def test_names_in_different_unicode_forms_pair():
@@ -188,7 +188,7 @@ def test_suffixes_tell_images_from_masks_in_one_folder(image, mask, suffixes):
     assert pairs("d", "d", **suffixes) == expected
     # The hint proposes what was tried here, if it is not given.
     with pytest.raises(ValueError, match="images and masks are both in d: ") as refused:
-        find_pairs("d", "d")
+        make_layout("d", "d").pairing()
     assert pairs(*advice(refused.value, "d", "d")[0], **advice(refused.value)[1]) == expected
 
 
@@ -210,6 +210,7 @@ def advice(message, *folders):
         ("image{}.jpg", ["label{}.png"], {}),
         ("{}.jpg", ["mask-{}.png"], {}),
         ("a_{}_rgb.jpg", ["b_{}_seg.png"], {}),
+        ("img_{}_rgb.jpg", ["seg_{}_gt.png", "seg_{}_color.png"], {}),
         ("{}_rgb.jpg", ["{}_color.png", "{}_mask.png", "{}_edges.png"], {}),
         ("x/y/{}_rgb.jpg", ["x/y/{}_color.png", "x/y/{}_gt.png"], {}),
     ],
@@ -218,7 +219,7 @@ def test_the_advice_on_unpaired_names_pairs_all_of_them(image, masks, advised):
     ids = [f"{i:02}_{i * 7 % 5}" for i in range(12)]
     for id_ in ids:
         touch("i/" + image.format(id_), *("m/" + mask.format(id_) for mask in masks))
-    (finding, *_) = find_pairs("i", "m").findings
+    (finding, *_) = make_layout("i", "m").pairing().findings
     folders, suffixes = advice(finding.message, "i", "m")
     assert suffixes == advised
     assert "{id}" in folders[0] or advised
@@ -231,7 +232,7 @@ def test_the_advice_on_unpaired_names_pairs_all_of_them(image, masks, advised):
 def test_the_advice_for_cityscapes_takes_train_ids(wrong_suffix):
     cityscapes()
     folders = "leftImg8bit/train", "gtFine/train"
-    (finding, *_) = find_pairs(*folders, mask_suffix=wrong_suffix).findings
+    (finding, *_) = make_layout(*folders, mask_suffix=wrong_suffix).pairing().findings
     found = pairs(*advice(finding.message)[0])
     assert len(found) == 4
     assert {mask.rpartition("_")[2] for _, mask in found} == {"labelTrainIds.png"}
@@ -240,7 +241,7 @@ def test_the_advice_for_cityscapes_takes_train_ids(wrong_suffix):
 
 def test_the_advice_for_flat_masks_leaves_subfolders_out():
     touch("i/a/1.jpg", "i/b/2.jpg", "m/1.png", "m/2.png")
-    (finding, *_) = find_pairs("i", "m").findings
+    (finding, *_) = make_layout("i", "m").pairing().findings
     expected = [("i/a/1.jpg", "m/1.png"), ("i/b/2.jpg", "m/2.png")]
     assert pairs(*advice(finding.message)[0]) == expected
 
@@ -248,7 +249,7 @@ def test_the_advice_for_flat_masks_leaves_subfolders_out():
 def test_the_advice_for_one_folder_tells_extensions_apart():
     touch("d/1.jpg", "d/1.png", "d/2.jpg", "d/2.png")
     with pytest.raises(ValueError, match="images and masks are both in d") as refused:
-        find_pairs("d", "d")
+        make_layout("d", "d").pairing()
     assert pairs(*advice(refused.value)[0]) == [("d/1.jpg", "d/1.png"), ("d/2.jpg", "d/2.png")]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vt_seg.data import find_pairs, pair_images_and_masks, read_split_list
+from vt_seg.data import pair_images_and_masks, read_split_list
 
 PAIRS = [(f"data/images/im{i}.jpg", f"data/annotations/im{i}.png") for i in range(3)]
 FOLDERS = "data/images", "data/annotations"
@@ -179,7 +179,7 @@ def test_a_line_that_is_one_name_or_two_is_refused():
 
 def test_an_image_paired_with_itself_is_refused():
     with pytest.raises(ValueError, match=r"pairs data/annotations/im0.png with itself"):
-        find_pairs("data", "data", split_list=[["annotations/im0.png", "annotations/im0.png"]])
+        listed([["annotations/im0.png", "annotations/im0.png"]], ("data", "data"))
 
 
 def test_read_split_list_returns_bare_names():

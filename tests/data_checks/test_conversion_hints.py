@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_prep.tests import export_files as files
-from vt_seg.data import find_pairs, read_mask
+from vt_seg.data import make_layout, read_mask
 
 from ..data.image_files import write_png
 
@@ -33,6 +33,6 @@ def test_annotations_in_place_of_masks_name_the_command(tmp_path, name, command)
     files.write_image(tmp_path / "images/a.jpg")
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks" / name).write_text(json.dumps({}))
-    (finding,) = find_pairs(tmp_path / "images", tmp_path / "masks").findings
+    (finding,) = make_layout(tmp_path / "images", tmp_path / "masks").pairing().findings
     assert "1 of 1 images without mask" in finding.message
     assert command in finding.message

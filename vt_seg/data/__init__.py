@@ -21,6 +21,7 @@ from .image_reader import DTYPES, ImageReader
 from .label_check import check_labels, likely_fix, shown
 from .label_map import (
     LABEL_MAP,
+    LARGEST_VALUE,
     LabelMap,
     label_map_findings,
     make_label_map,
@@ -30,9 +31,7 @@ from .layouts import (
     IMAGE_EXTENSIONS,
     MASK_EXTENSIONS,
     Layout,
-    Pairing,
     SplitList,
-    find_pairs,
     index_by_stem,
     make_layout,
     pair_images_and_masks,
@@ -40,26 +39,18 @@ from .layouts import (
     spread_evenly,
 )
 from .mapper import SemSegMapper, common_flip_pairs, model_input
-from .readers import (
-    inspect_image,
-    mapped,
-    read_checked_labels,
-    read_image,
-    read_labels,
-    read_mask,
-    read_values,
-)
+from .readers import inspect_image, read_checked_labels, read_image, read_labels, read_mask
 
 __all__ = [
-    "DTYPES", "IMAGE_EXTENSIONS", "LABEL_MAP", "MASK_EXTENSIONS", "ClassList",
+    "DTYPES", "IMAGE_EXTENSIONS", "LABEL_MAP", "LARGEST_VALUE", "MASK_EXTENSIONS", "ClassList",
     "ClassificationMapper", "CustomDataset", "Finding", "ImageReader", "LabelMap",
-    "LabelSwapFlip", "Layout", "Level", "Names", "Pairing", "SemSegMapper", "SplitList",
+    "LabelSwapFlip", "Layout", "Level", "Names", "SemSegMapper", "SplitList",
     "build_augmentations", "check_labels", "class_findings", "class_list", "class_names",
-    "classes_and_map", "color_findings", "common_flip_pairs", "distinct_colors", "find_pairs",
+    "classes_and_map", "color_findings", "common_flip_pairs", "distinct_colors",
     "flip_pair_findings", "index_by_stem", "inspect_image", "label_map_findings",
-    "left_right_pairs", "likely_fix", "make_label_map", "make_layout", "mapped", "model_input",
+    "left_right_pairs", "likely_fix", "make_label_map", "make_layout", "model_input",
     "pair_images_and_masks", "raise_errors", "read_checked_labels", "read_class_list",
     "read_class_names", "read_image", "read_labels", "read_mask", "read_split_list",
-    "read_values", "register_all_datasets", "register_from_config", "register_image_folder",
+    "register_all_datasets", "register_from_config", "register_image_folder",
     "register_sem_seg", "shown", "spread_evenly", "unregister", "with_label_map",
 ]  # fmt: skip

@@ -3,18 +3,18 @@
 Pillow, which decodes ordinary images, brings RGB of 16 bits to 8 and knows at most four channels.
 """
 
-import importlib
 import io
 import math
 import os
-from types import ModuleType
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from vt_seg.files import read_bytes
+
 from .file_content import EXIF_ORIENTATION, damaged, open_image
-from .readers import decode_upright, orientation, read_content
+from .readers import decode_upright, orientation
 
 _NPY, _TIFF = b"\x93NUMPY", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MODES = ("L", "RGB", "RGBA", "I;16", "I;16B")  # Pillow's names of channels without a palette
@@ -34,7 +34,7 @@ def read_channels(path: str | os.PathLike) -> tuple[np.ndarray, bool]:
             truncated, rotated by EXIF or too large, or has a palette or grey of 1 to 4 bits; names
             the file and the fix.
     """
-    content = read_content(path)
+    content = read_bytes(path)
     if content.startswith(_NPY):
         array, has_axes = _read_npy(path, content), False
     elif content.startswith(_TIFF):
@@ -57,7 +57,14 @@ def _read_npy(path: str | os.PathLike, content: bytes) -> np.ndarray:
 
 
 def _read_tiff(path: str | os.PathLike, content: bytes) -> tuple[np.ndarray, bool]:
-    tifffile = _import_tifffile(path)
+    try:
+        import tifffile
+    except ImportError as error:
+        raise ImportError(
+            f"{path} is a TIFF, which with INPUT.IN_CHANNELS or INPUT.DTYPE needs the package "
+            "tifffile: pip install tifffile",
+            name="tifffile",
+        ) from error
     try:
         file = tifffile.TiffFile(io.BytesIO(content))
         # Overviews are copies of the first image.
@@ -85,17 +92,6 @@ def _read_tiff(path: str | os.PathLike, content: bytes) -> tuple[np.ndarray, boo
     # tifffile names the axis of samples S; any other may be pages or, by mistake, columns.
     has_axes = "S" in image.axes
     return np.moveaxis(array, image.axes.index("S"), -1) if has_axes else array, has_axes
-
-
-def _import_tifffile(path: str | os.PathLike) -> ModuleType:
-    try:
-        return importlib.import_module("tifffile")
-    except ImportError as error:
-        raise ImportError(
-            f"{path} is a TIFF, which with INPUT.IN_CHANNELS or INPUT.DTYPE needs the package "
-            "tifffile: pip install tifffile",
-            name="tifffile",
-        ) from error
 
 
 def _read_picture(path: str | os.PathLike, content: bytes) -> np.ndarray:

@@ -35,7 +35,7 @@ class CustomDataset:
     metadata: tuple  # so that datasets that differ in it are not equal
 
     def __call__(self) -> list[dict]:
-        """Return Detectron2's records, or raise as `pair_images_and_masks` does."""
+        """Return Detectron2's records, or raise as `Layout.records` does."""
         records = self.layout.records("vt-seg validate lists all that is wrong")
         return with_label_map(records, self.label_map)
 
@@ -106,11 +106,11 @@ def register_sem_seg(
     metadata = class_names, colors, ignore_label, pairs
     dataset = CustomDataset(layout, values, metadata)
     if make_room(name, dataset):
-        arguments = *layout.roots, dataset, class_names, colors, ignore_label
-        register_folders(name, *arguments, flip_label_pairs=pairs, label_map=values)
-        if values is not None:
-            for finding in label_map_findings(values, class_names, ignore_label):
-                logger.warning(f"{name}: {finding.message}")
+        roots = layout.images.root, layout.masks.root
+        arguments = dataset, class_names, colors, ignore_label
+        register_folders(name, *roots, *arguments, flip_label_pairs=pairs, label_map=values)
+        for finding in label_map_findings(values, class_names, ignore_label):
+            logger.warning(f"{name}: {finding.message}")
 
 
 def classes_and_map(

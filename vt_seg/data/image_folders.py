@@ -32,9 +32,9 @@ class ImageFolder:
         """Return Detectron2's records ``{"file_name", "label"}``, class by class; open no image.
 
         Raises:
-            ValueError: if a class folder holds no image; see `class_names` too.
+            ValueError: if a class folder holds no image; see `class_folders` too.
         """
-        folders = self._class_folders()
+        folders = self.class_folders()
         names, records = list(folders), []
         for name, label in sorted(zip(names, range(len(names)), strict=True)):
             files = files_in(os.path.join(self.folder, folders[name]), IMAGE_EXTENSIONS)
@@ -47,27 +47,24 @@ class ImageFolder:
             raise ValueError(
                 f"{self.name}: {len(empty)} of {len(names)} class folders of {self.folder} hold no "
                 f"image ({shown(empty, 5)}): fetch these images again, or remove the folders"
-                f"{self._hint()}"
+                f"{self.hint}"
             )
         MetadataCatalog.get(self.name).classes = names
         return take_subset(records, self.subset, self.name)
 
-    def class_names(self) -> list[str]:
-        """Return the names of class folders in the order of their labels; look at nothing below.
+    def class_folders(self) -> dict[str, str]:
+        """Return the folder of each class in the order of the labels; look at nothing below.
 
-        Names are in the Unicode form NFC, so that they and their order are the same on all systems.
+        Classes are named after them in the Unicode form NFC, so that the names and their order are
+        the same on all systems.
 
         Raises:
             FileNotFoundError: if there is no such folder.
             ValueError: if it holds no class folders, or images next to them, or lacks some of
                 ``classes``, or two names look alike.
         """
-        return list(self._class_folders())
-
-    def _class_folders(self) -> dict[str, str]:
-        """Return the folder of each class, by the class's name, in the order of the labels."""
         if not os.path.isdir(self.folder):
-            raise FileNotFoundError(f"{self.name}: no folder {self.folder}{self._hint()}")
+            raise FileNotFoundError(f"{self.name}: no folder {self.folder}{self.hint}")
         try:
             names = [name for name in find_classes(self.folder)[0] if not is_system_name(name)]
         except FileNotFoundError:  # torchvision raises it for a folder without subfolders.
@@ -90,7 +87,7 @@ class ImageFolder:
             )
         if not present:
             raise ValueError(
-                f"{holds} no class folders: it needs one per class, with its images{self._hint()}"
+                f"{holds} no class folders: it needs one per class, with its images{self.hint}"
             )
         if len(present) == 1 or _SPLITS.issuperset(name.lower() for name in present):
             raise ValueError(
@@ -108,9 +105,6 @@ class ImageFolder:
                 f"listed classes ({shown(missing, 5)}): add these folders or take them off the list"
             )
         return {name: present[name] for name in listed}
-
-    def _hint(self) -> str:
-        return f". {self.hint}" if self.hint else ""
 
 
 def register_image_folder(
@@ -143,26 +137,27 @@ def register_image_folder(
     listed = None if classes is None else read_class_names(classes)
     if listed is not None and len(listed) < 2:
         raise ValueError(f"{name}: the list of classes holds {len(listed)} class, need two")
+    hint = f". {hint}" if hint else ""
     dataset = ImageFolder(name, os.fspath(os.path.expanduser(folder)), listed, hint, subset)
     if not make_room(name, dataset):
         return
     DatasetCatalog.register(name, dataset)
-    metadata = MetadataCatalog.get(name)
-    metadata.set(image_root=dataset.folder, evaluator_type="classification")
-    if listed is not None:
-        metadata.classes = list(listed)
+    classes_known = {} if listed is None else {"classes": list(listed)}
+    MetadataCatalog.get(name).set(
+        image_root=dataset.folder, evaluator_type="classification", **classes_known
+    )
 
 
 def class_names(name: str) -> list[str]:
     """Return the classes of a registered classification dataset, in the order of their labels.
 
     Raises:
-        ValueError: if its metadata have no ``classes``; see `ImageFolder.class_names` too.
+        ValueError: if its metadata have no ``classes``; see `ImageFolder.class_folders` too.
     """
     metadata = MetadataCatalog.get(name)
     dataset = DatasetCatalog[name] if name in DatasetCatalog.list() else None
     if isinstance(dataset, ImageFolder):
-        metadata.classes = dataset.class_names()
+        metadata.classes = list(dataset.class_folders())
     elif metadata.get("classes") is None:
         setter = f'MetadataCatalog.get("{name}").set'
         raise ValueError(f"{name} has no classes in its metadata: {setter}(classes=[...])")

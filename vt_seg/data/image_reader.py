@@ -42,13 +42,8 @@ class ImageReader:
     def of(cls, cfg: CfgNode) -> "ImageReader":
         """Return the reader of a config."""
         require_vt_seg_keys(cfg, "INPUT.IN_CHANNELS", "INPUT.DTYPE", "INPUT.PICTURE_CHANNELS")
-        return cls(
-            cfg.INPUT.FORMAT,
-            cfg.INPUT.IN_CHANNELS,
-            cfg.INPUT.DTYPE,
-            cfg.INPUT.CHANNELS_FIRST,
-            tuple(cfg.INPUT.PICTURE_CHANNELS),
-        )
+        node, shown = cfg.INPUT, tuple(cfg.INPUT.PICTURE_CHANNELS)
+        return cls(node.FORMAT, node.IN_CHANNELS, node.DTYPE, node.CHANNELS_FIRST, shown)
 
     @property
     def reads_colors(self) -> bool:

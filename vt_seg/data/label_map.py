@@ -32,14 +32,9 @@ LabelMapping = Mapping[int | str, int | str]
 class LabelMap:
     """A map from one format's pixel values to labels; it never changes.
 
-    Args:
-        source: The format and its values, for messages.
-        labels: Label by value, for every value of the format.
-        hint: What to do about other values; ends the error message.
-
-    Attributes:
-        labels: Label by value, in ascending order of the values.
-        table: Label of each value, uint8: ``(256,)``, or ``(65536,)`` where values need 16 bits.
+    ``source`` is the format and its values, for messages, ``labels`` has the label of every value,
+    in ascending order of the values, and ``hint``, what to do about others, ends the message.
+    ``table`` is the same as uint8: ``(256,)``, or ``(65536,)`` where values need 16 bits.
     """
 
     def __init__(self, source: str, labels: Mapping[int, int], hint: str) -> None:
@@ -120,12 +115,9 @@ def make_label_map(
 ) -> LabelMap | None:
     """Return the map of ``LABEL_MAP`` or of ``REDUCE_ZERO_LABEL``; None without either.
 
-    ``class_numbers`` are those that the list of classes itself gives them. If they are others than
-    0, 1, ..., a map must name its classes, as a number could mean two of them.
-
     Raises:
         FileNotFoundError: if ``label_map`` names a file that does not exist.
-        ValueError: if both are given, or one of them is wrong.
+        ValueError: if both are given, or one of them is wrong; see `user_label_map` too.
     """
     if not isinstance(reduce_zero_label, bool):
         raise ValueError(f"REDUCE_ZERO_LABEL is {reduce_zero_label!r}: set True or False")
@@ -162,11 +154,11 @@ def user_label_map(
     """Return the map that ``LABEL_MAP`` of a config gives, or a file that it names.
 
     The file is YAML, JSON, a table of two columns, the value and the label or name (``7,road``),
-    or a class list of `read_class_list` with values; for ``class_numbers`` see
-    `make_label_map`.
+    or a class list of `read_class_list` with values. ``class_numbers`` are those that the list of
+    classes itself gives them. If they are others than 0, 1, ..., a map must name its classes, as a
+    number could mean two of them.
 
     Raises:
-        FileNotFoundError: if it names a file that does not exist.
         ValueError: if it is no mapping of values to labels of these classes; names the first value
             that is wrong.
     """
@@ -200,9 +192,11 @@ def user_label_map(
 
 
 def label_map_findings(
-    label_map: LabelMap, classes: Sequence[str], ignore_label: int
+    label_map: LabelMap | None, classes: Sequence[str], ignore_label: int
 ) -> list[Finding]:
     """Return warnings about a map that may be meant, but gives a class no pixel or ignores none."""
+    if label_map is None:
+        return []
     labels = label_map.labels
     messages = []
     absent = [f"{name} ({i})" for i, name in enumerate(classes) if i not in labels.values()]
@@ -274,9 +268,7 @@ def _read_mapping(path: str, ignore_label: int) -> object:
     if not all(len(row) == 2 and row[0].isdecimal() for row in rows):
         listed = read_class_list(path)  # one that says what masks hold for each class
         if listed.values is None:
-            raise ValueError(
-                f'{path} has no values of masks: give a line such as "7,road" for each'
-            )
+            raise ValueError(f'{path} has no values of masks: give a line such as "7,road"')
         names = dict(zip(listed.values, listed.names, strict=True))
         return dict.fromkeys(listed.ignored_values, ignore_label) | names
     values = [row[0] for row in rows]

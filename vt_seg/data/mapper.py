@@ -45,8 +45,7 @@ class SemSegMapper:
         self.is_train = is_train
         self.augmentations = T.AugmentationList(augmentations)
         self.image_reader = image_reader or ImageReader(image_format)
-        self.num_classes = num_classes
-        self.ignore_label = ignore_label
+        self.num_classes, self.ignore_label = num_classes, ignore_label
         mode = "training" if is_train else "inference"
         logger.info(f"[SemSegMapper] Augmentations used in {mode}: {augmentations}")
 
@@ -86,8 +85,7 @@ class SemSegMapper:
         if self.is_train:
             tensors.pop("warp", None)
             record.pop(LABEL_MAP, None)
-        record.update(tensors)
-        return record
+        return {**record, **tensors}
 
     def _read_labels(self, record: dict, image: np.ndarray) -> np.ndarray:
         image_file, mask_file = record["file_name"], record.get("sem_seg_file_name")

@@ -10,10 +10,9 @@ from typing import Any
 import cv2
 import numpy as np
 from detectron2.data.detection_utils import convert_PIL_to_numpy
-from detectron2.utils.file_io import PathManager
 from PIL import Image, ImageOps
 
-from vt_seg.files import require_regular_file
+from vt_seg.files import read_bytes
 
 from .file_content import EXIF_ORIENTATION, ImageContent, damaged, open_image
 from .label_check import check_labels
@@ -39,7 +38,7 @@ def read_image(path: str | os.PathLike, format: str = "BGR") -> np.ndarray:
         ValueError: if it is no regular file, does not hold exactly one image, is truncated, or has
             more than 8 bits a channel or other channels than colours; names the file and the fix.
     """
-    content = read_content(path)
+    content = read_bytes(path)
     found = open_image(path, content)
     if found.bits > 8 or found.numbers != "unsigned":
         raise ValueError(
@@ -65,9 +64,12 @@ def read_labels(record: Mapping[str, Any]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: as `read_values`, or if the map lacks a value of the file.
+        ValueError: as `read_mask`, or if the map lacks a value of the file.
     """
-    return mapped(read_values(record), record)
+    path, label_map = record["sem_seg_file_name"], record.get(LABEL_MAP)
+    if label_map is None:
+        return read_mask(path)
+    return label_map.apply(read_mask(path, LARGEST_VALUE), path)
 
 
 def read_checked_labels(
@@ -77,18 +79,6 @@ def read_checked_labels(
     labels = read_labels(record)
     check_labels(labels, num_classes, ignore_label, record["sem_seg_file_name"])
     return labels
-
-
-def read_values(record: Mapping[str, Any]) -> np.ndarray:
-    """Return the values of a record's mask before they are mapped; see `read_mask`."""
-    most = LARGEST_VALUE if record.get(LABEL_MAP) is not None else 255
-    return read_mask(record["sem_seg_file_name"], most)
-
-
-def mapped(values: np.ndarray, record: Mapping[str, Any]) -> np.ndarray:
-    """Return the labels of a mask's values by the record's `LabelMap`: the values without one."""
-    label_map = record.get(LABEL_MAP)
-    return values if label_map is None else label_map.apply(values, record["sem_seg_file_name"])
 
 
 def read_mask(path: str | os.PathLike, most: int = 255) -> np.ndarray:
@@ -103,7 +93,7 @@ def read_mask(path: str | os.PathLike, most: int = 255) -> np.ndarray:
             RGBA, LA, JPEG, grey of 1 to 4 bits), values do not fit, or it is undecodable or no
             regular file; names file and fix.
     """
-    found = open_image(path, read_content(path))
+    found = open_image(path, read_bytes(path))
     if found.mask_fault:
         raise ValueError(f"{path} {found.mask_fault}; {_SAVE}")
     image = decode_upright(path, found.image)
@@ -125,25 +115,11 @@ def read_mask(path: str | os.PathLike, most: int = 255) -> np.ndarray:
 
 def inspect_image(path: str | os.PathLike) -> tuple[ImageContent, int]:
     """Return what a readable file holds, and its EXIF orientation; 1 is upright."""
-    found = open_image(path, read_content(path))
+    found = open_image(path, read_bytes(path))
     # Pillow decodes all of a PNG to look for EXIF behind the pixels.
     if found.image.format == "PNG" and "exif" not in found.image.info:
         return found, 1
     return found, orientation(found.image)
-
-
-def read_content(path: str | os.PathLike) -> bytes:
-    """Return the bytes of a regular file, or raise an OSError or ValueError that names it."""
-    require_regular_file(path)
-    try:
-        with PathManager.open(os.fspath(path), "rb") as file:
-            return file.read()
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"no such file: {path}") from error
-    except PermissionError as error:
-        raise PermissionError(f"{path} may not be read") from error
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error})") from error
 
 
 def _decode_jpeg(header: Image.Image, content: bytes, format: str) -> np.ndarray | None:
@@ -178,5 +154,5 @@ def decode_upright(path: str | os.PathLike, image: Image.Image) -> Image.Image:
         raise damaged(path, error) from error
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # as in `_orientation`
+    except Exception:  # as in `orientation`
         return image

@@ -2,8 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
 
 import numpy as np
 from detectron2.config import CfgNode
@@ -60,7 +59,6 @@ def config_findings(
                 f"{name} has a label map, which INPUT.SEM_SEG_MAPPER detectron2 does not apply: "
                 "set INPUT.SEM_SEG_MAPPER vt_seg, or convert the masks"
             )
-    messages += _order_messages(known)
     flips_in_training = is_train and cfg.INPUT.RANDOM_FLIP != "none"  # A vertical flip swaps too.
     flips_in_test = cfg.TEST.AUG.ENABLED and cfg.TEST.AUG.FLIP
     for name in known:
@@ -98,13 +96,12 @@ def check_classification_datasets(cfg: CfgNode, *, is_train: bool) -> None:
     ]
     known = list(filter(_is_classification, known))
     expected = cfg.MODEL.CLASSIFIER.NUM_CLASSES
+    flips = is_train and cfg.INPUT.RANDOM_FLIP == "horizontal"
     for name in known:
         count = len(class_names(name))
         if count != expected:
             messages.append(_wrong_count("MODEL.CLASSIFIER", expected, name, count))
-        is_flipped = (
-            is_train and cfg.INPUT.RANDOM_FLIP == "horizontal" and name in cfg.DATASETS.TRAIN
-        )
+        is_flipped = flips and name in cfg.DATASETS.TRAIN
         if is_flipped and (pairs := left_right_pairs(class_names(name))):
             left, right = (class_names(name)[label] for label in pairs[0])
             messages.append(
@@ -113,9 +110,8 @@ def check_classification_datasets(cfg: CfgNode, *, is_train: bool) -> None:
             )
     trained = []
     for name in filter(_is_classification, _registered(cfg, is_train=True)[0]):
-        if name in cfg.DATASETS.TRAIN:
-            with contextlib.suppress(FileNotFoundError):  # An evaluation needs no training images.
-                class_names(name)
+        with contextlib.suppress(FileNotFoundError):  # An evaluation needs no training images.
+            if name in cfg.DATASETS.TRAIN and class_names(name):
                 trained.append(name)
     first, *rest = dict.fromkeys([*trained, *known]) or [""]
     messages += filter(None, (_different_classes(first, name) for name in rest))
@@ -130,15 +126,14 @@ def check_labelled(cfg: CfgNode, *, mapper_name: str) -> None:
     """
     head = cfg.MODEL.SEM_SEG_HEAD
     ignored = head.IGNORE_VALUE
-    read: Callable[[dict], np.ndarray] = partial(
-        read_checked_labels, num_classes=head.NUM_CLASSES, ignore_label=ignored
-    )
-    if mapper_name == "detectron2":
-        read = _read_as_detectron2
     for name in cfg.DATASETS.TRAIN:
         records = [r for r in DatasetCatalog.get(name) if "sem_seg_file_name" in r]
         # A dataset without masks is refused by the mapper, and one without images by Detectron2.
-        if records and not any((read(record) != ignored).any() for record in records):
+        if mapper_name == "detectron2":
+            masks: Iterator[np.ndarray] = map(_read_as_detectron2, records)
+        else:
+            masks = (read_checked_labels(r, head.NUM_CLASSES, ignored) for r in records)
+        if records and not any((mask != ignored).any() for mask in masks):
             raise ValueError(
                 f"{name} has nothing to learn from: in all of its {len(records)} masks (the first "
                 f"is {records[0]['sem_seg_file_name']}) every pixel is {ignored}, "
@@ -171,34 +166,30 @@ def _wrong_count(key: str, expected: int, name: str, count: int) -> str:
     )
 
 
-def _order_messages(names: list[str]) -> list[str]:
-    """Return a message on a class that has different labels in two datasets."""
-    lists = [(name, MetadataCatalog.get(name).get("stuff_classes", ())) for name in names]
-    for name, classes in lists[1:]:
-        first, reference = lists[0]
-        labels = {class_name: label for label, class_name in enumerate(reference)}
-        for label, class_name in enumerate(classes):
-            if labels.get(class_name, label) != label:
-                return [
-                    f"class {class_name} is label {labels[class_name]} in {first} but {label} in "
-                    f"{name}: give both the same list of classes"
-                ]
-    return []
-
-
 def _name_findings(names: list[str]) -> list[Finding]:
-    """Return a warning if a label has names in two datasets that only one of them has."""
-    lists = [(name, MetadataCatalog.get(name).get("stuff_classes", ())) for name in names]
-    for name, classes in lists[1:]:
-        first, reference = lists[0]
+    """Return an error if a class has different labels in two datasets.
+
+    It is a warning if a label has names of which each dataset has one only.
+    """
+    lists = [(name, list(MetadataCatalog.get(name).get("stuff_classes", ()))) for name in names]
+    (first, reference), *others = lists or [("", [])]
+    errors, warnings = [], []
+    for name, classes in others:
+        for label, given in enumerate(classes):
+            if given in reference and reference.index(given) != label:
+                message = (
+                    f"class {given} is label {reference.index(given)} in {first} but {label} in "
+                    f"{name}: give both the same list of classes"
+                )
+                errors.append(Finding.error("config", message))
         for label, (expected, given) in enumerate(zip(reference, classes, strict=False)):
-            if expected != given and not {expected, given} & (set(reference) & set(classes)):
+            if given not in reference and expected not in classes:
                 message = (
                     f"label {label} is {expected} in {first} but {given} in {name}: give both the "
                     "same list of classes if they mean the same, or map the labels of one"
                 )
-                return [Finding.warning("class names", message)]
-    return []
+                warnings.append(Finding.warning("class names", message))
+    return [*errors[:1], *warnings[:1]]
 
 
 def _different_classes(first: str, second: str) -> str:

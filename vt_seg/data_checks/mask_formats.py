@@ -6,6 +6,7 @@ The letters are the project's own; `FORMATS` says what they stand for.
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from vt_seg.data.datasets import (
@@ -19,6 +20,9 @@ from .mask_statistics import MaskStatistics
 
 _REMOVED = {row.png_value for row in COCO_STUFF_LABELS if row.removed}
 _LIP_CLASSES = tuple(label.name for label in LIP_LABELS)
+_EXPECTED: dict[tuple[str, ...], tuple[str, ...]] = {
+    COCO_STUFF_171_CLASSES: ("E", "F"), COCO_STUFF_91_CLASSES: ("91",), _LIP_CLASSES: ("LIP",),
+}  # fmt: skip
 _LIP_NAME = re.compile(r"(train_|val_)?\d+_\d+")
 _MANY_VALUES = 60
 _MANY_MASKS = 50
@@ -101,24 +105,15 @@ def detect_format(
 def expected_formats(class_names: Sequence[str]) -> tuple[str, ...]:
     """Return the letters of formats that masks of these classes may have; () if any may do."""
     names = tuple(class_names)
-    if names[:-1] == COCO_STUFF_91_CLASSES:
-        return ("92",)
     if len(names) == 54 and names[0] == "things":
         return ("C",)
-    if names == COCO_STUFF_171_CLASSES:
-        return ("E", "F")
-    if names == COCO_STUFF_91_CLASSES:
-        return ("91",)
-    return ("LIP",) if names == _LIP_CLASSES else ()
+    return ("92",) if names[:-1] == COCO_STUFF_91_CLASSES else _EXPECTED.get(names, ())
 
 
 def mat_format(folder: str | os.PathLike) -> MaskFormat | None:
     """Return which COCO-Stuff 10k the ``.mat`` files in a folder are; None if there are none."""
-    if not os.path.isdir(folder):
-        return None
-    paths = [os.path.join(folder, n) for n in sorted(os.listdir(folder)) if n.endswith(".mat")]
-    path = next(filter(os.path.isfile, paths), None)
+    path = next((p for p in sorted(Path(folder).glob("*.mat")) if p.is_file()), None)
     if path is None:
         return None
-    with open(path, "rb") as file:  # Each version was distributed in one of MATLAB's formats.
+    with path.open("rb") as file:  # Each version was distributed in one of MATLAB's formats.
         return FORMATS["G" if b"HDF" in file.read(1024) else "H"]

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from vt_seg.data import LABEL_MAP, Finding, ImageReader, inspect_image, mapped, read_values
+from vt_seg.data import LABEL_MAP, LARGEST_VALUE, Finding, ImageReader, inspect_image, read_mask
 
 
 @dataclass
@@ -35,14 +36,15 @@ def check_pair(record: dict, images: ImageReader | None = None) -> PairReport:
         message = f"{image_file} has no sem_seg_file_name: its record names no mask"
         report.findings.append(Finding.error("no mask in record", message, file=image_file))
         return report
-    values = _read(lambda _: read_values(record), mask_file, "mask", report.findings)
-    if values is None:
-        return report
-    mask = _read(lambda _: mapped(values, record), mask_file, "mask", report.findings)
+    label_map = record.get(LABEL_MAP)
+    most = 255 if label_map is None else LARGEST_VALUE
+    values = mask = _read(lambda path: read_mask(path, most), mask_file, "mask", report.findings)
+    if values is not None and label_map is not None:
+        report.mapped_values = tuple(np.unique(values).tolist())
+        apply = partial(label_map.apply, values)
+        mask = _read(apply, mask_file, "mask", report.findings)
     if mask is None:
         return report
-    if record.get(LABEL_MAP) is not None:
-        report.mapped_values = tuple(np.unique(values).tolist())
     mask_content, mask_orientation = inspect_image(mask_file)
     report.mask_mode = mask_content.image.mode
     report.pixels = np.bincount(mask.ravel(), minlength=256)

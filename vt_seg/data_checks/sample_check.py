@@ -12,10 +12,7 @@ SAMPLE = 100
 def check_sample(name: str, split: str, images: ImageReader) -> str:
     """Check the names of all files of a dataset and the content of some; say how many, or "".
 
-    Args:
-        name: a registered dataset for semantic segmentation.
-        split: "TRAIN" or "TEST", for messages.
-        images: reads the images of the config.
+    ``split`` is "TRAIN" or "TEST", for messages; ``images`` reads the images of the config.
 
     Raises:
         ValueError: if ``tools/validate_dataset.py`` would call anything there an ERROR.

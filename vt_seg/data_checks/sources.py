@@ -71,7 +71,7 @@ def from_folders(
         return source
     source.class_names = list(listed.names)
     source.findings += class_findings(listed.names, ignore_label, listed.ignored_values)
-    _warn_of_map(source)
+    source.findings += label_map_findings(source.label_map, source.class_names, ignore_label)
     pairs = left_right_pairs(source.class_names)
     if pairs:
         message = (
@@ -95,11 +95,12 @@ def from_name(name: str) -> Source:
     if metadata.get("ignore_label") is not None:
         source.ignore_label = metadata.ignore_label
     source.label_map = metadata.get(LABEL_MAP)
-    _warn_of_map(source)
+    classes, ignored = source.class_names, source.ignore_label
+    source.findings += label_map_findings(source.label_map, classes, ignored)
     if metadata.get("evaluator_type") == "classification":  # One of the findings says so.
         return source
     loader = DatasetCatalog[name]
-    image_dir, mask_dir = metadata.get("image_root", ""), metadata.get("sem_seg_root", "")
+    folders = metadata.get("image_root", ""), metadata.get("sem_seg_root", "")
     if isinstance(loader, CustomDataset):
         _take_pairs(source, loader.layout)
         return source
@@ -107,8 +108,8 @@ def from_name(name: str) -> Source:
         source.records = loader()
         source.findings += [*position_findings(source.records), *repeated_findings(source.records)]
     except (OSError, ValueError, KeyError, AssertionError) as wrong:
-        if os.path.isdir(image_dir) and os.path.isdir(mask_dir):
-            _take_pairs(source, make_layout(image_dir, mask_dir))
+        if all(map(os.path.isdir, folders)):
+            _take_pairs(source, make_layout(*folders))
         said = ("image without mask", "mask without image", "no image")
         if not any(finding.kind in said for finding in source.findings):
             # Detectron2's own loaders raise bare assertions.
@@ -134,12 +135,6 @@ def overlap_findings(train: Sequence[Source], test: Sequence[Source]) -> list[Fi
     return findings
 
 
-def _warn_of_map(source: Source) -> None:
-    if source.label_map is not None:
-        classes, ignored = source.class_names, source.ignore_label
-        source.findings += label_map_findings(source.label_map, classes, ignored)
-
-
 def _take_pairs(source: Source, layout: Layout) -> None:
     try:
         records, findings = layout.pairing()
@@ -148,10 +143,7 @@ def _take_pairs(source: Source, layout: Layout) -> None:
         return
     source.records = with_label_map(records, source.label_map)
     source.findings += [*findings, *repeated_findings(records)]
-    if not findings:  # What does not pair may be what is skipped, and is said already.
-        for skipped in layout.skipped():
-            source.findings.append(Finding(Level.INFO, "skipped files", f"not read in {skipped}"))
     if not source.records:
-        source.mask_format = mat_format(layout.roots[1])
+        source.mask_format = mat_format(layout.masks.root)
         if all(finding.level is not Level.ERROR for finding in findings):
             source.findings.append(Finding.error("no image", f"{source.name}: no images there"))

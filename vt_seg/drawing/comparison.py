@@ -26,12 +26,9 @@ def draw_comparison(
 
     It takes milliseconds, as the class names are in the legend alone.
 
-    Args:
-        image_rgb: ``(H, W, 3)``, uint8, of any size.
-        truth: Label map ``(h, w)``; labels that are no class are ignored.
-        predicted: Label map of the same size, perhaps another than the image's.
-        metadata: ``stuff_classes``; ``stuff_colors`` (RGB) where they exist.
-        captions: Of the four panels.
+    ``truth`` and ``predicted`` are label maps (h, w) of one size, perhaps another than that of the
+    image (H, W, 3), uint8; labels that are no class are ignored. ``metadata`` has
+    ``stuff_classes``, and ``stuff_colors`` (RGB) where they exist. ``captions`` are of four panels.
 
     Raises:
         ValueError: If the label maps differ in size.
@@ -51,17 +48,9 @@ def draw_comparison(
         resized = cv2.resize(known.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST_EXACT)
         maps.append(resized)
     colored = [color_sem_seg(image, labels, metadata) for labels in maps]
-    errors = _draw_errors(image, maps[0], maps[1], num_classes)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) // 2
+    errors = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    errors[maps[0] != maps[1]] = _RED
+    errors[maps[0] == num_classes] = _WHITE
     legend = draw_legend(maps, metadata, size[1])
     return side_by_side([image, *colored, errors, legend], [*captions, "classes"])
-
-
-def _draw_errors(
-    image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, num_classes: int
-) -> np.ndarray:
-    """Return the image in dark grey, wrong pixels red, ignored ones white."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) // 2
-    picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
-    picture[truth != predicted] = _RED
-    picture[truth == num_classes] = _WHITE
-    return picture

@@ -14,32 +14,29 @@ from .panels import MAX_SIDE
 # Segments below this share of the picture get no outline and no name.
 _MIN_SEGMENT = 0.0015
 _LEGEND_ROW, _LEGEND_WIDTH = 24, 280
+_ALPHA = 0.6
+_MIN_SHORT_SIDE = 480
 _MAX_UPSAMPLED = 8_000  # pixels, the longest side up to which narrow images are upsampled
 
 
-def color_sem_seg(
-    image_rgb: np.ndarray, labels: np.ndarray, metadata: Metadata, alpha: float = 0.6
-) -> np.ndarray:
+def color_sem_seg(image_rgb: np.ndarray, labels: np.ndarray, metadata: Metadata) -> np.ndarray:
     """Blend the class colours over an image ``(H, W, 3)`` at its size, without names: in no time.
 
     Arguments are those of `draw_sem_seg`.
     """
-    num_classes = len(metadata.stuff_classes)
-    undrawn = (labels == metadata.get("ignore_label")) | (labels < 0) | (labels >= num_classes)
+    undrawn = _undrawn(labels, metadata)
     colors = np.asarray(_with_colors(metadata).stuff_colors, np.uint8)[np.where(undrawn, 0, labels)]
-    blended = cv2.addWeighted(image_rgb, 1 - alpha, colors, alpha, 0)
+    blended = cv2.addWeighted(image_rgb, 1 - _ALPHA, colors, _ALPHA, 0)
     return np.where(undrawn[:, :, None], image_rgb, blended)
 
 
 def draw_sem_seg(
-    image_rgb: np.ndarray,
-    labels: np.ndarray | None,
-    metadata: Metadata,
-    *,
-    alpha: float = 0.6,
-    min_short_side: int = 480,
+    image_rgb: np.ndarray, labels: np.ndarray | None, metadata: Metadata, *, alpha: float = _ALPHA
 ) -> np.ndarray:
     """Blend the class colours over an image and write the class names on the segments.
+
+    Images whose shorter side is below 480 pixels are upsampled to that, as the names would hide
+    them; very long ones less.
 
     Args:
         image_rgb: ``(H, W, 3)``, uint8; so is the picture, in the same aspect ratio. It is shrunk
@@ -48,8 +45,6 @@ def draw_sem_seg(
             undrawn. None draws the image alone, at the same size.
         metadata: ``stuff_classes``; ``stuff_colors`` (RGB) and ``ignore_label`` where they exist.
         alpha: 0 shows the image only, 1 the colours only.
-        min_short_side: Smaller images are upsampled to it, as the names would hide them; very long
-            ones less.
 
     Raises:
         ValueError: If image and labels differ in size.
@@ -58,13 +53,12 @@ def draw_sem_seg(
         labels = np.full(image_rgb.shape[:2], -1)
     if image_rgb.shape[:2] != labels.shape:
         raise ValueError(f"image is {image_rgb.shape[:2]}, labels are {labels.shape}")
-    num_classes = len(metadata.stuff_classes)
-    undrawn = (labels == metadata.get("ignore_label")) | (labels < 0) | (labels >= num_classes)
     # OpenCV resizes no int64, hence uint16; the Visualizer skips indices without a class.
-    labels = np.where(undrawn, num_classes, labels).astype(np.uint16)
+    no_class = len(metadata.stuff_classes)
+    labels = np.where(_undrawn(labels, metadata), no_class, labels).astype(np.uint16)
 
     height, width = labels.shape
-    upsampling = min(min_short_side / min(height, width), _MAX_UPSAMPLED / max(height, width))
+    upsampling = min(_MIN_SHORT_SIDE / min(height, width), _MAX_UPSAMPLED / max(height, width))
     scale = min(max(1.0, upsampling), MAX_SIDE / max(height, width))
     if scale != 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -78,6 +72,12 @@ def draw_sem_seg(
         alpha=alpha,
     )
     return np.ascontiguousarray(drawn.get_image())
+
+
+def _undrawn(labels: np.ndarray, metadata: Metadata) -> np.ndarray:
+    """Return where labels are ignored or no class."""
+    is_class = (labels >= 0) & (labels < len(metadata.stuff_classes))
+    return ~is_class | (labels == metadata.get("ignore_label"))
 
 
 def _with_colors(metadata: Metadata) -> Metadata:

@@ -8,6 +8,7 @@ from .atomic_writer import (
     write_atomically,
 )
 from .folder_walk import (
+    FolderFiles,
     files_in,
     is_system_name,
     only_folder,
@@ -16,14 +17,14 @@ from .folder_walk import (
 )
 from .identity import file_identity, folded_name, normalized_name, visible_name
 from .output_names import output_names
-from .path_checks import check_names_below, path_below, require_regular_file
+from .path_checks import check_names_below, path_below, read_bytes, require_regular_file
 from .text_files import read_text
 from .yaml_and_json import DataError, parse_json, parse_yaml
 
 __all__ = [
-    "DataError", "atomic_file", "check_names_below", "file_identity", "files_in", "folded_name",
-    "is_system_name", "name_if_free", "normalized_name", "one_at_a_time", "only_folder",
-    "output_names", "parse_json", "parse_yaml", "path_below", "read_text", "remove_unfinished",
-    "require_regular_file", "visible_name", "walk_folders", "walk_following_links",
-    "write_atomically",
+    "DataError", "FolderFiles", "atomic_file", "check_names_below", "file_identity", "files_in",
+    "folded_name", "is_system_name", "name_if_free", "normalized_name", "one_at_a_time",
+    "only_folder", "output_names", "parse_json", "parse_yaml", "path_below", "read_bytes",
+    "read_text", "remove_unfinished", "require_regular_file", "visible_name", "walk_folders",
+    "walk_following_links", "write_atomically",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Walks through datasets' folders: symbolic links, archives unpacked into archives."""
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 _MAX_DEPTH = 6
@@ -31,7 +31,11 @@ class FolderFiles(NamedTuple):
         for path in self.others:
             extension = os.path.splitext(path)[1].lower() or "without extension"
             kinds.setdefault("subfolders" if path.endswith(os.sep) else extension, []).append(path)
-        parts = [f"{len(paths)} {kind} ({_examples(paths)})" for kind, paths in kinds.items()]
+        parts = []
+        for kind, paths in kinds.items():
+            names = [os.path.basename(path.rstrip(os.sep)) for path in paths[:_MAX_EXAMPLES]]
+            more = ", ..." if len(paths) > _MAX_EXAMPLES else ""
+            parts.append(f"{len(paths)} {kind} ({', '.join(names)}{more})")
         return f"{self.folder}: {', '.join(parts)}" if parts else ""
 
 
@@ -57,11 +61,6 @@ def files_in(
             (found.system if is_system_name(name) else kind).append(os.path.join(parent, name))
     found.paths.sort(key=os.path.split)
     return found
-
-
-def _examples(paths: Sequence[str]) -> str:
-    names = [os.path.basename(path) or os.path.basename(path[:-1]) for path in paths]
-    return ", ".join([*names[:_MAX_EXAMPLES], *["..."] * (len(names) > _MAX_EXAMPLES)])
 
 
 def walk_following_links(folder: str | os.PathLike) -> Iterator[tuple[str, list[str], list[str]]]:

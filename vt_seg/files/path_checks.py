@@ -5,13 +5,12 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-)
+from detectron2.utils.file_io import PathManager
+
+_KINDS = {
+    stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
 
 
 def require_regular_file(path: str | os.PathLike) -> None:
@@ -26,8 +25,22 @@ def require_regular_file(path: str | os.PathLike) -> None:
     except (OSError, ValueError):  # Nothing is there; opening it says so.
         return
     if not stat.S_ISREG(mode):
-        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "not a regular file")
+        kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")
         raise ValueError(f"{path} is {kind}; only regular files can be read: pass a file")
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """Return the bytes of a regular file, or raise an OSError or ValueError that names it."""
+    require_regular_file(path)
+    try:
+        with PathManager.open(os.fspath(path), "rb") as file:
+            return file.read()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"no such file: {path}") from error
+    except PermissionError as error:
+        raise PermissionError(f"{path} may not be read") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error})") from error
 
 
 def check_names_below(folder: str | os.PathLike, names: Iterable[str], named_by: str) -> None:

@@ -6,9 +6,7 @@ import os
 import re
 import shlex
 
-from detectron2.utils.file_io import PathManager
-
-from .path_checks import require_regular_file
+from .path_checks import read_bytes
 
 # The marks of UTF-32 come first, as that of UTF-16 begins one of them.
 _BYTE_ORDER_MARKS = (
@@ -40,12 +38,7 @@ def read_text(path: str | os.PathLike) -> str:
             as it can be told.
     """
     path = os.path.expanduser(os.fspath(path))
-    require_regular_file(path)
-    try:
-        with PathManager.open(path, "rb") as file:
-            content = file.read()
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"no such file: {path}") from error
+    content = read_bytes(path)
     for start, kind in _NO_TEXT:
         if re.match(start, content, re.IGNORECASE | re.DOTALL):
             raise ValueError(f"{path} is not a text file but {kind}")
@@ -82,11 +75,8 @@ def _likely_encoding(content: bytes) -> tuple[str, str] | None:
         # Line breaks and ASCII letters have a zero as the higher of their two bytes.
         zeros = content[::2].count(0), content[1::2].count(0)
         name = "UTF-16LE" if zeros[1] > zeros[0] else "UTF-16BE"
-        try:
-            text = content.decode(name)
-        except UnicodeDecodeError:
-            return None
-        is_text = all(char.isprintable() or char.isspace() for char in text)
+        text = content.decode(name, errors="ignore")
+        is_text = text.encode(name) == content and all(c.isprintable() or c.isspace() for c in text)
         return (name, f"{name} without a byte order mark") if is_text else None
     if re.search(rb"[\x01-\x08\x0e-\x1a]", content):
         return None

@@ -51,12 +51,10 @@ def parse_json(text: str, source: str) -> Any:
 
 
 def parse_yaml(text: str, source: str, *, aliases: bool = False) -> Any:
-    """Return what a text in YAML holds, as ``yaml.safe_load`` does.
+    """Return what a text of one document in YAML holds, as ``yaml.safe_load`` does.
 
-    Args:
-        text: one document.
-        source: the file's name, for messages.
-        aliases: take aliases (``*``), which can stand for huge or endless values.
+    ``source`` is the file's name, for messages. With ``aliases``, aliases (``*``) are taken, which
+    can stand for huge or endless values.
 
     Raises:
         DataError: if it is not YAML, gives a key twice, or has tags that make Python objects.

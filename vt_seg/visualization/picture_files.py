@@ -87,11 +87,11 @@ def _names_in_subfolders(
 
 
 def _write_overviews(sheets: Sequence[np.ndarray], output_dir: str) -> list[str]:
-    names = (output_names(["overview"], output_dir, [".png"])[0] for _ in sheets)
-    return [
-        write_new(sheet, os.path.join(output_dir, f"{name}.png"))
-        for sheet, name in zip(sheets, names, strict=True)
-    ]
+    paths = []
+    for sheet in sheets:
+        (name,) = output_names(["overview"], output_dir, [".png"])
+        paths.append(write_new(sheet, os.path.join(output_dir, f"{name}.png")))
+    return paths
 
 
 def describe_drawn(drawn: Drawn, what: str, output_dir: str) -> str:

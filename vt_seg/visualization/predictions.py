@@ -17,11 +17,7 @@ Predictor = Callable[[np.ndarray], np.ndarray]
 
 
 def draw_dataset(
-    dataset_name: str,
-    num: int,
-    predict: Predictor,
-    output_dir: str,
-    images: ImageReader = _BGR,
+    dataset_name: str, num: int, predict: Predictor, output_dir: str, images: ImageReader = _BGR
 ) -> Drawn:
     """Write image, ground truth and prediction of ``num`` images side by side.
 

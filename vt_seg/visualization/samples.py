@@ -16,6 +16,8 @@ from vt_seg.engine import build_train_loader, task_of
 
 from .picture_files import Drawn, draw_each
 
+_ENDING = "_data.jpg"
+
 
 @dataclass(frozen=True)
 class View:
@@ -37,7 +39,7 @@ class Sample:
 def dataset_samples(cfg: CfgNode, name: str, num: int) -> Iterator[Sample]:
     """Yield images and masks of a dataset, spread over it, as they are on disk."""
     for record in spread_evenly(DatasetCatalog.get(name), num):
-        yield Sample(record["file_name"], partial(_views_on_disk, cfg, record))
+        yield Sample(record["file_name"], partial(_on_disk, "image", cfg, record))
 
 
 def training_samples(cfg: CfgNode, num: int, seed: int) -> Iterator[Sample]:
@@ -56,7 +58,7 @@ def test_samples(cfg: CfgNode, name: str, num: int) -> Iterator[Sample]:
     mapper = task_of(cfg).build_mapper(is_train=False)
 
     def views(record: dict) -> tuple[View, ...]:
-        return _seen_by_model(cfg, mapper(record)), _on_disk("ground truth", cfg, record)
+        return _seen_by_model(cfg, mapper(record)), *_on_disk("ground truth", cfg, record)
 
     for record in spread_evenly(DatasetCatalog.get(name), num):
         yield Sample(record["file_name"], partial(views, record))
@@ -76,15 +78,11 @@ def _training_views(cfg: CfgNode, record: dict) -> tuple[View, ...]:
     return (_seen_by_model(cfg, record, record["sem_seg"].numpy()),)
 
 
-def _views_on_disk(cfg: CfgNode, record: dict) -> tuple[View, ...]:
-    return (_on_disk("image", cfg, record),)
-
-
-def _on_disk(caption: str, cfg: CfgNode, record: dict) -> View:
+def _on_disk(caption: str, cfg: CfgNode, record: dict) -> tuple[View]:
     head = cfg.MODEL.SEM_SEG_HEAD
     labels = read_checked_labels(record, head.NUM_CLASSES, head.IGNORE_VALUE)
     images = replace(ImageReader.of(cfg), format="RGB")
-    return View(caption, images.picture(images(record["file_name"])), labels)
+    return (View(caption, images.picture(images(record["file_name"])), labels),)
 
 
 def _seen_by_model(cfg: CfgNode, record: dict, labels: np.ndarray | None = None) -> View:
@@ -98,21 +96,16 @@ def draw_samples(samples: Iterable[Sample], metadata: Metadata, output_dir: str)
     Raises:
         ValueError: If there is no sample.
     """
-    ending = "_data.jpg"
-
-    def draw(sample: Sample) -> dict[str, np.ndarray]:
-        return {ending: draw_views(sample.file_name, sample.views(), metadata)}
-
-    jobs = [(sample.file_name, partial(draw, sample)) for sample in samples]
+    jobs = [(sample.file_name, partial(_draw, sample, metadata)) for sample in samples]
     if not jobs:
         raise ValueError("there is no image to draw")
-    return draw_each(jobs, output_dir, [ending], "draw", overview=True)
+    return draw_each(jobs, output_dir, [_ENDING], "draw", overview=True)
 
 
-def draw_views(file_name: str, views: Iterable[View], metadata: Metadata) -> np.ndarray:
+def _draw(sample: Sample, metadata: Metadata) -> dict[str, np.ndarray]:
     """Draw each view without and, if it has labels, with them; then the legend."""
     pictures, captions, labels = [], [], []
-    for view in views:
+    for view in sample.views():
         height, width = view.image_rgb.shape[:2]
         pictures.append(draw_sem_seg(view.image_rgb, None, metadata))
         captions.append(f"{view.caption}, {width}x{height}")
@@ -123,5 +116,5 @@ def draw_views(file_name: str, views: Iterable[View], metadata: Metadata) -> np.
     if labels:
         height = max(picture.shape[0] for picture in pictures)
         pictures.append(draw_legend(labels, metadata, height))
-        captions.append(f"classes in {os.path.basename(file_name)}")
-    return side_by_side(pictures, captions)
+        captions.append(f"classes in {os.path.basename(sample.file_name)}")
+    return {_ENDING: side_by_side(pictures, captions)}

@@ -67,14 +67,8 @@ class AffineWarpTransform(Transform):
             return np.concatenate(parts, axis=2)
         matrix = self.matrix.copy()
         matrix[:, 2] += self.matrix[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV has pixel centres at i.
-        warped = cv2.warpAffine(
-            array,
-            matrix,
-            self.output_size[::-1],
-            flags=interpolation,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=border,
-        )
+        size = self.output_size[::-1]
+        warped = cv2.warpAffine(array, matrix, size, flags=interpolation, borderValue=border)
         return warped.reshape(*self.output_size, *array.shape[2:])
 
 

@@ -8,28 +8,21 @@ from detectron2.data import transforms as T
 from fvcore.transforms.transform import Transform
 
 _LEVELS = np.arange(256, dtype=np.float32)
+# The largest changes: in grey levels, of the factors from 1, and in steps of 2 degrees.
+_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = 32, 0.5, 0.5, 18
 
 
 class ColorJitterSSD(T.Augmentation):
     """Changes brightness, contrast, saturation and hue, each in half of the images.
 
     Contrast comes before or after saturation and hue, at random. Probabilities and ranges are those
-    of ``ColorAugSSDTransform`` in Detectron2's PointRend project, drawn from NumPy's state. The
-    largest changes are: of ``brightness`` in grey levels, of the factors of ``contrast`` and
-    ``saturation`` from 1, and of the ``hue`` in steps of 2 degrees.
+    of ``ColorAugSSDTransform`` in Detectron2's PointRend project, drawn from NumPy's state.
 
     Raises:
         ValueError: if the format is neither "BGR" nor "RGB".
     """
 
-    def __init__(
-        self,
-        img_format: str = "BGR",
-        brightness: float = 32,
-        contrast: float = 0.5,
-        saturation: float = 0.5,
-        hue: int = 18,
-    ) -> None:
+    def __init__(self, img_format: str = "BGR") -> None:
         super().__init__()
         if img_format not in ("BGR", "RGB"):
             raise ValueError(f"INPUT.COLOR_AUG_SSD needs INPUT.FORMAT BGR or RGB, not {img_format}")
@@ -44,10 +37,10 @@ class ColorJitterSSD(T.Augmentation):
         operation = partial(
             jitter,
             is_rgb=self.img_format == "RGB",
-            brightness=change(self.brightness),
-            contrast=1 + change(self.contrast),
-            saturation=1 + change(self.saturation),
-            hue=round(change(self.hue)),
+            brightness=change(_BRIGHTNESS),
+            contrast=1 + change(_CONTRAST),
+            saturation=1 + change(_SATURATION),
+            hue=round(change(_HUE)),
             contrast_first=bool(np.random.randint(2)),
         )
         return T.ColorTransform(operation)

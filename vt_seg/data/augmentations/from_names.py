@@ -33,16 +33,18 @@ def user_augmentations(cfg: CfgNode, *, swaps_labels: bool = False) -> list[T.Au
         ValueError: if an entry is no name, or names nothing that may be used (see
             `vt_seg.user_modules` and `_of_library`), or its arguments are wrong; names the entry.
     """
+    head = cfg.MODEL.SEM_SEG_HEAD
     return [
         UserAugmentation(
-            _name_and_arguments(entry)[0],
+            name,
             _build(entry, swaps_labels),
             image_format=cfg.INPUT.FORMAT,
-            num_classes=cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
-            ignore_label=cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
-            is_stock=_name_and_arguments(entry)[0].startswith("detectron2."),
+            num_classes=head.NUM_CLASSES,
+            ignore_label=head.IGNORE_VALUE,
+            is_stock=name.startswith("detectron2."),
         )
         for entry in cfg.INPUT.AUGMENTATIONS
+        for name, _ in [_name_and_arguments(entry)]
     ]
 
 

@@ -69,14 +69,12 @@ class UserAugmentation(T.Augmentation):
         return _Replacement(new_image, mask.astype(dtype, copy=False))
 
     def _apply(self, image: np.ndarray, mask: np.ndarray) -> _Pair:
-        apply: Callable[..., tuple] | None = None
-        if self.is_of_detectron2:
-            apply = _apply_detectron2
-        elif isinstance(self.augment, v2.Transform):
+        apply: Callable[..., tuple] = _apply_detectron2
+        if isinstance(self.augment, v2.Transform):
             apply = _apply_torchvision
         elif is_of_albumentations(self.augment):
             apply = _apply_albumentations
-        if apply is None:
+        elif not self.is_of_detectron2:
             return self.augment(image, mask)
         image, mask, is_image = apply(self.augment, image, mask, np.ones_like(mask))
         if self.is_stock or not self.is_of_detectron2:

@@ -37,7 +37,7 @@ _KEYS_OF_COLORS = ("segmentation_colors", "colors", "palette")
 _STARTS_WITH_FILE = re.compile(r"[^,;\t]+\.(jpe?g|png|bmp|tiff?|webp|gif)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"""(["'])(.+)\1\s*[,;]?""")
 _BULLET = re.compile(r"[-*\u2022]\s+(\S.*)")
-_CVAT = re.compile(r"(.+?):(?:(\d+),\s*(\d+),\s*(\d+))?:[^:]*:[^:]*")
+_CVAT = re.compile(r"(?P<name>.+?):(?P<color>\d+,\s*\d+,\s*\d+)?:[^:]*:[^:]*")
 _RGB = r"[(\[]?(\d{1,3})[,;\s]\s*(\d{1,3})[,;\s]\s*(\d{1,3})[)\]]?|#([0-9a-fA-F]{6})"
 _NUMBER = r"(?:(?P<value>\d+)(?:\s*[,;:=\t]\s*|\s+))?"
 _NAME_THEN_COLOR = re.compile(
@@ -75,13 +75,13 @@ class Entry(NamedTuple):
 class Line(NamedTuple):
     """A line that is neither blank nor a comment, without spaces around it."""
 
-    number: int
+    source: str
+    where: str  # "line 3"
     text: str
 
-    @property
-    def where(self) -> str:
-        """Return how messages name the line."""
-        return f"line {self.number}"
+    def error(self, problem: str) -> ValueError:
+        """Return an error that names the file and quotes the line."""
+        return ValueError(f"{self.source}, {self.where}: {self.text!r} {problem}")
 
 
 def is_ignored_name(name: str) -> bool:
@@ -102,12 +102,11 @@ def entries_of_text(text: str, source: str) -> list[Entry]:
             f"{source} lists files ({lines[1].text[:60]!r}), not classes: give a file with one "
             "name of a class a line"
         )
-    table = _rows_below_header(lines, source)
+    table = _rows_below_header(lines)
     if table is not None:
         return list(_entries_of_rows(table, source))
     for read in (_cvat, _with_colors, _numbered):
-        entries = read(lines, source)
-        if entries is not None:
+        if (entries := read(lines)) is not None:
             return entries
     return _plain(lines, source)
 
@@ -122,18 +121,18 @@ def lines_of(text: str, source: str) -> list[Line]:
     # Other characters at which str.splitlines breaks are no line breaks to an editor.
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         line = line.strip()
+        found = Line(source, f"line {number}", line)
         if len(line) > _MAX_LINE:
-            raise ValueError(
-                f"{source}, line {number}: {line[:60]!r}... has {len(line)} characters, too many "
-                "for the name of a class: give a file with one name a line"
+            raise found._replace(text=f"{line[:60]}...").error(
+                f"has {len(line)} characters, too many for the name of a class: give a file with "
+                "one name a line"
             )
         if re.match(r"#[^\s#]", line):
-            raise ValueError(
-                f"{source}, line {number}: {line!r} may be a comment or a name: begin comments "
-                'with "# ", or quote the name'
+            raise found.error(
+                'may be a comment or a name: begin comments with "# ", or quote the name'
             )
         if line and not line.startswith("#") and not re.fullmatch("sep=.", line):  # Excel's
-            lines.append(Line(number, line))
+            lines.append(found)
     return lines
 
 
@@ -203,7 +202,7 @@ def _parsed(text: str, source: str, is_yaml: bool) -> object:
 Row = tuple[str, dict[str, object]]  # where it is, and its cells by the names of their columns
 
 
-def _rows_below_header(lines: Sequence[Line], source: str) -> list[Row] | None:
+def _rows_below_header(lines: Sequence[Line]) -> list[Row] | None:
     """Return the rows of a table whose first line names its columns, or None if it is none."""
     for delimiter in "\t,; " if lines else "":
         header = _cells(lines[0].text, delimiter)
@@ -212,21 +211,19 @@ def _rows_below_header(lines: Sequence[Line], source: str) -> list[Row] | None:
         others = "" in header or any(word in (*_NUMBER_WORDS, *_COLOR_WORDS) for word in words)
         others = others or any(set(triple) <= set(words) for triple in _RGB_WORDS)
         if names and (others or (names > 1 and delimiter != " ")):
-            return [_row(line, header, delimiter, source) for line in lines[1:]]
+            return [_row(line, header, delimiter) for line in lines[1:]]
     return None
 
 
-def _row(line: Line, header: Sequence[str], delimiter: str, source: str) -> Row:
+def _row(line: Line, header: Sequence[str], delimiter: str) -> Row:
     cells, count = _cells(line.text, delimiter), len(header)
     if _word(header[-1]) in _HEADER_WORDS and len(cells) > count:  # "building, edifice"
         cells[count - 1 :] = [f"{delimiter.strip()} ".join(cells[count - 1 :])]
     while len(cells) > count and not cells[-1]:
         cells.pop()
     if len(cells) != count:
-        raise ValueError(
-            f"{source}, {line.where}: {line.text!r} has {len(cells)} columns where the header has "
-            f"{count} ({', '.join(header)})"
-        )
+        names = ", ".join(header)
+        raise line.error(f"has {len(cells)} columns where the header has {count} ({names})")
     return line.where, dict(zip(header, cells, strict=True))
 
 
@@ -266,25 +263,17 @@ def _entries_of_rows(rows: Sequence[Row], source: str) -> Iterator[Entry]:
         yield Entry(columns[names][i], where, _integer(values[i]), color, True, False, has_label)
 
 
-def _cvat(lines: Sequence[Line], source: str) -> list[Entry] | None:
+def _cvat(lines: Sequence[Line]) -> list[Entry] | None:
     """Read CVAT's ``name:r,g,b:parts:actions``."""
     found = [_CVAT.fullmatch(line.text) for line in lines]
     if not any(found):
         return None
-    entries = []
-    for line, match in zip(lines, found, strict=True):
-        if match is None:
-            raise ValueError(
-                f"{source}, {line.where}: {line.text!r} is not name:r,g,b:parts:actions as other "
-                "lines are"
-            )
-        name, *rgb = match.groups()
-        color = _color(rgb, f"{source}, {line.where}") if rgb[0] else None
-        entries.append(Entry(name, line.where, None, color))
-    return entries
+    if None in found:
+        raise lines[found.index(None)].error("is not name:r,g,b:parts:actions as other lines are")
+    return _matched(lines, found)
 
 
-def _with_colors(lines: Sequence[Line], source: str) -> list[Entry] | None:
+def _with_colors(lines: Sequence[Line]) -> list[Entry] | None:
     """Read names with a colour each, before or after it, perhaps numbered."""
     for pattern in (_NAME_THEN_COLOR, _COLOR_THEN_NAME):
         found = [match for line in lines if (match := pattern.fullmatch(line.text))]
@@ -293,24 +282,15 @@ def _with_colors(lines: Sequence[Line], source: str) -> list[Entry] | None:
             continue
         # Four numbers, as with opacity, or numbers alone.
         if all(re.search(r"(^|[\s,;:=])\d+$", match["name"]) for match in found):
-            raise ValueError(
-                f"{source}, {lines[0].where}: {lines[0].text!r} has other numbers than the three "
-                "of a colour: begin with a line that names the columns (name, r, g, b)"
+            raise lines[0].error(
+                "has other numbers than the three of a colour: begin with a line that names the "
+                "columns (name, r, g, b)"
             )
-        return [
-            Entry(
-                *_unquoted(match["name"])[:1],
-                line.where,
-                _integer(match["value"]),
-                _color(match["color"], f"{source}, {line.where}"),
-                is_split=match["value"] is not None,
-            )
-            for line, match in zip(lines, found, strict=True)
-        ]
+        return _matched(lines, found)
     return None
 
 
-def _numbered(lines: Sequence[Line], source: str) -> list[Entry] | None:
+def _numbered(lines: Sequence[Line]) -> list[Entry] | None:
     """Read names with a number each, before or after it."""
     for pattern, is_certain in (
         (_NUMBER_THEN_NAME, True),
@@ -321,16 +301,11 @@ def _numbered(lines: Sequence[Line], source: str) -> list[Entry] | None:
         found = [pattern.fullmatch(line.text) for line in lines]
         count = sum(match is not None for match in found)
         if is_certain and len(lines) / 2 < count < len(lines):
-            line = lines[found.index(None)]
-            raise ValueError(
-                f"{source}, {line.where}: {line.text!r} has no number as {count} other lines have: "
-                "number all classes or none; if the numbers belong to the names, quote the names"
+            raise lines[found.index(None)].error(
+                f"has no number as {count} other lines have: number all classes or none; if the "
+                "numbers belong to the names, quote the names"
             )
-        entries = [
-            Entry(*_unquoted(match["name"])[:1], line.where, int(match["value"]), is_split=True)
-            for line, match in zip(lines, found, strict=True)
-            if match is not None
-        ]
+        entries = _matched(lines, found)
         names = {entry.name for entry in entries}
         values = Counter(entry.value for entry in entries)
         are_different = len(names) == len(values) == len(lines)
@@ -339,27 +314,40 @@ def _numbered(lines: Sequence[Line], source: str) -> list[Entry] | None:
         if not is_certain and len(lines) == count == len(names) > len(values):
             twice = next(entry for entry in entries if values[entry.value] > 1)
             raise ValueError(
-                f"{source}, {twice.where}: the number {twice.value} occurs twice: give every class "
-                "its own; if the numbers belong to the names, quote the names"
+                f"{lines[0].source}, {twice.where}: the number {twice.value} occurs twice: give "
+                "every class its own; if the numbers belong to the names, quote the names"
             )
         if len(lines) < 2 or count < len(lines) or not is_numbering:
             continue
         if all(pattern.fullmatch(str(name)) for name in names):
-            raise ValueError(
-                f"{source}, {lines[0].where}: {lines[0].text!r} has several numbers: begin with a "
-                "line that names the columns (id, name), or quote the names"
+            raise lines[0].error(
+                "has several numbers: begin with a line that names the columns (id, name), or "
+                "quote the names"
             )
         return entries
     return None
+
+
+def _matched(lines: Sequence[Line], found: Sequence[re.Match[str] | None]) -> list[Entry]:
+    """Return the classes of the lines that match, by the groups name, value and color."""
+    entries = []
+    for line, match in zip(lines, found, strict=True):
+        if match is not None:
+            groups = {"value": None, "color": None, **match.groupdict()}
+            value = None if groups["value"] is None else int(groups["value"])
+            where = f"{line.source}, {line.where}"
+            rgb = _color(groups["color"], where) if groups["color"] else None
+            name = _unquoted(match["name"])[0]
+            entries.append(Entry(name, line.where, value, rgb, is_split=value is not None))
+    return entries
 
 
 def _plain(lines: Sequence[Line], source: str) -> list[Entry]:
     """Read one name a line."""
     if lines and _word(lines[0].text) in _HEADER_WORDS and len(lines) > 1:
         if not source.lower().endswith((".csv", ".tsv")):
-            raise ValueError(
-                f"{source}, {lines[0].where}: {lines[0].text!r} may be the title of the list or a "
-                "class: remove the line, or quote the name"
+            raise lines[0].error(
+                "may be the title of the list or a class: remove the line, or quote the name"
             )
         lines = lines[1:]
     bullets = [_BULLET.fullmatch(line.text) for line in lines]
@@ -368,9 +356,9 @@ def _plain(lines: Sequence[Line], source: str) -> list[Entry]:
         text = bullet[1] if bullet and all(bullets) else line.text
         name, is_literal = _unquoted(text)
         if not is_literal and re.search(r"\s#\s|\s//\s", name):
-            raise ValueError(
-                f"{source}, {line.where}: {name!r} seems to end in a comment: give comments lines "
-                'of their own that begin with "# ", or quote the name'
+            raise line._replace(text=name).error(
+                'seems to end in a comment: give comments lines of their own that begin with "# ", '
+                "or quote the name"
             )
         entries.append(Entry(name, line.where, is_literal=is_literal))
     numbers = [None if entry.is_literal else _integer(entry.name) for entry in entries]

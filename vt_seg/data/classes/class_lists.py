@@ -10,33 +10,23 @@ from typing import NamedTuple
 
 from vt_seg.files import normalized_name, read_text
 
-from .class_list_formats import Entry, entries_of_data, entries_of_text, is_ignored_name
+from .class_list_formats import Color, Entry, entries_of_data, entries_of_text, is_ignored_name
 
 Names = Sequence[str] | str | os.PathLike
 """Names, or the file that holds them, in any format of `read_class_list`."""
 
-Color = tuple[int, int, int]
 _LABELME_IGNORED = "__ignore__"
-_UNSIGNED = {-1: 255}  # Masks with 8 bits hold -1 as 255.
 _JOINERS = "\u200c\u200d"  # They belong to the spelling of some languages, which are not ASCII.
 
 
 class ClassList(NamedTuple):
-    """Names of classes in the order of the values that masks have, or of the file.
+    """Names of classes in the order of the values that masks have, or of the file."""
 
-    Attributes:
-        names: one per class, in Unicode's composed form (NFC).
-        colors: RGB 0..255 of each class, or None if the file has none.
-        values: what masks hold for each class if the file says so, ascending; None: 0, 1, ...
-        ignored_values: values that the file itself calls ignored.
-        is_in_label_order: False if neither numbers nor the order say which label a class has.
-    """
-
-    names: tuple[str, ...]
-    colors: tuple[Color, ...] | None = None
-    values: tuple[int, ...] | None = None
-    ignored_values: tuple[int, ...] = ()
-    is_in_label_order: bool = True
+    names: tuple[str, ...]  # in Unicode's composed form (NFC)
+    colors: tuple[Color, ...] | None = None  # RGB 0..255 of each class, if the file has them
+    values: tuple[int, ...] | None = None  # that masks hold, ascending; None: 0, 1, ...
+    ignored_values: tuple[int, ...] = ()  # that the file itself calls ignored
+    is_in_label_order: bool = True  # False if neither numbers nor the order tell the labels
 
 
 def read_class_list(path: str | os.PathLike) -> ClassList:
@@ -63,10 +53,8 @@ def class_list(
 ) -> ClassList:
     """Return classes in the order of their labels: those given, or those of a file.
 
-    Args:
-        classes: names, a mapping of labels to names, or a file for `read_class_list`.
-        numbered_from: the number that a numbered list must begin with: 0, or 1 where masks are
-            read with ``REDUCE_ZERO_LABEL``. None accepts all numbers, as values of a label map.
+    ``numbered_from`` is the number that a numbered list must begin with: 0, or 1 where masks are
+    read with ``REDUCE_ZERO_LABEL``. None accepts all numbers, as values of a label map.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -107,7 +95,7 @@ def _checked(entries: Sequence[Entry], source: str) -> ClassList:
         ignored.append(255)  # labelme writes -1, as it counts from the line after this one.
         del rows[0]
     for name, entry in list(rows):
-        value = _UNSIGNED.get(entry.value, entry.value) if entry.value is not None else None
+        value = 255 if entry.value == -1 else entry.value  # Masks with 8 bits hold -1 as 255.
         if name == _LABELME_IGNORED and value is None:
             raise ValueError(
                 f"{source}, {entry.where}: {_LABELME_IGNORED} is not the first name, as labelme "
@@ -119,8 +107,7 @@ def _checked(entries: Sequence[Entry], source: str) -> ClassList:
     if not rows:
         raise ValueError(f"{source} is empty; it should hold one name of a class a line")
     _require_different(rows, source)
-    if rows[0][1].value is not None:
-        rows.sort(key=lambda row: row[1].value or 0)
+    rows.sort(key=lambda row: row[1].value or 0)
     colors = [entry.color for _, entry in rows if entry.color is not None]
     values = [entry.value for _, entry in rows if entry.value is not None]
     return ClassList(
@@ -144,28 +131,29 @@ def _checked_name(entry: Entry, source: str) -> str:
     name = "".join(" " if unicodedata.category(char) == "Zs" else char for char in chars).strip()
     if not name:
         raise ValueError(f"{where}: a class has an empty name: give it one")
+    if problem := _problem(name, entry.is_literal):
+        raise ValueError(f"{where}: {name!r} {problem}")
+    return name
+
+
+def _problem(name: str, is_literal: bool) -> str:
     for char in name:
-        category = unicodedata.category(char)
         if char == "\t":
-            raise ValueError(
-                f"{where}: {name!r} has several columns, and which one holds the names cannot be "
-                "told: keep one column, or begin with a line that names the columns (id, name)"
+            return (
+                "has several columns, and which one holds the names cannot be told: keep one "
+                "column, or begin with a line that names the columns (id, name)"
             )
         is_joiner = char in _JOINERS and not look_alike(name).isascii()
-        if category in ("Cc", "Cf", "Cs", "Zl", "Zp") and not is_joiner:
+        if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and not is_joiner:
             called = unicodedata.name(char, f"U+{ord(char):04X}")
-            raise ValueError(f"{where}: {name!r} holds an invisible character, {called}: remove it")
+            return f"holds an invisible character, {called}: remove it"
         if char == "\ufffd":
-            raise ValueError(
-                f"{where}: {name!r} was damaged by a conversion to UTF-8 (U+FFFD): write it again"
-            )
+            return "was damaged by a conversion to UTF-8 (U+FFFD): write it again"
     is_markup = not any(map(str.isalnum, name)) or name[-1:] in ("[", "{", "(") or name[0] in "<|{["
-    if name.isascii() and is_markup and not entry.is_literal:
-        raise ValueError(
-            f"{where}: {name!r} does not look like the name of a class: hold one name a line and "
-            "nothing else, or quote the name"
-        )
-    return name
+    if name.isascii() and is_markup and not is_literal:
+        kept = "hold one name a line and nothing else, or quote the name"
+        return f"does not look like the name of a class: {kept}"
+    return ""
 
 
 def _require_different(rows: Sequence[tuple[str, Entry]], source: str) -> None:

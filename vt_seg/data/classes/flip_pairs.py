@@ -9,35 +9,16 @@ from ..augmentations import LabelPairs, normalized_pairs
 from ..finding import Finding
 
 # What stands for left and right as a part of a name: "left_eye", "eye (r)", "Lt. lung", "FL wheel".
-_WORDS = (
-    ("left", "right"),
-    ("links", "rechts"),
-    ("linke", "rechte"),
-    ("linker", "rechter"),
-    ("linkes", "rechtes"),
-    ("gauche", "droite"),
-    ("izquierdo", "derecho"),
-    ("izquierda", "derecha"),
-    ("esquerdo", "direito"),
-    ("esquerda", "direita"),
-    ("sinistro", "destro"),
-    ("sinistra", "destra"),
-    ("sx", "dx"),
-    ("левый", "правый"),
-    ("левая", "правая"),
-    ("левое", "правое"),
-    ("왼쪽", "오른쪽"),
-    ("左", "右"),
-)
-_LETTERS = (
-    ("l", "r"),
-    ("lt", "rt"),
-    ("lft", "rgt"),
-    ("lh", "rh"),  # left and right hand
-    ("lf", "rf"),  # left and right foot, or left and right front
-    ("fl", "fr"),  # front left and front right, as of wheels
-    ("rl", "rr"),  # rear left and rear right
-)
+_WORDS = [p.split() for p in (
+    "left right", "links rechts", "linke rechte", "linker rechter", "linkes rechtes",
+    "gauche droite", "izquierdo derecho", "izquierda derecha", "esquerdo direito",
+    "esquerda direita", "sinistro destro", "sinistra destra", "sx dx", "левый правый",
+    "левая правая", "левое правое", "왼쪽 오른쪽", "左 右",
+)]  # fmt: skip
+# Of hands (lh), feet (lf), which are front sides as well, and of front and rear (fl, rl).
+_LETTERS = [
+    pair.split() for pair in ("l r", "lt rt", "lft rgt", "lh rh", "lf rf", "fl fr", "rl rr")
+]
 _OPPOSITE = {side: other for pair in (*_WORDS, *_LETTERS) for side, other in (pair, pair[::-1])}
 _ARE_WORDS = {side for pair in _WORDS for side in pair}
 _SPELLINGS = {"droit": "droite"}  # "œil gauche" and "œil droit"
@@ -97,14 +78,13 @@ def flip_pair_findings(classes: Sequence[str], pairs: LabelPairs | None) -> list
         known = normalized_pairs(pairs or ())
     except ValueError as wrong:
         return [Finding.error("plain flip", str(wrong))]
-    outside = [label for pair in known for label in pair if not 0 <= label < len(classes)]
-    if outside:
+    swapped = {label for pair in known for label in pair}
+    if outside := sorted(swapped - set(range(len(classes)))):
         message = (
             f"flip_label_pairs holds {outside[0]}, but labels are 0..{len(classes) - 1}: name "
             "pairs of class indices"
         )
         return [Finding.error("plain flip", message)]
-    swapped = {label for pair in known for label in pair}
     found = left_right_pairs(classes) if pairs is None or known else ()
     missing = [pair for pair in found if pair not in known]
     if not missing:

@@ -15,14 +15,7 @@ from .coco_stuff import (
     register_coco_stuff,
     register_cocostuff10k,
 )
-from .lip import (
-    LIP_FLIP_LABEL_PAIRS,
-    LIP_LABELS,
-    canonical_list,
-    find_lip,
-    load_lip,
-    register_lip,
-)
+from .lip import LIP_FLIP_LABEL_PAIRS, LIP_LABELS, canonical_list, find_lip, load_lip, register_lip
 from .registration import IGNORE_LABEL, dataset_root, distinct_colors, unregister
 from .synthetic import (
     CONTEXT_CLASS_NAMES,

@@ -113,11 +113,12 @@ BENCHMARKS = {
         VOC_CLASSES,
         distinct_colors(21),
         {
-            **{
-                s: _voc(s, "Segmentation", "SegmentationClass")
-                for s in ("train", "val", "trainval")
-            },
-            "trainaug": _voc("trainaug", "Segmentation", "SegmentationClassAug"),
+            split: _voc(split, "Segmentation", masks)
+            for masks, splits in (
+                ("SegmentationClass", ("train", "val", "trainval")),
+                ("SegmentationClassAug", ("trainaug",)),
+            )
+            for split in splits
         },
     ),
     "vt_context59": Benchmark(

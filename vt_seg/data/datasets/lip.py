@@ -26,32 +26,19 @@ class LipLabel(NamedTuple):
     """One class: its name and its colour (RGB)."""
 
     name: str
-    color: tuple[int, int, int]
+    color: tuple[int, ...]
 
 
-LIP_LABELS = (
-    LipLabel("Background", (0, 0, 0)),
-    LipLabel("Hat", (128, 0, 0)),
-    LipLabel("Hair", (255, 0, 0)),
-    LipLabel("Glove", (0, 85, 0)),
-    LipLabel("Sunglasses", (170, 0, 51)),
-    LipLabel("Upper-clothes", (255, 85, 0)),
-    LipLabel("Dress", (0, 0, 85)),
-    LipLabel("Coat", (0, 119, 221)),
-    LipLabel("Socks", (85, 85, 0)),
-    LipLabel("Pants", (0, 85, 85)),
-    LipLabel("Jumpsuits", (85, 51, 0)),
-    LipLabel("Scarf", (52, 86, 128)),
-    LipLabel("Skirt", (0, 128, 0)),
-    LipLabel("Face", (0, 0, 255)),
-    LipLabel("Left-arm", (51, 170, 221)),
-    LipLabel("Right-arm", (0, 255, 255)),
-    LipLabel("Left-leg", (85, 255, 170)),
-    LipLabel("Right-leg", (170, 255, 85)),
-    LipLabel("Left-shoe", (255, 255, 0)),
-    LipLabel("Right-shoe", (255, 170, 0)),
+_LABELS = """
+    Background 000000, Hat 800000, Hair ff0000, Glove 005500, Sunglasses aa0033,
+    Upper-clothes ff5500, Dress 000055, Coat 0077dd, Socks 555500, Pants 005555, Jumpsuits 553300,
+    Scarf 345680, Skirt 008000, Face 0000ff, Left-arm 33aadd, Right-arm 00ffff, Left-leg 55ffaa,
+    Right-leg aaff55, Left-shoe ffff00, Right-shoe ffaa00
+"""
+LIP_LABELS = tuple(
+    LipLabel(name, tuple(bytes.fromhex(color)))
+    for name, color in (label.split() for label in _LABELS.split(","))
 )
-
 LIP_FLIP_LABEL_PAIRS = left_right_pairs([label.name for label in LIP_LABELS])
 
 
@@ -99,19 +86,15 @@ def load_lip(folder: str, split: str) -> list[dict]:
         ValueError: if two folders or id lists qualify, or the list names an id twice.
     """
     prepared = canonical_list(folder, split)
-    if os.path.exists(prepared):
-        return _read_canonical(prepared, folder)
-    images, masks, ids = find_lip(folder, split)
-    return pair_images_and_masks(images, masks, _HINT, ids)
-
-
-def _read_canonical(path: str, folder: str) -> list[dict]:
-    pairs = [line.split("\t") for line in read_names(path)]
+    if not os.path.exists(prepared):
+        images, masks, ids = find_lip(folder, split)
+        return pair_images_and_masks(images, masks, _HINT, ids)
+    pairs = [line.split("\t") for line in read_names(prepared)]
     files = [[os.path.join(folder, name) for name in pair] for pair in pairs]
     missing = [name for pair in files for name in pair if not os.path.isfile(name)]
     if missing:
         raise FileNotFoundError(
-            f"{path} names {len(missing)} files that are not there, e.g. {missing[0]}. Run "
+            f"{prepared} names {len(missing)} files that are not there, e.g. {missing[0]}. Run "
             "datasets/prepare_lip.py again"
         )
     return [{"file_name": image, "sem_seg_file_name": mask} for image, mask in files]

@@ -1,6 +1,5 @@
 """Patterns of file names, and what they find: a folder and a suffix, or a template."""
 
-import logging
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -8,31 +7,23 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
-from vt_seg.files import files_in, normalized_name
+from vt_seg.files import FolderFiles, files_in, normalized_name
 
 IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 MASK_EXTENSIONS = frozenset({".png", ".bmp", ".tif", ".tiff", ".gif"})
 # Files that a template may name although their readers refuse them, with the right reason.
 _OTHER_EXTENSIONS = frozenset({".gif", ".npy", ".mat"})
-_logger = logging.getLogger(__name__)
 _TOKEN = re.compile(r"\*\*/|\*|\{[^{}/]*\}|[^*{}]+|.")
 _EXAMPLE = 'such as "images/**/{id}.jpg"'
 
 
 class NamedFile(NamedTuple):
-    """A file that a pattern finds.
+    """A file that a pattern finds."""
 
-    Attributes:
-        path: its path, below the root of the pattern.
-        folders: what the wildcards in the template's folders stand for.
-        id: what ``{id}`` stands for.
-        real_path: its path if its folder is no link, to tell whether two patterns find it.
-    """
-
-    path: str
-    folders: tuple[str, ...]
-    id: str
-    real_path: str
+    path: str  # below the root of the pattern
+    folders: tuple[str, ...]  # what the wildcards in the template's folders stand for
+    id: str  # what ``{id}`` stands for
+    real_path: str  # its path if its folder is no link, to tell whether two patterns find it
 
     def key(self, with_folders: bool) -> str:
         """Return what an image and its mask have in common: the id, perhaps with the folders."""
@@ -42,19 +33,12 @@ class NamedFile(NamedTuple):
 
 @dataclass(frozen=True)
 class FilePattern:
-    """Which files below ``root`` are images, or masks.
-
-    Attributes:
-        root: the folder that holds them all.
-        below: the template of their paths below ``root``, without extension.
-        extensions: in lower case; files with another one do not match.
-        suffix: ends the name, literally, before the extension.
-    """
+    """Which files below ``root`` are images, or masks."""
 
     root: str
-    below: str
-    extensions: frozenset[str]
-    suffix: str = ""
+    below: str  # the template of their paths below the root, without extension
+    extensions: frozenset[str]  # in lower case; files with another one do not match
+    suffix: str = ""  # ends the name, literally, before the extension
 
     @classmethod
     def parse(
@@ -105,6 +89,11 @@ class FilePattern:
         ]
 
     @property
+    def is_folder(self) -> bool:
+        """Return True for a folder with all its subfolders, perhaps with a suffix."""
+        return self.below == "**/{id}"
+
+    @property
     def num_folder_wildcards(self) -> int:
         """Return how many values `NamedFile.folders` has."""
         return sum(is_folder_wildcard for _, is_folder_wildcard in self.tokens)
@@ -115,21 +104,22 @@ class FilePattern:
         literal = "".join(token for token, _ in self.tokens if token[0] not in "*{")
         return len(os.path.abspath(self.root)) + len(literal + self.suffix)
 
-    def files(self) -> Iterator[NamedFile]:
+    def walk(self) -> FolderFiles:
+        """Return the files below the root that have one of the extensions, and all others."""
+        return files_in(self.root, self.extensions, below="/" in self.below)
+
+    def files(self, walk: FolderFiles | None = None) -> Iterator[NamedFile]:
         """Yield the files that match, folder by folder, without hidden ones and a system's own.
 
-        What a folder without template holds besides is logged.
+        ``walk`` is the result of `walk`, if that was called before.
 
         Raises:
             ValueError: if a name matches in two ways.
         """
         greedy, lazy = re.compile(self._regex("")), re.compile(self._regex("?"))
         id_index = greedy.groupindex["id"] - 1
-        found = files_in(self.root, self.extensions, below="/" in self.below)
-        if str(self) == self.root and found.skipped():
-            _logger.info(f"Skipped in {found.skipped()}")
         real_folder = lru_cache(os.path.realpath)
-        for path in found.paths:
+        for path in (walk or self.walk()).paths:
             below = os.path.relpath(os.path.splitext(path)[0], self.root).replace(os.sep, "/")
             match, other = (regex.fullmatch(below) for regex in (greedy, lazy))
             if match is None or other is None:
@@ -162,8 +152,8 @@ class FilePattern:
         return os.path.join(self.root, path + self.suffix + extension)
 
     def __str__(self) -> str:
-        is_folder = (self.below, self.suffix) == ("**/{id}", "")
-        return self.root if is_folder else os.path.join(self.root, self.below + self.suffix)
+        is_plain = self.is_folder and not self.suffix
+        return self.root if is_plain else os.path.join(self.root, self.below + self.suffix)
 
     def _regex(self, lazy: str) -> str:
         regex = ""

@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from vt_seg.files import files_in
-
+from ..finding import Level
 from .file_patterns import IMAGE_EXTENSIONS, MASK_EXTENSIONS, FilePattern
-from .pairing import Pairing, find_pairs, pair_images_and_masks
+from .pairing import Pairing, find_pairs
 from .split_lists import SplitList
 
 _T = TypeVar("_T")
@@ -23,42 +22,43 @@ _LIST_HINT = "give names in quotes, pairs of an image and a mask, or the file of
 class Layout:
     """A checked description of a dataset's files; made by `make_layout`, which has the details."""
 
-    images: str
-    masks: str
+    images: FilePattern
+    masks: FilePattern
     split_list: str | tuple[str | tuple[str, ...], ...] | None = None
-    image_suffix: str = ""
-    mask_suffix: str = ""
     subset: int | None = None
 
-    @property
-    def roots(self) -> tuple[str, str]:
-        """Return the folders of images and of masks; of a template, what is before wildcards."""
-        return (
-            FilePattern.parse(self.images, IMAGE_EXTENSIONS, self.image_suffix).root,
-            FilePattern.parse(self.masks, MASK_EXTENSIONS, self.mask_suffix).root,
-        )
-
-    def skipped(self) -> list[str]:
-        """Return which files of the folders are neither images nor masks; [] with templates."""
-        folders: dict[str, frozenset[str]] = {}
-        for folder, extensions in ((self.images, IMAGE_EXTENSIONS), (self.masks, MASK_EXTENSIONS)):
-            if not os.path.isdir(folder):
-                return []
-            folders[folder] = folders.get(folder, frozenset()) | extensions
-        found = [files_in(folder, extensions) for folder, extensions in folders.items()]
-        return [files.skipped() for files in found if files.skipped()]
-
     def records(self, hint: str) -> list[dict]:
-        """Return Detectron2's records, or raise as `pair_images_and_masks` does."""
-        suffixes = self.image_suffix, self.mask_suffix
-        records = pair_images_and_masks(self.images, self.masks, hint, self.split_list, *suffixes)
-        return take_subset(records, self.subset, self.images)
+        """Return Detectron2's records, sorted by name or in the order of the list.
 
-    def pairing(self) -> Pairing:
-        """Return what pairs and what does not, without raising for the latter."""
-        suffixes = self.image_suffix, self.mask_suffix
-        pairing = find_pairs(self.images, self.masks, "", self.split_list, *suffixes)
-        return pairing._replace(records=take_subset(pairing.records, self.subset, self.images))
+        Without a list there must be a mask for every image and an image for every mask. ``hint``
+        says what to do if files are missing, and ends the message.
+
+        Raises:
+            FileNotFoundError: if a folder or a listed file is missing.
+            ValueError: if no image is found or names do not pair; see `pairing` too.
+        """
+        records, findings = self.pairing(hint)
+        errors = [finding.message for finding in findings if finding.level is Level.ERROR]
+        if errors and self.split_list is not None:
+            raise FileNotFoundError(f"{errors[0]}. {hint}")
+        if errors:
+            raise ValueError(f"images and masks do not pair: {'; '.join(errors)}. {hint}")
+        if not records:
+            raise ValueError(f"no images in {self.images}. {hint}")
+        for finding in findings:
+            logger.info(finding.message)
+        return records
+
+    def pairing(self, hint: str = "") -> Pairing:
+        """Return the records, and findings on what does not pair, where `records` raises.
+
+        Raises:
+            FileNotFoundError: if a folder or the list is missing.
+            ValueError: if two files have the same name, a file would be image and mask, or a
+                template or the list can be understood in two ways.
+        """
+        records, findings = find_pairs(self.images, self.masks, self.split_list, hint)
+        return Pairing(take_subset(records, self.subset, str(self.images)), findings)
 
 
 def make_layout(
@@ -72,14 +72,8 @@ def make_layout(
 ) -> Layout:
     """Return the description of a dataset's files; look at none of them.
 
-    Args:
-        images: the folder of images with all its subfolders, or a template of their paths.
-        masks: the folder of masks, with the same subfolders, or a template.
-        split: what ``{split}`` stands for in ``images``, ``masks`` and ``split_list``.
-        split_list: images to take, or pairs of an image and a mask, or a text file of either.
-        image_suffix: what the names of images have before the extension and masks lack.
-        mask_suffix: what the names of masks have before the extension and images lack.
-        subset: take so many pairs, evenly spread.
+    The arguments are those of `register_sem_seg`, where ``images`` is ``image_dir`` and ``masks``
+    is ``mask_dir``.
 
     Raises:
         ValueError: if an argument cannot be right.
@@ -103,10 +97,23 @@ def make_layout(
         raise ValueError(f'split "{split}" has no effect: write {{split}} into images and masks')
     texts = {key: text.replace("{split}", split or "") for key, text in texts.items()}
     require_count("subset", subset)
-    chosen = texts.get("split_list", rows)
-    layout = Layout(texts["images"], texts["masks"], chosen, image_suffix, mask_suffix, subset)
-    _ = layout.roots  # Raises for wrong templates.
-    return layout
+    return Layout(
+        FilePattern.parse(texts["images"], IMAGE_EXTENSIONS, image_suffix),
+        FilePattern.parse(texts["masks"], MASK_EXTENSIONS, mask_suffix),
+        texts.get("split_list", rows),
+        subset,
+    )
+
+
+def pair_images_and_masks(
+    images: str | os.PathLike,
+    masks: str | os.PathLike,
+    hint: str,
+    split_list: SplitList | None = None,
+    **options: Any,
+) -> list[dict]:
+    """Return the records of `make_layout`'s arguments; for ``hint`` see `Layout.records`."""
+    return make_layout(images, masks, split_list=split_list, **options).records(hint)
 
 
 def _rows(split_list: object) -> Iterator[str | tuple[str, ...]]:

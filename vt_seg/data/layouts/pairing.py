@@ -9,8 +9,8 @@ from typing import NamedTuple
 from vt_seg.files import folded_name, normalized_name
 
 from ..finding import Finding, Level
-from .file_patterns import IMAGE_EXTENSIONS, MASK_EXTENSIONS, FilePattern, NamedFile
-from .pairing_hints import Unpaired, hint_for_one_pattern, hint_for_unpaired
+from .file_patterns import IMAGE_EXTENSIONS, FilePattern, NamedFile
+from .pairing_hints import hint_for_one_pattern, hint_for_unpaired
 from .split_lists import Listed, Side, SplitList, bare_name, listed_files
 
 
@@ -21,80 +21,43 @@ class Pairing(NamedTuple):
     findings: list[Finding]
 
 
-def pair_images_and_masks(
-    images: str | os.PathLike,
-    masks: str | os.PathLike,
-    hint: str,
-    split_list: SplitList | None = None,
-    image_suffix: str = "",
-    mask_suffix: str = "",
-) -> list[dict]:
-    """Return the records of a dataset, sorted by name or in the order of its list.
-
-    Args:
-        images: the folder of images, in any depth of subfolders, or a template with ``{id}``.
-        masks: the folder of masks, with the same subfolders, or a template.
-        hint: what to do if files are missing; ends the error message.
-        split_list: the images wanted, or pairs, or a file of them; None takes all, and then there
-            must be a mask for every image and an image for every mask.
-        image_suffix: what the images' names have in addition, as in ``a_rgb.jpg``.
-        mask_suffix: what the masks' names have in addition, as in ``a_mask.png``.
-
-    Raises:
-        FileNotFoundError: if a folder or a listed file is missing.
-        ValueError: if no image is found, or names do not pair.
-    """
-    records, findings = find_pairs(images, masks, hint, split_list, image_suffix, mask_suffix)
-    findings = [finding for finding in findings if finding.level is Level.ERROR]
-    if findings and split_list is not None:
-        raise FileNotFoundError(f"{findings[0].message}. {hint}")
-    if findings:
-        messages = "; ".join(finding.message for finding in findings)
-        raise ValueError(f"images and masks do not pair: {messages}. {hint}")
-    if not records:
-        raise ValueError(f"no images in {images}. {hint}")
-    return records
-
-
 def find_pairs(
-    images: str | os.PathLike,
-    masks: str | os.PathLike,
-    hint: str = "",
-    split_list: SplitList | None = None,
-    image_suffix: str = "",
-    mask_suffix: str = "",
+    images: FilePattern, masks: FilePattern, split_list: SplitList | None, hint: str
 ) -> Pairing:
-    """Pair as `pair_images_and_masks` does, but return what does not pair instead of raising.
-
-    Raises:
-        FileNotFoundError: if a folder or the list is missing.
-        ValueError: if a template is wrong, two files have the same name, a file would be image and
-            mask, or the list can be understood in two ways.
-    """
-    patterns = [
-        FilePattern.parse(images, IMAGE_EXTENSIONS, image_suffix),
-        FilePattern.parse(masks, MASK_EXTENSIONS, mask_suffix),
-    ]
-    for kind, pattern in zip(("images", "masks"), patterns, strict=True):
+    """Pair what two patterns find, or of it what the list names; see `Layout.pairing`."""
+    for kind, pattern in (("images", images), ("masks", masks)):
         if not os.path.isdir(pattern.root):
             what = f"no folder of {kind} at {pattern.root}{_similar_folder(pattern.root)}"
             raise FileNotFoundError(f"{what}. {hint}".rstrip())
-    sides = [Side(pattern, list(pattern.files())) for pattern in patterns]
-    listed = None if split_list is None else listed_files(split_list, *sides)
-    if listed is not None and listed.masks is not None:
-        return _listed_pairing(listed, *sides)
+    walks = [images.walk(), masks.walk()]
+    pairs = zip((images, masks), walks, strict=True)
+    sides = [Side(pattern, list(pattern.files(walk))) for pattern, walk in pairs]
+    records, findings = _pair(sides[0], sides[1], split_list)
+    if not findings and images.is_folder and masks.is_folder:
+        # Otherwise, what does not pair may be what is skipped, and is said already.
+        known = {path for walk in walks for path in walk.paths}
+        left = {w.folder: w._replace(others=[p for p in w.others if p not in known]) for w in walks}
+        skipped = filter(None, (walk.skipped() for walk in left.values()))
+        findings = [Finding(Level.INFO, "skipped files", f"not read in {one}") for one in skipped]
+    return Pairing(records, findings)
 
-    sides = list(_without_shared(*sides))
-    with_folders = patterns[0].num_folder_wildcards == patterns[1].num_folder_wildcards
-    by_key = [_by_key(side, with_folders) for side in sides]
+
+def _pair(images: Side, masks: Side, split_list: SplitList | None) -> Pairing:
+    listed = None if split_list is None else listed_files(split_list, images, masks)
+    if listed is not None and listed.masks is not None:
+        return _listed_pairing(listed, images, masks)
+    images, masks = _without_shared(images, masks)
+    wildcards = [side.pattern.num_folder_wildcards for side in (images, masks)]
+    with_folders = wildcards[0] == wildcards[1]
+    images_by_key, masks_by_key = (_by_key(side, with_folders) for side in (images, masks))
     if listed is None:
-        pairing = _unlisted_pairing(by_key[0], by_key[1], sides[0].pattern, sides[1].pattern)
-        return pairing._replace(findings=[*pairing.findings, *_left_out(*sides)])
+        pairing = _unlisted_pairing(images_by_key, masks_by_key, images.pattern, masks.pattern)
+        return Pairing(pairing.records, [*pairing.findings, *_left_out(images, masks)])
     masks_found = [
-        by_key[1].get(image.key(with_folders) if image else bare_name(names[0]))
+        masks_by_key.get(image.key(with_folders) if image else bare_name(names[0]))
         for image, names in zip(listed.images, listed.names, strict=True)
     ]
-    return _listed_pairing(listed._replace(masks=masks_found), *sides)
+    return _listed_pairing(listed._replace(masks=masks_found), images, masks)
 
 
 def index_by_stem(
@@ -183,9 +146,8 @@ def _not_found(
     if not missing:
         return []
     count, example = len(missing), missing[0]
-    message = (
-        f"{count} of {len(names)} listed names have no {kind} in {side.pattern}, e.g. {example}"
-    )
+    where = f"in {side.pattern}, e.g. {example}"
+    message = f"{count} of {len(names)} listed names have no {kind} {where}"
     if re.match(r"[A-Za-z]:[\\/]", example):
         message += "; that is a path of Windows, write paths below that folder"
     elif os.path.isfile(example):
@@ -211,8 +173,8 @@ def _unlisted_pairing(
     without_image = [masks[key] for key in sorted(masks.keys() - images.keys())]
     hint = ""
     if without_mask or without_image:
-        unpaired = Unpaired(image_pattern, mask_pattern, without_mask, without_image)
-        hint = hint_for_unpaired(unpaired, list(images.values()))
+        unpaired = without_mask, without_image
+        hint = hint_for_unpaired(image_pattern, mask_pattern, *unpaired, list(images.values()))
         if not hint and images and masks and not records:
             hint = "not one name in common, are these the folders of two different splits?"
         hint = f": {hint}" if hint else ""
@@ -237,7 +199,7 @@ def _unlisted_pairing(
 def _left_out(images: Side, masks: Side) -> list[Finding]:
     """Return a note if a template or a suffix leaves image files out that are no masks either."""
     pattern = images.pattern
-    if str(pattern) == pattern.root:
+    if pattern.is_folder and not pattern.suffix:
         return []
     taken = {file.real_path for side in (images, masks) for file in side.files}
     everything = FilePattern(pattern.root, "**/{id}", IMAGE_EXTENSIONS).files()

@@ -4,6 +4,8 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from difflib import SequenceMatcher
+from itertools import product
 from typing import NamedTuple
 
 from vt_seg.files import visible_name
@@ -11,8 +13,10 @@ from vt_seg.files import visible_name
 from .file_patterns import IMAGE_EXTENSIONS, MASK_EXTENSIONS, FilePattern, NamedFile
 
 _ENOUGH = 0.5  # A hint is given if it explains this share of the unpaired names.
-_SAMPLES = 8  # So many images are compared with all masks,
+_SAMPLES = 8  # So many images are compared with masks,
+_NEAR = 20  # each with so many at most,
 _CANDIDATES = 12  # and so many of the differences found are tried on all files.
+_WORD = re.compile(r"\d+|[^\W\d_]+")
 _OTHER = "; masks must be PNG, BMP, TIFF or GIF"
 _UNREAD_EXTENSIONS = {
     **dict.fromkeys((".jpg", ".jpeg"), ", but JPEG alters class ids; save masks as PNG"),
@@ -24,15 +28,6 @@ _UNREAD_EXTENSIONS = {
 _TRAIN_IDS = "_labelTrainIds"
 _LIKE_MASKS = re.compile(r"mask|label|lbl|seg|anno|gt|parsing", re.IGNORECASE)
 _LIKE_IMAGES = re.compile(r"rgb|sat|image|img|photo|leftImg|color", re.IGNORECASE)
-
-
-class Unpaired(NamedTuple):
-    """The patterns of a dataset, and the files that they leave without a partner."""
-
-    image_pattern: FilePattern
-    mask_pattern: FilePattern
-    without_mask: list[NamedFile]
-    without_image: list[NamedFile]
 
 
 class _Affixes(NamedTuple):
@@ -61,9 +56,17 @@ class _Affixes(NamedTuple):
         )
 
 
-def hint_for_unpaired(unpaired: Unpaired, images: list[NamedFile]) -> str:
-    """Return the reason and the fix that explain at least half of the unpaired names, or ""."""
-    image_pattern, mask_pattern, without_mask, without_image = unpaired
+def hint_for_unpaired(
+    image_pattern: FilePattern,
+    mask_pattern: FilePattern,
+    without_mask: list[NamedFile],
+    without_image: list[NamedFile],
+    images: list[NamedFile],
+) -> str:
+    """Return the reason and the fix that explain at least half of the unpaired names, or "".
+
+    ``images`` are all, with those without mask.
+    """
     least = _ENOUGH * max(len(without_mask), 1)
     is_plain = [str(pattern) == pattern.root for pattern in (image_pattern, mask_pattern)]
     if is_plain[0] and not images and _all(image_pattern, {".npy"}):
@@ -73,10 +76,8 @@ def hint_for_unpaired(unpaired: Unpaired, images: list[NamedFile]) -> str:
     mask_files = without_image if is_plain[1] else _all(mask_pattern, MASK_EXTENSIONS)
     both = without_mask, without_image
     keys = [[file.key(with_folders=True) for file in files] for files in both]
-    if (
-        _share(keys[0], keys[1], visible_name) >= least
-        and not _share(keys[0], keys[1], str.lower) >= least
-    ):
+    differ_in_case = _share(keys[0], keys[1], str.lower) >= least
+    if _share(keys[0], keys[1], visible_name) >= least and not differ_in_case:
         return "names look alike but differ in Unicode (dashes, spaces, widths); rename one side"
     best, others = _common_affixes(image_files, mask_files, least)
     if best is not None:
@@ -94,16 +95,16 @@ def hint_for_unpaired(unpaired: Unpaired, images: list[NamedFile]) -> str:
         return what if best is None else f'{what}; their names end in "{best.mask[1]}"'
     if any(file.path.lower().endswith(".json") for file in unread) and not without_image:
         return f".json is there{_UNREAD_EXTENSIONS['.json']}"
-    if _share(keys[0], keys[1], str.lower) >= least:
+    if differ_in_case:
         return "names differ in upper and lower case; rename one side"
     if _share(keys[0], keys[1], os.path.basename) >= least:
         flat = [not any(file.key(True) != file.id for file in files) for files in both]
         unique = all(len({file.id for file in files}) == len(files) for files in both)
         if unique and any(flat) and all(is_plain):
-            templates = [
-                _template(pattern.root, ("", ""), files, not is_flat)
-                for pattern, files, is_flat in zip(unpaired[:2], both, flat, strict=True)
-            ]
+            templates = (
+                _template(image_pattern.root, ("", ""), without_mask, not flat[0]),
+                _template(mask_pattern.root, ("", ""), without_image, not flat[1]),
+            )
             return f"the subfolders differ; {_by_templates(*templates)}"
         return "the subfolders differ; rename one side"
     return ""
@@ -150,10 +151,7 @@ def _common_affixes(
         by_folder.setdefault(mask.folders, []).append(mask.id)
     candidates: Counter[_Affixes] = Counter()
     for image in images[:: max(len(images) // _SAMPLES, 1)]:
-        near = by_folder.get(image.folders, ())
-        for is_prefix in (False, True):
-            candidates.update(_differences(image.id, near, is_prefix))
-    candidates.update(_of_whole_lists([i.id for i in images], [m.id for m in masks]))
+        candidates.update(_differences(image.id, by_folder.get(image.folders, ())))
     likely = sorted(candidates, key=lambda one: (candidates[one], one.rank()), reverse=True)
     counts = {one: _num_pairs(one, images, masks) for one in likely[:_CANDIDATES]}
     most = max(counts.values(), default=0)
@@ -164,42 +162,24 @@ def _common_affixes(
     return best, [one for one in others if counts[one] == most]
 
 
-def _differences(image: str, masks: Sequence[str], is_prefix: bool) -> Iterator[_Affixes]:
-    """Yield what an image's name and those of the most similar masks have after the same start.
-
-    With ``is_prefix``, what they have before the same end.
-    """
-    step = -1 if is_prefix else 1
-    image = image[::step]
-    others = [mask[::step] for mask in masks if mask != image[::step]]
-    lengths = [len(_common_start([image, other])) for other in others]
-    longest = max(lengths, default=0)
-    for other, length in zip(others, lengths, strict=True):
-        for cut in range(1, longest + 1) if length == longest else ():
-            rests = image[cut:][::step], other[cut:][::step]
-            if _is_boundary(image, cut) and _is_boundary(other, cut) and _are_words(rests):
-                first, second = ((rest, "") if is_prefix else ("", rest) for rest in rests)
-                yield _Affixes(first, second)
-
-
-def _of_whole_lists(images: Sequence[str], masks: Sequence[str]) -> Iterator[_Affixes]:
-    """Yield what all images have before and after their ids, and all masks."""
-    if min(len(images), len(masks)) < 2:
-        return
-    starts = [_common_start(names) for names in (images, masks)]
-    ends = [_common_start([name[::-1] for name in names]) for names in (images, masks)]
-    shared = len(_common_start([start[::-1] for start in starts]))
-    before = [start[: len(start) - shared] for start in starts]
-    shared = len(_common_start([end[::-1] for end in ends]))
-    after = [end[: len(end) - shared][::-1] for end in ends]
-    if _are_words((*before, *after)):
-        yield _Affixes((before[0], after[0]), (before[1], after[1]))
-
-
-def _common_start(names: Sequence[str]) -> str:
-    first, last = min(names), max(names)
-    pairs = enumerate(zip(first, last, strict=False))
-    return first[: next((i for i, (one, other) in pairs if one != other), len(first))]
+def _differences(image: str, masks: Sequence[str]) -> Iterator[_Affixes]:
+    """Yield what an image's name and those of the most similar masks have around the same part."""
+    containing = ([m for m in masks if word in m and m != image] for word in _WORD.findall(image))
+    near = min(filter(None, containing), key=len, default=[])[:_NEAR]
+    parts = [SequenceMatcher(None, image, m, autojunk=False).find_longest_match() for m in near]
+    longest = max((part.size for part in parts), default=0)
+    for mask, (in_image, in_mask, size) in zip(near, parts, strict=True):
+        cuts = [
+            cut
+            for cut in range(size + 1 if size == longest else 0)
+            if _is_boundary(image, in_image + cut) and _is_boundary(mask, in_mask + cut)
+        ]
+        # The part may begin and end in a separator, which then belongs to what is around it.
+        for start, end in product(cuts[:2], cuts[-2:]):
+            around_image = image[: in_image + start], image[in_image + end :]
+            around_mask = mask[: in_mask + start], mask[in_mask + end :]
+            if start < end and _are_words((*around_image, *around_mask)):
+                yield _Affixes(around_image, around_mask)
 
 
 def _is_boundary(name: str, cut: int) -> bool:
@@ -244,13 +224,8 @@ def _advice(
         given = f'image_suffix "{image_suffix}"'
         return f'give {given} and mask_suffix "{mask_suffix}"' if mask_suffix else f"give {given}"
     nested = any(file.key(with_folders=True) != file.id for file in (*images, *masks))
-    return (
-        _by_templates(
-            _template(roots[0], best.image, images, nested),
-            _template(roots[1], best.mask, masks, nested),
-        )
-        + also
-    )
+    image_template = _template(roots[0], best.image, images, nested)
+    return _by_templates(image_template, _template(roots[1], best.mask, masks, nested)) + also
 
 
 def _by_templates(images: str, masks: str) -> str:

@@ -5,6 +5,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from vt_seg.files import normalized_name, read_text
@@ -15,7 +16,6 @@ _EXTENSIONS = IMAGE_EXTENSIONS | MASK_EXTENSIONS
 _SEPARATORS = "\t", ";", ",", " "
 _IMAGE_HEADERS = {"image", "images", "image_path", "img", "file", "file_name", "filename", "path"}
 _MASK_HEADERS = {"mask", "masks", "mask_path", "label", "labels", "annotation", "gt", "target"}
-_HEADERS = _IMAGE_HEADERS, _MASK_HEADERS
 _FILE = r"[^\"']+?\.(?:jpe?g|png|bmp|webp|tiff?|gif)"
 _TWO_FILES = re.compile(rf"({_FILE})\s+({_FILE})", re.IGNORECASE)
 _ON_A_DRIVE = re.compile(r"[A-Za-z]:/")
@@ -65,8 +65,7 @@ def read_split_list(split_list: str | os.PathLike) -> list[str]:
     """
     where, lines = _lines(split_list)
     stems = [bare_name(line) for line in lines]
-    if (repeated := _first_repeated(stems)) is not None:
-        raise ValueError(f"{where} names {repeated} more than once; remove the extra lines")
+    _refuse_repeated(where, stems, stems)
     return stems
 
 
@@ -107,11 +106,8 @@ def listed_files(split_list: SplitList, images: Side, masks: Side) -> Listed:
         few = 2 * sum(file is not None for file in best.images) < len(best.images)
         # Many names hold spaces, so these are taken for separators only if few names exist.
         _refuse_uneven_rows(where, lines, _SEPARATORS if few else _SEPARATORS[:-1])
-    known = [file.path for file in best.images if file is not None]
-    if (repeated := _first_repeated(known)) is not None:
-        named = zip(best.names, best.images, strict=True)
-        name = next(row[0] for row, file in named if file is not None and file.path == repeated)
-        raise ValueError(f"{where} names {bare_name(name)} more than once; remove the extra lines")
+    paths = [file and file.path for file in best.images]
+    _refuse_repeated(where, paths, [row[0] for row in best.names])
     return best
 
 
@@ -139,15 +135,14 @@ class _NameReader:
     def resolve(self, names: Sequence[str], exact: bool) -> list[NamedFile | None]:
         """Return the files named, all in the one way that finds most; raise if two find all."""
         cleaned = [_cleaned(name) for name in names]
-        ways: list[Callable[[str], str | None]] = [
-            self._below_root,
-            lambda name: self._at(self.list_folder, name),
-            lambda name: self._at(os.getcwd(), name),
-            self._after_common_folders,
+        ways: list[tuple[dict, Callable[[str], str | None]]] = [
+            (self.below, lambda name: None if _is_elsewhere(name) else name.lstrip("/")),
+            (self.below, partial(self._at, self.list_folder)),
+            (self.below, partial(self._at, os.getcwd())),
+            (self.below, self._after_common_folders),
+            (self.bare, lambda name: name),
         ]
-        look_up = self._look_up
-        results = [[look_up(self.below, way(name), exact) for name in cleaned] for way in ways]
-        results.append([look_up(self.bare, name, exact) for name in cleaned])
+        results = [[_look_up(index, way(n), exact) for n in cleaned] for index, way in ways]
         complete = [result for result in results if None not in result]
         for other in complete[1:]:
             for name, one, two in zip(names, complete[0], other, strict=True):
@@ -157,16 +152,6 @@ class _NameReader:
                         f"{two.path}; write absolute paths"
                     )
         return max(results, key=lambda result: sum(file is not None for file in result))
-
-    def _look_up(
-        self, index: dict[str, NamedFile | None], name: str | None, exact: bool
-    ) -> NamedFile | None:
-        if name is None or name in index:
-            return index.get(name or "")
-        return None if exact else index.get(_without_extension(name))
-
-    def _below_root(self, name: str) -> str | None:
-        return None if _is_elsewhere(name) else name.lstrip("/")
 
     def _at(self, folder: str, name: str) -> str | None:
         path = normalized_name(os.path.normpath(os.path.join(folder, name)))
@@ -191,6 +176,12 @@ class _NameReader:
             if common and (common == end or common >= 2):
                 rests.append("/".join(name.strip("/").split("/")[end:]))
         return rests[0] if len(rests) == 1 else None
+
+
+def _look_up(index: dict[str, NamedFile | None], name: str | None, exact: bool) -> NamedFile | None:
+    if name is None or name in index:
+        return index.get(name or "")
+    return None if exact else index.get(_without_extension(name))
 
 
 def _lines(split_list: SplitList) -> tuple[str, list]:
@@ -236,7 +227,7 @@ def _tables(lines: Sequence, images: _NameReader) -> list[list[tuple[str, ...]]]
     tables: list[list[tuple[str, ...]]] = [[(line.rstrip(" ,;"),) for line in lines]]
     for separator in _SEPARATORS:
         split = [_split(line, separator) for line in lines]
-        header = [cell.lower().replace(" ", "_") for cell in split[0]]
+        header = [*map(_title, split[0])]
         images_at = next((i for i, cell in enumerate(header) if cell in _IMAGE_HEADERS), None)
         masks_at = next((i for i, cell in enumerate(header) if cell in _MASK_HEADERS), None)
         if images_at is None or masks_at is None:
@@ -245,14 +236,16 @@ def _tables(lines: Sequence, images: _NameReader) -> list[list[tuple[str, ...]]]
                 continue
         if len({len(row) for row in split}) == 1:
             tables.append([(row[images_at], row[masks_at]) for row in split])
-    return [table[1:] if _has_header(table, images) else table for table in tables]
+    for table in tables:
+        titles = zip(map(_title, table[0]), (_IMAGE_HEADERS, _MASK_HEADERS), strict=False)
+        is_header = all(title in known for title, known in titles)
+        if is_header and len(table) > 1 and table[0][0] not in images.below:
+            del table[0]
+    return tables
 
 
-def _has_header(table: Sequence[tuple[str, ...]], images: _NameReader) -> bool:
-    if len(table) == 1 or table[0][0] in images.below:
-        return False
-    cells = [cell.lower().replace(" ", "_") for cell in table[0]]
-    return all(cell in known for cell, known in zip(cells, _HEADERS, strict=False))
+def _title(cell: str) -> str:
+    return cell.lower().replace(" ", "_")
 
 
 def _split(line: str, separator: str) -> list[str]:
@@ -270,8 +263,13 @@ def _split(line: str, separator: str) -> list[str]:
     return cells
 
 
-def _first_repeated(names: Sequence[str]) -> str | None:
-    return next((name for name, count in Counter(names).items() if count > 1), None)
+def _refuse_repeated(where: str, keys: Sequence[str | None], names: Sequence[str]) -> None:
+    counts = Counter(filter(None, keys))
+    for key, name in zip(keys, names, strict=True):
+        if counts[key or ""] > 1:
+            raise ValueError(
+                f"{where} names {bare_name(name)} more than once; remove the extra lines"
+            )
 
 
 def bare_name(name: str) -> str:

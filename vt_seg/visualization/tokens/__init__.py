@@ -7,13 +7,6 @@ from .figure import token_figure
 from .page import token_page
 
 __all__ = [
-    "LevelMaps",
-    "Prediction",
-    "TokenAnalysis",
-    "TokenMaps",
-    "analyze_tokens",
-    "capture_tokens",
-    "draw_tokens",
-    "token_figure",
-    "token_page",
-]
+    "LevelMaps", "Prediction", "TokenAnalysis", "TokenMaps", "analyze_tokens", "capture_tokens",
+    "draw_tokens", "token_figure", "token_page",
+]  # fmt: skip

@@ -19,19 +19,12 @@ from .capture import Origins, TokenMaps, capture_tokens
 
 @dataclass(frozen=True)
 class Prediction:
-    """A picture of a prediction, or a classifier's most probable classes.
+    """A picture of a prediction, or a classifier's most probable classes."""
 
-    Attributes:
-        picture: ``(H', W', 3)``, RGB, uint8, in the image's aspect ratio; None for a classifier.
-        labels: Label map ``(H, W)`` of a semantic segmentation, else None.
-        classes: Names of the labels.
-        top: A classifier's most probable classes, with their probabilities.
-    """
-
-    picture: np.ndarray | None = None
-    labels: np.ndarray | None = None
-    classes: tuple[str, ...] = ()
-    top: tuple[tuple[str, float], ...] = ()
+    picture: np.ndarray | None = None  # (H', W', 3), RGB, uint8, in the image's aspect ratio
+    labels: np.ndarray | None = None  # label map (H, W) of a semantic segmentation
+    classes: tuple[str, ...] = ()  # names of the labels
+    top: tuple[tuple[str, float], ...] = ()  # a classifier's classes and their probabilities
 
 
 @dataclass(frozen=True)
@@ -88,13 +81,9 @@ def analyze_tokens(
 ) -> TokenAnalysis:
     """Run a model on one image and keep its prediction and the attention of its tokens.
 
-    Args:
-        model: A Detectron2 meta-architecture, in evaluation mode.
-        record: From the test mapper; only its ``image`` (C, H, W) is used, so that the prediction
-            has the size of the network's input.
-        name: Name of the image's file.
-        images: The reader of the config.
-        metadata: Of the dataset that the model was trained for.
+    ``model`` is a Detectron2 meta-architecture in evaluation mode, ``metadata`` that of its
+    dataset, ``images`` the config's reader. Of the test mapper's ``record`` only ``image``
+    (C, H, W) is used, so that the prediction has the size of the network's input.
 
     Raises:
         ValueError: If the model has no VT layer, or attention that is not finite.

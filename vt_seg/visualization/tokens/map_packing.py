@@ -13,6 +13,7 @@ from .colors import color_range, color_steps
 # Longest side of the maps averaged over heads, and of those of single heads. The first pair that
 # fits is taken; 0 leaves single heads out.
 _SIDES = ((200, 64), (200, 48), (200, 32), (200, 20), (160, 0), (120, 0), (80, 0), (50, 0), (32, 0))
+_LABEL_SIDE = 400
 
 
 class MapPack:
@@ -81,7 +82,13 @@ def pack_layers(
             ]
             for levels in layers
         ]
-        label_place = None if labels is None else _add_labels(pack, labels)
+        label_place = None
+        if labels is not None:
+            scale = min(1.0, _LABEL_SIDE / max(labels.shape))
+            size = [max(1, round(side * scale)) for side in labels.shape]
+            numbers = labels.astype(np.uint16)
+            small = cv2.resize(numbers, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+            label_place = {"at": pack.add(small), "size": size}
         packed = pack.compressed()
         if len(packed) <= max_bytes:
             return packed, places, label_place
@@ -98,10 +105,3 @@ def _add_heads(
     if len(maps) > 1 and head_side:
         heads = [pack.add_maps(head, head_side, as_shares=as_shares) for head in maps]
     return {"mean": pack.add_maps(maps.mean(0), side, as_shares=as_shares), "heads": heads}
-
-
-def _add_labels(pack: MapPack, labels: np.ndarray, longest_side: int = 400) -> dict:
-    scale = min(1.0, longest_side / max(labels.shape))
-    size = [max(1, round(side * scale)) for side in labels.shape]
-    small = cv2.resize(labels.astype(np.uint16), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    return {"at": pack.add(small), "size": size}

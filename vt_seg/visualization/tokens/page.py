@@ -1,9 +1,9 @@
 """One HTML page per image, in which a reader points at pixels and picks tokens."""
 
-import base64
 import html
 import json
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from importlib import resources
 
@@ -43,7 +43,9 @@ def token_page(analysis: TokenAnalysis, facts: Mapping[str, str]) -> str:
             "classes": prediction.classes,
             "top": prediction.top,
         },
-        "palettes": {name: _base64(heat_palette(name).tobytes()) for name in HEAT_PALETTES},
+        "palettes": {
+            name: b64encode(heat_palette(name).tobytes()).decode() for name in HEAT_PALETTES
+        },
         "layers": [
             _describe(name, levels, level_places)
             for (name, levels), level_places in zip(layers.items(), places, strict=True)
@@ -71,34 +73,26 @@ def _describe(name: str, levels: list[LevelMaps], places: list[dict]) -> dict:
     readers = [[numbers[token] for token in one.read_names or one.names] for one in levels]
     # Tokens that are read together get different colours.
     colors: dict[int, np.ndarray] = {}
-    for tokens in readers:
-        colors |= zip(tokens, token_palette(len(tokens)), strict=True)
-    return {
-        "name": name,
-        "tokens": [
-            {
-                "name": token,
-                "level": level,
-                "index": index,
-                "color": "#" + bytes(colors[numbers[token]].tolist()).hex(),
-                "origin": list(one.origins[index]),
-                "isNew": one.origins[index][0] == one.layer,
-                "inside": float(f"{one.inside[index]:.4g}"),
-            }
-            for level, one in enumerate(levels)
-            for index, token in enumerate(one.names)
-        ],
-        "levels": [
-            {
-                "name": one.level,
-                "cells": list(one.attention.shape[-2:]),
-                "covered": list(one.covered),
-                "tokens": tokens,
-                **place,
-            }
-            for one, tokens, place in zip(levels, readers, places, strict=True)
-        ],
-    }
+    for read in readers:
+        colors |= zip(read, token_palette(len(read)), strict=True)
+    tokens = [
+        {
+            "name": token,
+            "level": level,
+            "index": index,
+            "color": "#" + bytes(colors[numbers[token]].tolist()).hex(),
+            "origin": list(one.origins[index]),
+            "isNew": one.origins[index][0] == one.layer,
+            "inside": float(f"{one.inside[index]:.4g}"),
+        }
+        for level, one in enumerate(levels)
+        for index, token in enumerate(one.names)
+    ]
+    level_maps = []
+    for one, read, place in zip(levels, readers, places, strict=True):
+        sizes = {"cells": list(one.attention.shape[-2:]), "covered": list(one.covered)}
+        level_maps.append({"name": one.level, **sizes, "tokens": read, **place})
+    return {"name": name, "tokens": tokens, "levels": level_maps}
 
 
 def _data_url(picture_rgb: np.ndarray) -> str:
@@ -108,11 +102,7 @@ def _data_url(picture_rgb: np.ndarray) -> str:
         height, width = (max(1, round(side * scale)) for side in picture_rgb.shape[:2])
         picture_rgb = cv2.resize(picture_rgb, (width, height), interpolation=cv2.INTER_AREA)
     _, encoded = cv2.imencode(".jpg", picture_rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
-    return "data:image/jpeg;base64," + _base64(encoded.tobytes())
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
+    return "data:image/jpeg;base64," + b64encode(encoded.tobytes()).decode()
 
 
 def _part(name: str) -> str:
