@@ -11,7 +11,7 @@ interpolation are not. No weights are read and nothing is computed.
 import argparse
 from collections.abc import Sequence
 
-from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments
+from vt_seg.command_line import Arguments, command, config_parser, parse_arguments
 from vt_seg.complexity import count_cost, format_costs, usual_image_size
 from vt_seg.engine import load_cfg, task_of
 
@@ -29,9 +29,7 @@ def image_size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def parse_args(
-    arguments: Sequence[str] | None = None, prog: str | None = None
-) -> argparse.Namespace:
+def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = config_parser(__doc__, prog)
     parser.add_argument(
@@ -64,7 +62,4 @@ def print_costs(
     print(format_costs([count_cost(cfg, size) for size in sizes or default_sizes]))
 
 
-def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run the sub-command; end with a message where something is wrong."""
-    with errors_as_messages():
-        run(parse_args(arguments, prog))
+main = command(parse_args, run)

@@ -14,23 +14,21 @@ calibrated with images of a folder, and --evaluate reports the mIoU of both on D
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 
-from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments, positive_int
+from vt_seg.command_line import Arguments, command, config_parser, parse_arguments, positive_int
 from vt_seg.data import ImageReader, build_augmentations, model_input, read_image
 from vt_seg.engine import Trainer, load_cfg, task_of, trained_model, use_trained_weights
 from vt_seg.export import OnnxSegmentor, export_metadata, export_model, format_of, quantize
 from vt_seg.visualization import find_images
 
 
-def parse_args(
-    arguments: Sequence[str] | None = None, prog: str | None = None
-) -> argparse.Namespace:
+def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = config_parser(__doc__, prog)
     parser.add_argument("--output", required=True, metavar="FILE", help=".onnx or .pt2")
@@ -97,7 +95,4 @@ def evaluate(cfg: CfgNode, path: str) -> str:
     return task_of(cfg).headline(results)
 
 
-def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run the sub-command; end with a message where something is wrong."""
-    with errors_as_messages():
-        run(parse_args(arguments, prog))
+main = command(parse_args, run)

@@ -13,15 +13,9 @@ prediction stand side by side, and overview.png shows all.
 
 import argparse
 import sys
-from collections.abc import Sequence
 from functools import partial
 
-from vt_seg.command_line import (
-    config_parser,
-    errors_as_messages,
-    parse_arguments,
-    positive_int,
-)
+from vt_seg.command_line import Arguments, command, config_parser, parse_arguments, positive_int
 from vt_seg.engine import folder_for_pictures
 from vt_seg.prediction import (
     SAVED,
@@ -31,18 +25,10 @@ from vt_seg.prediction import (
     predict_files,
     predict_video,
 )
-from vt_seg.visualization import (
-    Drawn,
-    describe_drawn,
-    draw_dataset,
-    find_images,
-    require_all_drawn,
-)
+from vt_seg.visualization import Drawn, describe_drawn, draw_dataset, find_images, require_all_drawn
 
 
-def parse_args(
-    arguments: Sequence[str] | None = None, prog: str | None = None
-) -> argparse.Namespace:
+def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = config_parser(__doc__, prog, required=False)
     parser.add_argument(
@@ -144,7 +130,4 @@ def _saved(text: str) -> list[str]:
     return words
 
 
-def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run the sub-command; end with a message where something is wrong."""
-    with errors_as_messages():
-        run(parse_args(arguments, prog))
+main = command(parse_args, run)

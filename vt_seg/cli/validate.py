@@ -12,7 +12,6 @@ the config. Every file is decoded in full, in several processes where they are m
 
 import argparse
 import json
-from collections.abc import Sequence
 
 import vt_seg  # noqa: F401  (registers datasets; first, as it quiets Detectron2)
 
@@ -20,13 +19,7 @@ import vt_seg  # noqa: F401  (registers datasets; first, as it quiets Detectron2
 from detectron2.config import CfgNode
 from rich.console import Console
 
-from vt_seg.command_line import (
-    add_config_argument,
-    add_import_argument,
-    errors_as_messages,
-    parse_arguments,
-    positive_int,
-)
+from vt_seg.command_line import Arguments, command, config_parser, parse_arguments, positive_int
 from vt_seg.data import ImageReader
 from vt_seg.data_checks import (
     Finding,
@@ -43,16 +36,10 @@ from vt_seg.data_checks import (
 from vt_seg.engine import load_cfg, task_of
 
 
-def parse_args(
-    arguments: Sequence[str] | None = None, prog: str | None = None
-) -> argparse.Namespace:
+def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(
-        prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = config_parser(__doc__, prog, required=False)
     parser.add_argument("names", nargs="*", metavar="NAME", help="registered datasets")
-    add_config_argument(parser)
-    add_import_argument(parser)
     folders = parser.add_argument_group("folders instead of names")
     folders.add_argument(
         "--images", metavar="DIR", help='or a template such as "images/{split}/**/{id}_rgb.jpg"'
@@ -92,9 +79,6 @@ def parse_args(
         help="processes (default: one per 2000 pairs, at most one a core)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
-    parser.add_argument(
-        "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
-    )
     args = parse_arguments(parser, arguments)
     given = [bool(value) for value in (args.images, args.masks, args.classes)]
     if any(given) and (not all(given) or args.names or args.config_file):
@@ -154,7 +138,4 @@ def _source(name: str) -> Source:
         raise ValueError(error.args[0]) from error
 
 
-def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Run the sub-command; end with a message where something is wrong."""
-    with errors_as_messages():
-        return run(parse_args(arguments, prog))
+main = command(parse_args, run)

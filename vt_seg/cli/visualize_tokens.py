@@ -10,9 +10,8 @@ one points at pixels and tokens, in any browser, without a network. See docs/tok
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 
-from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments
+from vt_seg.command_line import Arguments, command, config_parser, parse_arguments
 from vt_seg.data import ImageReader
 from vt_seg.engine import (
     check_has_datasets,
@@ -22,17 +21,10 @@ from vt_seg.engine import (
     trained_model,
     use_trained_weights,
 )
-from vt_seg.visualization import (
-    describe_drawn,
-    draw_tokens,
-    find_images,
-    require_all_drawn,
-)
+from vt_seg.visualization import describe_drawn, draw_tokens, find_images, require_all_drawn
 
 
-def parse_args(
-    arguments: Sequence[str] | None = None, prog: str | None = None
-) -> argparse.Namespace:
+def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = config_parser(__doc__, prog)
     parser.add_argument(
@@ -83,7 +75,4 @@ def run(args: argparse.Namespace) -> None:
     require_all_drawn(drawn, len(found.paths), found.failures)
 
 
-def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run the sub-command; end with a message where something is wrong."""
-    with errors_as_messages():
-        run(parse_args(arguments, prog))
+main = command(parse_args, run)

@@ -15,7 +15,7 @@ from detectron2.utils.logger import log_first_n
 from torch import nn
 
 from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
-from vt_seg.config import require_vt_seg_keys
+from vt_seg.config import require_vt_seg_keys, with_values
 from vt_seg.data import common_flip_pairs
 from vt_seg.evaluation import build_evaluator
 from vt_seg.files import path_below
@@ -177,10 +177,7 @@ def tta_model(cfg: CfgNode, model: nn.Module) -> SemanticSegmentorWithTTA:
 
 def without_timm_weights(cfg: CfgNode) -> CfgNode:
     """Return a copy of a config whose model a checkpoint fills: nothing else has to be read."""
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.TIMM.PRETRAINED, cfg.MODEL.TIMM.WEIGHTS = False, ""
-    return cfg
+    return with_values(cfg, {"MODEL.TIMM.PRETRAINED": False, "MODEL.TIMM.WEIGHTS": ""})
 
 
 def evaluate(

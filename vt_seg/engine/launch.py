@@ -32,10 +32,7 @@ Main = Callable[[argparse.Namespace], object]
 
 
 def launch(
-    main: Main,
-    description: str,
-    arguments: Sequence[str] | None = None,
-    prog: str | None = None,
+    main: Main, description: str, arguments: Sequence[str] | None = None, prog: str | None = None
 ) -> None:
     """Parse Detectron2's arguments and run ``main(args)`` in each process of a training.
 

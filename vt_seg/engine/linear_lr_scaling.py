@@ -7,7 +7,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
 
-from vt_seg.config import require_vt_seg_keys
+from vt_seg.config import require_vt_seg_keys, with_values
 
 from .optimizer import optimizer_name
 
@@ -46,14 +46,10 @@ def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
                 "SOLVER.REFERENCE_WORLD_SIZE 0 to train with the recipe unscaled."
             )
         cfg = DefaultTrainer.auto_scale_workers(cfg, world_size)
-        frozen, solver, scale = cfg.is_frozen(), cfg.SOLVER, world_size / reference
-        cfg.defrost()
-        if solver.EXPONENTIAL_LR_PERIOD:
-            solver.EXPONENTIAL_LR_PERIOD = max(round(solver.EXPONENTIAL_LR_PERIOD / scale), 1)
-        solver.EMA.DECAY = solver.EMA.DECAY**scale
-        if frozen:
-            cfg.freeze()
-        batch = solver.IMS_PER_BATCH
+        period, scale = cfg.SOLVER.EXPONENTIAL_LR_PERIOD, world_size / reference
+        values = {"SOLVER.EXPONENTIAL_LR_PERIOD": period and max(round(period / scale), 1)}
+        cfg = with_values(cfg, values | {"SOLVER.EMA.DECAY": cfg.SOLVER.EMA.DECAY**scale})
+        batch = cfg.SOLVER.IMS_PER_BATCH
     if batch % (world_size * cfg.SOLVER.ACCUMULATE):
         passes = cfg.SOLVER.ACCUMULATE
         also = f" and SOLVER.ACCUMULATE {passes} passes" if passes > 1 else ""
@@ -79,14 +75,9 @@ def _with_passes(cfg: CfgNode, world_size: int) -> CfgNode:
             f"SOLVER.ACCUMULATE auto (0): {world_size} processes cannot share the work of the "
             f"SOLVER.REFERENCE_WORLD_SIZE {reference}; start a number that divides {reference}"
         )
-    frozen, cfg = cfg.is_frozen(), cfg.clone()
-    cfg.defrost()
-    cfg.SOLVER.ACCUMULATE = max(reference // world_size, 1)
-    if cfg.SOLVER.ACCUMULATE > 1:
-        cfg.SOLVER.REFERENCE_WORLD_SIZE = 0
-    if frozen:
-        cfg.freeze()
-    return cfg
+    passes = max(reference // world_size, 1)
+    unscaled = {"SOLVER.REFERENCE_WORLD_SIZE": 0} if passes > 1 else {}
+    return with_values(cfg, {"SOLVER.ACCUMULATE": passes, **unscaled})
 
 
 def describe_recipe(cfg: CfgNode, world_size: int, reference: int) -> str:

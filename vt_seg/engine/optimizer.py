@@ -9,7 +9,7 @@ from detectron2.solver import get_default_optimizer_params
 from detectron2.solver.build import GradientClipType, maybe_add_gradient_clipping
 from detectron2.utils.logger import log_first_n
 
-from vt_seg.config import require_vt_seg_keys
+from vt_seg.config import require_vt_seg_keys, with_values
 
 from .lr_factors import lr_factors
 
@@ -66,9 +66,7 @@ def build_optimizer(cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimiz
         raise ValueError(f'SOLVER.CLIP_GRADIENTS.CLIP_TYPE is "{clip.CLIP_TYPE}": {use}')
     clips_full_model = clip.ENABLED and clip.CLIP_TYPE == FULL_MODEL
     if clips_full_model:  # unknown to Detectron2
-        cfg = cfg.clone()
-        cfg.defrost()
-        cfg.SOLVER.CLIP_GRADIENTS.ENABLED = False
+        cfg = with_values(cfg, {"SOLVER.CLIP_GRADIENTS.ENABLED": False})
     optimizer = maybe_add_gradient_clipping(cfg, _optimizer(name, cfg, model))
     if clips_full_model:
         _clip_full_model(optimizer, clip.CLIP_VALUE, clip.NORM_TYPE)

@@ -4,14 +4,17 @@ import os
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 from detectron2.engine.launch import DEFAULT_TIMEOUT
 from detectron2.utils import comm
 from torch import distributed
+
+_T = TypeVar("_T")
 
 # Variables of launchers: this process's rank, the number of all processes, its rank on its machine.
 _VARIABLES = {
@@ -157,6 +160,20 @@ def _new_store(process: LaunchedProcess, host: str, port: str) -> distributed.St
             continue
         own.set_timeout(DEFAULT_TIMEOUT)
         return own
+
+
+def in_main_process(work: Callable[[], _T]) -> _T:
+    """Return what ``work`` returns in the main process, or raise its error, in all processes."""
+    result: Any = None
+    if comm.is_main_process():
+        try:
+            result = work()
+        except (OSError, ValueError) as error:
+            result = error
+    result = comm.all_gather(result)[0]
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def leave_process_group() -> None:

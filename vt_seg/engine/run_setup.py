@@ -4,30 +4,30 @@ import argparse
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from logging.handlers import MemoryHandler
 
 import yaml
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from vt_seg.checkpoint import require_readable_weights
-from vt_seg.config import add_vt_seg_config
+from vt_seg.config import default_config
 from vt_seg.config_file import asked_imports, flat_keys, merge_config_file, merge_overrides
 from vt_seg.data import register_from_config
 from vt_seg.files import write_atomically
 from vt_seg.user_modules import add_user_keys, import_modules, require_imported
 
 from .adapt_to_machine import adapt_to_machine
-from .config_check import check_config, check_has_datasets, check_output_folder
+from .config_check import check_config
 from .linear_lr_scaling import scale_recipe
-from .process_group import check_joined
+from .process_group import check_joined, in_main_process
 from .restarts import is_restarted, note_launch
-from .run_folder import has_checkpoint, keep_earlier_config, refuse_earlier_run
+from .run_folder import check_output_folder, has_checkpoint, keep_earlier_config, refuse_earlier_run
 from .run_lock import lock_run_folder
-from .tasks import task_of
+from .tasks import check_has_datasets, task_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +51,7 @@ def load_cfg(
             :func:`check_config`); if an entry of ``DATASETS.CUSTOM`` is wrong; or if a module
             cannot be imported, or is asked for by the config and not among ``imports``.
     """
-    cfg = get_cfg()
-    add_vt_seg_config(cfg)
+    cfg = default_config()
     import_modules(imports)
     asked = asked_imports(config_file) if config_file else []
     require_imported(asked, config_file)
@@ -120,7 +119,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     world_size, wants_gpu = comm.get_world_size(), getattr(args, "num_gpus", 1) > 0
     notes = adapt_to_machine(cfg, world_size=world_size, wants_gpu=wants_gpu)
     used = scale_recipe(cfg, world_size) if is_train else cfg
-    notes += _in_main_process(lambda: task.check_files(is_train=is_train))
+    notes += in_main_process(lambda: task.check_files(is_train=is_train))
     cfg.freeze()
     if is_train:
         is_new = not resumes
@@ -141,21 +140,6 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     for note in notes:
         logger.info(note)
     return cfg
-
-
-def _in_main_process(check: Callable[[], list[str]]) -> list[str]:
-    """Return what a check returns in the main process, or raise its error, in all processes."""
-    said: list[str] = []
-    error: Exception | None = None
-    if comm.is_main_process():
-        try:
-            said = check()
-        except (OSError, ValueError) as wrong:
-            error = wrong
-    error, said = comm.all_gather((error, said))[0]
-    if error:
-        raise error
-    return said
 
 
 def _write_adapted(folder: str, asked: CfgNode, used: CfgNode) -> None:

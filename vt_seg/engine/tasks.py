@@ -207,6 +207,17 @@ def task_of(cfg: CfgNode) -> Task:
     return Task(cfg)
 
 
+def check_has_datasets(cfg: CfgNode, *, is_train: bool) -> None:
+    """Raise ValueError if the config names no dataset to train on, or, else, none to test on."""
+    key = "TRAIN" if is_train else "TEST"
+    if not cfg.DATASETS[key]:
+        what = "to train on" if is_train else "to evaluate on, whose classes drawings name too"
+        raise ValueError(
+            f"DATASETS.{key} is empty: name the registered datasets {what}, as DATASETS.{key} "
+            f"'(\"my_{key.lower()}\",)'"
+        )
+
+
 def check_datasets(cfg: CfgNode, *, is_train: bool) -> None:
     """Check that the datasets of ``cfg`` fit its model, as :meth:`Task.check_datasets` does."""
     task_of(cfg).check_datasets(is_train=is_train)

@@ -5,6 +5,7 @@ import logging
 import os
 import weakref
 from collections import OrderedDict
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ from .data_loaders import build_train_loader
 from .determinism import make_deterministic
 from .ema import CHECKPOINT_KEY, FINAL_FILE, EMAFileHook, EMAHook, WeightEMA
 from .evaluation import EvaluatingTrainer, tta_model, wants_tta, without_timm_weights
-from .evaluation_hooks import loss_and_picture_hooks
+from .evaluation_pictures import EvaluationPictures
 from .freezing import freeze_all_but
 from .interruption import InterruptionHook
 from .linear_lr_scaling import (
@@ -52,6 +53,7 @@ from .tasks import task_of
 from .throughput_printer import ThroughputPrinter
 from .tolerate_full_disk import TolerantWriter, is_full_disk, report_log_errors_once
 from .training_step import build_training_step
+from .validation_loss import validation_loss
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +138,13 @@ class Trainer(EvaluatingTrainer):
             tta_model(cfg, self.model)  # raises its errors now, not after training
             # At the end only, as in Detectron2's train_net.
             evaluations.append(EvalHook(0, lambda: self.test_with_TTA(cfg, self.model)))
-        evaluations += loss_and_picture_hooks(cfg, models)
+        for suffix, model in models.items():
+            if cfg.TEST.LOSS:
+                loss = partial(validation_loss, cfg, model, suffix)
+                evaluations.append(EvalHook(cfg.TEST.EVAL_PERIOD, loss))
+            if cfg.TEST.PICTURES > 0 and task_of(cfg).is_segmentation:
+                put = partial(EvaluationPictures(cfg, suffix).put, model)
+                evaluations.append(EvalHook(cfg.TEST.EVAL_PERIOD, put))
         self._best = None
         if cfg.TEST.BEST_METRIC:
             self._best = build_best_checkpoint_hook(cfg, self._checkpoints)
