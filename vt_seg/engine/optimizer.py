@@ -39,16 +39,13 @@ def optimizer_name(solver: CfgNode) -> str:
 def build_optimizer(cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
     """Return the optimizer ``SOLVER.VT_OPTIMIZER`` over the parameters that are not frozen.
 
-    "SGD" is what ``detectron2.solver.build_optimizer`` makes. "AdamW" and "RMSProp" are PyTorch's,
-    on Detectron2's parameter groups: ``WEIGHT_DECAY*`` and ``BIAS_LR_FACTOR`` mean what they mean
-    there. ``MOMENTUM`` is read by SGD and RMSProp, ``NESTEROV`` by SGD. The backbone's learning
-    rates are those of :func:`.lr_factors.lr_factors`.
+    All have Detectron2's parameter groups; the backbone's learning rates are those of `lr_factors`.
+    ``MOMENTUM`` is read by SGD and RMSProp, ``NESTEROV`` by SGD.
 
     ``SOLVER.CLIP_GRADIENTS.CLIP_TYPE`` "value" and "norm" are Detectron2's and clip each element or
     each parameter's gradient. "full_model" (named as in Mask2Former) scales all gradients by one
     factor, so that their norm of order ``NORM_TYPE`` is at most ``CLIP_VALUE``. All run inside
-    ``optimizer.step()``: after DDP has averaged the gradients and ``GradScaler.step`` has unscaled
-    them.
+    ``optimizer.step()``, when gradients are averaged over processes and unscaled.
 
     Raises:
         ValueError: if the optimizer or the kind of clipping is unknown, or ``NESTEROV`` is True for
@@ -76,8 +73,8 @@ def build_optimizer(cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimiz
 def _optimizer(name: str, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
     solver = cfg.SOLVER
     if solver.NESTEROV and name != "SGD":
-        problem = f"{name} has no Nesterov momentum, set SOLVER.NESTEROV False"
-        raise ValueError(f"SOLVER.NESTEROV True: {problem}")
+        hint = f"{name} has no Nesterov momentum, set SOLVER.NESTEROV False"
+        raise ValueError(f"SOLVER.NESTEROV True: {hint}")
     parameters = get_default_optimizer_params(
         model,
         base_lr=solver.BASE_LR,

@@ -92,9 +92,8 @@ def check_joined(num_machines: int, environment: Mapping[str, str] = os.environ)
 def join_process_group(process: LaunchedProcess, *, use_gpu: bool) -> None:
     """Join the group of all processes, with the groups of each machine, as Detectron2's launch.
 
-    ``MASTER_ADDR`` and ``MASTER_PORT`` say where; srun sets neither, so that they become the first
-    node of the step and a port that follows from the job's number. On GPUs the group uses NCCL, and
-    this process the GPU of its rank on the machine, or the only one that it sees; on CPUs gloo.
+    They meet where :func:`_address` says. On GPUs the group uses NCCL, and this process the GPU of
+    its rank on the machine, or the only one that it sees; on CPUs gloo.
 
     Raises:
         ValueError: if the address is unknown, GPUs are too few, or machines have different numbers
@@ -109,10 +108,11 @@ def join_process_group(process: LaunchedProcess, *, use_gpu: bool) -> None:
         print(f"{meet}, at most {DEFAULT_TIMEOUT} from now", flush=True)
     if use_gpu:
         torch.cuda.set_device(_gpu(process.local_rank, torch.cuda.device_count()))
+    is_torchrun = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     try:
         distributed.init_process_group(
             "nccl" if use_gpu else "gloo",
-            store=_new_store(process, *address) if _has_old_store() else None,
+            store=_new_store(process, *address) if is_torchrun else None,
             rank=process.rank,
             world_size=process.world_size,
             timeout=DEFAULT_TIMEOUT,
@@ -132,10 +132,6 @@ def join_process_group(process: LaunchedProcess, *, use_gpu: bool) -> None:
         )
     comm.create_local_process_group(size)
     comm.synchronize()
-
-
-def _has_old_store() -> bool:
-    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
 def _new_store(process: LaunchedProcess, host: str, port: str) -> distributed.Store:
@@ -189,7 +185,10 @@ def leave_process_group() -> None:
 
 
 def _address(process: LaunchedProcess, environment: Mapping[str, str]) -> tuple[str, str]:
-    """Return the host and the port where the processes of a launch meet."""
+    """Return ``MASTER_ADDR`` and ``MASTER_PORT``, where the processes of a launch meet.
+
+    srun sets neither: the first node of the step, and a port that follows from the job's number.
+    """
     host, port = environment.get("MASTER_ADDR", ""), environment.get("MASTER_PORT", "")
     if process.launcher == "srun":
         nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST", "")

@@ -72,10 +72,7 @@ def refuse_earlier_run(folder: str) -> None:
 
 
 def has_checkpoint(folder: str) -> bool:
-    """Return True if a folder has checkpoints by their names, so that no new run may begin there.
-
-    A run in it is then resumed from one of them (:func:`checkpoint_to_resume`), or not at all.
-    """
+    """Return True if a folder has checkpoints by name, so that no new run may begin there."""
     return any(name in _NAMED or _NUMBERED.fullmatch(name) for name in _names(folder))
 
 
@@ -98,9 +95,9 @@ def keep_earlier_config(folder: str, config: str) -> str:
 def checkpoint_to_resume(folder: str, model_state: Mapping[str, Tensor] | None = None) -> str:
     """Return the path of the newest whole checkpoint in a folder; "" if it has no checkpoint.
 
-    A checkpoint is whole if it can be read to the end, its checksums are right and all of its
-    floating point tensors are finite. The file ``last_checkpoint`` is only a hint to files of other
-    names. The log says what is wrong with each newer checkpoint. The main process decides for all.
+    A checkpoint is whole if it can be read to the end, its checksums are right and its floating
+    point tensors are finite. ``last_checkpoint`` is only a hint to files of other names. The log
+    says what is wrong with each newer checkpoint. The main process decides for all.
 
     Raises:
         CheckpointError: if there are checkpoints but none is whole, or if the newest whole one is
@@ -141,17 +138,17 @@ def _newest_whole(folder: str, model_state: Mapping[str, Tensor] | None) -> str:
 def _newest_first(folder: str, hint: str) -> list[str]:
     """Return names of checkpoints by the iteration that is in them, the last first.
 
-    A file that does not tell its iteration has that of its name, or comes first without any, to be
-    reported.
+    A file that does not tell it has that of its name, or comes first without any, to be reported.
     """
-    names, numbers = _names(folder), numbered_checkpoints(folder)
-    order: dict[str, tuple[float, bool]] = {}
-    for name in {*numbers, *({*_NAMED, hint} & set(names))}:
-        iteration: float | None = read_iteration(os.path.join(folder, name))
-        if iteration is None:
-            iteration = numbers.get(name, math.inf)
-        order[name] = iteration, name not in numbers
-    return sorted(order, key=lambda name: (*order[name], name), reverse=True)
+    numbers = numbered_checkpoints(folder)
+
+    def order(name: str) -> tuple[float, bool, str]:
+        iteration = read_iteration(os.path.join(folder, name))
+        known = numbers.get(name, math.inf) if iteration is None else iteration
+        return known, name not in numbers, name
+
+    names = {*numbers, *({*_NAMED, hint} & set(_names(folder)))}
+    return sorted(names, key=order, reverse=True)
 
 
 def numbered_checkpoints(folder: str) -> dict[str, int]:

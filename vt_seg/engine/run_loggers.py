@@ -34,12 +34,7 @@ class RunLogger(EventWriter):
     package: ClassVar[str]
 
     def __init__(self, cfg: CfgNode, is_finished: Callable[[], bool]) -> None:
-        """Create the writer.
-
-        Args:
-            cfg: the config of the run.
-            is_finished: returns, when the writer is closed, whether training came to its end.
-        """
+        """Create it; ``is_finished`` says at its end whether training came to its own."""
         self._folder = os.path.abspath(cfg.OUTPUT_DIR)
         self._name = os.path.basename(self._folder)
         self._cfg = cfg

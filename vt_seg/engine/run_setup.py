@@ -44,12 +44,10 @@ def load_cfg(
     `vt_seg.user_modules`); those that the file asks for by ``VT_SEG.IMPORT`` must be among them.
 
     Raises:
-        FileNotFoundError: if there is no such file or module, or a folder of ``DATASETS.CUSTOM`` is
-            missing.
-        ValueError: if the file, one that it inherits or an override cannot be read, would run code,
-            or names a key or a value that does not exist (see `vt_seg.config_file` and
-            :func:`check_config`); if an entry of ``DATASETS.CUSTOM`` is wrong; or if a module
-            cannot be imported, or is asked for by the config and not among ``imports``.
+        FileNotFoundError: if a file, a module or a folder of ``DATASETS.CUSTOM`` is missing.
+        ValueError: if a file or an override cannot be read, would run code, or has a wrong key or
+            value (see `vt_seg.config_file` and :func:`check_config`); or if a module cannot be
+            imported, or is asked for by the config and not among ``imports``.
     """
     cfg = default_config()
     import_modules(imports)
@@ -93,10 +91,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
 
     Raises:
         FileNotFoundError: if a config file or a dataset's folder is missing.
-        ValueError: if the config is wrong (see :func:`load_cfg`), does not fit the datasets (see
-            :meth:`Task.check_datasets`), or their files or ``MODEL.WEIGHTS`` cannot be used; if a
-            dataset to train on has no labelled pixel; if ``OUTPUT_DIR`` cannot be written into; or
-            if a launcher started several processes that are not joined.
+        ValueError: if the config is wrong (see :func:`load_cfg`), or its datasets, weights or
+            output folder cannot be used; or if a launcher's processes are not joined.
         FileExistsError: when training without ``args.resume`` in a folder that has checkpoints, or
             training in a folder in which another process trains.
     """
@@ -110,9 +106,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     if is_train:
         task.check_labelled()
         task.build_mapper(is_train=True)  # which knows whether the augmentations can be built
-    if is_train and not getattr(args, "resume", False) and is_restarted(cfg.OUTPUT_DIR):
-        args.resume = True
-    resumes = getattr(args, "resume", False)
+    resumes = getattr(args, "resume", False) or (is_train and is_restarted(cfg.OUTPUT_DIR))
+    args.resume = resumes
     if not (resumes and has_checkpoint(cfg.OUTPUT_DIR)):
         require_readable_weights(cfg.MODEL.WEIGHTS)
     asked = cfg.clone()
@@ -121,17 +116,16 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     used = scale_recipe(cfg, world_size) if is_train else cfg
     notes += in_main_process(lambda: task.check_files(is_train=is_train))
     cfg.freeze()
-    if is_train:
-        is_new = not resumes
-        if is_new:  # before the folder is touched
-            refuse_earlier_run(cfg.OUTPUT_DIR)
-        lock_run_folder(cfg.OUTPUT_DIR)
-        if is_new:  # a run may have ended in between
-            refuse_earlier_run(cfg.OUTPUT_DIR)
-            note_launch(cfg.OUTPUT_DIR)
-    if is_train and comm.is_main_process():
-        keep_earlier_config(cfg.OUTPUT_DIR, asked.dump())
     folder = cfg.OUTPUT_DIR
+    if is_train:
+        if not resumes:  # before the folder is touched
+            refuse_earlier_run(folder)
+        lock_run_folder(folder)
+        if not resumes:  # a run may have ended in between
+            refuse_earlier_run(folder)
+            note_launch(folder)
+        if comm.is_main_process():
+            keep_earlier_config(folder, asked.dump())
     with contextlib.nullcontext(folder) if is_train else _trained_config_kept(folder) as folder:
         default_setup(asked, args)  # which reads none of the keys that are adapted
     if comm.is_main_process():
@@ -162,8 +156,7 @@ def _write_adapted(folder: str, asked: CfgNode, used: CfgNode) -> None:
 def _trained_config_kept(folder: str) -> Iterator[str]:
     """Keep a training's ``config.yaml``, which Detectron2's ``default_setup`` would replace.
 
-    The config of an evaluation goes to ``inference/config.yaml``, next to the results; yields the
-    folder of that file.
+    Yields the folder of the evaluation's, which is ``inference``, next to the results.
     """
     kept = keep_earlier_config(folder, "") if comm.is_main_process() else ""
     try:

@@ -36,11 +36,9 @@ class SignsOfLife(HookBase):
     """
 
     def __init__(self, model: nn.Module, period: int = 20) -> None:
-        """Find the Visual Transformers of a model.
+        """Find the Visual Transformers of a model; without any, nothing is measured.
 
-        Args:
-            model: any; without Visual Transformers nothing is measured.
-            period: iterations from one measurement to the next; 20 is that of Detectron2's writers.
+        ``period`` are iterations between measurements; 20 is that of Detectron2's writers.
         """
         self._parts = list(_named_parts(model))
         self._period = period

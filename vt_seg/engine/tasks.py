@@ -94,9 +94,7 @@ class Task:
     def check_files(self, *, is_train: bool) -> list[str]:
         """Look into the datasets (``DATASETS.TRAIN`` only if ``is_train``); say what was sampled.
 
-        Raises:
-            OSError: if a dataset cannot be read.
-            ValueError: if files are missing, or a sample of them cannot be used.
+        Raises OSError or ValueError if files are missing, or a sample of them cannot be used.
         """
         for name in self.cfg.DATASETS.TEST:
             try:
@@ -107,7 +105,7 @@ class Task:
         return []
 
     def require_segmentation(self) -> None:
-        """Raise ValueError if the model's datasets have no masks."""
+        """Raise ValueError if the model classifies images."""
         if not self.has_masks:
             raise ValueError(
                 f"MODEL.META_ARCHITECTURE {self.cfg.MODEL.META_ARCHITECTURE} classifies images; "

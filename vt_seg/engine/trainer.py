@@ -21,28 +21,17 @@ from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
 from vt_seg.files import remove_unfinished
 from vt_seg.modeling import data_parallel
 
-from .best_checkpoint import (
-    BestCheckpointHook,
-    TrainingStoppedEarly,
-    build_best_checkpoint_hook,
-    check_best_metric,
-)
+from .best_checkpoint import BestCheckpointHook, TrainingStoppedEarly, check_best_metric
 from .checkpoint_hook import CheckpointHook
 from .class_weights import with_class_weights
 from .data_loaders import build_train_loader
 from .determinism import make_deterministic
-from .ema import CHECKPOINT_KEY, FINAL_FILE, EMAFileHook, EMAHook, WeightEMA
+from .ema import CHECKPOINT_KEY, FINAL_FILE, EMAHook, WeightEMA
 from .evaluation import EvaluatingTrainer, tta_model, wants_tta, without_timm_weights
 from .evaluation_pictures import EvaluationPictures
 from .freezing import freeze_all_but
 from .interruption import InterruptionHook
-from .linear_lr_scaling import (
-    check_same_recipe,
-    describe_recipe,
-    log_recipe_changes,
-    recipe_state,
-    scale_recipe,
-)
+from .linear_lr_scaling import compare_recipe, describe_recipe, recipe_state, scale_recipe
 from .lr_schedule import build_lr_scheduler
 from .optimizer import build_optimizer
 from .run_folder import checkpoint_to_resume, has_checkpoint, refuse_earlier_run
@@ -74,8 +63,7 @@ class Trainer(EvaluatingTrainer):
         task_of(cfg)  # raises its errors before anything is built
         world_size = comm.get_world_size()
         scaled = scale_recipe(cfg, world_size)
-        is_scaled = scaled.SOLVER.REFERENCE_WORLD_SIZE > 0
-        reference = cfg.SOLVER.REFERENCE_WORLD_SIZE if is_scaled else 0
+        reference = scaled.SOLVER.REFERENCE_WORLD_SIZE and cfg.SOLVER.REFERENCE_WORLD_SIZE
         logger.info(describe_recipe(scaled, world_size, reference))
         if cfg.SOLVER.DETERMINISTIC:
             make_deterministic(cfg)
@@ -117,7 +105,7 @@ class Trainer(EvaluatingTrainer):
             self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD, cfg.SOLVER.CHECKPOINTS_KEPT
         )
         self._interruption = InterruptionHook(self._checkpoints)
-        first, evaluations, last = [], [], []
+        first, evaluations = [], []
         models = {"": self.model}
         if comm.is_main_process():  # first, so that its hooks are gone when the model is evaluated
             first.append(SignsOfLife(self.model))
@@ -133,7 +121,7 @@ class Trainer(EvaluatingTrainer):
             models["_EMA"] = ema.module
             first.append(EMAHook(ema))  # before what saves and evaluates
             evaluations.append(EvalHook(cfg.TEST.EVAL_PERIOD, test_ema))
-            last.append(EMAFileHook(ema, cfg.OUTPUT_DIR, input_convention(cfg)))
+            self._ema = ema
         if wants_tta(cfg):
             tta_model(cfg, self.model)  # raises its errors now, not after training
             # At the end only, as in Detectron2's train_net.
@@ -147,13 +135,14 @@ class Trainer(EvaluatingTrainer):
                 evaluations.append(EvalHook(cfg.TEST.EVAL_PERIOD, put))
         self._best = None
         if cfg.TEST.BEST_METRIC:
-            self._best = build_best_checkpoint_hook(cfg, self._checkpoints)
+            test = cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC, cfg.TEST.PATIENCE
+            self._best = BestCheckpointHook(self._checkpoints, *test)
             evaluations.append(self._best)
         # Detectron2 has a hook for checkpoints in the main process alone.
         hooks = [h for h in super().build_hooks() if not isinstance(h, PeriodicCheckpointer)]
         i = next(i for i, hook in enumerate(hooks) if isinstance(hook, EvalHook))
         before, after = [*hooks[:i], self._checkpoints, self._interruption], hooks[i + 1 :]
-        return [*first, *before, hooks[i], *evaluations, *after, *last]
+        return [*first, *before, hooks[i], *evaluations, *after]
 
     def build_writers(self) -> list[EventWriter]:
         """Return Detectron2's writers and those of ``LOGGERS``, whose errors stop nothing."""
@@ -171,10 +160,7 @@ class Trainer(EvaluatingTrainer):
         ]
 
     def resume_or_load(self, resume: bool = True) -> None:
-        """Load what training starts from, and log what that is.
-
-        Args:
-            resume: continue from the newest whole checkpoint in ``OUTPUT_DIR`` if there is any.
+        """Load what training starts from, with ``resume`` the newest whole checkpoint if any.
 
         Raises:
             FileExistsError: if ``resume`` is False and ``OUTPUT_DIR`` has checkpoints, or if it is
@@ -227,8 +213,7 @@ class Trainer(EvaluatingTrainer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a checkpoint's state; raise ValueError if it was trained with another recipe."""
         if "recipe" in state_dict:  # a stock Detectron2 checkpoint has none
-            check_same_recipe(state_dict["recipe"], self.cfg)
-            log_recipe_changes(state_dict["recipe"], self.cfg)
+            compare_recipe(state_dict["recipe"], self.cfg)
         super().load_state_dict(state_dict)
 
     def train(self) -> Any:
@@ -252,6 +237,7 @@ class Trainer(EvaluatingTrainer):
         if comm.is_main_process():
             weights = os.path.join(self.cfg.OUTPUT_DIR, "model_final.pth")
             if self.cfg.SOLVER.EMA.ENABLED:
+                self._ema.save_final(self.cfg.OUTPUT_DIR, input_convention(self.cfg))
                 weights += f" and {FINAL_FILE}"
             score = task_of(self.cfg).headline(getattr(self, "_last_eval_results", {}))
             logger.info("Done: %sweights in %s", score and f"{score}, ", weights)
