@@ -3,15 +3,16 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 
 from vt_seg.files import files_in
 
+from ..finding import Level
 from .file_patterns import IMAGE_EXTENSIONS, MASK_EXTENSIONS, FilePattern
-from .pairing import Pairing, find_pairs, pair_images_and_masks
+from .pairing import Pairing, find_pairs, require_pairs
 from .split_lists import SplitList
 
 _T = TypeVar("_T")
@@ -29,6 +30,8 @@ class Layout:
     image_suffix: str = ""
     mask_suffix: str = ""
     subset: int | None = None
+    # What pairs, once it was read without an error: a training needs it a dozen times.
+    _pairing: list[Pairing] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def roots(self) -> tuple[str, str]:
@@ -50,15 +53,26 @@ class Layout:
 
     def records(self, hint: str) -> list[dict]:
         """Return Detectron2's records, or raise as `pair_images_and_masks` does."""
-        suffixes = self.image_suffix, self.mask_suffix
-        records = pair_images_and_masks(self.images, self.masks, hint, self.split_list, *suffixes)
-        return take_subset(records, self.subset, self.images)
+        return require_pairs(self.pairing(hint), self.images, hint, self.split_list is not None)
 
-    def pairing(self) -> Pairing:
-        """Return what pairs and what does not, without raising for the latter."""
-        suffixes = self.image_suffix, self.mask_suffix
-        pairing = find_pairs(self.images, self.masks, "", self.split_list, *suffixes)
-        return pairing._replace(records=take_subset(pairing.records, self.subset, self.images))
+    def pairing(self, hint: str = "") -> Pairing:
+        """Return what pairs and what does not, without raising for the latter.
+
+        The folders are read again only after :meth:`forget`, or if something did not pair.
+        """
+        if not self._pairing:
+            suffixes = self.image_suffix, self.mask_suffix
+            pairing = find_pairs(self.images, self.masks, hint, self.split_list, *suffixes)
+            records = take_subset(pairing.records, self.subset, self.images)
+            if not records or any(found.level is Level.ERROR for found in pairing.findings):
+                return pairing._replace(records=records)
+            self._pairing.append(pairing._replace(records=records))
+        records = [dict(record) for record in self._pairing[0].records]
+        return self._pairing[0]._replace(records=records)
+
+    def forget(self) -> None:
+        """Read the folders again the next time."""
+        self._pairing.clear()
 
 
 def make_layout(

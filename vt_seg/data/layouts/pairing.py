@@ -44,9 +44,17 @@ def pair_images_and_masks(
         FileNotFoundError: if a folder or a listed file is missing.
         ValueError: if no image is found, or names do not pair.
     """
-    records, findings = find_pairs(images, masks, hint, split_list, image_suffix, mask_suffix)
-    findings = [finding for finding in findings if finding.level is Level.ERROR]
-    if findings and split_list is not None:
+    pairing = find_pairs(images, masks, hint, split_list, image_suffix, mask_suffix)
+    return require_pairs(pairing, images, hint, split_list is not None)
+
+
+def require_pairs(
+    pairing: Pairing, images: str | os.PathLike, hint: str, is_listed: bool
+) -> list[dict]:
+    """Return the records of a pairing, or raise as `pair_images_and_masks` does."""
+    records = pairing.records
+    findings = [finding for finding in pairing.findings if finding.level is Level.ERROR]
+    if findings and is_listed:
         raise FileNotFoundError(f"{findings[0].message}. {hint}")
     if findings:
         messages = "; ".join(finding.message for finding in findings)
