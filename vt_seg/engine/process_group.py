@@ -1,10 +1,12 @@
 """The processes of a training that torchrun, srun or mpirun started, joined to one group."""
 
+import contextlib
 import os
 import re
 import socket
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -170,6 +172,21 @@ def in_main_process(work: Callable[[], _T]) -> _T:
     if isinstance(result, Exception):
         raise result
     return result
+
+
+@contextlib.contextmanager
+def lost_process_as_message() -> Iterator[None]:
+    """End with a sentence, not a traceback, where another process of the group has died."""
+    try:
+        yield
+    except RuntimeError as error:
+        first = str(error).split("\n")[0].split(". ")[0]
+        if comm.get_world_size() == 1 or not re.search(r"gloo|NCCL|by peer", first):
+            raise
+        sys.exit(
+            f"error: process {comm.get_rank()} lost another process of this training ({first}): "
+            "see that one's output for the reason; --resume continues from the newest checkpoint"
+        )
 
 
 def leave_process_group() -> None:

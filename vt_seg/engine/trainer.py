@@ -34,6 +34,7 @@ from .interruption import InterruptionHook
 from .linear_lr_scaling import compare_recipe, describe_recipe, recipe_state, scale_recipe
 from .lr_schedule import build_lr_scheduler
 from .optimizer import build_optimizer
+from .process_group import lost_process_as_message
 from .run_folder import checkpoint_to_resume, has_checkpoint, refuse_earlier_run
 from .run_lock import lock_run_folder
 from .run_loggers import LOGGERS
@@ -255,11 +256,17 @@ class Trainer(EvaluatingTrainer):
                     hook.after_step()
             self.iter = self.storage.iter = self.start_iter
 
+    def run_step(self) -> None:
+        """Train one iteration."""
+        with lost_process_as_message():
+            super().run_step()
+
     def after_step(self) -> None:
         """Run the hooks; on a full disk, training goes on without an evaluation's files."""
         for hook in self._hooks:
             try:
-                hook.after_step()
+                with lost_process_as_message():
+                    hook.after_step()
             except OSError as error:
                 # With several processes, one would miss what the others still do together.
                 alone = comm.get_world_size() == 1
