@@ -86,11 +86,8 @@ def adapt_stem(weights: Mapping[str, Any], expected: Mapping[str, Tensor], path:
     As in timm, the filters of the three colours are repeated for further channels and scaled by
     3 / C, so that C channels give maps of the size that three gave; for one channel they are added.
 
-    Args:
-        weights: tensors or arrays by name, of Detectron2's or torchvision's ResNets under any
-            prefix, or with Caffe2's names.
-        expected: the model's state dict.
-        path: the file, for the log.
+    ``weights`` are those of Detectron2's or torchvision's ResNets under any prefix, or with
+    Caffe2's names; ``expected`` is the model's state dict, and ``path`` the file, for the log.
     """
     adapted = dict(weights)
     stems = [tuple(value.shape) for name, value in expected.items() if name.endswith(_STEM)]

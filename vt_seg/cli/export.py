@@ -78,7 +78,8 @@ def run(args: argparse.Namespace) -> None:
         written.append(path)
     if args.evaluate:
         for path in written:
-            print(f"{path}: {evaluate(cfg, path)}")
+            results = Trainer.test(cfg, OnnxSegmentor(path, cfg.INPUT.FORMAT))
+            print(f"{path}: {task.headline(results)}")
 
 
 def calibration_images(cfg: CfgNode, paths: list[str]) -> Iterator[np.ndarray]:
@@ -87,12 +88,6 @@ def calibration_images(cfg: CfgNode, paths: list[str]) -> Iterator[np.ndarray]:
     for path in paths:
         image = model_input(read_image(path, "RGB"), augmentations)["image"]
         yield image[None].numpy()
-
-
-def evaluate(cfg: CfgNode, path: str) -> str:
-    """Return the scores of an ONNX file on ``DATASETS.TEST``, as a sentence."""
-    results = Trainer.test(cfg, OnnxSegmentor(path, cfg.INPUT.FORMAT))
-    return task_of(cfg).headline(results)
 
 
 main = command(parse_args, run)

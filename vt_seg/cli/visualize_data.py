@@ -13,7 +13,7 @@ go to OUTPUT_DIR/data, with overview.png of all.
 import argparse
 
 from vt_seg.command_line import Arguments, command, config_parser, parse_arguments, positive_int
-from vt_seg.engine import check_has_datasets, folder_for_pictures, load_cfg, task_of
+from vt_seg.engine import folder_for_pictures, load_cfg, task_of
 from vt_seg.visualization import (
     dataset_samples,
     describe_drawn,
@@ -41,7 +41,6 @@ def run(args: argparse.Namespace) -> None:
     output = folder_for_pictures(args.output, cfg, "data")
     task, is_train = task_of(cfg), args.split == "train"
     task.require_segmentation()
-    check_has_datasets(cfg, is_train=is_train)
     task.check_datasets(is_train=is_train)
     name = cfg.DATASETS[args.split.upper()][0]
     if args.source == "dataset":

@@ -14,7 +14,6 @@ import sys
 from vt_seg.command_line import Arguments, command, config_parser, parse_arguments
 from vt_seg.data import ImageReader
 from vt_seg.engine import (
-    check_has_datasets,
     folder_for_pictures,
     load_cfg,
     task_of,
@@ -41,7 +40,6 @@ def run(args: argparse.Namespace) -> None:
     """Load the model and draw its tokens."""
     cfg = load_cfg(args.config_file, args.opts, args.imports)
     output = folder_for_pictures(args.output, cfg, "tokens")
-    check_has_datasets(cfg, is_train=False)
     task = task_of(cfg)
     try:
         task.check_datasets(is_train=False)

@@ -16,13 +16,13 @@ from .optimizer import build_optimizer
 from .predictor import SemSegPredictor, find_weights, trained_model, use_trained_weights
 from .run_folder import folder_for_pictures
 from .run_setup import load_cfg, setup_cfg
-from .tasks import Task, check_datasets, check_has_datasets, task_of
+from .tasks import Task, task_of
 from .trainer import Trainer
 
 __all__ = [
     "SegmentationCheckpointer", "SemSegPredictor", "Task", "Trainer", "WeightEMA",
     "adapt_to_machine", "build_lr_scheduler", "build_optimizer", "build_test_loader",
-    "build_train_loader", "check_config", "check_datasets", "check_has_datasets",
+    "build_train_loader", "check_config",
     "evaluate", "evaluation_autocast", "find_weights", "folder_for_pictures", "freeze_all_but",
     "launch", "load_cfg", "processes_per_machine", "scale_recipe", "setup_cfg", "task_of",
     "trained_model", "use_trained_weights", "with_class_weights",

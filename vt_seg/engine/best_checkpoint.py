@@ -101,14 +101,11 @@ class BestCheckpointHook(BestCheckpointer):
     def __init__(
         self, checkpoints: CheckpointHook, period: int, metric: str, patience: int = 0
     ) -> None:
-        """Create the hook.
+        """Create the hook for evaluations every ``period`` iterations.
 
-        Args:
-            checkpoints: saves the checkpoints of the run.
-            period: iterations from one evaluation to the next.
-            metric: the name of a scalar in the event storage, as "sem_seg/mIoU". The larger is the
-                better, but for losses and calibration errors.
-            patience: evaluations without a better value after which training ends; 0 is off.
+        ``metric`` is a scalar in the event storage, as "sem_seg/mIoU", larger ones being better but
+        for losses and calibration errors. Training ends after ``patience`` evaluations without a
+        better one; 0 is off.
         """
         self._history = MetricHistory(checkpoints.checkpointer.save_dir, metric)
         mode = "max" if self._history.sign > 0 else "min"

@@ -199,9 +199,9 @@ def _watching_problems(cfg: CfgNode) -> Iterator[str]:
             f"TEST.PATIENCE is {test.PATIENCE} where TEST.BEST_METRIC is empty: name the metric, "
             f"such as {task.name}/{task.score[0]}, or set TEST.PATIENCE 0"
         )
-    for key in ("EVAL_PERIOD", "DATASETS.TEST") if test.BEST_METRIC else ():
-        if not (test.EVAL_PERIOD if key == "EVAL_PERIOD" else cfg.DATASETS.TEST):
-            what = "TEST.EVAL_PERIOD is 0" if key == "EVAL_PERIOD" else "DATASETS.TEST is empty"
+    empty = {"TEST.EVAL_PERIOD is 0": test.EVAL_PERIOD, "DATASETS.TEST is empty": cfg.DATASETS.TEST}
+    for what, value in empty.items():
+        if test.BEST_METRIC and not value:
             yield (
                 f"TEST.BEST_METRIC is {test.BEST_METRIC} where {what}, so that nothing is "
                 'evaluated during training: set it, or TEST.BEST_METRIC ""'

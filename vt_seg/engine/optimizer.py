@@ -1,6 +1,8 @@
-"""Optimizers by name: Detectron2's SGD, AdamW and RMSProp, with any gradient clipping."""
+"""Optimizers by name, with any gradient clipping, and smaller learning rates for the backbone."""
 
 import logging
+import re
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,12 +12,13 @@ from detectron2.solver.build import GradientClipType, maybe_add_gradient_clippin
 from detectron2.utils.logger import log_first_n
 
 from vt_seg.config import require_vt_seg_keys, with_values
-
-from .lr_factors import lr_factors
+from vt_seg.modeling import TimmBackbone, unwrapped
 
 OPTIMIZERS = ("SGD", "AdamW", "RMSProp")
 OPTIMIZER_KEY = "SOLVER.VT_OPTIMIZER"
 FULL_MODEL = "full_model"
+_HEAD_STAGE = 6  # The stages of a backbone are 1 (stem) and 2 to 5 (res2 to res5).
+_RESNET_STAGE = re.compile(r"(stem|res([2-5]))\.")
 CLIP_TYPES = (*(kind.value for kind in GradientClipType), FULL_MODEL)
 
 
@@ -104,3 +107,60 @@ def _clip_full_model(optimizer: torch.optim.Optimizer, max_norm: float, norm_typ
         torch.nn.utils.clip_grad_norm_(parameters, max_norm, norm_type)
 
     optimizer.register_step_pre_hook(clip)
+
+
+def lr_factors(cfg: CfgNode, model: torch.nn.Module) -> Callable[[str], float] | None:
+    """Return the factor of each parameter's learning rate by its name; None if all are 1.
+
+    Parameters of the backbone, without a neck around it, get ``SOLVER.BACKBONE_MULTIPLIER``, and
+    ``SOLVER.STAGE_DECAY`` to the power of the number of stages behind them, the head included: res5
+    once, res4 twice, ... the stem five times.
+
+    Raises:
+        ValueError: if a factor is not positive, the stages of the backbone are unknown, or
+            ``BIAS_LR_FACTOR`` is set too, with which Detectron2 would pass over the factors.
+    """
+    solver = cfg.SOLVER
+    multiplier, decay = solver.BACKBONE_MULTIPLIER, solver.STAGE_DECAY
+    for key, value in (("BACKBONE_MULTIPLIER", multiplier), ("STAGE_DECAY", decay)):
+        if not 0 < value < float("inf"):
+            hint = "; to freeze the backbone set MODEL.BACKBONE.FREEZE_AT 5" if value == 0 else ""
+            raise ValueError(f"SOLVER.{key} is {value}, need more than 0{hint}")
+    if (multiplier, decay) == (1, 1):
+        return None
+    if solver.BIAS_LR_FACTOR != 1:
+        raise ValueError(
+            f"SOLVER.BIAS_LR_FACTOR is {solver.BIAS_LR_FACTOR}, which would take the place of "
+            "SOLVER.BACKBONE_MULTIPLIER and STAGE_DECAY for biases: set it to 1.0"
+        )
+    model = unwrapped(model)
+    if not isinstance(backbone := getattr(model, "backbone", None), torch.nn.Module):
+        raise ValueError(
+            f"{type(model).__name__} has no backbone: set SOLVER.BACKBONE_MULTIPLIER and "
+            "SOLVER.STAGE_DECAY to 1.0"
+        )
+    prefix = "backbone.bottom_up." if hasattr(backbone, "bottom_up") else "backbone."
+    network = model.get_submodule(prefix[:-1])
+    stages = _stages(network) if decay != 1 else {}
+
+    def factor(name: str) -> float:
+        if not name.startswith(prefix):
+            return 1.0
+        stage = stages.get(name.removeprefix(prefix), _HEAD_STAGE)
+        return float(multiplier * decay ** (_HEAD_STAGE - stage))
+
+    return factor
+
+
+def _stages(network: torch.nn.Module) -> dict[str, int]:
+    """Return the stage, 1 to 5, of each parameter of a ResNet or a timm model."""
+    if isinstance(network, TimmBackbone):
+        return {f"features.{name}": stage for name, stage in network.stages()}
+    found = {name: _RESNET_STAGE.match(name) for name, _ in network.named_parameters()}
+    unknown = [name for name, match in found.items() if match is None]
+    if unknown:
+        raise ValueError(
+            f"SOLVER.STAGE_DECAY knows ResNets and models of timm, and {type(network).__name__} "
+            f"has parameters of no stage ({unknown[0]}): set it to 1.0"
+        )
+    return {name: int(match[2] or 1) for name, match in found.items() if match}

@@ -27,7 +27,7 @@ from .process_group import check_joined, in_main_process
 from .restarts import is_restarted, note_launch
 from .run_folder import check_output_folder, has_checkpoint, keep_earlier_config, refuse_earlier_run
 from .run_lock import lock_run_folder
-from .tasks import check_has_datasets, task_of
+from .tasks import task_of
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,6 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     cfg = load_cfg(args.config_file, args.opts, getattr(args, "imports", ()))
     is_train = not getattr(args, "eval_only", False)
     check_output_folder(cfg.OUTPUT_DIR)
-    check_has_datasets(cfg, is_train=is_train)
     task = task_of(cfg)
     task.check_datasets(is_train=is_train)
     if is_train:

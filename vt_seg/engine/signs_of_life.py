@@ -121,18 +121,16 @@ def describe_signs(values: dict[str, float]) -> str:
 def _named_parts(model: nn.Module) -> Iterator[tuple[str, Any, Any]]:
     """Yield the name, tokenizer and projector (or None) of each level and layer."""
     block: Any
-    for levels, stack in _stacks(model):
+    module: Any
+    stacks: list[tuple[Sequence[str], VisualTransformerStack]] = []
+    for module in model.modules():
+        if isinstance(module, VisualTransformerStage):
+            stacks.append((("stage5",), module.stack))
+        elif isinstance(getattr(module, "neck", None), VTFPN):
+            stacks.append((module.in_features, module.neck.stack))
+    for levels, stack in stacks:
         for number, block in enumerate(stack.blocks, start=1):
             layer = f"/layer{number}" if len(stack.blocks) > 1 else ""
             projectors = block.projectors or [None] * len(levels)
             for level, *parts in zip(levels, block.tokenizers, projectors, strict=True):
                 yield (f"vt/{level}{layer}", *parts)
-
-
-def _stacks(model: nn.Module) -> Iterator[tuple[Sequence[str], VisualTransformerStack]]:
-    module: Any
-    for module in model.modules():
-        if isinstance(module, VisualTransformerStage):
-            yield ("stage5",), module.stack
-        elif isinstance(getattr(module, "neck", None), VTFPN):
-            yield module.in_features, module.neck.stack
