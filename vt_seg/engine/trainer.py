@@ -238,7 +238,6 @@ class Trainer(EvaluatingTrainer):
         if comm.is_main_process():
             weights = os.path.join(self.cfg.OUTPUT_DIR, "model_final.pth")
             if self.cfg.SOLVER.EMA.ENABLED:
-                self._ema.save_final(self.cfg.OUTPUT_DIR, input_convention(self.cfg))
                 weights += f" and {FINAL_FILE}"
             score = task_of(self.cfg).headline(getattr(self, "_last_eval_results", {}))
             logger.info("Done: %sweights in %s", score and f"{score}, ", weights)
@@ -284,3 +283,6 @@ class Trainer(EvaluatingTrainer):
                 hook for hook in self._hooks if not (isinstance(hook, EvalHook) and hook._period)
             ]
         super().after_train()
+        ended = self.iter >= self.max_iter  # larger where a finished run is resumed
+        if ended and self.cfg.SOLVER.EMA.ENABLED and comm.is_main_process():
+            self._ema.save_final(self.cfg.OUTPUT_DIR, input_convention(self.cfg))
