@@ -31,15 +31,12 @@ from vt_seg.visualization import find_images
 def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = config_parser(__doc__, prog)
-    parser.add_argument("--output", required=True, metavar="FILE", help=".onnx or .pt2")
-    parser.add_argument("--logits", action="store_true", help="give logits, not label maps")
-    parser.add_argument(
-        "--int8", nargs="+", metavar="IMAGE", help="images to calibrate with: files, folders"
-    )
-    parser.add_argument(
-        "--num", type=positive_int, default=64, help="at most so many of them (default 64)"
-    )
-    parser.add_argument("--evaluate", action="store_true", help="report the mIoU of the ONNX files")
+    add = parser.add_argument
+    add("--output", required=True, metavar="FILE", help=".onnx or .pt2")
+    add("--logits", action="store_true", help="give logits, not label maps")
+    add("--int8", nargs="+", metavar="IMAGE", help="images to calibrate with: files, folders")
+    add("--num", type=positive_int, default=64, help="at most so many of them (default 64)")
+    add("--evaluate", action="store_true", help="report the mIoU of the ONNX files")
     return parse_arguments(parser, arguments)
 
 

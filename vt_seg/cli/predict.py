@@ -31,44 +31,34 @@ from vt_seg.visualization import Drawn, describe_drawn, draw_dataset, find_image
 def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = config_parser(__doc__, prog, required=False)
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--model", metavar="DIR", help="in place of a config: a run's folder, or a hub folder or id"
     )
-    parser.add_argument("--weights", metavar="FILE", help="of the model")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--input", nargs="+", metavar="IMAGE", help="files, folders, patterns, videos"
-    )
-    source.add_argument("--webcam", type=int, metavar="N", help="its number, the first is 0")
-    source.add_argument("--dataset", metavar="NAME", help="a registered dataset with masks")
-    parser.add_argument("--recursive", action="store_true", help="search folders below --input")
-    parser.add_argument(
-        "--num", type=positive_int, default=12, help="images of the dataset (default 12)"
-    )
-    parser.add_argument(
-        "--frames", type=positive_int, metavar="N", help="of videos and webcam (default all)"
-    )
-    parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/predictions")
-    parser.add_argument(
+    add("--weights", metavar="FILE", help="of the model")
+    add_source = parser.add_mutually_exclusive_group(required=True).add_argument
+    add_source("--input", nargs="+", metavar="IMAGE", help="files, folders, patterns, videos")
+    add_source("--webcam", type=int, metavar="N", help="its number, the first is 0")
+    add_source("--dataset", metavar="NAME", help="a registered dataset with masks")
+    add("--recursive", action="store_true", help="search folders below --input")
+    add("--num", type=positive_int, default=12, help="images of the dataset (default 12)")
+    add("--frames", type=positive_int, metavar="N", help="of videos and webcam (default all)")
+    add("--output", metavar="DIR", help="default: OUTPUT_DIR/predictions")
+    add(
         "--save",
         type=_saved,
         default=["overlay"],
         metavar="WHAT,...",
         help=f"any of {','.join(SAVED)} (default overlay)",
     )
-    running = parser.add_argument_group("how the model runs")
-    running.add_argument("--batch-size", type=positive_int, default=1, metavar="N")
-    running.add_argument("--device", help="cpu, cuda, cuda:1 (default: MODEL.DEVICE)")
-    running.add_argument(
-        "--dtype", choices=("float32", "bfloat16", "float16"), help="default: TEST.DTYPE"
+    add_running = parser.add_argument_group("how the model runs").add_argument
+    add_running("--batch-size", type=positive_int, default=1, metavar="N")
+    add_running("--device", help="cpu, cuda, cuda:1 (default: MODEL.DEVICE)")
+    add_running("--dtype", choices=("float32", "bfloat16", "float16"), help="default: TEST.DTYPE")
+    add_running(
+        "--tile", type=positive_int, metavar="N", help="predict larger images in N x N tiles"
     )
-    running.add_argument(
-        "--tile",
-        type=positive_int,
-        metavar="N",
-        help="predict larger images in tiles of N x N pixels",
-    )
-    running.add_argument(
+    add_running(
         "--overlap", type=int, default=128, metavar="N", help="of tiles, in pixels (default 128)"
     )
     args = parse_arguments(parser, arguments)

@@ -13,26 +13,17 @@ import sys
 
 from vt_seg.command_line import Arguments, command, config_parser, parse_arguments
 from vt_seg.data import ImageReader
-from vt_seg.engine import (
-    folder_for_pictures,
-    load_cfg,
-    task_of,
-    trained_model,
-    use_trained_weights,
-)
+from vt_seg.engine import folder_for_pictures, load_cfg, task_of, trained_model, use_trained_weights
 from vt_seg.visualization import describe_drawn, draw_tokens, find_images, require_all_drawn
 
 
 def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = config_parser(__doc__, prog)
-    parser.add_argument(
-        "--weights", metavar="FILE", help="default: the newest whole checkpoint in OUTPUT_DIR"
-    )
-    parser.add_argument(
-        "--input", nargs="+", required=True, metavar="IMAGE", help="files, folders, patterns"
-    )
-    parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/tokens")
+    add = parser.add_argument
+    add("--weights", metavar="FILE", help="default: the newest whole checkpoint in OUTPUT_DIR")
+    add("--input", nargs="+", required=True, metavar="IMAGE", help="files, folders, patterns")
+    add("--output", metavar="DIR", help="default: OUTPUT_DIR/tokens")
     return parse_arguments(parser, arguments)
 
 

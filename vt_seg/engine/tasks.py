@@ -90,7 +90,7 @@ class Task:
             )
 
     def check_datasets(self, *, is_train: bool) -> None:
-        """Check that there are datasets (of ``DATASETS.TRAIN`` only if ``is_train``) and they fit.
+        """Check that datasets are named and fit the model (those to train on only if ``is_train``).
 
         Raises:
             FileNotFoundError: if the folder of a classification dataset is missing.
