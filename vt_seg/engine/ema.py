@@ -101,8 +101,8 @@ def model_with_ema_weights(
 ) -> nn.Module | None:
     """Return a copy of ``model`` with the averaged weights of a loaded checkpoint.
 
-    None if ``SOLVER.EMA.ENABLED`` is False or the checkpoint has no average, as the log then says.
-    Raises CheckpointError if the average is of another model.
+    None if ``SOLVER.EMA.ENABLED`` is False or the checkpoint has no average; the log tells if only
+    one is the case. Raises CheckpointError if the average is of another model.
     """
     state = checkpoint.get(CHECKPOINT_KEY)
     if not cfg.SOLVER.EMA.ENABLED:
