@@ -51,14 +51,16 @@ def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse
         metavar="WHAT,...",
         help=f"any of {','.join(SAVED)} (default overlay)",
     )
-    add_running = parser.add_argument_group("how the model runs").add_argument
-    add_running("--batch-size", type=positive_int, default=1, metavar="N")
-    add_running("--device", help="cpu, cuda, cuda:1 (default: MODEL.DEVICE)")
-    add_running("--dtype", choices=("float32", "bfloat16", "float16"), help="default: TEST.DTYPE")
-    add_running(
+    running = parser.add_argument_group("how the model runs")
+    running.add_argument("--batch-size", type=positive_int, default=1, metavar="N")
+    running.add_argument("--device", help="cpu, cuda, cuda:1 (default: MODEL.DEVICE)")
+    running.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), help="default: TEST.DTYPE"
+    )
+    running.add_argument(
         "--tile", type=positive_int, metavar="N", help="predict larger images in N x N tiles"
     )
-    add_running(
+    running.add_argument(
         "--overlap", type=int, default=128, metavar="N", help="of tiles, in pixels (default 128)"
     )
     args = parse_arguments(parser, arguments)
