@@ -4,11 +4,14 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from .model_zoo import config_file, config_names
 from .near_names import near_names
+
+Arguments = Sequence[str] | None
+"""The words of a command line; None for those of this process."""
 
 _OVERRIDE = re.compile(
     r"(OUTPUT_DIR|SEED|VERSION|(MODEL|INPUT|VT_SEG|DATASETS|DATALOADER|SOLVER|TEST)(\.\w+)+)(=.*)?",
@@ -28,23 +31,30 @@ def errors_as_messages() -> Iterator[None]:
         sys.exit(f"error: {error}")
 
 
+def command(
+    parse_args: Callable[[Arguments, str | None], argparse.Namespace],
+    run: Callable[[argparse.Namespace], int | None],
+) -> Callable[..., int | None]:
+    """Return the ``main(arguments, prog)`` of a sub-command, which runs what it parses."""
+
+    def main(arguments: Arguments = None, prog: str | None = None) -> int | None:
+        with errors_as_messages():
+            return run(parse_args(arguments, prog))
+
+    return main
+
+
+def plain_parser(description: str | None, prog: str | None) -> argparse.ArgumentParser:
+    """Return a parser whose help shows the description as it is."""
+    kind = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(prog, description=description, formatter_class=kind)
+
+
 def config_parser(
     description: str | None, prog: str | None = None, *, required: bool = True
 ) -> argparse.ArgumentParser:
-    """Return a parser with ``--config-file`` and ``--opts`` whose help shows the description."""
-    parser = argparse.ArgumentParser(
-        prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_config_argument(parser, required=required)
-    add_import_argument(parser)
-    parser.add_argument(
-        "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
-    )
-    return parser
-
-
-def add_config_argument(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
-    """Add ``--config-file``, which gives the path of a config, "" by default."""
+    """Return a parser with ``--config-file``, ``--import`` and ``--opts``."""
+    parser = plain_parser(description, prog)
     parser.add_argument(
         "--config-file",
         required=required,
@@ -53,6 +63,11 @@ def add_config_argument(parser: argparse.ArgumentParser, *, required: bool = Fal
         metavar="FILE",
         help="a file, or a name that `vt-seg configs` lists",
     )
+    add_import_argument(parser)
+    parser.add_argument(
+        "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
+    )
+    return parser
 
 
 def config_path(text: str) -> str:
@@ -74,7 +89,7 @@ def add_import_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_arguments(
-    parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None
+    parser: argparse.ArgumentParser, arguments: Arguments = None
 ) -> argparse.Namespace:
     """Parse a command line; end with code 2 and the fix if a flag or an override is misplaced.
 

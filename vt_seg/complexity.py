@@ -18,6 +18,7 @@ from tabulate import tabulate
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from vt_seg.config import with_values
 from vt_seg.engine import task_of
 from vt_seg.layers import Size
 from vt_seg.modeling import NORM_LAYERS
@@ -76,11 +77,8 @@ def build_on_meta(cfg: CfgNode) -> nn.Module:
 
     Nothing is computed there and no weights are read, so that a large model is as fast as a small.
     """
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.DEVICE = "meta"
     with torch.device("meta"):
-        model = build_model(cfg).eval()
+        model = build_model(with_values(cfg, {"MODEL.DEVICE": "meta"})).eval()
     for layer in model.modules():
         if isinstance(layer, (*NORM_LAYERS, FrozenBatchNorm2d)):
             # Norms cost no MACs and keep the shape, but would take half of the time to count.

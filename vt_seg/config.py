@@ -3,11 +3,13 @@
 The defaults of Visual Transformers are those of :class:`vt_seg.layers.VTConfig`.
 """
 
+import functools
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 from detectron2.config import CfgNode as CN
+from detectron2.config import get_cfg
 from detectron2.utils.logger import log_first_n
 
 from .layers import VTConfig
@@ -31,6 +33,25 @@ def add_vt_seg_config(cfg: CN) -> None:
     projects have too (PointRend's ``INPUT.COLOR_AUG_SSD``, for example).
     """
     _add_missing(cfg, _defaults())
+
+
+def default_config() -> CN:
+    """Return Detectron2's default config with vt_seg's keys."""
+    cfg = get_cfg()
+    add_vt_seg_config(cfg)
+    return cfg
+
+
+def with_values(cfg: CN, values: Mapping[str, Any]) -> CN:
+    """Return a copy of a config, frozen if that is, with other values by dotted names of keys."""
+    changed = cfg.clone()
+    changed.defrost()
+    for name, value in values.items():
+        *path, key = name.split(".")
+        functools.reduce(CN.__getitem__, path, changed)[key] = value
+    if cfg.is_frozen():
+        changed.freeze()
+    return changed
 
 
 def require_vt_seg_keys(cfg: CN, *names: str) -> None:

@@ -58,6 +58,21 @@ def test_unpaired_files_are_refused_when_the_dataset_is_used(folders, tmp_path):
         DatasetCatalog.get(NAME)
 
 
+def test_folders_are_read_once_until_the_name_is_registered_again(folders, tmp_path, log):
+    register_sem_seg(NAME, *folders, CLASSES, subset=2)
+    first, second = DatasetCatalog.get(NAME), DatasetCatalog.get(NAME)
+    first[0]["file_name"] = "changed by a caller"
+    (tmp_path / "images/sub/c.png").unlink()
+    assert names(second) == names(DatasetCatalog.get(NAME)) == ["a.png", "sub/c.png"]
+    (record,) = set(log.records)
+    assert "SUBSET 2 takes 2 of 3 images" in record.getMessage()
+    register_sem_seg(NAME, *folders, CLASSES, subset=2)
+    with pytest.raises(ValueError, match="1 of 3 masks without image"):
+        DatasetCatalog.get(NAME)
+    (tmp_path / "masks/sub/c.PNG").unlink()
+    assert names(DatasetCatalog.get(NAME)) == ["a.png", "b.PNG"]
+
+
 def test_split_list_and_suffix(folders, tmp_path):
     for mask in ("a.png", "b.bmp", "sub/c.PNG"):
         path = tmp_path / "masks" / mask

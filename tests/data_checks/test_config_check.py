@@ -45,7 +45,7 @@ def check_datasets(cfg, *, is_train):
 
 def refused(cfg, says, is_train=True, error=ValueError):
     with pytest.raises(error, match=says):
-        check_datasets(cfg, is_train=is_train)
+        task_of(cfg).check_datasets(is_train=is_train)
 
 
 def without_pairs(name):
@@ -55,9 +55,9 @@ def without_pairs(name):
 
 
 def test_config_that_fits_passes(custom):
-    check_datasets(custom(), is_train=True)
+    task_of(custom()).check_datasets(is_train=True)
     for name in ("vtfpn_R50_lip", "panoptic_vtfpn_R50", "mask_rcnn_vtfpn_R50"):
-        check_datasets(load_cfg(f"configs/{name}.yaml"), is_train=True)
+        task_of(load_cfg(f"configs/{name}.yaml")).check_datasets(is_train=True)
 
 
 def test_wrong_number_of_classes_is_said_of_each_dataset(custom):
@@ -88,13 +88,13 @@ def test_ignored_label_has_one_value(custom):
     cfg = custom(ignore_label=254)
     refused(cfg, "IGNORE_VALUE is 255 but my_train has ignore_label 254")
     cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 254
-    check_datasets(cfg, is_train=True)
+    task_of(cfg).check_datasets(is_train=True)
 
 
 def test_name_that_is_not_registered(custom):
     cfg = custom("DATASETS.TRAIN", "('my_trian',)")
     refused(cfg, r"registered as my_trian \(near: my_train.*CUSTOM")
-    check_datasets(cfg, is_train=False)
+    task_of(cfg).check_datasets(is_train=False)
     assert "my_trian" not in MetadataCatalog.list()
 
 
@@ -102,9 +102,9 @@ def test_flip_that_does_not_swap_labels(custom):
     keys = ["INPUT.SEM_SEG_MAPPER", "detectron2"]
     cfg = custom(*keys, classes=SIDES, flip_label_pairs=((1, 2),))
     refused(cfg, "my_train needs the label-swapping flip, .*MAPPER vt_seg")
-    check_datasets(cfg, is_train=False)
+    task_of(cfg).check_datasets(is_train=False)
     cfg.INPUT.RANDOM_FLIP = "none"
-    check_datasets(cfg, is_train=True)
+    task_of(cfg).check_datasets(is_train=True)
 
 
 @pytest.mark.parametrize("flip", ["horizontal", "vertical"])
@@ -124,7 +124,7 @@ def test_registered_eyes_need_the_pairs_in_training_and_test(custom):
     refused(cfg, f"my_train: {says}RANDOM_FLIP none\nmy_val: {says}TEST.AUG.FLIP False")
     MetadataCatalog.get("my_train").flip_label_pairs = ((1, 2),)
     MetadataCatalog.get("my_val").flip_label_pairs = ()  # said to be none
-    check_datasets(cfg, is_train=True)
+    task_of(cfg).check_datasets(is_train=True)
 
 
 def test_flip_in_a_test_needs_the_pairs_too(custom):
@@ -132,7 +132,7 @@ def test_flip_in_a_test_needs_the_pairs_too(custom):
     without_pairs("my_val")
     refused(cfg, r"set flip_label_pairs \[\[1, 2\]\].*, or TEST.AUG.FLIP False", is_train=False)
     cfg.TEST.AUG.FLIP = False
-    check_datasets(cfg, is_train=False)
+    task_of(cfg).check_datasets(is_train=False)
 
 
 def test_classes_in_another_order(custom):
@@ -220,7 +220,7 @@ def kinds(tmp_path):
 
 
 def test_number_of_class_folders(kinds):
-    check_datasets(kinds(), is_train=True)
+    task_of(kinds()).check_datasets(is_train=True)
     key = "MODEL.CLASSIFIER.NUM_CLASSES"
     line = f"{key} is 1000 but kind_{{}} has 3 classes: set {key} 3"
     refused(kinds(key, "1000"), f"^{line.format('train')}\n{line.format('val')}$")
@@ -238,7 +238,7 @@ def test_flip_of_classes_that_are_mirror_images(kinds):
     folders = {name: ["hand_l", "hand_r", "x"] for name in ("kind_train", "kind_val")}
     says = "hand_l and hand_r of kind_train are mirror images .*set INPUT.RANDOM_FLIP none$"
     refused(kinds("INPUT.RANDOM_FLIP", "horizontal", **folders), says)
-    check_datasets(kinds("INPUT.RANDOM_FLIP", "none", **folders), is_train=True)
+    task_of(kinds("INPUT.RANDOM_FLIP", "none", **folders)).check_datasets(is_train=True)
 
 
 def test_class_folders_in_another_order(kinds):
@@ -251,7 +251,7 @@ def test_class_folders_in_another_order(kinds):
 def test_evaluation_needs_no_training_images(kinds, tmp_path):
     cfg = kinds(kind_val="abd")
     (tmp_path / "kind_train").rename(tmp_path / "elsewhere")
-    check_datasets(cfg, is_train=False)
+    task_of(cfg).check_datasets(is_train=False)
     refused(cfg, f"kind_train: no folder {tmp_path}/kind_train", error=FileNotFoundError)
 
 

@@ -17,7 +17,7 @@ from tests.engine.conftest import train
 from tests.small_configs import SLIM, TINY_SCENES, small_cfg
 from tools import validate_dataset, visualize_data
 from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
-from vt_seg.checkpoint.input_channels import adapt_stem
+from vt_seg.checkpoint.conversions import adapt_stem
 from vt_seg.data import ImageReader, unregister
 from vt_seg.engine import SemSegPredictor, load_cfg, task_of
 from vt_seg.engine.config_check import config_problems

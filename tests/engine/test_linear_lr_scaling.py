@@ -6,9 +6,8 @@ import pytest
 
 from vt_seg.engine import Trainer, load_cfg, scale_recipe
 from vt_seg.engine.linear_lr_scaling import (
-    check_same_recipe,
+    compare_recipe,
     describe_recipe,
-    log_recipe_changes,
     recipe_state,
 )
 
@@ -99,23 +98,23 @@ def test_unusual_settings_are_described(cfg):
 )
 def test_another_recipe_is_refused(cfg, overrides, says):
     saved = recipe_state(cfg)
-    check_same_recipe(saved, cfg)
+    compare_recipe(saved, cfg)
     cfg.SOLVER.merge_from_list(overrides)
     with pytest.raises(ValueError, match=says):
-        check_same_recipe(saved, cfg)
+        compare_recipe(saved, cfg)
 
 
 def test_older_checkpoints_are_resumed(cfg):
     """The oldest lack optimizer and frozen weights, later ones call VT_OPTIMIZER OPTIMIZER."""
     oldest = {key: recipe_state(cfg)[key] for key in ("IMS_PER_BATCH", "BASE_LR")}
-    check_same_recipe(oldest, cfg)
+    compare_recipe(oldest, cfg)
     cfg.SOLVER.VT_OPTIMIZER = "AdamW"
     older = recipe_state(cfg)
     older["OPTIMIZER"] = older.pop("VT_OPTIMIZER")
-    check_same_recipe(older, cfg)
+    compare_recipe(older, cfg)
     for saved, name in ((oldest, "SGD"), ({**older, "OPTIMIZER": "RMSProp"}, "RMSProp")):
         with pytest.raises(ValueError, match=f"VT_OPTIMIZER {name}, this run has AdamW: resume"):
-            check_same_recipe(saved, cfg)
+            compare_recipe(saved, cfg)
 
 
 @pytest.mark.parametrize(
@@ -130,12 +129,11 @@ def test_older_checkpoints_are_resumed(cfg):
 def test_changed_recipe_of_a_resumed_run_is_logged(cfg, log, key, value, level, says):
     cfg.DATASETS.TRAIN = ("b",)
     saved = recipe_state(cfg)
-    log_recipe_changes(saved, cfg)
-    log_recipe_changes({"IMS_PER_BATCH": 32, "BASE_LR": 0.04}, cfg)  # of an older checkpoint
+    compare_recipe(saved, cfg)
+    compare_recipe({"IMS_PER_BATCH": 32, "BASE_LR": 0.04}, cfg)  # of an older checkpoint
     assert not log.records
     cfg.merge_from_list([key, value])
-    check_same_recipe(saved, cfg)
-    log_recipe_changes(saved, cfg)
+    compare_recipe(saved, cfg)
     (record,) = set(log.records)
     assert record.levelname == level
     assert record.getMessage().startswith(f"The checkpoint was trained with {key} {says}")

@@ -9,6 +9,7 @@ from vt_seg.engine.process_group import (
     _gpu,
     check_joined,
     launched_process,
+    lost_process_as_message,
 )
 
 TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
@@ -108,3 +109,15 @@ def test_gpus_are_those_of_the_rank_or_bound_by_the_launcher():
         ValueError, match="process 4 of this machine has no GPU, of which there are"
     ):
         _gpu(3, 2)
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_lost_process_ends_the_others_with_a_sentence(monkeypatch, world_size):
+    monkeypatch.setattr("detectron2.utils.comm.get_world_size", lambda: world_size)
+    expected = RuntimeError if world_size == 1 else SystemExit
+    error = RuntimeError("[gloo/tcp/pair.cc:545] Connection reset by peer. This is typical")
+    with pytest.raises(expected, match="reset by peer") as ended, lost_process_as_message():
+        raise error
+    assert ("This is typical" in str(ended.value)) == (world_size == 1)
+    with pytest.raises(RuntimeError, match="shape"), lost_process_as_message():
+        raise RuntimeError("shape '[2]' is invalid")

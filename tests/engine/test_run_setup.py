@@ -14,7 +14,7 @@ from detectron2.data import MetadataCatalog
 from tests.small_configs import SLIM, TINY_SCENES
 from vt_seg.data import unregister
 from vt_seg.data_checks import sample_check
-from vt_seg.engine import SemSegPredictor, Trainer, check_datasets, evaluate, load_cfg, setup_cfg
+from vt_seg.engine import SemSegPredictor, Trainer, evaluate, load_cfg, setup_cfg, task_of
 
 from ..data.image_files import gradient, write_png
 
@@ -123,7 +123,7 @@ def test_text_in_place_of_dataset_names_is_recognised_everywhere(slim_cfg, key):
     cfg = slim_cfg
     cfg.DATASETS[key] = "vt_scenes_val"
     for use in (
-        lambda: check_datasets(cfg, is_train=True),
+        lambda: task_of(cfg).check_datasets(is_train=True),
         lambda: Trainer(cfg),
         lambda: evaluate(cfg, allow_random_weights=True),
         lambda: SemSegPredictor(cfg),
@@ -171,7 +171,7 @@ def test_predictor_of_a_plain_config_runs_on_the_cpu_and_says_so(slim_cfg, log):
 def test_classes_of_other_names_are_a_warning(start, log, tmp_path):
     cfg = start()
     MetadataCatalog.get("my_val").__dict__["stuff_classes"] = ["x", "Y", "z"]
-    check_datasets(cfg, is_train=True)
+    task_of(cfg).check_datasets(is_train=True)
     assert (
         "label 1 is y in my_train but Y in my_val: give both the same list of classes" in log.text
     )

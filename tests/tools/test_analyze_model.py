@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from vt_seg.cli.analyze import image_size, print_costs
+from vt_seg.cli.analyze import image_size, main
 
 
 def test_table_of_a_segmentation_model(tools):
@@ -19,7 +19,7 @@ def test_table_of_a_segmentation_model(tools):
 
 def test_table_of_a_classifier(capsys):
     config = "configs/imagenet/resnet_R18_default.yaml"
-    print_costs(config, None, [])
+    main(["--config-file", config])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{config}, 1000 classes, one image"
     assert lines[1].split() == ["part", "GMACs", "224x224", "params", "M"]

@@ -13,12 +13,12 @@ from vt_seg.files import atomic_file, write_atomically
 
 from .conversions import (
     TORCHVISION_INPUT,
+    adapt_stem,
     convert_torchvision_resnet,
     is_classifier,
     is_torchvision_resnet,
     move_backbone,
 )
-from .input_channels import adapt_stem
 from .input_conventions import describe_difference
 from .load_report import report_load
 from .reading import CheckpointError, last_checkpoint, read_checkpoint, require_readable_file

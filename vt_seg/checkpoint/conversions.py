@@ -1,16 +1,22 @@
-"""Rename weights: torchvision's ResNets, and classifiers whose backbone goes to another model."""
+"""Convert weights: torchvision's ResNets, classifiers' backbones, stems for other channels."""
 
+import logging
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from .state_dicts import without_counters
+
+logger = logging.getLogger(__name__)
 
 HEAD = "classifier.linear."
 BACKBONE = "backbone."
 BELOW_FPN = "bottom_up."
+_STEM = "stem.conv1.weight"
 
 _TORCHVISION_TO_DETECTRON2 = (
     *((rf"^layer{stage}\.", f"res{stage + 1}.") for stage in (1, 2, 3, 4)),
@@ -72,3 +78,31 @@ def move_backbone(state_dict: Mapping[str, Any], model: nn.Module) -> tuple[dict
         for key, value in state_dict.items()
     }
     return moved, prefix
+
+
+def adapt_stem(weights: Mapping[str, Any], expected: Mapping[str, Tensor], path: str) -> dict:
+    """Return weights whose first convolution takes the channels of the model's images.
+
+    As in timm, the filters of the three colours are repeated for further channels and scaled by
+    3 / C, so that C channels give maps of the size that three gave; for one channel they are added.
+
+    ``weights`` are those of Detectron2's or torchvision's ResNets under any prefix, or with
+    Caffe2's names; ``expected`` is the model's state dict, and ``path`` the file, for the log.
+    """
+    adapted = dict(weights)
+    stems = [tuple(value.shape) for name, value in expected.items() if name.endswith(_STEM)]
+    for filters, channels, *size in stems[:1]:
+        for name, value in weights.items():
+            if channels != 3 and tuple(getattr(value, "shape", ())) == (filters, 3, *size):
+                adapted[name] = _repeated(torch.as_tensor(value), channels)
+                logger.info(
+                    f"{path}: {name} is for 3 channels and images have {channels}: its filters are "
+                    f"{'added' if channels == 1 else f'repeated, times 3/{channels}'}."
+                )
+    return adapted
+
+
+def _repeated(weight: Tensor, channels: int) -> Tensor:
+    if channels == 1:
+        return weight.sum(dim=1, keepdim=True)
+    return weight.repeat(1, math.ceil(channels / 3), 1, 1)[:, :channels] * (3 / channels)

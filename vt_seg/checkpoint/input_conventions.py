@@ -22,8 +22,8 @@ def input_convention(cfg: CfgNode) -> dict[str, Any]:
         "FORMAT": cfg.INPUT.FORMAT,
         "PIXEL_MEAN": [float(x) for x in cfg.MODEL.PIXEL_MEAN],
         "PIXEL_STD": [float(x) for x in cfg.MODEL.PIXEL_STD],
+        "LABEL_MAPS": _label_maps(cfg),
     }
-    convention["LABEL_MAPS"] = _label_maps(cfg)
     if cfg.MODEL.RESNETS.DEPTH >= 50:  # basic blocks lack it
         convention["STRIDE_IN_1X1"] = cfg.MODEL.RESNETS.STRIDE_IN_1X1
     return convention
@@ -38,14 +38,11 @@ def describe_difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> str
     if _num_channels(saved) == 3 != _num_channels(now):  # Then `adapt_stem` adapts the weights.
         both = [name for name in both if name not in ("FORMAT", "PIXEL_MEAN", "PIXEL_STD")]
     names = [name for name in both if not _equal(saved[name], now[name])]
-    if not names:
-        return _describe_label_maps(saved.get("LABEL_MAPS"), now.get("LABEL_MAPS"))
     differences = "; ".join(f"{_KEYS[name]} {saved[name]}, here {now[name]}" for name in names)
     fix = " ".join(f'{_KEYS[name]} "{saved[name]}"' for name in names)
+    keys = f"the weights were trained with {differences}. To go on as they were trained: {fix}"
     maps = _describe_label_maps(saved.get("LABEL_MAPS"), now.get("LABEL_MAPS"))
-    return f"the weights were trained with {differences}. To go on as they were trained: {fix}" + (
-        f"; {maps}" if maps else ""
-    )
+    return "; ".join(filter(None, (keys if names else "", maps)))
 
 
 def _num_channels(convention: Mapping[str, Any]) -> int:

@@ -31,7 +31,7 @@ def report_load(
     Args:
         path: the checkpoint, for messages.
         file_keys: names of its weights.
-        model_keys: names of the model's weights.
+        model_keys: those of the model's.
         incompatible: fvcore's lists of keys that are missing, unexpected or of other shapes.
         require_complete: whether every tensor has to be loaded: evaluation, prediction, resuming.
         classifier_to: the part of the model that got a classifier's backbone; None for others.

@@ -178,13 +178,11 @@ def describe_other_model(saved: Mapping[str, Tensor], here: Mapping[str, Tensor]
     names = sorted(without_counters(ours.keys() ^ theirs.keys()))
     if not shapes and not names:
         return ""
+    classes = ""
     predictor = next((key for key in shapes if PREDICTOR.search(key)), "")
     if predictor and theirs[predictor][0] != ours[predictor][0]:
-        classes = (
-            f"it has {theirs[predictor][0]} classes, and {ours[predictor][0]} are wanted here; "
-        )
-    else:
-        classes = ""
+        saved_classes, wanted = theirs[predictor][0], ours[predictor][0]
+        classes = f"it has {saved_classes} classes, and {wanted} are wanted here; "
     key = (shapes or names)[0]
     place = "it" if key in theirs else "this model"
     difference = f"{theirs[key]} in it and {ours[key]} here" if shapes else f"in {place} alone"

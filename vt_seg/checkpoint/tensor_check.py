@@ -1,7 +1,7 @@
 """Refuse tensors of a checkpoint that no model can use, before they are loaded."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,12 +39,9 @@ def check_tensors(
 ) -> None:
     """Check tensors or NumPy arrays by name; entries of other types are left alone.
 
-    Args:
-        state_dict: the tensors.
-        path: the file they are from, for the message.
-        expected: the model's state dict, whose dtypes decide where floats are expected and which
-            values are finite. For other names, weights, biases and running statistics are expected
-            to be floats, and float32 has to hold all values.
+    The dtypes of ``expected``, the model's state dict, decide where floats are expected and which
+    values are finite. For other names, weights, biases and running statistics are expected to be
+    floats, and float32 has to hold all values. ``path`` is the file, for the message.
 
     Raises:
         CheckpointError: if a tensor cannot be read as a plain one, has NaN or infinite values, is
@@ -55,8 +52,7 @@ def check_tensors(
         if isinstance(value, Tensor | np.ndarray):
             name = str(key)
             dtype = expected[name].dtype if expected and name in expected else None
-            problem, detail = _problem_of(name, value, dtype)
-            if problem:
+            for problem, detail in _problems_of(name, value, dtype):
                 found[problem].append(f"{name} ({detail})" if detail else name)
     for problem, names in found.items():
         if names:
@@ -66,29 +62,27 @@ def check_tensors(
             )
 
 
-def _problem_of(
+def _problems_of(
     name: str, value: Tensor | np.ndarray, dtype: torch.dtype | None
-) -> tuple[str, str]:
-    """Return a key of ``_FIXES`` and a detail, or ("", ""); ``dtype`` is that of the model."""
+) -> Iterator[tuple[str, str]]:
+    """Yield a key of ``_FIXES`` and a detail, or ""; ``dtype`` is that of the model."""
     reason = _why_not_plain(value)
     if reason:
-        return _NOT_PLAIN, reason
-    value = torch.as_tensor(value)
-    is_float = value.is_floating_point()
-    if is_float or value.is_complex():
-        numbers = value
-        if is_float:
-            numbers = value.to(dtype if dtype and dtype.is_floating_point else torch.float32)
-            # isfinite and < do not exist for float8.
-            numbers = numbers.float() if numbers.itemsize == 1 else numbers
-        if not torch.isfinite(numbers).all():
-            return _NOT_FINITE, ""
-        if is_float and _VARIANCES.search(name) and (numbers < 0).any():
-            return _NEGATIVE, f"{numbers.min().item():.4g}"
+        yield _NOT_PLAIN, reason
+        return
+    numbers = torch.as_tensor(value)
+    is_float = numbers.is_floating_point()
     floats_expected = dtype.is_floating_point if dtype else bool(_FLOATS.search(name))
     if floats_expected and not is_float:
-        return _NO_FLOATS, str(value.dtype)
-    return "", ""
+        yield _NO_FLOATS, str(numbers.dtype)
+    if is_float:
+        numbers = numbers.to(dtype if dtype and dtype.is_floating_point else torch.float32)
+        # isfinite and < do not exist for float8.
+        numbers = numbers.float() if numbers.itemsize == 1 else numbers
+    if not torch.isfinite(numbers).all():
+        yield _NOT_FINITE, ""
+    elif is_float and _VARIANCES.search(name) and (numbers < 0).any():
+        yield _NEGATIVE, f"{numbers.min().item():.4g}"
 
 
 def _why_not_plain(value: Tensor | np.ndarray) -> str:

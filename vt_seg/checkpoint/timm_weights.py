@@ -43,8 +43,7 @@ def load_timm_weights(
         whole: the same model in full, without classifier; modified too.
         stages: the stage, 1 (stem) to 5 (res5), of each tensor of ``features``.
         in_chans: channels of the images.
-        path: a file with timm's or Hugging Face's keys; "" takes what timm has for the model, which
-            it downloads or finds in its cache.
+        path: a file with timm's or Hugging Face's keys; "" takes timm's own download or cache.
 
     Raises:
         CheckpointError: if the file cannot be read, or lacks tensors of ``features``.

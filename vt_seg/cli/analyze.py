@@ -9,9 +9,8 @@ interpolation are not. No weights are read and nothing is computed.
 """
 
 import argparse
-from collections.abc import Sequence
 
-from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments
+from vt_seg.command_line import Arguments, command, config_parser, parse_arguments
 from vt_seg.complexity import count_cost, format_costs, usual_image_size
 from vt_seg.engine import load_cfg, task_of
 
@@ -29,9 +28,7 @@ def image_size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def parse_args(
-    arguments: Sequence[str] | None = None, prog: str | None = None
-) -> argparse.Namespace:
+def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = config_parser(__doc__, prog)
     parser.add_argument(
@@ -47,24 +44,11 @@ def parse_args(
 
 def run(args: argparse.Namespace) -> None:
     """Print the cost of a config's model."""
-    print_costs(args.config_file, args.size, args.opts, args.imports)
-
-
-def print_costs(
-    config_file: str,
-    sizes: list[tuple[int, int]] | None,
-    opts: list[str],
-    imports: Sequence[str] = (),
-) -> None:
-    """Print the cost of a config's model, at the paper's sizes if ``sizes`` is None."""
-    cfg = load_cfg(config_file, opts, imports)
+    cfg = load_cfg(args.config_file, args.opts, args.imports)
     task = task_of(cfg)
     default_sizes = [usual_image_size(cfg)] if task.name == "classification" else SIZES
-    print(f"{config_file}, {task.num_classes} classes, one image")
-    print(format_costs([count_cost(cfg, size) for size in sizes or default_sizes]))
+    print(f"{args.config_file}, {task.num_classes} classes, one image")
+    print(format_costs([count_cost(cfg, size) for size in args.size or default_sizes]))
 
 
-def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run the sub-command; end with a message where something is wrong."""
-    with errors_as_messages():
-        run(parse_args(arguments, prog))
+main = command(parse_args, run)

@@ -7,19 +7,14 @@ vt-seg configs --copy configs       copy the files, so that yours can inherit th
 import argparse
 import os
 import shutil
-from collections.abc import Sequence
 
 from vt_seg import model_zoo
-from vt_seg.command_line import errors_as_messages, parse_arguments
+from vt_seg.command_line import Arguments, command, parse_arguments, plain_parser
 
 
-def parse_args(
-    arguments: Sequence[str] | None = None, prog: str | None = None
-) -> argparse.Namespace:
+def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = plain_parser(__doc__, prog)
     parser.add_argument("--copy", metavar="DIR", help="a folder that does not exist yet")
     return parse_arguments(parser, arguments)
 
@@ -39,7 +34,4 @@ def run(args: argparse.Namespace) -> None:
     print(f"{len(model_zoo.config_names())} configs in {args.copy}")
 
 
-def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run the sub-command; end with a message where something is wrong."""
-    with errors_as_messages():
-        run(parse_args(arguments, prog))
+main = command(parse_args, run)

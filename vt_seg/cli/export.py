@@ -14,34 +14,29 @@ calibrated with images of a folder, and --evaluate reports the mIoU of both on D
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 
-from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments, positive_int
+from vt_seg.command_line import Arguments, command, config_parser, parse_arguments, positive_int
 from vt_seg.data import ImageReader, build_augmentations, model_input, read_image
 from vt_seg.engine import Trainer, load_cfg, task_of, trained_model, use_trained_weights
 from vt_seg.export import OnnxSegmentor, export_metadata, export_model, format_of, quantize
 from vt_seg.visualization import find_images
 
 
-def parse_args(
-    arguments: Sequence[str] | None = None, prog: str | None = None
-) -> argparse.Namespace:
+def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = config_parser(__doc__, prog)
-    parser.add_argument("--output", required=True, metavar="FILE", help=".onnx or .pt2")
-    parser.add_argument("--logits", action="store_true", help="give logits, not label maps")
-    parser.add_argument(
-        "--int8", nargs="+", metavar="IMAGE", help="images to calibrate with: files, folders"
-    )
-    parser.add_argument(
-        "--num", type=positive_int, default=64, help="at most so many of them (default 64)"
-    )
-    parser.add_argument("--evaluate", action="store_true", help="report the mIoU of the ONNX files")
+    add = parser.add_argument
+    add("--output", required=True, metavar="FILE", help=".onnx or .pt2")
+    add("--logits", action="store_true", help="give logits, not label maps")
+    add("--int8", nargs="+", metavar="IMAGE", help="images to calibrate with: files, folders")
+    add("--num", type=positive_int, default=64, help="at most so many of them (default 64)")
+    add("--evaluate", action="store_true", help="report the mIoU of the ONNX files")
     return parse_arguments(parser, arguments)
 
 
@@ -80,7 +75,8 @@ def run(args: argparse.Namespace) -> None:
         written.append(path)
     if args.evaluate:
         for path in written:
-            print(f"{path}: {evaluate(cfg, path)}")
+            results = Trainer.test(cfg, OnnxSegmentor(path, cfg.INPUT.FORMAT))
+            print(f"{path}: {task.headline(results)}")
 
 
 def calibration_images(cfg: CfgNode, paths: list[str]) -> Iterator[np.ndarray]:
@@ -91,13 +87,4 @@ def calibration_images(cfg: CfgNode, paths: list[str]) -> Iterator[np.ndarray]:
         yield image[None].numpy()
 
 
-def evaluate(cfg: CfgNode, path: str) -> str:
-    """Return the scores of an ONNX file on ``DATASETS.TEST``, as a sentence."""
-    results = Trainer.test(cfg, OnnxSegmentor(path, cfg.INPUT.FORMAT))
-    return task_of(cfg).headline(results)
-
-
-def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run the sub-command; end with a message where something is wrong."""
-    with errors_as_messages():
-        run(parse_args(arguments, prog))
+main = command(parse_args, run)

@@ -13,15 +13,9 @@ prediction stand side by side, and overview.png shows all.
 
 import argparse
 import sys
-from collections.abc import Sequence
 from functools import partial
 
-from vt_seg.command_line import (
-    config_parser,
-    errors_as_messages,
-    parse_arguments,
-    positive_int,
-)
+from vt_seg.command_line import Arguments, command, config_parser, parse_arguments, positive_int
 from vt_seg.engine import folder_for_pictures
 from vt_seg.prediction import (
     SAVED,
@@ -32,39 +26,26 @@ from vt_seg.prediction import (
     predict_files,
     predict_video,
 )
-from vt_seg.visualization import (
-    Drawn,
-    describe_drawn,
-    draw_dataset,
-    find_images,
-    require_all_drawn,
-)
+from vt_seg.visualization import Drawn, describe_drawn, draw_dataset, find_images, require_all_drawn
 
 
-def parse_args(
-    arguments: Sequence[str] | None = None, prog: str | None = None
-) -> argparse.Namespace:
+def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = config_parser(__doc__, prog, required=False)
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--model", metavar="DIR", help="in place of a config: a run's folder, or a hub folder or id"
     )
-    parser.add_argument("--weights", metavar="FILE", help="of the model")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--input", nargs="+", metavar="IMAGE", help="files, folders, patterns, videos"
-    )
-    source.add_argument("--webcam", type=int, metavar="N", help="its number, the first is 0")
-    source.add_argument("--dataset", metavar="NAME", help="a registered dataset with masks")
-    parser.add_argument("--recursive", action="store_true", help="search folders below --input")
-    parser.add_argument(
-        "--num", type=positive_int, default=12, help="images of the dataset (default 12)"
-    )
-    parser.add_argument(
-        "--frames", type=positive_int, metavar="N", help="of videos and webcam (default all)"
-    )
-    parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/predictions")
-    parser.add_argument(
+    add("--weights", metavar="FILE", help="of the model")
+    add_source = parser.add_mutually_exclusive_group(required=True).add_argument
+    add_source("--input", nargs="+", metavar="IMAGE", help="files, folders, patterns, videos")
+    add_source("--webcam", type=int, metavar="N", help="its number, the first is 0")
+    add_source("--dataset", metavar="NAME", help="a registered dataset with masks")
+    add("--recursive", action="store_true", help="search folders below --input")
+    add("--num", type=positive_int, default=12, help="images of the dataset (default 12)")
+    add("--frames", type=positive_int, metavar="N", help="of videos and webcam (default all)")
+    add("--output", metavar="DIR", help="default: OUTPUT_DIR/predictions")
+    add(
         "--save",
         type=_saved,
         default=["overlay"],
@@ -78,10 +59,7 @@ def parse_args(
         "--dtype", choices=("float32", "bfloat16", "float16"), help="default: TEST.DTYPE"
     )
     running.add_argument(
-        "--tile",
-        type=positive_int,
-        metavar="N",
-        help="predict larger images in tiles of N x N pixels",
+        "--tile", type=positive_int, metavar="N", help="predict larger images in N x N tiles"
     )
     running.add_argument(
         "--overlap", type=int, default=128, metavar="N", help="of tiles, in pixels (default 128)"
@@ -150,7 +128,4 @@ def _saved(text: str) -> list[str]:
     return words
 
 
-def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run the sub-command; end with a message where something is wrong."""
-    with errors_as_messages():
-        run(parse_args(arguments, prog))
+main = command(parse_args, run)

@@ -12,7 +12,6 @@ the config. Every file is decoded in full, in several processes where they are m
 
 import argparse
 import json
-from collections.abc import Sequence
 
 import vt_seg  # noqa: F401  (registers datasets; first, as it quiets Detectron2)
 
@@ -20,13 +19,7 @@ import vt_seg  # noqa: F401  (registers datasets; first, as it quiets Detectron2
 from detectron2.config import CfgNode
 from rich.console import Console
 
-from vt_seg.command_line import (
-    add_config_argument,
-    add_import_argument,
-    errors_as_messages,
-    parse_arguments,
-    positive_int,
-)
+from vt_seg.command_line import Arguments, command, config_parser, parse_arguments, positive_int
 from vt_seg.data import ImageReader
 from vt_seg.data_checks import (
     Finding,
@@ -43,41 +36,32 @@ from vt_seg.data_checks import (
 from vt_seg.engine import load_cfg, task_of
 
 
-def parse_args(
-    arguments: Sequence[str] | None = None, prog: str | None = None
-) -> argparse.Namespace:
+def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = argparse.ArgumentParser(
-        prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="registered datasets")
-    add_config_argument(parser)
-    add_import_argument(parser)
-    folders = parser.add_argument_group("folders instead of names")
-    folders.add_argument(
+    parser = config_parser(__doc__, prog, required=False)
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="registered datasets")
+    add_folder = parser.add_argument_group("folders instead of names").add_argument
+    add_folder(
         "--images", metavar="DIR", help='or a template such as "images/{split}/**/{id}_rgb.jpg"'
     )
-    folders.add_argument("--masks", metavar="DIR", help="or a template")
-    folders.add_argument(
+    add_folder("--masks", metavar="DIR", help="or a template")
+    add_folder(
         "--classes", metavar="N|FILE", help="how many, or a list of names in any usual format"
     )
-    folders.add_argument("--ignore-label", type=int, default=255, metavar="N", help="default 255")
-    folders.add_argument("--split", metavar="NAME", help="what {split} stands for")
-    folders.add_argument(
+    add_folder("--ignore-label", type=int, default=255, metavar="N", help="default 255")
+    add_folder("--split", metavar="NAME", help="what {split} stands for")
+    add_folder(
         "--split-list", metavar="FILE", help="take these images only; or an image and a mask a line"
     )
-    folders.add_argument(
+    add_folder(
         "--label-map", metavar="FILE", help="label or class name of each value (YAML, JSON, CSV)"
     )
-    folders.add_argument(
-        "--reduce-zero-label", action="store_true", help="0 is ignored, classes start at 1"
-    )
-    folders.add_argument("--image-suffix", default="", help='"_sat" where a_sat.jpg has a.png')
-    folders.add_argument("--mask-suffix", default="", help='"_mask" where a.jpg has a_mask.png')
-    folders.add_argument(
-        "--subset", type=positive_int, metavar="N", help="take N pairs only, evenly spread"
-    )
-    parser.add_argument(
+    add_folder("--reduce-zero-label", action="store_true", help="0 is ignored, classes start at 1")
+    add_folder("--image-suffix", default="", help='"_sat" where a_sat.jpg has a.png')
+    add_folder("--mask-suffix", default="", help='"_mask" where a.jpg has a_mask.png')
+    add_folder("--subset", type=positive_int, metavar="N", help="take N pairs only, evenly spread")
+    add(
         "--quick",
         nargs="?",
         const=500,
@@ -85,16 +69,13 @@ def parse_args(
         metavar="N",
         help="decode N (default 500)",
     )
-    parser.add_argument(
+    add(
         "--num-workers",
         type=positive_int,
         metavar="N",
         help="processes (default: one per 2000 pairs, at most one a core)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
-    parser.add_argument(
-        "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
-    )
+    add("--json", action="store_true", help="print JSON and nothing else")
     args = parse_arguments(parser, arguments)
     given = [bool(value) for value in (args.images, args.masks, args.classes)]
     if any(given) and (not all(given) or args.names or args.config_file):
@@ -154,7 +135,4 @@ def _source(name: str) -> Source:
         raise ValueError(error.args[0]) from error
 
 
-def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
-    """Run the sub-command; end with a message where something is wrong."""
-    with errors_as_messages():
-        return run(parse_args(arguments, prog))
+main = command(parse_args, run)

@@ -11,10 +11,9 @@ go to OUTPUT_DIR/data, with overview.png of all.
 """
 
 import argparse
-from collections.abc import Sequence
 
-from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments, positive_int
-from vt_seg.engine import check_has_datasets, folder_for_pictures, load_cfg, task_of
+from vt_seg.command_line import Arguments, command, config_parser, parse_arguments, positive_int
+from vt_seg.engine import folder_for_pictures, load_cfg, task_of
 from vt_seg.visualization import (
     dataset_samples,
     describe_drawn,
@@ -25,9 +24,7 @@ from vt_seg.visualization import (
 )
 
 
-def parse_args(
-    arguments: Sequence[str] | None = None, prog: str | None = None
-) -> argparse.Namespace:
+def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = config_parser(__doc__, prog)
     parser.add_argument("--source", choices=("loader", "dataset"), default="loader")
@@ -44,7 +41,6 @@ def run(args: argparse.Namespace) -> None:
     output = folder_for_pictures(args.output, cfg, "data")
     task, is_train = task_of(cfg), args.split == "train"
     task.require_segmentation()
-    check_has_datasets(cfg, is_train=is_train)
     task.check_datasets(is_train=is_train)
     name = cfg.DATASETS[args.split.upper()][0]
     if args.source == "dataset":
@@ -58,7 +54,4 @@ def run(args: argparse.Namespace) -> None:
     require_all_drawn(drawn, len(drawn.written) + len(drawn.failures))
 
 
-def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run the sub-command; end with a message where something is wrong."""
-    with errors_as_messages():
-        run(parse_args(arguments, prog))
+main = command(parse_args, run)

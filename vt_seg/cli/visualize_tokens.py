@@ -10,38 +10,20 @@ one points at pixels and tokens, in any browser, without a network. See docs/tok
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 
-from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments
+from vt_seg.command_line import Arguments, command, config_parser, parse_arguments
 from vt_seg.data import ImageReader
-from vt_seg.engine import (
-    check_has_datasets,
-    folder_for_pictures,
-    load_cfg,
-    task_of,
-    trained_model,
-    use_trained_weights,
-)
-from vt_seg.visualization import (
-    describe_drawn,
-    draw_tokens,
-    find_images,
-    require_all_drawn,
-)
+from vt_seg.engine import folder_for_pictures, load_cfg, task_of, trained_model, use_trained_weights
+from vt_seg.visualization import describe_drawn, draw_tokens, find_images, require_all_drawn
 
 
-def parse_args(
-    arguments: Sequence[str] | None = None, prog: str | None = None
-) -> argparse.Namespace:
+def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = config_parser(__doc__, prog)
-    parser.add_argument(
-        "--weights", metavar="FILE", help="default: the newest whole checkpoint in OUTPUT_DIR"
-    )
-    parser.add_argument(
-        "--input", nargs="+", required=True, metavar="IMAGE", help="files, folders, patterns"
-    )
-    parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/tokens")
+    add = parser.add_argument
+    add("--weights", metavar="FILE", help="default: the newest whole checkpoint in OUTPUT_DIR")
+    add("--input", nargs="+", required=True, metavar="IMAGE", help="files, folders, patterns")
+    add("--output", metavar="DIR", help="default: OUTPUT_DIR/tokens")
     return parse_arguments(parser, arguments)
 
 
@@ -49,7 +31,6 @@ def run(args: argparse.Namespace) -> None:
     """Load the model and draw its tokens."""
     cfg = load_cfg(args.config_file, args.opts, args.imports)
     output = folder_for_pictures(args.output, cfg, "tokens")
-    check_has_datasets(cfg, is_train=False)
     task = task_of(cfg)
     try:
         task.check_datasets(is_train=False)
@@ -83,7 +64,4 @@ def run(args: argparse.Namespace) -> None:
     require_all_drawn(drawn, len(found.paths), found.failures)
 
 
-def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Run the sub-command; end with a message where something is wrong."""
-    with errors_as_messages():
-        run(parse_args(arguments, prog))
+main = command(parse_args, run)

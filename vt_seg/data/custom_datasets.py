@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
+from detectron2.data import DatasetCatalog
+
 from vt_seg.near_names import near_names
 
 from .augmentations import LabelPairs, normalized_pairs
@@ -59,7 +61,8 @@ def register_sem_seg(
     """Register a folder of images and a folder of masks as a dataset of Detectron2.
 
     Images and masks are paired by their path below the two folders, extensions aside, by templates
-    or by a list, when the dataset is first used. Registering a name again replaces the dataset.
+    or by a list, when the dataset is first used. Registering a name again replaces the dataset;
+    its folders are then read again.
 
     Args:
         name: what configs call the dataset.
@@ -111,6 +114,8 @@ def register_sem_seg(
         register_folders(name, *roots, *arguments, flip_label_pairs=pairs, label_map=values)
         for finding in label_map_findings(values, class_names, ignore_label):
             logger.warning(f"{name}: {finding.message}")
+    else:
+        DatasetCatalog[name].layout.forget()
 
 
 def classes_and_map(

@@ -101,14 +101,11 @@ class BestCheckpointHook(BestCheckpointer):
     def __init__(
         self, checkpoints: CheckpointHook, period: int, metric: str, patience: int = 0
     ) -> None:
-        """Create the hook.
+        """Create the hook for evaluations every ``period`` iterations.
 
-        Args:
-            checkpoints: saves the checkpoints of the run.
-            period: iterations from one evaluation to the next.
-            metric: the name of a scalar in the event storage, as "sem_seg/mIoU". The larger is the
-                better, but for losses and calibration errors.
-            patience: evaluations without a better value after which training ends; 0 is off.
+        ``metric`` is a scalar in the event storage, as "sem_seg/mIoU", larger ones being better but
+        for losses and calibration errors. Training ends after ``patience`` evaluations without a
+        better one; 0 is off.
         """
         self._history = MetricHistory(checkpoints.checkpointer.save_dir, metric)
         mode = "max" if self._history.sign > 0 else "min"
@@ -163,8 +160,9 @@ class BestCheckpointHook(BestCheckpointer):
                 "or training has diverged (SOLVER.BASE_LR). It counts as no improvement.",
                 *(self._val_metric, value, iteration),
             )
-        if self._history.add(iteration, value):
-            self._save_best()
+        error = self._checkpoints.save_as(BEST) if self._history.add(iteration, value) else ""
+        if error and comm.is_main_process():
+            logger.error("%s Training goes on without it.", error)
         if comm.is_main_process():
             try:
                 self._history.save()
@@ -189,30 +187,16 @@ class BestCheckpointHook(BestCheckpointer):
             if "/" in name and not name.startswith("vt/")
         }
 
-    def _save_best(self) -> None:
-        error = self._checkpoints.save_as(BEST)
-        if error and comm.is_main_process():
-            logger.error("%s Training goes on without it.", error)
-
     def _describe(self) -> str:
         worse = self._history.worse_since_best
         since = f", none better in the {worse} evaluation(s) since" if worse else ""
         return f"best {self._val_metric} {self._history.describe_best()}{since}"
 
 
-def build_best_checkpoint_hook(cfg: CfgNode, checkpoints: CheckpointHook) -> BestCheckpointHook:
-    """Return the hook of ``TEST.BEST_METRIC`` and ``TEST.PATIENCE``."""
-    test = cfg.TEST
-    return BestCheckpointHook(checkpoints, test.EVAL_PERIOD, test.BEST_METRIC, test.PATIENCE)
-
-
 def check_best_metric(cfg: CfgNode, evaluators: Mapping[str, DatasetEvaluator]) -> None:
     """Raise ValueError if no evaluation gives ``TEST.BEST_METRIC``, as far as that is known.
 
-    Args:
-        cfg: the config of the run.
-        evaluators: by dataset. Metrics of one without ``score_names`` are known after the first
-            evaluation only.
+    Metrics of evaluators, by dataset, without ``score_names`` are known after an evaluation only.
     """
     metric = cfg.TEST.BEST_METRIC
     if not metric or not all(hasattr(one, "score_names") for one in evaluators.values()):

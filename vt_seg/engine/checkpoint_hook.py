@@ -7,8 +7,10 @@ from typing import Any
 from detectron2.engine.hooks import PeriodicCheckpointer
 from detectron2.utils import comm
 
-from .kept_checkpoints import remove_old_checkpoints
+from vt_seg.checkpoint import CheckpointError
+
 from .random_state import random_state, set_random_state
+from .run_folder import numbered_checkpoints, whole_checkpoint
 from .training_order import AspectRatioBatches, continue_order, seeded_order
 
 logger = logging.getLogger(__name__)
@@ -54,9 +56,7 @@ class CheckpointHook(PeriodicCheckpointer):
             if error and comm.is_main_process():
                 logger.error("%s Training goes on without it.", error)
             elif self.kept and comm.is_main_process():
-                remove_old_checkpoints(
-                    self.checkpointer.save_dir, iteration, period=self.period, kept=self.kept
-                )
+                self._remove_old(iteration)
         if iteration + 1 >= self.max_iter:
             self._save_or_raise(f"{self.file_prefix}_final")
 
@@ -102,6 +102,30 @@ class CheckpointHook(PeriodicCheckpointer):
         if not error:
             self._saved = self.trainer.iter
         return error
+
+    def _remove_old(self, iteration: int) -> None:
+        """Remove the periodic checkpoints before the last ``kept`` ones.
+
+        Only names of multiples of ``period`` count: those of interrupted runs, the final and best
+        ones and those of later iterations stay. Nothing is removed if the one of ``iteration``,
+        read again, is not whole or not finite: then an older one may be needed.
+        """
+        folder = self.checkpointer.save_dir
+        numbers = {
+            number: os.path.join(folder, name)
+            for name, number in numbered_checkpoints(folder).items()
+            if number <= iteration and (number + 1) % self.period == 0
+        }
+        old = sorted(numbers)[: -self.kept]
+        newest = whole_checkpoint(numbers[max(numbers)]) if old else None
+        if isinstance(newest, CheckpointError):
+            logger.error("Older checkpoints are kept: %s", newest)
+            return
+        for number in old:
+            try:
+                os.remove(numbers[number])
+            except OSError as error:
+                logger.warning("%s could not be removed: %s", numbers[number], error)
 
     def _state_of_process(self) -> dict[str, Any]:
         loader = self.trainer.data_loader

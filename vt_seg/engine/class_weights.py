@@ -3,11 +3,11 @@
 import logging
 
 import numpy as np
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 
-from vt_seg.config import add_vt_seg_config
+from vt_seg.config import default_config, with_values
 from vt_seg.modeling import SemSegFPNLossHead
 
 from .label_counts import label_counts
@@ -41,7 +41,7 @@ def class_weights(pixels: np.ndarray, rule: str) -> np.ndarray:
 
 
 def with_class_weights(cfg: CfgNode) -> CfgNode:
-    """Return a frozen config with the weights of ``LOSS.CLASS_WEIGHT_RULE``, or ``cfg`` if none.
+    """Return a config with the weights of ``LOSS.CLASS_WEIGHT_RULE``, or ``cfg`` if none.
 
     Reads every mask of ``DATASETS.TRAIN`` once (see :func:`label_counts`).
 
@@ -73,20 +73,15 @@ def with_class_weights(cfg: CfgNode) -> CfgNode:
         f'Class weights "{rule}" of {len(records)} masks: {weights[low]:.3g} ({names[low]}) to '
         f"{weights[high]:.3g} ({names[high]})"
     )
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHTS = weights.tolist()
-    cfg.MODEL.SEM_SEG_HEAD.LOSS.CLASS_WEIGHT_RULE = ""
-    cfg.freeze()
-    return cfg
+    node = "MODEL.SEM_SEG_HEAD.LOSS"
+    values = {f"{node}.CLASS_WEIGHTS": weights.tolist(), f"{node}.CLASS_WEIGHT_RULE": ""}
+    return with_values(cfg, values)
 
 
 def _check_head(cfg: CfgNode) -> None:
     """Raise ValueError for loss keys that one of Detectron2's own heads would ignore."""
-    defaults = get_cfg()
-    add_vt_seg_config(defaults)
     head = cfg.MODEL.SEM_SEG_HEAD
-    is_set = head.LOSS != defaults.MODEL.SEM_SEG_HEAD.LOSS
+    is_set = head.LOSS != default_config().MODEL.SEM_SEG_HEAD.LOSS
     if is_set and SEM_SEG_HEADS_REGISTRY.get(head.NAME).__module__.startswith("detectron2."):
         raise ValueError(
             f"MODEL.SEM_SEG_HEAD.LOSS is set, but Detectron2's {head.NAME} does not read it: set "

@@ -1,11 +1,9 @@
 """Values of a config that cannot work, reported in sentences before anything is built."""
 
-import functools
-import os
 from collections.abc import Iterator
 
 import torch
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.layers import get_norm
 from detectron2.modeling import (
     BACKBONE_REGISTRY,
@@ -17,29 +15,19 @@ from detectron2.modeling import (
     SemanticSegmentor,
 )
 
-from vt_seg.config import add_vt_seg_config
+from vt_seg.config import default_config, with_values
 from vt_seg.config_file import flat_keys
-from vt_seg.data import ImageReader
 from vt_seg.evaluation import MEAN_SCORES, PER_CLASS
 from vt_seg.modeling import PaddingAwareSegmentor
 from vt_seg.modeling.vt_resnet import LAYERS_PER_DEPTH as VT_LAYERS_PER_DEPTH
 
 from .adapt_to_machine import nodes_with_norm
-from .channel_check import channel_problems
 from .determinism import seed_problem
+from .image_check import IMAGE_CHECKS
 from .lr_schedule import PERIOD_HINT
-from .rare_classes import REPEATING_SAMPLER
 from .run_loggers import LOGGERS, is_installed
 from .tasks import is_architecture, task_of
-from .value_ranges import (
-    ANY,
-    COUNT,
-    POSITIVE,
-    POSITIVE_SHARE,
-    not_among,
-    range_problems,
-    unusable_values,
-)
+from .value_ranges import ANY, COUNT, not_among, range_problems, unusable_values
 
 _NORMS = ("BN", "SyncBN", "FrozenBN", "GN", "LN", "nnSyncBN", "naiveSyncBN", "naiveSyncBN_N")
 _VT_RESNET = "build_vt_resnet_backbone"
@@ -58,56 +46,12 @@ def check_config(cfg: CfgNode) -> None:
         raise ValueError("\n".join(problems))
 
 
-def check_has_datasets(cfg: CfgNode, *, is_train: bool) -> None:
-    """Raise ValueError if the config names no dataset to train on, or, else, none to test on."""
-    key = "TRAIN" if is_train else "TEST"
-    if not cfg.DATASETS[key]:
-        what = "to train on" if is_train else "to evaluate on, whose classes drawings name too"
-        raise ValueError(
-            f"DATASETS.{key} is empty: name the registered datasets {what}, as DATASETS.{key} "
-            f"'(\"my_{key.lower()}\",)'"
-        )
-
-
-def check_output_folder(folder: str, setting: str = "OUTPUT_DIR") -> None:
-    """Raise ValueError unless a setting's folder is one to write into, or can be made."""
-    if not folder:
-        raise ValueError(f"{setting} is empty: name the folder to write into")
-    there = os.path.abspath(folder)
-    while not os.path.lexists(there):
-        there = os.path.dirname(there)
-    if not os.path.isdir(there):
-        what = "is" if there == os.path.abspath(folder) else f"cannot be made: {there} is"
-        raise ValueError(f"{setting} {folder} {what} no folder: name another")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"{setting} {folder}: no permission to write into {there}: name another")
-
-
-def folder_for_pictures(given: str | None, cfg: CfgNode, name: str) -> str:
-    """Return the folder of ``--output``, or ``name`` in ``OUTPUT_DIR``, as a tool writes into it.
-
-    Raises:
-        ValueError: as `check_output_folder`.
-    """
-    if given is not None:
-        check_output_folder(given, "--output")
-        return given
-    check_output_folder(cfg.OUTPUT_DIR)
-    return os.path.join(cfg.OUTPUT_DIR, name)
-
-
 def config_problems(cfg: CfgNode) -> Iterator[str]:
     """Yield a sentence for each value of ``cfg`` that cannot work."""
-    default_cfg = get_cfg()
-    add_vt_seg_config(default_cfg)
-    defaults = dict(flat_keys(default_cfg))
+    defaults = dict(flat_keys(default_config()))
     unusable = dict(unusable_values(dict(flat_keys(cfg)), defaults))
     yield from unusable.values()
-    cfg = cfg.clone()
-    cfg.defrost()
-    for key in unusable:  # so that the rest can be checked too
-        *path, name = key.split(".")
-        functools.reduce(CfgNode.__getitem__, path, cfg)[name] = defaults[key]
+    cfg = with_values(cfg, {key: defaults[key] for key in unusable})  # to check the rest, too
     yield from range_problems(dict(flat_keys(cfg)))
     for problems in _CHECKS:
         yield from problems(cfg)
@@ -127,83 +71,6 @@ def _schedule_problems(cfg: CfgNode) -> Iterator[str]:
         yield seed_problem(cfg)
     if solver.LR_SCHEDULER_NAME == "WarmupExponentialLR" and solver.EXPONENTIAL_LR_PERIOD == 0:
         yield f"SOLVER.EXPONENTIAL_LR_PERIOD is 0: {PERIOD_HINT}"
-
-
-def _sampler_problems(cfg: CfgNode) -> Iterator[str]:
-    task, threshold = task_of(cfg), cfg.DATALOADER.REPEAT_THRESHOLD
-    sampler, known = cfg.DATALOADER.SAMPLER_TRAIN, ["TrainingSampler", REPEATING_SAMPLER]
-    if "RANDOM_SUBSET_RATIO" in cfg.DATALOADER:  # not in all versions of Detectron2
-        known.append("RandomSubsetTrainingSampler")
-    if sampler not in known:
-        yield not_among("DATALOADER.SAMPLER_TRAIN", sampler, known)
-    if sampler != REPEATING_SAMPLER:
-        return
-    if not task.has_masks:
-        name = cfg.MODEL.META_ARCHITECTURE
-        yield (
-            f"DATALOADER.SAMPLER_TRAIN is {REPEATING_SAMPLER}, and {name} has no masks to find "
-            "rare classes in: set it to TrainingSampler"
-        )
-    elif threshold == 0:
-        yield (
-            f"DATALOADER.REPEAT_THRESHOLD is {threshold}, with which {REPEATING_SAMPLER} repeats "
-            "nothing: set the share of images below which a class is rare, such as 0.1"
-        )
-
-
-def _size_problems(cfg: CfgNode) -> Iterator[str]:
-    lengths = "set lengths of the shorter side in pixels, whole numbers of at least 1, such as"
-    sizes, sampling = cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
-    if not sizes or not COUNT.holds_all(sizes):
-        yield f"INPUT.MIN_SIZE_TRAIN is {sizes}: {lengths} (640, 800)"
-    elif sampling == "range" and (len(sizes) != 2 or sizes[0] > sizes[1]):
-        yield (
-            f"INPUT.MIN_SIZE_TRAIN is {sizes} where INPUT.MIN_SIZE_TRAIN_SAMPLING is range: set "
-            "(smallest, largest), or MIN_SIZE_TRAIN_SAMPLING choice"
-        )
-    for key, may_be_empty in (("FIXED_SIZE", True), ("PAD_TO", True), ("AFFINE.SIZE", False)):
-        size = cfg.INPUT.AFFINE.SIZE if key == "AFFINE.SIZE" else cfg.INPUT[key]
-        if not (len(size) == 2 and COUNT.holds_all(size)) and (size or not may_be_empty):
-            none = ", or () for none" if may_be_empty else ""
-            yield f"INPUT.{key} is {size}: set (height, width), whole numbers of at least 1{none}"
-    sizes = cfg.TEST.AUG.MIN_SIZES
-    if cfg.TEST.AUG.ENABLED and not (sizes and COUNT.holds_all(sizes)):
-        yield f"TEST.AUG.MIN_SIZES is {sizes} where TEST.AUG.ENABLED is True: {lengths} (512, 640)"
-
-
-def _crop_problems(cfg: CfgNode) -> Iterator[str]:
-    crop, size, area = cfg.INPUT.CROP, cfg.INPUT.CROP.SIZE, cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA
-    where = f"INPUT.CROP.SIZE is {size} where INPUT.CROP.TYPE is {crop.TYPE}"
-    off = "where INPUT.CROP.ENABLED is False, so nothing is cropped: set INPUT.CROP.ENABLED True"
-    if not crop.ENABLED:
-        if crop.AFTER_RESIZE:
-            yield f"INPUT.CROP.AFTER_RESIZE is True {off}, or AFTER_RESIZE False"
-        if 0 < area < 1:
-            key = "SINGLE_CATEGORY_MAX_AREA"
-            yield f"INPUT.CROP.{key} is {area} {off}, or {key} 1.0"
-        if crop.CLASS_PROB > 0:
-            yield f"INPUT.CROP.CLASS_PROB is {crop.CLASS_PROB} {off}, or CLASS_PROB 0.0"
-    elif crop.TYPE.startswith("relative"):
-        if not (len(size) == 2 and POSITIVE_SHARE.holds_all(size)):
-            hint = "set shares of (height, width), above 0 and at most 1, such as [0.9, 0.9]"
-            yield f"{where}: {hint}"
-    elif not (len(size) == 2 and COUNT.holds_all(size)):
-        yield f"{where}: set two lengths in pixels, whole numbers of at least 1, such as [512, 512]"
-    elif crop.TYPE == "absolute_range" and size[0] > size[1]:
-        yield f"INPUT.CROP.SIZE is {size}: absolute_range needs (smallest, largest)"
-
-
-def _pixel_problems(cfg: CfgNode) -> Iterator[str]:
-    image_format, std = cfg.INPUT.FORMAT, cfg.MODEL.PIXEL_STD
-    channels, why = cfg.INPUT.IN_CHANNELS, f"INPUT.IN_CHANNELS {cfg.INPUT.IN_CHANNELS}"
-    if ImageReader.of(cfg).reads_colors:
-        channels = 1 if image_format == "L" else 3
-        why = f"INPUT.FORMAT {image_format}, which has {channels}"
-    for name, values in (("PIXEL_MEAN", cfg.MODEL.PIXEL_MEAN), ("PIXEL_STD", std)):
-        if len(values) != channels or not ANY.holds_all(values):
-            yield f"MODEL.{name} is {values}: set a number for each channel of {why}"
-    if ANY.holds_all(std) and not POSITIVE.holds_all(std):
-        yield f"MODEL.PIXEL_STD is {std}, and images are divided by it: set numbers above 0"
 
 
 def _name_problems(cfg: CfgNode) -> Iterator[str]:
@@ -332,9 +199,9 @@ def _watching_problems(cfg: CfgNode) -> Iterator[str]:
             f"TEST.PATIENCE is {test.PATIENCE} where TEST.BEST_METRIC is empty: name the metric, "
             f"such as {task.name}/{task.score[0]}, or set TEST.PATIENCE 0"
         )
-    for key in ("EVAL_PERIOD", "DATASETS.TEST") if test.BEST_METRIC else ():
-        if not (test.EVAL_PERIOD if key == "EVAL_PERIOD" else cfg.DATASETS.TEST):
-            what = "TEST.EVAL_PERIOD is 0" if key == "EVAL_PERIOD" else "DATASETS.TEST is empty"
+    empty = {"TEST.EVAL_PERIOD is 0": test.EVAL_PERIOD, "DATASETS.TEST is empty": cfg.DATASETS.TEST}
+    for what, value in empty.items():
+        if test.BEST_METRIC and not value:
             yield (
                 f"TEST.BEST_METRIC is {test.BEST_METRIC} where {what}, so that nothing is "
                 'evaluated during training: set it, or TEST.BEST_METRIC ""'
@@ -351,16 +218,6 @@ def _watching_problems(cfg: CfgNode) -> Iterator[str]:
 
 
 _CHECKS = (
-    *(
-        _evaluation_problems,
-        _watching_problems,
-        _schedule_problems,
-        _sampler_problems,
-        _size_problems,
-        _crop_problems,
-        _pixel_problems,
-        channel_problems,
-        _name_problems,
-    ),
-    *(_backbone_problems, _segmentor_problems),
+    *(_evaluation_problems, _watching_problems, _schedule_problems, *IMAGE_CHECKS),
+    *(_name_problems, _backbone_problems, _segmentor_problems),
 )

@@ -28,12 +28,10 @@ from .training_order import AspectRatioBatches, SeededOrder, SeededSamples
 def build_train_loader(cfg: CfgNode, mapper: Callable[[dict], dict] | None = None) -> Any:
     """Return the training loader: an endless iterable of batches (lists of mapped records).
 
-    ``mapper`` is the task's by default.
-
     The order of the images and their augmentations depend only on ``SEED`` (on a random seed if it
-    is negative), not on the number of workers. In segmentation that is so, too, with the sampler
-    that repeats images of rare classes (see ``repeat_factors``); other samplers are Detectron2's.
-    Raises ValueError if images are paired with masks of other names (see ``check_records``).
+    is negative), not on the number of workers, also where images of rare classes are repeated;
+    other samplers than these two are Detectron2's. ``mapper`` is the task's by default. Raises
+    ValueError if images are paired with masks of other names (see ``check_records``).
     """
     task = task_of(cfg)
     mapper = mapper or task.build_mapper(is_train=True)
@@ -48,8 +46,8 @@ def build_train_loader(cfg: CfgNode, mapper: Callable[[dict], dict] | None = Non
         factors = repeat_factors(cfg, dataset)
     elif cfg.DATALOADER.SAMPLER_TRAIN != "TrainingSampler":
         kwargs = {"mapper": mapper, "dataset": dataset, "aspect_ratio_grouping": grouped}
-        kwargs["total_batch_size"] = images_per_pass
-        return _with_signal_proof_workers(build_detection_train_loader(cfg, **kwargs))
+        loader = build_detection_train_loader(cfg, total_batch_size=images_per_pass, **kwargs)
+        return _with_signal_proof_workers(loader)
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
     order = SeededOrder(len(dataset), seed, factors)
     batch_size = images_per_pass // comm.get_world_size()

@@ -15,11 +15,8 @@ logger = logging.getLogger(__name__)
 def make_deterministic(cfg: CfgNode) -> None:
     """Seed all generators and choose deterministic kernels, in the whole process.
 
-    Call it before the model is built. Where PyTorch has no deterministic kernel, it warns
-    and runs the other one.
-
-    Raises:
-        ValueError: if ``SEED`` is negative, which stands for a random one.
+    Call it before the model is built. Where PyTorch has no deterministic kernel, it warns and runs
+    the other one. Raises ValueError if ``SEED`` is negative, which stands for a random one.
     """
     if cfg.SEED < 0:
         raise ValueError(seed_problem(cfg))

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
-from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -64,6 +63,11 @@ class WeightEMA(AveragedModel):
         # The counts of batches may be absent, see `describe_other_model`.
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
+    def save_final(self, folder: str, input_convention: dict[str, Any]) -> None:
+        """Write ``model_final_ema.pth``, weights alone."""
+        with atomic_file(os.path.join(folder, FINAL_FILE)) as file:
+            torch.save({"model": self.module.state_dict(), "input": input_convention}, file)
+
     def _average(self, averages: Tensors, weights: Tensors, count: Tensor | int) -> None:
         n = int(self.n_averaged)
         decay = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
@@ -92,31 +96,13 @@ class EMAHook(HookBase):
         self.ema.update_parameters(self.trainer.model)
 
 
-class EMAFileHook(HookBase):
-    """Writes ``model_final_ema.pth`` at the end; behind all other hooks, so it stops none."""
-
-    def __init__(self, ema: WeightEMA, output_dir: str, input_convention: dict[str, Any]) -> None:
-        self.ema = ema
-        self.path = os.path.join(output_dir, FINAL_FILE)
-        self.input_convention = input_convention
-
-    def after_train(self) -> None:
-        """Write the file if training has reached its end."""
-        # Larger where a finished run is resumed, which may have been killed before this.
-        if self.trainer.iter >= self.trainer.max_iter and comm.is_main_process():
-            weights = self.ema.module.state_dict()
-            with atomic_file(self.path) as file:
-                torch.save({"model": weights, "input": self.input_convention}, file)
-            logger.info("EMA weights in %s", self.path)
-
-
 def model_with_ema_weights(
     cfg: CfgNode, model: nn.Module, checkpoint: dict[str, Any]
 ) -> nn.Module | None:
     """Return a copy of ``model`` with the averaged weights of a loaded checkpoint.
 
-    None if ``SOLVER.EMA.ENABLED`` is False or the checkpoint has no average; the log says so if
-    only one of these is the case. Raises CheckpointError if the average is of another model.
+    None if ``SOLVER.EMA.ENABLED`` is False or the checkpoint has no average; the log tells if only
+    one is the case. Raises CheckpointError if the average is of another model.
     """
     state = checkpoint.get(CHECKPOINT_KEY)
     if not cfg.SOLVER.EMA.ENABLED:

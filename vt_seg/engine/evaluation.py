@@ -5,6 +5,8 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -15,7 +17,7 @@ from detectron2.utils.logger import log_first_n
 from torch import nn
 
 from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
-from vt_seg.config import require_vt_seg_keys
+from vt_seg.config import require_vt_seg_keys, with_values
 from vt_seg.data import common_flip_pairs
 from vt_seg.evaluation import build_evaluator
 from vt_seg.files import path_below
@@ -64,10 +66,8 @@ class EvaluatingTrainer(DefaultTrainer):
         """Evaluate as Detectron2 does, with the optimized model where ``TEST.OPTIMIZE`` is True.
 
         If all evaluators have ``reads_labels``, they get label maps; if all have
-        ``reads_logit_rows``, logits that are computed as they are read. ``model`` itself, its mode
-        and the random states stay as they are, but all processes get the main one's buffers (see
-        :func:`vt_seg.modeling.broadcast_buffers`). The log says whether scores are of one view or
-        of TTA.
+        ``reads_logit_rows``, logits that are computed as they are read. ``model``, its mode and the
+        random states stay as they are, but all processes get the main one's buffers.
         """
         if not cfg.DATASETS.TEST:
             logger.info("Nothing is evaluated: DATASETS.TEST is empty.")
@@ -85,12 +85,13 @@ class EvaluatingTrainer(DefaultTrainer):
             evaluators = [evaluators]
         if cfg.DATASETS.TEST and not isinstance(model, SemanticSegmentorWithTTA):
             model = optimized(cfg, model)
+        predict: Any = model
         if all(getattr(evaluator, "reads_labels", False) for evaluator in evaluators):
             predict = label_model(model)
-        elif all(getattr(evaluator, "reads_logit_rows", False) for evaluator in evaluators):
-            predict = _logit_row_model(model)
-        else:
-            predict = model
+        elif isinstance(model, OptimizedSegmentor | SemanticSegmentorWithTTA) and all(
+            getattr(evaluator, "reads_logit_rows", False) for evaluator in evaluators
+        ):
+            predict = partial(_logit_rows, model)
         # Training goes on as it would without an evaluation.
         with random_state_kept(), evaluation_autocast(cfg, model):
             return super().test(cfg, predict, evaluators)
@@ -153,11 +154,9 @@ def label_model(model: nn.Module) -> nn.Module | Callable[[list[dict]], list[dic
     return lambda inputs: [{"sem_seg": labels} for labels in model.predict_labels(inputs)]
 
 
-def _logit_row_model(model: nn.Module) -> nn.Module | Callable[[list[dict]], list[dict]]:
-    """Return what gives logits that are read in strips, if the model can predict them."""
-    if not isinstance(model, OptimizedSegmentor | SemanticSegmentorWithTTA):
-        return model
-    return lambda inputs: [{"sem_seg": logits} for logits in model.logit_maps(inputs)]
+def _logit_rows(model: Any, inputs: list[dict]) -> list[dict]:
+    """Return logits that are read in strips."""
+    return [{"sem_seg": logits} for logits in model.logit_maps(inputs)]
 
 
 def wants_tta(cfg: CfgNode) -> bool:
@@ -177,10 +176,7 @@ def tta_model(cfg: CfgNode, model: nn.Module) -> SemanticSegmentorWithTTA:
 
 def without_timm_weights(cfg: CfgNode) -> CfgNode:
     """Return a copy of a config whose model a checkpoint fills: nothing else has to be read."""
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.TIMM.PRETRAINED, cfg.MODEL.TIMM.WEIGHTS = False, ""
-    return cfg
+    return with_values(cfg, {"MODEL.TIMM.PRETRAINED": False, "MODEL.TIMM.WEIGHTS": ""})
 
 
 def evaluate(
@@ -190,8 +186,8 @@ def evaluate(
 
     Args:
         cfg: a config of :func:`vt_seg.engine.setup_cfg`.
-        resume: take the newest whole checkpoint of ``OUTPUT_DIR`` if there is one.
-        allow_random_weights: evaluate random weights, with a warning, if there are no others.
+        resume: take the newest whole checkpoint if there is one.
+        allow_random_weights: with a warning, if there are no others.
 
     Returns:
         Detectron2's results: ``{"sem_seg": {"mIoU": ..., ...}}`` for one dataset, one such

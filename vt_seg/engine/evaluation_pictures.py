@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
@@ -24,26 +25,22 @@ logger = logging.getLogger(__name__)
 
 
 class EvaluationPictures:
-    """Draws some images of each test set, the same ones each time, and reads confusion matrices.
+    """Draws ``TEST.PICTURES`` images of each test set, the same each time, and confusion matrices.
 
     "predictions/0", ... are image, ground truth, prediction and errors, "confusion_matrix" is
     what the evaluation wrote; behind the name of the test set where there are several.
     """
 
-    def __init__(self, cfg: CfgNode, num: int, suffix: str = "") -> None:
-        """Create it for ``num`` images of each of ``DATASETS.TEST``.
-
-        ``suffix`` is that of the names and of the evaluation's folder: "" or "_EMA".
-        """
-        self._cfg = cfg
-        self._num = num
-        self._suffix = suffix
+    def __init__(self, cfg: CfgNode, suffix: str = "") -> None:
+        """Create it; ``suffix`` is that of names and the evaluation's folder: "" or "_EMA"."""
+        self._cfg, self._suffix = cfg, suffix
         self._records: dict[str, list[dict]] = {}
         self._seen: dict[str, int] = {}  # times of the files that were read
 
     def put(self, model: nn.Module) -> None:
         """Put the pictures of a model; what cannot be drawn is a warning."""
-        for dataset in self._cfg.DATASETS.TEST:
+        # Other processes wait for the main one.
+        for dataset in self._cfg.DATASETS.TEST if comm.is_main_process() else ():
             prefix = f"{dataset}/" if len(self._cfg.DATASETS.TEST) > 1 else ""
             try:
                 self._put_confusion_matrix(prefix)
@@ -53,8 +50,9 @@ class EvaluationPictures:
                 logger.warning("Pictures of %s could not be drawn: %s", dataset, error)
 
     def _put_predictions(self, model: nn.Module, dataset: str, prefix: str) -> None:
+        num = self._cfg.TEST.PICTURES
         if dataset not in self._records:
-            self._records[dataset] = spread_evenly(DatasetCatalog.get(dataset), self._num)
+            self._records[dataset] = spread_evenly(DatasetCatalog.get(dataset), num)
         task = task_of(self._cfg)
         mapper, metadata = task.build_mapper(is_train=False), MetadataCatalog.get(dataset)
         images, model = ImageReader.of(self._cfg), unwrapped(model)

@@ -32,10 +32,8 @@ def label_counts(cfg: CfgNode, records: Sequence[dict]) -> np.ndarray:
             file.
     """
     is_main, cache = comm.is_main_process(), os.path.join(cfg.OUTPUT_DIR, CACHE)
-    num_classes, ignore_label = (
-        cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
-        cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
-    )
+    head = cfg.MODEL.SEM_SEG_HEAD
+    num_classes, ignore_label = head.NUM_CLASSES, head.IGNORE_VALUE
     key = _fingerprint(records, num_classes, ignore_label) if is_main else ""
     cached = comm.all_gather(read_counts(cache, key) if is_main else None)[0]
     if cached is not None:

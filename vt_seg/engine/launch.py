@@ -4,7 +4,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from detectron2.engine import default_argument_parser
@@ -12,6 +12,7 @@ from detectron2.engine import launch as launch_processes
 from torch.multiprocessing import ProcessExitedException
 
 from vt_seg.command_line import (
+    Arguments,
     add_import_argument,
     config_path,
     errors_as_messages,
@@ -21,21 +22,13 @@ from vt_seg.command_line import (
 
 from .adapt_to_machine import processes_per_machine
 from .interruption import signals_for_children
-from .process_group import (
-    LaunchedProcess,
-    join_process_group,
-    launched_process,
-    leave_process_group,
-)
+from .process_group import join_process_group, launched_process, leave_process_group
 
 Main = Callable[[argparse.Namespace], object]
 
 
 def launch(
-    main: Main,
-    description: str,
-    arguments: Sequence[str] | None = None,
-    prog: str | None = None,
+    main: Main, description: str, arguments: Arguments = None, prog: str | None = None
 ) -> None:
     """Parse Detectron2's arguments and run ``main(args)`` in each process of a training.
 
@@ -59,12 +52,14 @@ def launch(
         parser.error("--config-file is needed, e.g. --config-file configs/vtfpn_R18_scenes.yaml")
     if args.cpu_processes and args.num_gpus > 1:
         parser.error(f"--cpu-processes and --num-gpus {args.num_gpus}: pass one of them")
-    flags = (args.num_gpus, args.num_machines, args.machine_rank, args.cpu_processes)
-    note = ""
     try:
         process = launched_process(num_machines=args.num_machines)
         if process is None:
-            num_processes, note = processes_per_machine(*flags)
+            num_processes, note = processes_per_machine(
+                args.num_gpus, args.num_machines, args.machine_rank, args.cpu_processes
+            )
+            if note:
+                print(note)
             if args.num_machines > 1 and args.dist_url == "auto":
                 raise ValueError(
                     f"--num-machines {args.num_machines}: pass --dist-url tcp://HOST:PORT, HOST "
@@ -77,10 +72,11 @@ def launch(
             )
     except ValueError as error:
         parser.error(str(error))
-    if note:
-        print(note)
     if process is not None:
-        _run_joined(main, args, process)
+        with errors_as_messages():
+            join_process_group(process, use_gpu=args.num_gpus > 0 and torch.cuda.is_available())
+        main(args)
+        leave_process_group()
         return
     if args.cpu_processes:
         args.num_gpus = 0
@@ -100,10 +96,3 @@ def launch(
             )
             sys.exit(128 - error.exit_code)  # as a shell's
         sys.exit(error.exit_code)  # one of several processes, which has reported its error
-
-
-def _run_joined(main: Main, args: argparse.Namespace, process: LaunchedProcess) -> None:
-    with errors_as_messages():
-        join_process_group(process, use_gpu=args.num_gpus > 0 and torch.cuda.is_available())
-    main(args)
-    leave_process_group()

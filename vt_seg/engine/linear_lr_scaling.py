@@ -7,7 +7,8 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
 
-from vt_seg.config import require_vt_seg_keys
+from vt_seg.config import require_vt_seg_keys, with_values
+from vt_seg.config_file import flat_keys
 
 from .optimizer import optimizer_name
 
@@ -28,9 +29,8 @@ _CHANGEABLE = {
 def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
     """Return ``cfg``, or a copy scaled from ``SOLVER.REFERENCE_WORLD_SIZE`` to ``world_size``.
 
-    Detectron2's ``auto_scale_workers`` scales its keys. Of vt_seg's, ``EXPONENTIAL_LR_PERIOD``
-    remains an epoch, and ``EMA.DECAY`` becomes ``DECAY ** (world_size / reference)``, so that the
-    average forgets as much per image. A reference of 0 scales nothing, and so does
+    Besides the keys of Detectron2's ``auto_scale_workers``, ``EXPONENTIAL_LR_PERIOD`` remains an
+    epoch and ``EMA.DECAY`` forgets as much per image. A reference of 0 scales nothing, nor does
     ``SOLVER.ACCUMULATE`` 0 (auto) on fewer processes, which the number of passes replaces. Raises
     ValueError if the batch cannot be divided among the processes and passes.
     """
@@ -46,14 +46,10 @@ def scale_recipe(cfg: CfgNode, world_size: int) -> CfgNode:
                 "SOLVER.REFERENCE_WORLD_SIZE 0 to train with the recipe unscaled."
             )
         cfg = DefaultTrainer.auto_scale_workers(cfg, world_size)
-        frozen, solver, scale = cfg.is_frozen(), cfg.SOLVER, world_size / reference
-        cfg.defrost()
-        if solver.EXPONENTIAL_LR_PERIOD:
-            solver.EXPONENTIAL_LR_PERIOD = max(round(solver.EXPONENTIAL_LR_PERIOD / scale), 1)
-        solver.EMA.DECAY = solver.EMA.DECAY**scale
-        if frozen:
-            cfg.freeze()
-        batch = solver.IMS_PER_BATCH
+        period, scale = cfg.SOLVER.EXPONENTIAL_LR_PERIOD, world_size / reference
+        values = {"SOLVER.EXPONENTIAL_LR_PERIOD": period and max(round(period / scale), 1)}
+        cfg = with_values(cfg, values | {"SOLVER.EMA.DECAY": cfg.SOLVER.EMA.DECAY**scale})
+        batch = cfg.SOLVER.IMS_PER_BATCH
     if batch % (world_size * cfg.SOLVER.ACCUMULATE):
         passes = cfg.SOLVER.ACCUMULATE
         also = f" and SOLVER.ACCUMULATE {passes} passes" if passes > 1 else ""
@@ -79,14 +75,9 @@ def _with_passes(cfg: CfgNode, world_size: int) -> CfgNode:
             f"SOLVER.ACCUMULATE auto (0): {world_size} processes cannot share the work of the "
             f"SOLVER.REFERENCE_WORLD_SIZE {reference}; start a number that divides {reference}"
         )
-    frozen, cfg = cfg.is_frozen(), cfg.clone()
-    cfg.defrost()
-    cfg.SOLVER.ACCUMULATE = max(reference // world_size, 1)
-    if cfg.SOLVER.ACCUMULATE > 1:
-        cfg.SOLVER.REFERENCE_WORLD_SIZE = 0
-    if frozen:
-        cfg.freeze()
-    return cfg
+    passes = max(reference // world_size, 1)
+    unscaled = {"SOLVER.REFERENCE_WORLD_SIZE": 0} if passes > 1 else {}
+    return with_values(cfg, {"SOLVER.ACCUMULATE": passes, **unscaled})
 
 
 def describe_recipe(cfg: CfgNode, world_size: int, reference: int) -> str:
@@ -122,37 +113,22 @@ def describe_recipe(cfg: CfgNode, world_size: int, reference: int) -> str:
 
 def recipe_state(cfg: CfgNode) -> dict[str, Any]:
     """Return what a checkpoint records of the (scaled) recipe it was trained with."""
+    values = dict(flat_keys(cfg))
     return {
         **{key: cfg.SOLVER[key] for key in ("IMS_PER_BATCH", "BASE_LR", "TRAINABLE", *_LR_FACTORS)},
-        **{"VT_OPTIMIZER": optimizer_name(cfg.SOLVER), "SEED": cfg.SEED},
-        "DATASETS.TRAIN": tuple(cfg.DATASETS.TRAIN),
-        "DATALOADER.SAMPLER_TRAIN": cfg.DATALOADER.SAMPLER_TRAIN,
-        "DATALOADER.REPEAT_THRESHOLD": cfg.DATALOADER.REPEAT_THRESHOLD,
-        "SOLVER.STEPS": tuple(cfg.SOLVER.STEPS),
-        "SOLVER.MAX_ITER": cfg.SOLVER.MAX_ITER,
+        "VT_OPTIMIZER": optimizer_name(cfg.SOLVER),
+        **{key: values[key] for key in _CHANGEABLE},
+        **{key: tuple(values[key]) for key in ("DATASETS.TRAIN", "SOLVER.STEPS")},
     }
 
 
-def log_recipe_changes(saved: dict[str, Any], cfg: CfgNode) -> None:
-    """Log what a resumed run changes of the recipe, with a warning unless it is ``MAX_ITER``.
+def compare_recipe(saved: dict[str, Any], cfg: CfgNode) -> None:
+    """Log what a resumed run changes of a checkpoint's recipe; raise ValueError if it must not.
 
-    Keys that older checkpoints lack in ``saved`` are skipped.
-    """
-    now = recipe_state(cfg)
-    for key, effect in _CHANGEABLE.items():
-        if saved.get(key, now[key]) != now[key]:
-            logger.log(
-                logging.INFO if key == "SOLVER.MAX_ITER" else logging.WARNING,
-                "The checkpoint was trained with %s %s, this run has %s: %s.",
-                *(key, saved[key], now[key], effect),
-            )
-
-
-def check_same_recipe(saved: dict[str, Any], cfg: CfgNode) -> None:
-    """Raise ValueError unless batch, learning rates, optimizer and frozen weights are as before.
-
-    A checkpoint holds iterations and learning rates of its own recipe: resumed on another number of
-    GPUs they would go on unscaled. The state of an optimizer fits no other optimizer or parameters.
+    Batch, learning rates, optimizer and frozen weights have to be as before. A checkpoint holds
+    iterations and learning rates of its own recipe: resumed on another number of GPUs they would go
+    on unscaled. The state of an optimizer fits no other optimizer or parameters. Keys that older
+    checkpoints lack in ``saved`` are skipped.
     """
     now = recipe_state(cfg)
     # Older checkpoints call VT_OPTIMIZER OPTIMIZER; the oldest lack it and TRAINABLE. Those that
@@ -167,18 +143,21 @@ def check_same_recipe(saved: dict[str, Any], cfg: CfgNode) -> None:
                 "MODEL.WEIGHTS FILE without --resume"
             )
     batch, rate = saved["IMS_PER_BATCH"], saved["BASE_LR"]
+    keys = [key for key in ("SOLVER.MAX_ITER", "SOLVER.STEPS") if key in saved]
+    schedule = "".join(f' {key} "{saved[key]}"' for key in keys)
     if batch != now["IMS_PER_BATCH"] or not math.isclose(rate, now["BASE_LR"]):
         raise ValueError(
             f"the checkpoint was trained with batch {batch} and base LR {rate:g}, this run has "
             f"batch {now['IMS_PER_BATCH']} and base LR {now['BASE_LR']:g}. Resume on as many GPUs "
             "as before; or keep its recipe on other GPUs: SOLVER.REFERENCE_WORLD_SIZE 0 "
-            f"SOLVER.IMS_PER_BATCH {batch} SOLVER.BASE_LR {rate:g}{_schedule(saved)}, and "
+            f"SOLVER.IMS_PER_BATCH {batch} SOLVER.BASE_LR {rate:g}{schedule}, and "
             "SOLVER.ACCUMULATE for as many images at once as before; "
             "or start anew from its weights: MODEL.WEIGHTS FILE without --resume"
         )
-
-
-def _schedule(saved: dict[str, Any]) -> str:
-    """Return the overrides of a checkpoint's schedule; older checkpoints do not record it."""
-    keys = [key for key in ("SOLVER.MAX_ITER", "SOLVER.STEPS") if key in saved]
-    return "".join(f' {key} "{saved[key]}"' for key in keys)
+    for key, effect in _CHANGEABLE.items():
+        if saved.get(key, now[key]) != now[key]:
+            logger.log(
+                logging.INFO if key == "SOLVER.MAX_ITER" else logging.WARNING,
+                "The checkpoint was trained with %s %s, this run has %s: %s.",
+                *(key, saved[key], now[key], effect),
+            )

@@ -14,10 +14,9 @@ from torch import nn
 
 from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
 from vt_seg.data import ImageReader, build_augmentations, model_input
-from vt_seg.inference import OptimizedSegmentor
 
 from .adapt_to_machine import adapt_to_machine
-from .evaluation import evaluation_autocast, optimized
+from .evaluation import evaluation_autocast, label_model, optimized
 from .run_folder import checkpoint_to_resume
 from .tasks import task_of
 
@@ -49,14 +48,9 @@ class SemSegPredictor(DefaultPredictor):
             return self.model([self.record(original_image)])[0]
 
     def predict_labels(self, image: np.ndarray) -> np.ndarray:
-        """Return the label map ``(H, W)`` of an image of :attr:`images`.
-
-        Raises ValueError if the model does not segment semantically, or images are other ones.
-        """
-        if isinstance(self.model, OptimizedSegmentor):
-            with torch.no_grad(), evaluation_autocast(self.cfg, self.model):
-                return self.model.predict_labels([self.record(image)])[0].cpu().numpy()
-        outputs = self(image)
+        """Return the label map ``(H, W)``; raise ValueError if the model predicts none."""
+        with torch.no_grad(), evaluation_autocast(self.cfg, self.model):
+            outputs = label_model(self.model)([self.record(image)])[0]
         if "sem_seg" not in outputs:
             raise ValueError(
                 f"MODEL.META_ARCHITECTURE {self.cfg.MODEL.META_ARCHITECTURE} predicts "

@@ -1,17 +1,22 @@
 """The processes of a training that torchrun, srun or mpirun started, joined to one group."""
 
+import contextlib
 import os
 import re
 import socket
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 from detectron2.engine.launch import DEFAULT_TIMEOUT
 from detectron2.utils import comm
 from torch import distributed
+
+_T = TypeVar("_T")
 
 # Variables of launchers: this process's rank, the number of all processes, its rank on its machine.
 _VARIABLES = {
@@ -89,9 +94,8 @@ def check_joined(num_machines: int, environment: Mapping[str, str] = os.environ)
 def join_process_group(process: LaunchedProcess, *, use_gpu: bool) -> None:
     """Join the group of all processes, with the groups of each machine, as Detectron2's launch.
 
-    ``MASTER_ADDR`` and ``MASTER_PORT`` say where; srun sets neither, so that they become the first
-    node of the step and a port that follows from the job's number. On GPUs the group uses NCCL, and
-    this process the GPU of its rank on the machine, or the only one that it sees; on CPUs gloo.
+    They meet where :func:`_address` says. On GPUs the group uses NCCL, and this process the GPU of
+    its rank on the machine, or the only one that it sees; on CPUs gloo.
 
     Raises:
         ValueError: if the address is unknown, GPUs are too few, or machines have different numbers
@@ -106,10 +110,11 @@ def join_process_group(process: LaunchedProcess, *, use_gpu: bool) -> None:
         print(f"{meet}, at most {DEFAULT_TIMEOUT} from now", flush=True)
     if use_gpu:
         torch.cuda.set_device(_gpu(process.local_rank, torch.cuda.device_count()))
+    is_torchrun = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     try:
         distributed.init_process_group(
             "nccl" if use_gpu else "gloo",
-            store=_new_store(process, *address) if _has_old_store() else None,
+            store=_new_store(process, *address) if is_torchrun else None,
             rank=process.rank,
             world_size=process.world_size,
             timeout=DEFAULT_TIMEOUT,
@@ -129,10 +134,6 @@ def join_process_group(process: LaunchedProcess, *, use_gpu: bool) -> None:
         )
     comm.create_local_process_group(size)
     comm.synchronize()
-
-
-def _has_old_store() -> bool:
-    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
 def _new_store(process: LaunchedProcess, host: str, port: str) -> distributed.Store:
@@ -159,6 +160,35 @@ def _new_store(process: LaunchedProcess, host: str, port: str) -> distributed.St
         return own
 
 
+def in_main_process(work: Callable[[], _T]) -> _T:
+    """Return what ``work`` returns in the main process, or raise its error, in all processes."""
+    result: Any = None
+    if comm.is_main_process():
+        try:
+            result = work()
+        except (OSError, ValueError) as error:
+            result = error
+    result = comm.all_gather(result)[0]
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+@contextlib.contextmanager
+def lost_process_as_message() -> Iterator[None]:
+    """End with a sentence, not a traceback, where another process of the group has died."""
+    try:
+        yield
+    except RuntimeError as error:
+        first = str(error).split("\n")[0].split(". ")[0]
+        if comm.get_world_size() == 1 or not re.search(r"gloo|NCCL|by peer", first):
+            raise
+        sys.exit(
+            f"error: process {comm.get_rank()} lost another process of this training ({first}): "
+            "see that one's output for the reason; --resume continues from the newest checkpoint"
+        )
+
+
 def leave_process_group() -> None:
     """Leave the group in all processes together.
 
@@ -172,7 +202,10 @@ def leave_process_group() -> None:
 
 
 def _address(process: LaunchedProcess, environment: Mapping[str, str]) -> tuple[str, str]:
-    """Return the host and the port where the processes of a launch meet."""
+    """Return ``MASTER_ADDR`` and ``MASTER_PORT``, where the processes of a launch meet.
+
+    srun sets neither: the first node of the step, and a port that follows from the job's number.
+    """
     host, port = environment.get("MASTER_ADDR", ""), environment.get("MASTER_PORT", "")
     if process.launcher == "srun":
         nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST", "")

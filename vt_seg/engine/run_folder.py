@@ -1,4 +1,4 @@
-"""An output folder that holds an earlier run: its newest whole checkpoint, and what is kept."""
+"""The output folder: whether it can be written, the newest whole checkpoint of its run."""
 
 import contextlib
 import logging
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
-from detectron2.utils import comm
+from detectron2.config import CfgNode
 from torch import Tensor
 
 from vt_seg.checkpoint import (
@@ -24,11 +24,40 @@ from vt_seg.checkpoint import (
     require_named_tensors,
 )
 
+from .process_group import in_main_process
+
 logger = logging.getLogger(__name__)
 
 _NUMBERED = re.compile(r"model_(\d{7,})\.pth")
 _NAMED = ("model_final.pth", "model_best.pth")
 _DEEPEST = 16
+
+
+def check_output_folder(folder: str, setting: str = "OUTPUT_DIR") -> None:
+    """Raise ValueError unless a setting's folder is one to write into, or can be made."""
+    if not folder:
+        raise ValueError(f"{setting} is empty: name the folder to write into")
+    there = os.path.abspath(folder)
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        what = "is" if there == os.path.abspath(folder) else f"cannot be made: {there} is"
+        raise ValueError(f"{setting} {folder} {what} no folder: name another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{setting} {folder}: no permission to write into {there}: name another")
+
+
+def folder_for_pictures(given: str | None, cfg: CfgNode, name: str) -> str:
+    """Return the folder of ``--output``, or ``name`` in ``OUTPUT_DIR``, as a tool writes into it.
+
+    Raises:
+        ValueError: as `check_output_folder`.
+    """
+    if given is not None:
+        check_output_folder(given, "--output")
+        return given
+    check_output_folder(cfg.OUTPUT_DIR)
+    return os.path.join(cfg.OUTPUT_DIR, name)
 
 
 def refuse_earlier_run(folder: str) -> None:
@@ -43,10 +72,7 @@ def refuse_earlier_run(folder: str) -> None:
 
 
 def has_checkpoint(folder: str) -> bool:
-    """Return True if a folder has checkpoints by their names, so that no new run may begin there.
-
-    A run in it is then resumed from one of them (:func:`checkpoint_to_resume`), or not at all.
-    """
+    """Return True if a folder has checkpoints by name, so that no new run may begin there."""
     return any(name in _NAMED or _NUMBERED.fullmatch(name) for name in _names(folder))
 
 
@@ -69,24 +95,15 @@ def keep_earlier_config(folder: str, config: str) -> str:
 def checkpoint_to_resume(folder: str, model_state: Mapping[str, Tensor] | None = None) -> str:
     """Return the path of the newest whole checkpoint in a folder; "" if it has no checkpoint.
 
-    A checkpoint is whole if it can be read to the end, its checksums are right and all of its
-    floating point tensors are finite. The file ``last_checkpoint`` is only a hint to files of other
-    names. The log says what is wrong with each newer checkpoint. The main process decides for all.
+    A checkpoint is whole if it can be read to the end, its checksums are right and its floating
+    point tensors are finite. ``last_checkpoint`` is only a hint to files of other names. The log
+    says what is wrong with each newer checkpoint. The main process decides for all.
 
     Raises:
         CheckpointError: if there are checkpoints but none is whole, or if the newest whole one is
             of another model than ``model_state``, a ``state_dict`` (None if any model will do).
     """
-    error, path = "", ""
-    if comm.is_main_process():
-        try:
-            path = _newest_whole(folder, model_state)
-        except CheckpointError as wrong:
-            error = str(wrong)
-    error, path = comm.all_gather((error, path))[0]
-    if error:
-        raise CheckpointError(error)
-    return path
+    return in_main_process(lambda: _newest_whole(folder, model_state))
 
 
 def _newest_whole(folder: str, model_state: Mapping[str, Tensor] | None) -> str:
@@ -121,17 +138,17 @@ def _newest_whole(folder: str, model_state: Mapping[str, Tensor] | None) -> str:
 def _newest_first(folder: str, hint: str) -> list[str]:
     """Return names of checkpoints by the iteration that is in them, the last first.
 
-    A file that does not tell its iteration has that of its name, or comes first without any, to be
-    reported.
+    A file that does not tell it has that of its name, or comes first without any, to be reported.
     """
-    names, numbers = _names(folder), numbered_checkpoints(folder)
-    order: dict[str, tuple[float, bool]] = {}
-    for name in {*numbers, *({*_NAMED, hint} & set(names))}:
-        iteration: float | None = read_iteration(os.path.join(folder, name))
-        if iteration is None:
-            iteration = numbers.get(name, math.inf)
-        order[name] = iteration, name not in numbers
-    return sorted(order, key=lambda name: (*order[name], name), reverse=True)
+    numbers = numbered_checkpoints(folder)
+
+    def order(name: str) -> tuple[float, bool, str]:
+        iteration = read_iteration(os.path.join(folder, name))
+        known = numbers.get(name, math.inf) if iteration is None else iteration
+        return known, name not in numbers, name
+
+    names = {*numbers, *({*_NAMED, hint} & set(_names(folder)))}
+    return sorted(names, key=order, reverse=True)
 
 
 def numbered_checkpoints(folder: str) -> dict[str, int]:

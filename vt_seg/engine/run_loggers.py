@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.utils.events import EventWriter, get_event_storage
 
-from vt_seg.config import add_vt_seg_config
+from vt_seg.config import default_config
 from vt_seg.config_file import flat_keys
 from vt_seg.files import write_atomically
 
@@ -34,12 +34,7 @@ class RunLogger(EventWriter):
     package: ClassVar[str]
 
     def __init__(self, cfg: CfgNode, is_finished: Callable[[], bool]) -> None:
-        """Create the writer.
-
-        Args:
-            cfg: the config of the run.
-            is_finished: returns, when the writer is closed, whether training came to its end.
-        """
+        """Create it; ``is_finished`` says at its end whether training came to its own."""
         self._folder = os.path.abspath(cfg.OUTPUT_DIR)
         self._name = os.path.basename(self._folder)
         self._cfg = cfg
@@ -165,8 +160,10 @@ class MLflowLogger(RunLogger):
             number = experiment.experiment_id if experiment else client.create_experiment(name)
             created = client.create_run(number, run_name=self._name).info.run_id
             identity = self._keep_identity(created)
-            for key, value in _changed_keys(self._cfg).items():
-                client.log_param(identity, key, str(value)[:500])
+            defaults = dict(flat_keys(default_config()))
+            for key, value in flat_keys(self._cfg):
+                if key not in defaults or defaults[key] != value:
+                    client.log_param(identity, key, str(value)[:500])
         client.log_text(identity, self._cfg.dump(), "config.yaml")
         return identity
 
@@ -193,13 +190,6 @@ def is_installed(module: str) -> bool:
     """Return True if a package can be imported; a folder of that name, as W&B makes, is none."""
     spec = importlib.util.find_spec(module)
     return spec is not None and spec.origin is not None
-
-
-def _changed_keys(cfg: CfgNode) -> dict[str, Any]:
-    defaults = get_cfg()
-    add_vt_seg_config(defaults)
-    default_values = dict(flat_keys(defaults))
-    return {k: v for k, v in flat_keys(cfg) if k not in default_values or default_values[k] != v}
 
 
 def _allowed(name: str) -> str:

@@ -4,28 +4,28 @@ import argparse
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from logging.handlers import MemoryHandler
 
 import yaml
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from vt_seg.checkpoint import require_readable_weights
-from vt_seg.config import add_vt_seg_config
+from vt_seg.config import default_config
 from vt_seg.config_file import asked_imports, flat_keys, merge_config_file, merge_overrides
 from vt_seg.data import register_from_config
 from vt_seg.files import write_atomically
 from vt_seg.user_modules import add_user_keys, import_modules, require_imported
 
 from .adapt_to_machine import adapt_to_machine
-from .config_check import check_config, check_has_datasets, check_output_folder
+from .config_check import check_config
 from .linear_lr_scaling import scale_recipe
-from .process_group import check_joined
+from .process_group import check_joined, in_main_process
 from .restarts import is_restarted, note_launch
-from .run_folder import has_checkpoint, keep_earlier_config, refuse_earlier_run
+from .run_folder import check_output_folder, has_checkpoint, keep_earlier_config, refuse_earlier_run
 from .run_lock import lock_run_folder
 from .tasks import task_of
 
@@ -44,15 +44,12 @@ def load_cfg(
     `vt_seg.user_modules`); those that the file asks for by ``VT_SEG.IMPORT`` must be among them.
 
     Raises:
-        FileNotFoundError: if there is no such file or module, or a folder of ``DATASETS.CUSTOM`` is
-            missing.
-        ValueError: if the file, one that it inherits or an override cannot be read, would run code,
-            or names a key or a value that does not exist (see `vt_seg.config_file` and
-            :func:`check_config`); if an entry of ``DATASETS.CUSTOM`` is wrong; or if a module
-            cannot be imported, or is asked for by the config and not among ``imports``.
+        FileNotFoundError: if a file, a module or a folder of ``DATASETS.CUSTOM`` is missing.
+        ValueError: if a file or an override cannot be read, would run code, or has a wrong key or
+            value (see `vt_seg.config_file` and :func:`check_config`); or if a module cannot be
+            imported, or is asked for by the config and not among ``imports``.
     """
-    cfg = get_cfg()
-    add_vt_seg_config(cfg)
+    cfg = default_config()
     import_modules(imports)
     asked = asked_imports(config_file) if config_file else []
     require_imported(asked, config_file)
@@ -94,10 +91,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
 
     Raises:
         FileNotFoundError: if a config file or a dataset's folder is missing.
-        ValueError: if the config is wrong (see :func:`load_cfg`), does not fit the datasets (see
-            :meth:`Task.check_datasets`), or their files or ``MODEL.WEIGHTS`` cannot be used; if a
-            dataset to train on has no labelled pixel; if ``OUTPUT_DIR`` cannot be written into; or
-            if a launcher started several processes that are not joined.
+        ValueError: if the config is wrong (see :func:`load_cfg`), or its datasets, weights or
+            output folder cannot be used; or if a launcher's processes are not joined.
         FileExistsError: when training without ``args.resume`` in a folder that has checkpoints, or
             training in a folder in which another process trains.
     """
@@ -105,34 +100,31 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     cfg = load_cfg(args.config_file, args.opts, getattr(args, "imports", ()))
     is_train = not getattr(args, "eval_only", False)
     check_output_folder(cfg.OUTPUT_DIR)
-    check_has_datasets(cfg, is_train=is_train)
     task = task_of(cfg)
     task.check_datasets(is_train=is_train)
     if is_train:
         task.check_labelled()
         task.build_mapper(is_train=True)  # which knows whether the augmentations can be built
-    if is_train and not getattr(args, "resume", False) and is_restarted(cfg.OUTPUT_DIR):
-        args.resume = True
-    resumes = getattr(args, "resume", False)
+    resumes = getattr(args, "resume", False) or (is_train and is_restarted(cfg.OUTPUT_DIR))
+    args.resume = resumes
     if not (resumes and has_checkpoint(cfg.OUTPUT_DIR)):
         require_readable_weights(cfg.MODEL.WEIGHTS)
     asked = cfg.clone()
     world_size, wants_gpu = comm.get_world_size(), getattr(args, "num_gpus", 1) > 0
     notes = adapt_to_machine(cfg, world_size=world_size, wants_gpu=wants_gpu)
     used = scale_recipe(cfg, world_size) if is_train else cfg
-    notes += _in_main_process(lambda: task.check_files(is_train=is_train))
+    notes += in_main_process(lambda: task.check_files(is_train=is_train))
     cfg.freeze()
-    if is_train:
-        is_new = not resumes
-        if is_new:  # before the folder is touched
-            refuse_earlier_run(cfg.OUTPUT_DIR)
-        lock_run_folder(cfg.OUTPUT_DIR)
-        if is_new:  # a run may have ended in between
-            refuse_earlier_run(cfg.OUTPUT_DIR)
-            note_launch(cfg.OUTPUT_DIR)
-    if is_train and comm.is_main_process():
-        keep_earlier_config(cfg.OUTPUT_DIR, asked.dump())
     folder = cfg.OUTPUT_DIR
+    if is_train:
+        if not resumes:  # before the folder is touched
+            refuse_earlier_run(folder)
+        lock_run_folder(folder)
+        if not resumes:  # a run may have ended in between
+            refuse_earlier_run(folder)
+            note_launch(folder)
+        if comm.is_main_process():
+            keep_earlier_config(folder, asked.dump())
     with contextlib.nullcontext(folder) if is_train else _trained_config_kept(folder) as folder:
         default_setup(asked, args)  # which reads none of the keys that are adapted
     if comm.is_main_process():
@@ -141,21 +133,6 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     for note in notes:
         logger.info(note)
     return cfg
-
-
-def _in_main_process(check: Callable[[], list[str]]) -> list[str]:
-    """Return what a check returns in the main process, or raise its error, in all processes."""
-    said: list[str] = []
-    error: Exception | None = None
-    if comm.is_main_process():
-        try:
-            said = check()
-        except (OSError, ValueError) as wrong:
-            error = wrong
-    error, said = comm.all_gather((error, said))[0]
-    if error:
-        raise error
-    return said
 
 
 def _write_adapted(folder: str, asked: CfgNode, used: CfgNode) -> None:
@@ -178,8 +155,7 @@ def _write_adapted(folder: str, asked: CfgNode, used: CfgNode) -> None:
 def _trained_config_kept(folder: str) -> Iterator[str]:
     """Keep a training's ``config.yaml``, which Detectron2's ``default_setup`` would replace.
 
-    The config of an evaluation goes to ``inference/config.yaml``, next to the results; yields the
-    folder of that file.
+    Yields the folder of the evaluation's, which is ``inference``, next to the results.
     """
     kept = keep_earlier_config(folder, "") if comm.is_main_process() else ""
     try:

@@ -36,11 +36,9 @@ class SignsOfLife(HookBase):
     """
 
     def __init__(self, model: nn.Module, period: int = 20) -> None:
-        """Find the Visual Transformers of a model.
+        """Find the Visual Transformers of a model; without any, nothing is measured.
 
-        Args:
-            model: any; without Visual Transformers nothing is measured.
-            period: iterations from one measurement to the next; 20 is that of Detectron2's writers.
+        ``period`` are iterations between measurements; 20 is that of Detectron2's writers.
         """
         self._parts = list(_named_parts(model))
         self._period = period
@@ -123,18 +121,16 @@ def describe_signs(values: dict[str, float]) -> str:
 def _named_parts(model: nn.Module) -> Iterator[tuple[str, Any, Any]]:
     """Yield the name, tokenizer and projector (or None) of each level and layer."""
     block: Any
-    for levels, stack in _stacks(model):
+    module: Any
+    stacks: list[tuple[Sequence[str], VisualTransformerStack]] = []
+    for module in model.modules():
+        if isinstance(module, VisualTransformerStage):
+            stacks.append((("stage5",), module.stack))
+        elif isinstance(getattr(module, "neck", None), VTFPN):
+            stacks.append((module.in_features, module.neck.stack))
+    for levels, stack in stacks:
         for number, block in enumerate(stack.blocks, start=1):
             layer = f"/layer{number}" if len(stack.blocks) > 1 else ""
             projectors = block.projectors or [None] * len(levels)
             for level, *parts in zip(levels, block.tokenizers, projectors, strict=True):
                 yield (f"vt/{level}{layer}", *parts)
-
-
-def _stacks(model: nn.Module) -> Iterator[tuple[Sequence[str], VisualTransformerStack]]:
-    module: Any
-    for module in model.modules():
-        if isinstance(module, VisualTransformerStage):
-            yield ("stage5",), module.stack
-        elif isinstance(getattr(module, "neck", None), VTFPN):
-            yield module.in_features, module.neck.stack

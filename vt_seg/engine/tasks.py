@@ -79,14 +79,25 @@ class Task:
         if probability > 0:
             add_stochastic_depth(model.get_submodule("backbone"), probability)
 
+    def require_datasets(self, *, is_train: bool) -> None:
+        """Raise ValueError if the config names no dataset to train on, or else none to test on."""
+        key = "TRAIN" if is_train else "TEST"
+        if not self.cfg.DATASETS[key]:
+            what = "to train on" if is_train else "to evaluate on, whose classes drawings name too"
+            raise ValueError(
+                f"DATASETS.{key} is empty: name the registered datasets {what}, as DATASETS.{key} "
+                f"'(\"my_{key.lower()}\",)'"
+            )
+
     def check_datasets(self, *, is_train: bool) -> None:
-        """Check that the datasets (``DATASETS.TRAIN`` only if ``is_train``) fit the model.
+        """Check that datasets are named and fit the model (those to train on only if ``is_train``).
 
         Raises:
             FileNotFoundError: if the folder of a classification dataset is missing.
             ValueError: if a dataset is not registered, its metadata are incomplete, or a key of the
                 config contradicts them; says what to set.
         """
+        self.require_datasets(is_train=is_train)
 
     def check_labelled(self) -> None:
         """Raise ValueError if nothing is labelled in a dataset of ``DATASETS.TRAIN``."""
@@ -94,9 +105,7 @@ class Task:
     def check_files(self, *, is_train: bool) -> list[str]:
         """Look into the datasets (``DATASETS.TRAIN`` only if ``is_train``); say what was sampled.
 
-        Raises:
-            OSError: if a dataset cannot be read.
-            ValueError: if files are missing, or a sample of them cannot be used.
+        Raises OSError or ValueError if files are missing, or a sample of them cannot be used.
         """
         for name in self.cfg.DATASETS.TEST:
             try:
@@ -107,7 +116,7 @@ class Task:
         return []
 
     def require_segmentation(self) -> None:
-        """Raise ValueError if the model's datasets have no masks."""
+        """Raise ValueError if the model classifies images."""
         if not self.has_masks:
             raise ValueError(
                 f"MODEL.META_ARCHITECTURE {self.cfg.MODEL.META_ARCHITECTURE} classifies images; "
@@ -130,6 +139,7 @@ class PanopticTask(Task):
 
     def check_datasets(self, *, is_train: bool) -> None:
         """Check the metadata, and the config against them."""
+        super().check_datasets(is_train=is_train)
         data_checks.check_segmentation_datasets(
             self.cfg, is_train=is_train, mapper_name=self.mapper_name
         )
@@ -189,6 +199,7 @@ class ClassificationTask(Task):
 
     def check_datasets(self, *, is_train: bool) -> None:
         """Check the folders of classes, and the config against them."""
+        super().check_datasets(is_train=is_train)
         data_checks.check_classification_datasets(self.cfg, is_train=is_train)
 
 
@@ -205,11 +216,6 @@ def task_of(cfg: CfgNode) -> Task:
         if is_architecture(cfg, kind):
             return task(cfg)
     return Task(cfg)
-
-
-def check_datasets(cfg: CfgNode, *, is_train: bool) -> None:
-    """Check that the datasets of ``cfg`` fit its model, as :meth:`Task.check_datasets` does."""
-    task_of(cfg).check_datasets(is_train=is_train)
 
 
 def is_architecture(cfg: CfgNode, *kinds: type) -> bool:

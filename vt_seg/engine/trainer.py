@@ -5,6 +5,7 @@ import logging
 import os
 import weakref
 from collections import OrderedDict
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,30 +21,20 @@ from vt_seg.checkpoint import SegmentationCheckpointer, input_convention
 from vt_seg.files import remove_unfinished
 from vt_seg.modeling import data_parallel
 
-from .best_checkpoint import (
-    BestCheckpointHook,
-    TrainingStoppedEarly,
-    build_best_checkpoint_hook,
-    check_best_metric,
-)
+from .best_checkpoint import BestCheckpointHook, TrainingStoppedEarly, check_best_metric
 from .checkpoint_hook import CheckpointHook
 from .class_weights import with_class_weights
 from .data_loaders import build_train_loader
 from .determinism import make_deterministic
-from .ema import CHECKPOINT_KEY, FINAL_FILE, EMAFileHook, EMAHook, WeightEMA
+from .ema import CHECKPOINT_KEY, FINAL_FILE, EMAHook, WeightEMA
 from .evaluation import EvaluatingTrainer, tta_model, wants_tta, without_timm_weights
-from .evaluation_hooks import loss_and_picture_hooks
+from .evaluation_pictures import EvaluationPictures
 from .freezing import freeze_all_but
 from .interruption import InterruptionHook
-from .linear_lr_scaling import (
-    check_same_recipe,
-    describe_recipe,
-    log_recipe_changes,
-    recipe_state,
-    scale_recipe,
-)
+from .linear_lr_scaling import compare_recipe, describe_recipe, recipe_state, scale_recipe
 from .lr_schedule import build_lr_scheduler
 from .optimizer import build_optimizer
+from .process_group import lost_process_as_message
 from .run_folder import checkpoint_to_resume, has_checkpoint, refuse_earlier_run
 from .run_lock import lock_run_folder
 from .run_loggers import LOGGERS
@@ -52,6 +43,7 @@ from .tasks import task_of
 from .throughput_printer import ThroughputPrinter
 from .tolerate_full_disk import TolerantWriter, is_full_disk, report_log_errors_once
 from .training_step import build_training_step
+from .validation_loss import validation_loss
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +64,7 @@ class Trainer(EvaluatingTrainer):
         task_of(cfg)  # raises its errors before anything is built
         world_size = comm.get_world_size()
         scaled = scale_recipe(cfg, world_size)
-        is_scaled = scaled.SOLVER.REFERENCE_WORLD_SIZE > 0
-        reference = cfg.SOLVER.REFERENCE_WORLD_SIZE if is_scaled else 0
+        reference = scaled.SOLVER.REFERENCE_WORLD_SIZE and cfg.SOLVER.REFERENCE_WORLD_SIZE
         logger.info(describe_recipe(scaled, world_size, reference))
         if cfg.SOLVER.DETERMINISTIC:
             make_deterministic(cfg)
@@ -115,7 +106,7 @@ class Trainer(EvaluatingTrainer):
             self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD, cfg.SOLVER.CHECKPOINTS_KEPT
         )
         self._interruption = InterruptionHook(self._checkpoints)
-        first, evaluations, last = [], [], []
+        first, evaluations = [], []
         models = {"": self.model}
         if comm.is_main_process():  # first, so that its hooks are gone when the model is evaluated
             first.append(SignsOfLife(self.model))
@@ -131,21 +122,28 @@ class Trainer(EvaluatingTrainer):
             models["_EMA"] = ema.module
             first.append(EMAHook(ema))  # before what saves and evaluates
             evaluations.append(EvalHook(cfg.TEST.EVAL_PERIOD, test_ema))
-            last.append(EMAFileHook(ema, cfg.OUTPUT_DIR, input_convention(cfg)))
+            self._ema = ema
         if wants_tta(cfg):
             tta_model(cfg, self.model)  # raises its errors now, not after training
             # At the end only, as in Detectron2's train_net.
             evaluations.append(EvalHook(0, lambda: self.test_with_TTA(cfg, self.model)))
-        evaluations += loss_and_picture_hooks(cfg, models)
+        for suffix, model in models.items():
+            if cfg.TEST.LOSS:
+                loss = partial(validation_loss, cfg, model, suffix)
+                evaluations.append(EvalHook(cfg.TEST.EVAL_PERIOD, loss))
+            if cfg.TEST.PICTURES > 0 and task_of(cfg).is_segmentation:
+                put = partial(EvaluationPictures(cfg, suffix).put, model)
+                evaluations.append(EvalHook(cfg.TEST.EVAL_PERIOD, put))
         self._best = None
         if cfg.TEST.BEST_METRIC:
-            self._best = build_best_checkpoint_hook(cfg, self._checkpoints)
+            test = cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC, cfg.TEST.PATIENCE
+            self._best = BestCheckpointHook(self._checkpoints, *test)
             evaluations.append(self._best)
         # Detectron2 has a hook for checkpoints in the main process alone.
         hooks = [h for h in super().build_hooks() if not isinstance(h, PeriodicCheckpointer)]
         i = next(i for i, hook in enumerate(hooks) if isinstance(hook, EvalHook))
         before, after = [*hooks[:i], self._checkpoints, self._interruption], hooks[i + 1 :]
-        return [*first, *before, hooks[i], *evaluations, *after, *last]
+        return [*first, *before, hooks[i], *evaluations, *after]
 
     def build_writers(self) -> list[EventWriter]:
         """Return Detectron2's writers and those of ``LOGGERS``, whose errors stop nothing."""
@@ -163,10 +161,7 @@ class Trainer(EvaluatingTrainer):
         ]
 
     def resume_or_load(self, resume: bool = True) -> None:
-        """Load what training starts from, and log what that is.
-
-        Args:
-            resume: continue from the newest whole checkpoint in ``OUTPUT_DIR`` if there is any.
+        """Load what training starts from, with ``resume`` the newest whole checkpoint if any.
 
         Raises:
             FileExistsError: if ``resume`` is False and ``OUTPUT_DIR`` has checkpoints, or if it is
@@ -219,8 +214,7 @@ class Trainer(EvaluatingTrainer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a checkpoint's state; raise ValueError if it was trained with another recipe."""
         if "recipe" in state_dict:  # a stock Detectron2 checkpoint has none
-            check_same_recipe(state_dict["recipe"], self.cfg)
-            log_recipe_changes(state_dict["recipe"], self.cfg)
+            compare_recipe(state_dict["recipe"], self.cfg)
         super().load_state_dict(state_dict)
 
     def train(self) -> Any:
@@ -261,11 +255,17 @@ class Trainer(EvaluatingTrainer):
                     hook.after_step()
             self.iter = self.storage.iter = self.start_iter
 
+    def run_step(self) -> None:
+        """Train one iteration."""
+        with lost_process_as_message():
+            super().run_step()
+
     def after_step(self) -> None:
         """Run the hooks; on a full disk, training goes on without an evaluation's files."""
         for hook in self._hooks:
             try:
-                hook.after_step()
+                with lost_process_as_message():
+                    hook.after_step()
             except OSError as error:
                 # With several processes, one would miss what the others still do together.
                 alone = comm.get_world_size() == 1
@@ -283,3 +283,6 @@ class Trainer(EvaluatingTrainer):
                 hook for hook in self._hooks if not (isinstance(hook, EvalHook) and hook._period)
             ]
         super().after_train()
+        ended = self.iter >= self.max_iter  # larger where a finished run is resumed
+        if ended and self.cfg.SOLVER.EMA.ENABLED and comm.is_main_process():
+            self._ema.save_final(self.cfg.OUTPUT_DIR, input_convention(self.cfg))

@@ -1,8 +1,8 @@
 """Detectron2's training step for gradients of several passes and mixed precision on any device."""
 
-import contextlib
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -37,12 +37,12 @@ class TrainingStep(SimpleTrainer):
         class_weights: Sequence[float] = (),
         recomputes: bool = False,
     ) -> None:
-        """Build the step.
+        """Build the step; the first three arguments are those of ``SimpleTrainer``.
 
         Args:
-            model: a model that returns losses by name, perhaps in ``DistributedDataParallel``.
+            model: returns losses by name, perhaps in ``DistributedDataParallel``.
             data_loader: yields the batches of this process.
-            optimizer: the optimizer of the model's parameters.
+            optimizer: that of the model's parameters.
             passes: forward and backward passes before each step of the optimizer.
             device: "cpu" or "cuda", where ``dtype`` is used.
             dtype: of operations under autocast; None computes in the dtype of the weights. The loss
@@ -67,12 +67,14 @@ class TrainingStep(SimpleTrainer):
         batches = [next(self._data_loader_iter) for _ in range(self.passes)]
         data_time = time.perf_counter() - start
         for i, (batch, share) in enumerate(zip(batches, self._shares(batches), strict=True)):
-            with self._without_exchange() if i < self.passes - 1 else contextlib.nullcontext():
+            # Processes average their gradients after the last pass.
+            waits = i < self.passes - 1 and isinstance(self.model, DistributedDataParallel)
+            with self.model.no_sync() if waits else nullcontext():
                 with torch.autocast(self.device, self.dtype, enabled=self.dtype is not None):
                     found = self.model(batch)
                 found = {"total_loss": found} if isinstance(found, Tensor) else found
                 found = {name: loss * share for name, loss in found.items()}
-                with self._statistics_kept():
+                with running_statistics_kept(self.model) if self.recomputes else nullcontext():
                     self.grad_scaler.scale(sum(found.values())).backward()
             for name, loss in found.items():
                 losses[name] = losses.get(name, 0) + loss.detach()
@@ -95,15 +97,6 @@ class TrainingStep(SimpleTrainer):
         if self.class_weights is None:
             return float(is_labelled.sum())
         return float(self.class_weights[record["sem_seg"][is_labelled]].sum(dtype=torch.float64))
-
-    def _statistics_kept(self) -> contextlib.AbstractContextManager:
-        """Return the context of the backward pass."""
-        return running_statistics_kept(self.model) if self.recomputes else contextlib.nullcontext()
-
-    def _without_exchange(self) -> contextlib.AbstractContextManager:
-        """Return the context in which processes do not yet average their gradients."""
-        parallel = isinstance(self.model, DistributedDataParallel)
-        return self.model.no_sync() if parallel else contextlib.nullcontext()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a checkpoint, with the loss scale where there is one."""

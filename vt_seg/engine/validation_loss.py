@@ -24,15 +24,10 @@ def validation_loss(cfg: CfgNode, model: nn.Module, suffix: str = "") -> Ordered
     """Return ``{"val": {"loss": mean}}``, or one such dictionary per test set for several.
 
     The mean over images of the sum of the model's losses, each image being a batch of its own
-    (classifiers: batches of ``TEST.CLASSIFICATION.BATCH_SIZE``). Images without a labelled pixel do
-    not count. Images and masks have the geometry of a test. Norms use their running statistics, and
-    nothing is dropped. The model, its modes and the random states stay as they are. All processes
-    take part and get the result.
-
-    Args:
-        cfg: the config of the run.
-        model: a ``SemanticSegmentor`` or ``ImageClassifier``, perhaps a parallel one.
-        suffix: that of the first keys of the result, as "_EMA".
+    (classifiers: batches of ``TEST.CLASSIFICATION.BATCH_SIZE``) in the geometry of a test. Images
+    without a labelled pixel do not count. Norms use their running statistics, and nothing is
+    dropped. The model, which may be a parallel one, its modes and the random states stay as they
+    are. All processes take part and get the result, whose first keys end with ``suffix``.
     """
     results: OrderedDict = OrderedDict()
     for dataset in cfg.DATASETS.TEST:

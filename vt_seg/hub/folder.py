@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.data import Metadata, MetadataCatalog
 from detectron2.modeling import build_model
 from safetensors.torch import save
 from torch import nn
 
-from vt_seg.config import add_vt_seg_config
+from vt_seg.config import default_config
 from vt_seg.config_file import merge_config_file
 from vt_seg.config_without_paths import config_without_paths
 from vt_seg.engine import check_config, task_of, trained_model
@@ -127,8 +127,7 @@ def pretrained_config(
     """
     folder = _local_folder(source)
     _check_files(folder)
-    cfg = get_cfg()
-    add_vt_seg_config(cfg)
+    cfg = default_config()
     merge_config_file(cfg, str(folder / CONFIG))
     kept = _portable(cfg)
     if kept != cfg:

@@ -10,6 +10,7 @@ from detectron2.data import transforms as T
 from detectron2.modeling import SemanticSegmentor
 from torch import Tensor, nn
 
+from vt_seg.config import with_values
 from vt_seg.data import build_augmentations, model_input
 from vt_seg.data.augmentations import LabelPairs, height_and_width, swapped_order
 from vt_seg.modeling import unwrapped
@@ -178,12 +179,9 @@ def _log(probabilities: Tensor) -> Tensor:
 
 def at_original_size(cfg: CfgNode) -> CfgNode:
     """Return a copy of ``cfg`` whose test loader does not resize."""
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.INPUT.MIN_SIZE_TEST = 0  # Detectron2's "no resize"
-    cfg.INPUT.FIXED_SIZE = ()
-    cfg.INPUT.AFFINE.ENABLED = False
-    return cfg
+    # A size of 0 is Detectron2's "no resize".
+    values = {"INPUT.MIN_SIZE_TEST": 0, "INPUT.FIXED_SIZE": (), "INPUT.AFFINE.ENABLED": False}
+    return with_values(cfg, values)
 
 
 def describe_tta(cfg: CfgNode, flip_label_pairs: LabelPairs = ()) -> str:

@@ -10,7 +10,6 @@ from vt_seg.command_line import config_path
 from vt_seg.config_file import merge_overrides
 from vt_seg.engine import (
     check_config,
-    check_has_datasets,
     load_cfg,
     task_of,
     use_trained_weights,
@@ -43,10 +42,11 @@ class ModelConfig(NamedTuple):
             ValueError: if the model does not segment, or ``DATASETS.TEST`` does not fit it.
         """
         cfg = self.cfg
-        task_of(cfg).require_segmentation()
-        check_has_datasets(cfg, is_train=False)
+        task = task_of(cfg)
+        task.require_segmentation()
+        task.require_datasets(is_train=False)
         if not self.has_classes:
-            task_of(cfg).check_datasets(is_train=False)
+            task.check_datasets(is_train=False)
         if weights is not None:
             if not os.path.isfile(weights):
                 raise FileNotFoundError(f"there is no file of weights {os.fspath(weights)}")

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +26,8 @@ class Layout:
     masks: FilePattern
     split_list: str | tuple[str | tuple[str, ...], ...] | None = None
     subset: int | None = None
+    # What pairs, once it was read without an error: a training needs it a dozen times.
+    _pairing: list[Pairing] = field(default_factory=list, compare=False, repr=False)
 
     def records(self, hint: str) -> list[dict]:
         """Return Detectron2's records, sorted by name or in the order of the list.
@@ -52,13 +54,25 @@ class Layout:
     def pairing(self, hint: str = "") -> Pairing:
         """Return the records, and findings on what does not pair, where `records` raises.
 
+        The folders are read again only after :meth:`forget`, or if something did not pair.
+
         Raises:
             FileNotFoundError: if a folder or the list is missing.
             ValueError: if two files have the same name, a file would be image and mask, or a
                 template or the list can be understood in two ways.
         """
-        records, findings = find_pairs(self.images, self.masks, self.split_list, hint)
-        return Pairing(take_subset(records, self.subset, str(self.images)), findings)
+        if not self._pairing:
+            records, findings = find_pairs(self.images, self.masks, self.split_list, hint)
+            pairing = Pairing(take_subset(records, self.subset, str(self.images)), findings)
+            if not records or any(finding.level is Level.ERROR for finding in findings):
+                return pairing
+            self._pairing.append(pairing)
+        (pairing,) = self._pairing
+        return pairing._replace(records=[dict(record) for record in pairing.records])
+
+    def forget(self) -> None:
+        """Read the folders again the next time."""
+        self._pairing.clear()
 
 
 def make_layout(
