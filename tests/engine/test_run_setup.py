@@ -89,7 +89,7 @@ def test_large_datasets_are_sampled_and_the_log_says_so(start, monkeypatch, log)
     monkeypatch.setattr(sample_check, "SAMPLE", 2)
     start()
     for split, name in (("TEST", "my_val"), ("TRAIN", "my_train")):
-        says = f"DATASETS.{split} {name}: 2 of 3 pairs were read and are right; tools/validate_data"
+        says = f"DATASETS.{split} {name}: 2 of 3 pairs were read and are right; vt-seg validate"
         assert says in log.text
 
 
