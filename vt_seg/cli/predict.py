@@ -17,10 +17,12 @@ from collections.abc import Sequence
 from functools import partial
 
 from vt_seg.command_line import (
+    add_model_argument,
     config_parser,
     errors_as_messages,
     parse_arguments,
     positive_int,
+    require_one_model,
 )
 from vt_seg.engine import folder_for_pictures
 from vt_seg.prediction import (
@@ -46,9 +48,7 @@ def parse_args(
 ) -> argparse.Namespace:
     """Parse the command line."""
     parser = config_parser(__doc__, prog, required=False)
-    parser.add_argument(
-        "--model", metavar="DIR", help="in place of a config: a run's folder, or a hub folder or id"
-    )
+    add_model_argument(parser)
     parser.add_argument("--weights", metavar="FILE", help="of the model")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
@@ -92,8 +92,7 @@ def parse_args(
         help="whose visual tokens tiles read (default image, where the model allows it)",
     )
     args = parse_arguments(parser, arguments)
-    if bool(args.config_file) == bool(args.model):
-        parser.error("the argument --config-file or the argument --model is required, and not both")
+    require_one_model(parser, args)
     return args
 
 
