@@ -104,13 +104,6 @@ def test_weights_of_another_model_are_refused(trained, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-def test_what_is_no_folder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"has no checksums\.json"):
-        from_pretrained(tmp_path)
-    with pytest.raises(FileNotFoundError, match="no folder, and no id"):
-        from_pretrained(tmp_path / "missing" / "deep")
-
-
 def edit_config(trained, folder, old, new):
     """Copy the model's folder, and change its config and the checksum of that."""
     shutil.copytree(trained[2], folder)
@@ -125,10 +118,9 @@ def edit_config(trained, folder, old, new):
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("NAME: VTFPNHead", "NAME: TheirHead", r"HEAD.NAME is \"TheirHead\": use one of"),
         ("OUTPUT_DIR: output", "OUTPUT_DIR: /tmp/theirs", "it names paths"),
         # It would be downloaded, and could set any key.
-        ("SEED:", "_BASE_: https://127.0.0.1:9/base.yaml\nSEED:", "it names a _BASE_"),
+        ("SEED:", "_BASE_: https://127.0.0.1:9/base.yaml\nSEED:", "it has a _BASE_"),
         ("IMPORT: []", "IMPORT: [/tmp/theirs.py]", r"needs /tmp/theirs.py, whose code would run"),
     ],
 )
@@ -153,3 +145,22 @@ def test_modules_of_a_model_are_named_without_folders_and_imported_on_request(
         load_model_config(tmp_path / "model")
     loaded = load_model_config(tmp_path / "model", imports=[str(module)]).cfg
     assert (loaded.THEIRS, loaded.VT_SEG.IMPORT) == (4, ["theirs_in_hub.py"])
+
+
+def test_what_is_no_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"has no checksums\.json"):
+        from_pretrained(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no folder, and no id"):
+        from_pretrained(tmp_path / "missing" / "deep")
+
+
+def test_part_that_is_not_registered_is_named(trained, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(trained[2], folder)
+    text = (folder / "config.yaml").read_text().replace("NAME: VTFPNHead", "NAME: TheirHead")
+    (folder / "config.yaml").write_text(text)
+    sums = json.loads((folder / "checksums.json").read_text())
+    sums["config.yaml"] = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "checksums.json").write_text(json.dumps(sums))
+    with pytest.raises(ValueError, match=r"HEAD.NAME is \"TheirHead\": use one of"):
+        from_pretrained(folder)

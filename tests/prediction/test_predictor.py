@@ -185,7 +185,6 @@ def test_wrong_arguments_are_named(run, arguments, says):
         (np.zeros((4, 4, 3)), {}, "dtype float64: pass (H, W, 3) or (H, W), uint8"),
         (np.zeros((0, 4, 3), np.uint8), {}, "has no pixels"),
         (None, {}, "cannot predict a NoneType: pass an array"),
-        (b"x", {}, "cannot predict a bytes"),
         ("no.jpg", {}, "no.jpg: no such image"),
         ("no.mp4", {}, "no.mp4"),
         (99, {}, "99 is no webcam of this machine"),

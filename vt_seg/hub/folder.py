@@ -132,13 +132,11 @@ def pretrained_config(
     """
     folder = _local_folder(source)
     _check_files(folder)
-    config = str(folder / CONFIG)
-    # A base is a path, too, and merging would read or download it.
-    content = read_yaml(config)
-    if isinstance(content, dict) and BASE_KEY in content:
-        raise ValueError(f"{config} was not written by save_pretrained: it names a {BASE_KEY}")
+    content = read_yaml(str(folder / CONFIG))
+    if isinstance(content, dict) and BASE_KEY in content:  # which merging would read or download
+        raise ValueError(f"{folder / CONFIG} was not written by save_pretrained: it has a _BASE_")
     given = [os.path.basename(name) for name in imports]
-    if missing := [name for name in asked_imports(config) if name not in given]:
+    if missing := [name for name in asked_imports(str(folder / CONFIG)) if name not in given]:
         raise ValueError(
             f"{folder}: the model needs {', '.join(missing)}, whose code would run: if you have it "
             "and trust it, add --import FILE (in Python: imports=[FILE])"
@@ -147,9 +145,10 @@ def pretrained_config(
     cfg = get_cfg()
     add_vt_seg_config(cfg)
     add_user_keys(cfg, imports)
-    merge_config_file(cfg, config)
-    if _portable(cfg) != cfg:
-        raise ValueError(f"{config} was not written by save_pretrained: it names paths")
+    merge_config_file(cfg, str(folder / CONFIG))
+    kept = _portable(cfg)
+    if kept != cfg:
+        raise ValueError(f"{folder / CONFIG} was not written by save_pretrained: it names paths")
     check_config(cfg)
     metadata = _register(folder / CLASSES)
     if len(metadata.stuff_classes) != cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES:

@@ -57,7 +57,7 @@ def image_sources(
     elif isinstance(source, str | os.PathLike):
         for path in find_images([os.fspath(source)]).paths:
             yield ImageSource(path, partial(images, path))
-    elif isinstance(source, Iterable) and not isinstance(source, bytes):  # these yield numbers
+    elif isinstance(source, Iterable):
         for one in source:
             yield from image_sources(one, channel_order, images)
     else:
