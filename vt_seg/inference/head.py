@@ -81,5 +81,5 @@ class OptimizedHead(nn.Module):
         if fine is None:
             return upsample(F.conv2d(coarse, weight, bias).contiguous(), 2, size)
         logits = upsample(F.conv2d(coarse, weight).contiguous(), 2, size)
-        # Not into the logits: they are a view, of which an exported graph would change a copy.
+        # Not into the logits: they are a view, and an exported graph would write into a copy of them.
         return self.predictor(fine).add_(logits)
