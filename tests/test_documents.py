@@ -115,10 +115,12 @@ def write_small_configs(text: str) -> None:
 
 
 def write_weights(file: str, config: str) -> None:
-    """Write random weights of a config."""
+    """Write random weights of a config, and that as a run does."""
     folder, name = os.path.split(os.path.abspath(file))
     os.makedirs(folder, exist_ok=True)
-    model = build_model(load_cfg(config))
+    cfg = load_cfg(config)
+    Path(folder, "config.yaml").write_text(cfg.dump())
+    model = build_model(cfg)
     SegmentationCheckpointer(model, folder).save(
         name.removesuffix(".pth"), trainer={"iteration": 0}
     )

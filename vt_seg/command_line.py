@@ -76,6 +76,19 @@ def config_path(text: str) -> str:
     return config_file(text) if is_name else text
 
 
+def add_model_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--model``, which takes the place of ``--config-file``; see `require_one_model`."""
+    parser.add_argument(
+        "--model", metavar="DIR", help="in place of a config: a run's folder, or a hub folder or id"
+    )
+
+
+def require_one_model(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with code 2 unless either ``--config-file`` or ``--model`` is given."""
+    if bool(args.config_file) == bool(args.model):
+        parser.error("the argument --config-file or the argument --model is required, and not both")
+
+
 def add_import_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--import``, which gives ``imports``, the modules that `load_cfg` imports."""
     parser.add_argument(

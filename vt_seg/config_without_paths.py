@@ -1,5 +1,6 @@
 """A config without what means something on one machine alone: names of its files and folders."""
 
+import os
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -20,4 +21,5 @@ def config_without_paths(cfg: CfgNode) -> CfgNode:
     cfg = cfg.clone()
     cfg.defrost()
     cfg.merge_from_list([part for pair in _PATHS.items() for part in pair])
+    cfg.VT_SEG.IMPORT = [os.path.basename(name) for name in cfg.VT_SEG.IMPORT]
     return cfg

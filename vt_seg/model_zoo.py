@@ -16,7 +16,7 @@ def config_folder() -> Path:
 
 
 def config_names() -> list[str]:
-    """Return the names of all configs, such as "vtfpn_R50_cocostuff" and "photos/fpn_..."."""
+    """Return the names of all configs, with folders, such as "timm/fpn_swin_tiny_cocostuff"."""
     folder = config_folder()
     files = (path.relative_to(folder) for path in folder.rglob("*.yaml"))
     return sorted(path.with_suffix("").as_posix() for path in files if "base" not in path.parts)

@@ -15,10 +15,12 @@ import vt_seg
 from tests.small_configs import TWO_LEVELS, small_cfg
 from tests.tiny_datasets import write_tiny_scenes
 from tools.export_model import main, parse_args
+from vt_seg.cli import export as cli
 from vt_seg.engine import load_cfg
 from vt_seg.export import ExportableSegmentor, ParityError, export_model, files, onnx_run
 from vt_seg.export.parity import parity_images as images_of
 from vt_seg.export.parity import plain_logits
+from vt_seg.hub import save_pretrained
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "configs/vtfpn_R18_scenes.yaml"
@@ -100,6 +102,20 @@ def test_file_that_disagrees_is_refused_and_the_old_one_stays(exported, tmp_path
         export_model(other, str(path), "BGR", {"output": "labels"})
     assert path.read_bytes() == b"before"
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_hub_folder_is_exported_with_its_classes(exported, model, tmp_path, monkeypatch):
+    save_pretrained(model, load_cfg(str(ROOT / CONFIG), SMALL), tmp_path / "hub")
+    given = []
+    monkeypatch.setattr(cli, "export_model", lambda *arguments: given.append(arguments))
+    arguments = ["--model", str(tmp_path / "hub"), "--output", "model.onnx"]
+    main(parse_args(arguments))
+    (loaded, _, order, metadata) = given[0]
+    weights = model.sem_seg_head.predictor.weight
+    assert torch.equal(loaded.sem_seg_head.predictor.weight, weights)
+    assert (order, json.loads(metadata["classes"])[:2]) == ("BGR", ["sky", "mountain"])
+    with pytest.raises(ValueError, match="names no dataset: --evaluate needs --config-file"):
+        main(parse_args([*arguments, "--evaluate"]))
 
 
 def test_example_predicts_without_torch(exported, tmp_path):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from detectron2.modeling import build_model
 
 from tests.engine.conftest import scenes_root  # noqa: F401  (a fixture)
 from tests.small_configs import TINY_SCENES
+from vt_seg import user_modules
 from vt_seg.engine import SemSegPredictor, load_cfg
 from vt_seg.hub import from_pretrained, save_pretrained
+from vt_seg.prediction import load_model_config
 
 RESULTS = {"sem_seg": {"mIoU": 41.25, "IoU-lake": 12.5, "pACC": 80.0}}
 
@@ -99,6 +102,49 @@ def test_weights_of_another_model_are_refused(trained, tmp_path):
     with pytest.raises(ValueError, match=r"not that of the config: \d+ tensors differ"):
         save_pretrained(model, cfg, tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def edit_config(trained, folder, old, new):
+    """Copy the model's folder, and change its config and the checksum of that."""
+    shutil.copytree(trained[2], folder)
+    text = (folder / "config.yaml").read_text().replace(old, new)
+    (folder / "config.yaml").write_text(text)
+    sums = json.loads((folder / "checksums.json").read_text())
+    sums["config.yaml"] = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "checksums.json").write_text(json.dumps(sums))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("OUTPUT_DIR: output", "OUTPUT_DIR: /tmp/theirs", "it names paths"),
+        # It would be downloaded, and could set any key.
+        ("SEED:", "_BASE_: https://127.0.0.1:9/base.yaml\nSEED:", "it has a _BASE_"),
+        ("IMPORT: []", "IMPORT: [/tmp/theirs.py]", r"needs /tmp/theirs.py, whose code would run"),
+    ],
+)
+def test_config_that_another_wrote_is_refused(trained, tmp_path, old, new, says):
+    folder = edit_config(trained, tmp_path / "copy", old, new)
+    with pytest.raises(ValueError, match=says):
+        from_pretrained(folder)
+
+
+def test_modules_of_a_model_are_named_without_folders_and_imported_on_request(
+    trained, tmp_path, monkeypatch
+):
+    cfg, model, _ = trained
+    monkeypatch.setattr(user_modules, "_imported", {})
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    module = tmp_path / "theirs_in_hub.py"
+    module.write_text("def add_config(cfg):\n    cfg.THEIRS = 3\n")
+    cfg = cfg.clone()
+    cfg.THEIRS, cfg.VT_SEG.IMPORT = 4, [str(module)]
+    save_pretrained(model, cfg, tmp_path / "model")
+    with pytest.raises(ValueError, match=r"needs theirs_in_hub\.py, whose code would run"):
+        load_model_config(tmp_path / "model")
+    loaded = load_model_config(tmp_path / "model", imports=[str(module)]).cfg
+    assert (loaded.THEIRS, loaded.VT_SEG.IMPORT) == (4, ["theirs_in_hub.py"])
 
 
 def test_what_is_no_folder_is_named(tmp_path):

@@ -161,10 +161,14 @@ def test_half_precision_predicts_nearly_the_same(run, image, expected):
             'tile_tokens "image" needs TEST.OPTIMIZE True',
         ),
         ({"weights": "no.pth"}, "there is no file of weights no.pth"),
-        ({"source": "no/run.yaml"}, "there is no config file no/run.yaml"),
+        ({"source": "no/run.yaml"}, "there is no config file or folder no/run.yaml"),
+        (
+            {"source": "no/vt-fpn_v1.0"},
+            "v1.0 is no folder here, and cannot be downloaded",
+        ),
         (
             {"source": "vt_fpn_scenes"},
-            "there is no config file vt_fpn_scenes, nor one of that name",
+            "there is no config file or folder vt_fpn_scenes, nor a config of that",
         ),
         ({"source": os.curdir}, ". is neither a run's folder nor one of save_pretrained"),
     ],

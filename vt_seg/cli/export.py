@@ -1,10 +1,9 @@
 """Export a trained segmentor to ONNX or torch.export.
 
-    vt-seg export --config-file configs/vtfpn_R18_scenes.yaml --output scenes.onnx
-    vt-seg export --config-file configs/vtfpn_R18_scenes.yaml --output scenes.pt2
-    vt-seg export --config-file configs/vtfpn_R18_scenes.yaml --output scenes.onnx \
-        --int8 datasets/vt_scenes/images/train --evaluate
-    ... --opts MODEL.WEIGHTS model.pth            default: the final weights in OUTPUT_DIR
+    vt-seg export --config-file my_data.yaml --output my_data.onnx
+    vt-seg export --model output/my_data --output my_data.pt2
+    ... --int8 my/images/train --evaluate         an int8 file, too, and the mIoU of both
+    ... --opts MODEL.WEIGHTS model.pth            default: the newest whole checkpoint in OUTPUT_DIR
 
 The file takes images (N, 3, H, W), uint8 and RGB, of any number and size, and gives label maps
 (N, H, W), or with --logits logits (N, classes, H, W). It gets its name once its output was compared
@@ -21,50 +20,63 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 
-from vt_seg.command_line import Arguments, command, config_parser, parse_arguments, positive_int
+from vt_seg.command_line import (
+    Arguments,
+    add_model_argument,
+    command,
+    config_parser,
+    parse_arguments,
+    positive_int,
+    require_one_model,
+)
 from vt_seg.data import ImageReader, build_augmentations, model_input, read_image
-from vt_seg.engine import Trainer, load_cfg, task_of, trained_model, use_trained_weights
+from vt_seg.engine import Trainer, task_of, trained_model
 from vt_seg.export import OnnxSegmentor, export_metadata, export_model, format_of, quantize
+from vt_seg.prediction import load_model_config
 from vt_seg.visualization import find_images
 
 
 def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = config_parser(__doc__, prog)
+    parser = config_parser(__doc__, prog, required=False)
+    add_model_argument(parser)
     add = parser.add_argument
     add("--output", required=True, metavar="FILE", help=".onnx or .pt2")
     add("--logits", action="store_true", help="give logits, not label maps")
     add("--int8", nargs="+", metavar="IMAGE", help="images to calibrate with: files, folders")
     add("--num", type=positive_int, default=64, help="at most so many of them (default 64)")
     add("--evaluate", action="store_true", help="report the mIoU of the ONNX files")
-    return parse_arguments(parser, arguments)
+    args = parse_arguments(parser, arguments)
+    require_one_model(parser, args)
+    return args
 
 
 def run(args: argparse.Namespace) -> None:
     """Export, quantize, evaluate."""
-    cfg = load_cfg(args.config_file, args.opts, args.imports)
-    cfg.MODEL.DEVICE = "cpu"
     suffix = format_of(args.output)
     if suffix != ".onnx" and (args.int8 or args.evaluate):
         raise ValueError(f"--output {args.output}: --int8 and --evaluate need a name in .onnx")
-    task = task_of(cfg)
-    task.require_segmentation()
+    config = load_model_config(args.model or args.config_file, args.opts, args.imports)
+    if config.has_classes and args.evaluate:
+        raise ValueError(f"--model {args.model} names no dataset: --evaluate needs --config-file")
+    cfg = config.checked()
+    cfg.MODEL.DEVICE = "cpu"
     if not ImageReader.of(cfg).reads_colors:
         raise ValueError(
             f"INPUT.IN_CHANNELS is {cfg.INPUT.IN_CHANNELS} and INPUT.DTYPE {cfg.INPUT.DTYPE}: only "
             "models of 8-bit colours are exported"
         )
-    task.check_datasets(is_train=False)
     calibration: list[str] = []
     if args.int8:
         found = find_images(args.int8)
         for sentence in (*found.skipped, *found.failures):
             print(f"skipped: {sentence}", file=sys.stderr)
         calibration = found.paths[: args.num]
-    use_trained_weights(cfg, args.opts)
     print(f"weights: {cfg.MODEL.WEIGHTS or 'none: random numbers'}")
 
-    metadata = export_metadata(cfg, task.metadata("TEST"), "logits" if args.logits else "labels")
+    metadata = export_metadata(
+        cfg, task_of(cfg).metadata("TEST"), "logits" if args.logits else "labels"
+    )
     agreement = export_model(trained_model(cfg), args.output, cfg.INPUT.FORMAT, metadata)
     print(f"wrote {args.output}: {agreement}")
     written = [args.output]
@@ -76,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
     if args.evaluate:
         for path in written:
             results = Trainer.test(cfg, OnnxSegmentor(path, cfg.INPUT.FORMAT))
-            print(f"{path}: {task.headline(results)}")
+            print(f"{path}: {task_of(cfg).headline(results)}")
 
 
 def calibration_images(cfg: CfgNode, paths: list[str]) -> Iterator[np.ndarray]:

@@ -15,7 +15,15 @@ import argparse
 import sys
 from functools import partial
 
-from vt_seg.command_line import Arguments, command, config_parser, parse_arguments, positive_int
+from vt_seg.command_line import (
+    Arguments,
+    add_model_argument,
+    command,
+    config_parser,
+    parse_arguments,
+    positive_int,
+    require_one_model,
+)
 from vt_seg.engine import folder_for_pictures
 from vt_seg.prediction import (
     SAVED,
@@ -32,10 +40,8 @@ from vt_seg.visualization import Drawn, describe_drawn, draw_dataset, find_image
 def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = config_parser(__doc__, prog, required=False)
+    add_model_argument(parser)
     add = parser.add_argument
-    add(
-        "--model", metavar="DIR", help="in place of a config: a run's folder, or a hub folder or id"
-    )
     add("--weights", metavar="FILE", help="of the model")
     add_source = parser.add_mutually_exclusive_group(required=True).add_argument
     add_source("--input", nargs="+", metavar="IMAGE", help="files, folders, patterns, videos")
@@ -70,8 +76,7 @@ def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse
         help="whose visual tokens tiles read (default image, where the model allows it)",
     )
     args = parse_arguments(parser, arguments)
-    if bool(args.config_file) == bool(args.model):
-        parser.error("the argument --config-file or the argument --model is required, and not both")
+    require_one_model(parser, args)
     return args
 
 

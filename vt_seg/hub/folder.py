@@ -4,21 +4,23 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from detectron2.config import CfgNode
 from detectron2.data import Metadata, MetadataCatalog
 from detectron2.modeling import build_model
+from fvcore.common.config import BASE_KEY
 from safetensors.torch import save
 from torch import nn
 
 from vt_seg.config import default_config
-from vt_seg.config_file import merge_config_file
+from vt_seg.config_file import asked_imports, merge_config_file, read_yaml
 from vt_seg.config_without_paths import config_without_paths
 from vt_seg.engine import check_config, task_of, trained_model
 from vt_seg.files import parse_json, read_text, require_regular_file, write_atomically
+from vt_seg.user_modules import add_user_keys, import_modules
 
 from .model_card import model_card
 
@@ -98,7 +100,9 @@ def save_pretrained(
     write_atomically(folder / CHECKSUMS, json.dumps(sums, indent=1).encode(), overwrite=False)
 
 
-def from_pretrained(source: str | os.PathLike, *, device: str | None = None) -> Pretrained:
+def from_pretrained(
+    source: str | os.PathLike, *, device: str | None = None, imports: Sequence[str] = ()
+) -> Pretrained:
     """Return the model of a folder of :func:`save_pretrained`.
 
     Nothing of the folder is run: the config is data, and the weights are safetensors.
@@ -107,19 +111,20 @@ def from_pretrained(source: str | os.PathLike, *, device: str | None = None) -> 
         source: the folder, or the id of a repository on the Hugging Face Hub, "owner/name" or
             "owner/name@revision", which needs the package huggingface_hub.
         device: ``MODEL.DEVICE``; None is a GPU if there is one.
+        imports: your modules that the model needs (see :func:`vt_seg.engine.load_cfg`).
 
     Raises:
         FileNotFoundError: if there is no such folder, or it lacks a file.
         ImportError: if an id is given and huggingface_hub is not installed.
         ValueError: if a file was changed or is damaged; or if the config names parts that are not
-            registered, or does not fit this version.
+            registered or modules that are not among ``imports``, or does not fit this version.
     """
-    cfg, metadata = pretrained_config(source, device=device)
+    cfg, metadata = pretrained_config(source, device=device, imports=imports)
     return Pretrained(trained_model(cfg), cfg, metadata)
 
 
 def pretrained_config(
-    source: str | os.PathLike, *, device: str | None = None
+    source: str | os.PathLike, *, device: str | None = None, imports: Sequence[str] = ()
 ) -> tuple[CfgNode, Metadata]:
     """Return what :func:`from_pretrained` does, which has the arguments and errors, but the model.
 
@@ -127,7 +132,18 @@ def pretrained_config(
     """
     folder = _local_folder(source)
     _check_files(folder)
+    content = read_yaml(str(folder / CONFIG))
+    if isinstance(content, dict) and BASE_KEY in content:  # which merging would read or download
+        raise ValueError(f"{folder / CONFIG} was not written by save_pretrained: it has a _BASE_")
+    given = [os.path.basename(name) for name in imports]
+    if missing := [name for name in asked_imports(str(folder / CONFIG)) if name not in given]:
+        raise ValueError(
+            f"{folder}: the model needs {', '.join(missing)}, whose code would run: if you have it "
+            "and trust it, add --import FILE (in Python: imports=[FILE])"
+        )
+    import_modules(imports)
     cfg = default_config()
+    add_user_keys(cfg, imports)
     merge_config_file(cfg, str(folder / CONFIG))
     kept = _portable(cfg)
     if kept != cfg:
@@ -235,8 +251,9 @@ def _local_folder(source: str | os.PathLike) -> Path:
             )
         )
     except Exception as error:  # of many kinds, by huggingface_hub's version and the network
+        reason = str(error).partition("\n")[0]
         raise FileNotFoundError(
-            f"{source} is no folder here, and cannot be downloaded: {error}"
+            f"{source} is no folder here, and cannot be downloaded: {reason}"
         ) from error
 
 
@@ -245,7 +262,7 @@ def _huggingface_hub() -> Any:
         import huggingface_hub
     except ImportError as error:
         raise ImportError(
-            "the Hugging Face Hub needs a package: pip install huggingface_hub (a folder on this "
+            "the Hugging Face Hub needs a package: pip install 'vt_seg[hub]' (a folder on this "
             "machine does not)"
         ) from error
     return huggingface_hub

@@ -85,9 +85,16 @@ def load_model_config(
         overrides = ["OUTPUT_DIR", source, *overrides]
         return ModelConfig(load_cfg(run_config, overrides, imports), known)
     path = config_path(source)
-    if os.path.isdir(source) or ("/" in source and not os.path.exists(path) and "." not in source):
-        cfg, _ = pretrained_config(source)
+    is_there = os.path.isfile(path)
+    is_yaml = path.endswith((".yaml", ".yml"))
+    if os.path.isdir(source) or ("/" in source and not is_there and not is_yaml):
+        cfg, _ = pretrained_config(source, imports=imports)
         merge_overrides(cfg, overrides)
         check_config(cfg)
         return ModelConfig(cfg, has_weights=True, has_classes=True)
+    if not is_there:
+        raise FileNotFoundError(
+            f"there is no config file or folder {source}, nor a config of that name (see vt-seg "
+            "configs)"
+        )
     return ModelConfig(load_cfg(path, list(overrides), imports), known)
