@@ -201,6 +201,8 @@ def test_error_in_a_file_is_a_sentence(tmp_path, text, says):
 def test_missing_and_unreadable_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no config file .*no.yaml"):
         load_cfg(str(tmp_path / "no.yaml"))
+    with pytest.raises(ValueError, match=r"https://host/a.yaml is an address: download the config"):
+        load_cfg("https://host/a.yaml")
     os.mkfifo(tmp_path / "fifo.yaml")
     with pytest.raises(ValueError, match=r"fifo.yaml is a named pipe; only regular files"):
         load_cfg(str(tmp_path / "fifo.yaml"))

@@ -70,6 +70,8 @@ def asked_imports(path: str) -> list[str]:
 
 def _require_file(path: str) -> None:
     require_regular_file(path)
+    if path.startswith(("http://", "https://")):  # Detectron2's configs refuse them, too
+        raise ValueError(f"{path} is an address: download the config, and name its file")
     if not PathManager.isfile(path):
         hint = "" if "." in path else ", nor one of that name (vt-seg configs lists them)"
         raise FileNotFoundError(f"there is no config file {path}{hint}")
