@@ -1,8 +1,10 @@
 """Errors and arguments of the tools' command lines."""
 
 import argparse
+import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,12 +22,28 @@ _OVERRIDE = re.compile(
 def errors_as_messages() -> Iterator[None]:
     """Turn errors of input (not those of a training) into SystemExit with their message.
 
-    These are OSError, ValueError, and the ImportError of an optional package.
+    These are OSError, ValueError, and the ImportError of an optional package. Ctrl-C ends with the
+    shell's code for it, 130.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be in another encoding
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
+    except KeyboardInterrupt:
+        print("ended by Ctrl-C: files that have their names are whole", file=sys.stderr)
+        sys.exit(130)
     except (ImportError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
+
+
+@contextmanager
+def sigterm_as_exit() -> Iterator[None]:
+    """Let SIGTERM end the process as an error does, with code 143: unfinished files are removed."""
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def config_parser(
@@ -44,15 +62,20 @@ def config_parser(
 
 
 def add_config_argument(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
-    """Add ``--config-file``, which gives the path of a config, "" by default."""
+    """Add ``--config-file``, which gives the path of a config, None by default."""
     parser.add_argument(
         "--config-file",
         required=required,
-        default="",
-        type=config_path,
+        type=_given_config,
         metavar="FILE",
         help="a file, or a name that `vt-seg configs` lists",
     )
+
+
+def _given_config(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: name a config")
+    return config_path(text)
 
 
 def config_path(text: str) -> str:

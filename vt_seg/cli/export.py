@@ -21,7 +21,13 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 
-from vt_seg.command_line import config_parser, errors_as_messages, parse_arguments, positive_int
+from vt_seg.command_line import (
+    config_parser,
+    errors_as_messages,
+    parse_arguments,
+    positive_int,
+    sigterm_as_exit,
+)
 from vt_seg.data import ImageReader, build_augmentations, model_input, read_image
 from vt_seg.engine import Trainer, load_cfg, task_of, trained_model, use_trained_weights
 from vt_seg.export import OnnxSegmentor, export_metadata, export_model, format_of, quantize
@@ -36,7 +42,11 @@ def parse_args(
     parser.add_argument("--output", required=True, metavar="FILE", help=".onnx or .pt2")
     parser.add_argument("--logits", action="store_true", help="give logits, not label maps")
     parser.add_argument(
-        "--int8", nargs="+", metavar="IMAGE", help="images to calibrate with: files, folders"
+        "--int8",
+        nargs="+",
+        action="extend",
+        metavar="IMAGE",
+        help="images to calibrate with: files, folders",
     )
     parser.add_argument(
         "--num", type=positive_int, default=64, help="at most so many of them (default 64)"
@@ -50,6 +60,9 @@ def run(args: argparse.Namespace) -> None:
     cfg = load_cfg(args.config_file, args.opts, args.imports)
     cfg.MODEL.DEVICE = "cpu"
     suffix = format_of(args.output)
+    int8_path = str(Path(args.output).with_suffix("")) + "_int8.onnx"
+    if args.int8:
+        format_of(int8_path)
     if suffix != ".onnx" and (args.int8 or args.evaluate):
         raise ValueError(f"--output {args.output}: --int8 and --evaluate need a name in .onnx")
     task = task_of(cfg)
@@ -74,20 +87,27 @@ def run(args: argparse.Namespace) -> None:
     print(f"wrote {args.output}: {agreement}")
     written = [args.output]
     if args.int8:
-        path = str(Path(args.output).with_suffix("")) + "_int8.onnx"
         images = calibration_images(cfg, calibration)
-        print(f"wrote {path}: calibrated with {quantize(args.output, path, images)} images")
-        written.append(path)
+        count = quantize(args.output, int8_path, images)
+        print(f"wrote {int8_path}: calibrated with {count} images")
+        written.append(int8_path)
     if args.evaluate:
         for path in written:
             print(f"{path}: {evaluate(cfg, path)}")
 
 
 def calibration_images(cfg: CfgNode, paths: list[str]) -> Iterator[np.ndarray]:
-    """Yield images ``(1, 3, H, W)`` uint8, RGB, of the size at which the model is tested."""
+    """Yield images ``(1, 3, H, W)`` uint8, RGB, of the size at which the model is tested.
+
+    Files that cannot be read are named on stderr.
+    """
     augmentations = T.AugmentationList(build_augmentations(cfg, is_train=False))
     for path in paths:
-        image = model_input(read_image(path, "RGB"), augmentations)["image"]
+        try:
+            image = model_input(read_image(path, "RGB"), augmentations)["image"]
+        except (OSError, ValueError) as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            continue
         yield image[None].numpy()
 
 
@@ -99,5 +119,5 @@ def evaluate(cfg: CfgNode, path: str) -> str:
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the sub-command; end with a message where something is wrong."""
-    with errors_as_messages():
+    with errors_as_messages(), sigterm_as_exit():
         run(parse_args(arguments, prog))

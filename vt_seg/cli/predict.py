@@ -12,6 +12,7 @@ prediction stand side by side, and overview.png shows all.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from vt_seg.command_line import (
     errors_as_messages,
     parse_arguments,
     positive_int,
+    sigterm_as_exit,
 )
 from vt_seg.engine import folder_for_pictures
 from vt_seg.prediction import (
@@ -29,6 +31,7 @@ from vt_seg.prediction import (
     Predictor,
     is_video,
     load_model_config,
+    matching_videos,
     predict_files,
     predict_video,
 )
@@ -52,7 +55,11 @@ def parse_args(
     parser.add_argument("--weights", metavar="FILE", help="of the model")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
-        "--input", nargs="+", metavar="IMAGE", help="files, folders, patterns, videos"
+        "--input",
+        nargs="+",
+        action="extend",
+        metavar="IMAGE",
+        help="files, folders, patterns, videos",
     )
     source.add_argument("--webcam", type=int, metavar="N", help="its number, the first is 0")
     source.add_argument("--dataset", metavar="NAME", help="a registered dataset with masks")
@@ -106,20 +113,22 @@ def run(args: argparse.Namespace) -> None:
     """
     config = load_model_config(args.model or args.config_file, args.opts, args.imports)
     output = folder_for_pictures(args.output, config.cfg, "predictions")
-    if args.dataset:
+    if args.dataset is not None:
         config.cfg.DATASETS.TEST = (args.dataset,)
         config = config._replace(has_classes=False)
     cfg = config.checked(args.weights)
     print(f"weights: {cfg.MODEL.WEIGHTS or 'none: random numbers'}")
-    videos = [path for path in args.input or () if is_video(path)]
+    videos = [v for path in args.input or () if is_video(path) for v in matching_videos(path)]
     inputs = [path for path in args.input or () if not is_video(path)]
     found = find_images(inputs, below=args.recursive) if inputs else None
     for sentence in found.skipped if found else ():
         print(f"skipped: {sentence}", file=sys.stderr)
     names = "device", "dtype", "batch_size", "tile", "overlap", "tile_tokens"
+    if found:
+        _leave_out_outputs(found.paths, inputs, output)
     predictor = Predictor(cfg, **{name: getattr(args, name) for name in names})
 
-    if args.dataset:
+    if args.dataset is not None:
         predict = partial(predictor, channel_order="BGR")
         drawn = draw_dataset(args.dataset, args.num, predict, output, predictor.images)
         print(describe_drawn(drawn, "comparisons", output))
@@ -134,11 +143,29 @@ def run(args: argparse.Namespace) -> None:
         try:
             written = predict_video(predictor, video, output, args.save, num_frames=args.frames)
             drawn.written.extend(written.written)
+            drawn.failures.extend(written.failures)
         except (OSError, ValueError) as error:  # the other videos are predicted
-            drawn.failures.append(str(error))
+            named = str(error) if str(video) in str(error) else f"{video}: {error}"
+            drawn.failures.append(named)
     pictures = "pictures" if args.save == ["overlay"] and found else "files"
     print(describe_drawn(drawn, pictures, output))
     require_all_drawn(drawn, num_images, failures)
+
+
+def _leave_out_outputs(paths: list[str], inputs: Sequence[str], output: str) -> None:
+    """Remove, in place, what lies in the output folder, unless an input names that."""
+    folder = os.path.realpath(output)
+    if any(_is_below(os.path.realpath(entry), folder) for entry in inputs):
+        return
+    kept = [path for path in paths if not _is_below(os.path.realpath(path), folder)]
+    if len(kept) < len(paths):
+        print(f"skipped: {output}: {len(paths) - len(kept)} images, as it is the output folder",
+              file=sys.stderr)  # fmt: skip
+        paths[:] = kept
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder
 
 
 def _saved(text: str) -> list[str]:
@@ -152,5 +179,5 @@ def _saved(text: str) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Run the sub-command; end with a message where something is wrong."""
-    with errors_as_messages():
+    with errors_as_messages(), sigterm_as_exit():
         run(parse_args(arguments, prog))

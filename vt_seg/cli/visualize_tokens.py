@@ -39,7 +39,12 @@ def parse_args(
         "--weights", metavar="FILE", help="default: the newest whole checkpoint in OUTPUT_DIR"
     )
     parser.add_argument(
-        "--input", nargs="+", required=True, metavar="IMAGE", help="files, folders, patterns"
+        "--input",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="IMAGE",
+        help="files, folders, patterns",
     )
     parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/tokens")
     return parse_arguments(parser, arguments)
