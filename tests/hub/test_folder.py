@@ -1,8 +1,10 @@
 """A model survives the way through a folder to the digit; a folder that was touched is refused."""
 
 import copy
+import errno
 import hashlib
 import json
+import os
 import shutil
 
 import numpy as np
@@ -185,6 +187,23 @@ def test_weights_that_cannot_be_read_back_are_not_saved(trained, tmp_path):
     with pytest.raises(ValueError, match=r"the model: 1 of .* not finite"):
         save_pretrained(model, cfg, tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_full_disk_is_named_and_leaves_no_part(trained, tmp_path, monkeypatch):
+    cfg, model, _ = trained
+    sync, synced = os.fsync, []
+
+    def fail_at_the_third(descriptor):
+        synced.append(descriptor)
+        if len(synced) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_at_the_third)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/model/README.md'"):
+        save_pretrained(model, cfg, tmp_path / "model")
+    assert os.listdir(tmp_path / "model") == []
+    save_pretrained(model, cfg, tmp_path / "model")
 
 
 def test_part_that_is_not_registered_is_named(trained, tmp_path):

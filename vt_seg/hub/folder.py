@@ -76,6 +76,7 @@ def save_pretrained(
 
     Raises:
         FileExistsError: if the folder has one of the files already.
+        OSError: if a file cannot be written; none is left.
         ValueError: if the model does not segment semantically, its datasets have no metadata, or
             its weights are not those of a model of ``cfg``.
     """
@@ -94,11 +95,18 @@ def save_pretrained(
         CARD: model_card(cfg, classes["classes"], results or {}).encode(),
         WEIGHTS: save(state, metadata={"format": "pt"}),
     }
-    for name, content in contents.items():
-        write_atomically(folder / name, content, overwrite=False)
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     # The last file: without it the folder is incomplete.
-    write_atomically(folder / CHECKSUMS, json.dumps(sums, indent=1).encode(), overwrite=False)
+    contents[CHECKSUMS] = json.dumps(sums, indent=1).encode()
+    written: list[Path] = []
+    try:
+        for name, content in contents.items():
+            write_atomically(folder / name, content, overwrite=False)
+            written.append(folder / name)
+    except BaseException:
+        for path in written:  # so that the same folder can be taken again
+            path.unlink(missing_ok=True)
+        raise
 
 
 def from_pretrained(source: str | os.PathLike, *, device: str | None = None) -> Pretrained:
