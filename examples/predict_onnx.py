@@ -25,7 +25,7 @@ def main(model_file: str, *image_files: str) -> None:
     for path in map(Path, image_files):
         image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
         scale = min(min_size / min(image.size), max_size / max(image.size)) if min_size else 1
-        size = [round(side * scale) for side in image.size]  # of the images in its evaluation
+        size = [max(1, round(side * scale)) for side in image.size]  # as in its evaluation
         pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR)).transpose(2, 0, 1)
         (labels,) = session.run(None, {"images": np.ascontiguousarray(pixels)[None]})
         if metadata["output"] == "logits":

@@ -136,7 +136,7 @@ def run_script(monkeypatch, script, says, *arguments):
         ("OUTPUT_DIR: 2026-11-26", "OUTPUT_DIR is given a date, which no key holds: put a text in"),
         ("SEED: 1\nOUTPUT_DIR: 2000-99-99", "line 2 is not YAML: '2000-99-99' is no timestamp;"),
         ("SEED: !!float ''", "line 1 is not YAML: '' is no float; correct that line"),
-        (f"_BASE_: {'a' * 300}", "config.yaml: [Errno 36] File name too long: "),
+        (f"_BASE_: {'a' * 300}", "cannot be read ([Errno 36] File name too long: "),
         ("SEED: !!int x", "line 1 is not YAML: 'x' is no int; correct that line"),
         ("- SOLVER", "is no mapping of keys to values: write KEY: VALUE lines"),
         ("", "is no mapping of keys to values: write KEY: VALUE lines"),

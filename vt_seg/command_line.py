@@ -1,8 +1,10 @@
 """Errors and arguments of the tools' command lines."""
 
 import argparse
+import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,12 +25,28 @@ _OVERRIDE = re.compile(
 def errors_as_messages() -> Iterator[None]:
     """Turn errors of input (not those of a training) into SystemExit with their message.
 
-    These are OSError, ValueError, and the ImportError of an optional package.
+    These are OSError, ValueError, and the ImportError of an optional package. Ctrl-C ends with the
+    shell's code for it, 130.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be in another encoding
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
+    except KeyboardInterrupt:
+        print("ended by Ctrl-C: files that have their names are whole", file=sys.stderr)
+        sys.exit(130)
     except (ImportError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
+
+
+@contextmanager
+def sigterm_as_exit() -> Iterator[None]:
+    """Let SIGTERM end the process as an error does, with code 143: unfinished files are removed."""
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def command(
@@ -38,7 +56,7 @@ def command(
     """Return the ``main(arguments, prog)`` of a sub-command, which runs what it parses."""
 
     def main(arguments: Arguments = None, prog: str | None = None) -> int | None:
-        with errors_as_messages():
+        with errors_as_messages(), sigterm_as_exit():
             return run(parse_args(arguments, prog))
 
     return main
@@ -58,8 +76,7 @@ def config_parser(
     parser.add_argument(
         "--config-file",
         required=required,
-        default="",
-        type=config_path,
+        type=_given_config,
         metavar="FILE",
         help="a file, or a name that `vt-seg configs` lists",
     )
@@ -68,6 +85,12 @@ def config_parser(
         "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE overrides of the config"
     )
     return parser
+
+
+def _given_config(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: name a config")
+    return config_path(text)
 
 
 def config_path(text: str) -> str:

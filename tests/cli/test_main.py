@@ -39,6 +39,14 @@ def test_unknown_command_ends_with_code_2(capsys):
     assert "'validat' (choose from" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["analyze", "export", "predict", "validate", "visualize data"])
+def test_empty_name_of_a_config_is_refused(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*command.split(), "--config-file", ""])
+    assert end.value.code == 2
+    assert "argument --config-file: it is empty: name a config" in capsys.readouterr().err
+
+
 def test_error_of_a_sub_command_is_a_message():
     with pytest.raises(SystemExit, match=r"^error: there is no config file nothing.yaml"):
         main(["analyze", "--config-file", "nothing.yaml"])
@@ -98,3 +106,5 @@ def test_configs_are_listed_and_copied_without_overwriting(tmp_path, capsys):
     with pytest.raises(SystemExit, match=f"^error: --copy {copy} is there already: name a new"):
         main(["configs", "--copy", str(copy)])
     assert mine.read_text() == "mine"
+    with pytest.raises(SystemExit, match=r"^error: --copy is empty: name a new folder"):
+        main(["configs", "--copy", ""])

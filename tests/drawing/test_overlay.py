@@ -56,6 +56,14 @@ def test_names_are_written(halves):
     assert (named[200:400, 60:260].max(axis=-1) < 50).any()
 
 
+@pytest.mark.parametrize("name", ["$$", "$x^$", "a $ b"])
+def test_dollars_in_names_begin_no_formula(halves, name):
+    """Matplotlib refuses the first two as formulas."""
+    metadata = Metadata(stuff_classes=[name, "right"], stuff_colors=COLORS, ignore_label=255)
+    named = draw_sem_seg(*halves, metadata, alpha=0.0)
+    assert (named[200:400, 60:260].max(axis=-1) < 50).any()
+
+
 def test_sizes_must_agree():
     with pytest.raises(ValueError, match=r"image is \(60, 80\), labels are \(80, 60\)"):
         draw_sem_seg(np.zeros((60, 80, 3), np.uint8), np.zeros((80, 60), int), METADATA)

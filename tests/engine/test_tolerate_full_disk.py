@@ -170,7 +170,7 @@ def test_evaluation_on_a_full_disk_does_not_stop_training(cfg, log):
     trainer = trained(cfg, full=(1,), limit=100)
     assert trainer.iter == 4
     assert trainer._last_eval_results["sem_seg"]
-    assert "An evaluation's files could not be written ([Errno 27] File too large)" in log.text
+    assert "An evaluation's files could not be written ([Errno 27] File too large: " in log.text
 
 
 def test_full_stderr_does_not_stop_training():

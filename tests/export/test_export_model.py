@@ -17,7 +17,15 @@ from tests.tiny_datasets import write_tiny_scenes
 from tools.export_model import main, parse_args
 from vt_seg.cli import export as cli
 from vt_seg.engine import load_cfg
-from vt_seg.export import ExportableSegmentor, ParityError, export_model, files, onnx_run
+from vt_seg.export import (
+    ExportableSegmentor,
+    ParityError,
+    export_model,
+    files,
+    format_of,
+    onnx_run,
+    quantize,
+)
 from vt_seg.export.parity import parity_images as images_of
 from vt_seg.export.parity import plain_logits
 from vt_seg.hub import save_pretrained
@@ -167,3 +175,24 @@ def test_unknown_formats_and_models_are_refused(tmp_path, model):
         ExportableSegmentor(model, "BGR", "boxes")
     with pytest.raises(ValueError, match="not Linear"):
         ExportableSegmentor(torch.nn.Linear(1, 1), "BGR")
+    with pytest.raises(ValueError, match=r"training mode: call its eval\(\) first"):
+        export_model(torch.nn.Linear(1, 1), str(tmp_path / "model.pt2"), "BGR", {})
+
+
+def test_path_that_cannot_be_written_is_refused_before_the_model_is_loaded(tmp_path):
+    (tmp_path / "model.onnx").mkdir()
+    with pytest.raises(ValueError, match=r"model.onnx is a folder: name a file"):
+        format_of(str(tmp_path / "model.onnx"))
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*/no: make it first"):
+        format_of(str(tmp_path / "no/model.onnx"))
+
+
+def test_images_that_cannot_be_read_are_left_out_of_the_calibration(tmp_path, capsys):
+    cfg = load_cfg(str(ROOT / CONFIG), SMALL)
+    Image.new("RGB", (70, 64)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("none")
+    paths = [str(tmp_path / name) for name in ("b.png", "a.png")]
+    assert [image.shape[:2] for image in cli.calibration_images(cfg, paths)] == [(1, 3)]
+    assert f"skipped: {tmp_path}/b.png is text" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="int8 needs images"):
+        quantize("model.onnx", "int8.onnx", [])

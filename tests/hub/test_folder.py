@@ -1,13 +1,17 @@
 """A model survives the way through a folder to the digit; a folder that was touched is refused."""
 
+import copy
+import errno
 import hashlib
 import json
+import os
 import shutil
 import sys
 
 import numpy as np
 import pytest
 import torch
+from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
 
 from tests.engine.conftest import scenes_root  # noqa: F401  (a fixture)
@@ -154,13 +158,104 @@ def test_what_is_no_folder_is_named(tmp_path):
         from_pretrained(tmp_path / "missing" / "deep")
 
 
-def test_part_that_is_not_registered_is_named(trained, tmp_path):
-    folder = tmp_path / "copy"
+def forged(trained, folder, name, change):
+    """Copy a folder, change the content of a file and correct its checksum."""
     shutil.copytree(trained[2], folder)
-    text = (folder / "config.yaml").read_text().replace("NAME: VTFPNHead", "NAME: TheirHead")
-    (folder / "config.yaml").write_text(text)
+    content = change((folder / name).read_bytes())
+    (folder / name).write_bytes(content)
     sums = json.loads((folder / "checksums.json").read_text())
-    sums["config.yaml"] = hashlib.sha256(text.encode()).hexdigest()
+    sums[name] = hashlib.sha256(content).hexdigest()
     (folder / "checksums.json").write_text(json.dumps(sums))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("classes", ["sky"]),
+        ("colors", "red"),
+        ("colors", [[0, 0, 300]] * 14),
+        ("flip_label_pairs", [[0, 14]]),
+        ("ignore_label", "255"),
+        ("channel_order", "RGB"),
+        ("pixel_mean", None),
+    ],
+)
+def test_classes_that_cannot_be_right_are_named(trained, tmp_path, key, value):
+    def change(content):
+        return json.dumps(json.loads(content) | {key: value}).encode()
+
+    folder = forged(trained, tmp_path / "copy", "classes.json", change)
+    with pytest.raises(ValueError, match=rf"classes.json: {key} is missing, wrong or not that"):
+        from_pretrained(folder)
+
+
+def test_config_that_names_another_file_reads_no_other_file(trained, tmp_path):
+    (tmp_path / "other.yaml").write_text("secret")
+    folder = forged(
+        trained,
+        tmp_path / "copy",
+        "config.yaml",
+        lambda content: b"_BASE_: ../other.yaml\n" + content,
+    )
+    with pytest.raises(ValueError, match=r"config.yaml was not written by save_pretrained: it has"):
+        from_pretrained(folder)
+
+
+def test_pickle_in_the_place_of_safetensors_is_refused(trained, tmp_path):
+    torch.save({"model": trained[1].state_dict()}, tmp_path / "model.pth")
+    pickled = (tmp_path / "model.pth").read_bytes()
+    folder = forged(trained, tmp_path / "copy", "model.safetensors", lambda _: pickled)
+    with pytest.raises(ValueError, match=r"model.safetensors holds no safetensors"):
+        from_pretrained(folder)
+
+
+def test_names_of_classes_cannot_break_the_model_card(trained, tmp_path):
+    cfg, model, _ = trained
+    names = ["a | b", "<b>", "two\nlines", "[x](y)", *map(str, range(10))]
+    MetadataCatalog.get("odd_names").set(stuff_classes=names)
+    cfg = cfg.clone()
+    cfg.DATASETS.TEST = ("odd_names",)
+    results = {"sem_seg": {"mIoU": 1.0, "IoU-a | b": 2.0}}
+    folder = tmp_path / "what? #1"  # no address with a query
+    save_pretrained(model, cfg, folder, results=results)
+    assert from_pretrained(folder).metadata.stuff_classes == names
+    card = (folder / "README.md").read_text()
+    assert r"| IoU a \| b | 2.00 |" in card
+    assert r"0 a \| b, 1 \<b\>, 2 two lines, 3 \[x\](y), 4 0" in card
+
+
+def test_weights_that_cannot_be_read_back_are_not_saved(trained, tmp_path):
+    cfg, model, _ = trained
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    with pytest.raises(ValueError, match=r"the model: 1 of .* not finite"):
+        save_pretrained(model, cfg, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_full_disk_is_named_and_leaves_no_part(trained, tmp_path, monkeypatch):
+    cfg, model, _ = trained
+    sync, synced = os.fsync, []
+
+    def fail_at_the_third(descriptor):
+        synced.append(descriptor)
+        if len(synced) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_at_the_third)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/model/README.md'"):
+        save_pretrained(model, cfg, tmp_path / "model")
+    assert os.listdir(tmp_path / "model") == []
+    save_pretrained(model, cfg, tmp_path / "model")
+
+
+def test_part_that_is_not_registered_is_named(trained, tmp_path):
+    def change(content):
+        return content.replace(b"NAME: VTFPNHead", b"NAME: TheirHead")
+
+    folder = forged(trained, tmp_path / "copy", "config.yaml", change)
     with pytest.raises(ValueError, match=r"HEAD.NAME is \"TheirHead\": use one of"):
         from_pretrained(folder)

@@ -1,7 +1,10 @@
 """What `vt-seg predict` writes, and what it says of images that it cannot read."""
 
+import importlib
 import os
+import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,9 +18,13 @@ from vt_seg.data import read_mask
 from vt_seg.drawing import color_sem_seg
 from vt_seg.engine import evaluate, load_cfg
 from vt_seg.evaluation import build_evaluator
+from vt_seg.prediction import predict_video, video_frames
+from vt_seg.prediction.video_frames import frame_rate
 
 from .conftest import CONFIG
 
+# The package has functions of the same names as its modules.
+predict_video_module = importlib.import_module("vt_seg.prediction.predict_video")
 KINDS = "overlay,labels,color,probability,confidence"
 
 
@@ -118,3 +125,70 @@ def test_video_gives_a_video_and_label_maps_of_its_frames(run, predictor, image,
     assert sorted(os.listdir(tmp_path / "out")) == [
         *("clip_color.mp4", "clip_frames", "clip_prediction.mp4")
     ]
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """A video of five frames, 70 x 48."""
+    path = str(tmp_path / "clip.mp4")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"mp4v"), 10, (70, 48))
+    for value in range(5):
+        writer.write(np.full((48, 70, 3), 40 * value, np.uint8))
+    writer.release()
+    return path
+
+
+def test_video_that_ends_early_is_predicted_and_named(predictor, clip, tmp_path, monkeypatch):
+    frames = list(video_frames(clip))
+    monkeypatch.setattr(predict_video_module, "video_frames", lambda _: frames[:3])
+    drawn = predict_video(predictor, clip, str(tmp_path / "out"), ["color"])
+    assert drawn.written == [str(tmp_path / "out/clip_color.mp4")]
+    assert f"{clip}: only 3 of 5 frames can be read" in drawn.failures[0]
+    assert predict_video(predictor, clip, str(tmp_path), ["color"], num_frames=2).failures == []
+
+
+def test_video_on_a_full_disk_gets_no_name(predictor, clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        predict_video_module,
+        "_writer",
+        lambda path, *_: cv2.VideoWriter() if path.write_bytes(b"half") else None,
+    )
+    with pytest.raises(OSError, match=r"clip_color.mp4 cannot be written whole: make room"):
+        predict_video(predictor, clip, str(tmp_path / "out"), ["color"])
+    assert os.listdir(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("stated", [-1.0, 0.0, float("nan"), 90000.0])
+def test_frame_rates_that_are_none_become_25(clip, stated, monkeypatch):
+    assert frame_rate(clip) == 10
+    capture = SimpleNamespace(isOpened=lambda: True, get=lambda _: stated, release=list)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: capture)
+    assert frame_rate(clip) == 25
+
+
+def test_predictions_of_an_earlier_run_are_no_inputs(run, image, tmp_path, capsys):
+    Image.fromarray(image).save(tmp_path / "a.png")
+    arguments = ["--model", run, "--recursive", "--save", "color", "--output", f"{tmp_path}/out"]
+    for _ in range(2):
+        main([*arguments, "--input", str(tmp_path)])
+    assert sorted(os.listdir(tmp_path / "out")) == ["a_2_color.png", "a_color.png"]
+    assert f"skipped: {tmp_path}/out: 1 images" in capsys.readouterr().err
+    main([*arguments, "--input", f"{tmp_path}/out/a_color.png", "--input", f"{tmp_path}/a.png"])
+    assert {"a_3_color.png", "a_color_color.png"} <= set(os.listdir(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_leave_whole_files_alone(run, image, tmp_path, monkeypatch, number, code):
+    Image.fromarray(image).save(tmp_path / "a.png")
+    before = signal.getsignal(number)
+    monkeypatch.setattr("os.fsync", lambda _: signal.raise_signal(number))  # a file is half done
+    with pytest.raises(SystemExit) as end:
+        main(["--model", run, "--input", f"{tmp_path}/a.png", "--output", f"{tmp_path}/out"])
+    assert end.value.code == code
+    assert os.listdir(tmp_path / "out") == []
+    assert signal.getsignal(number) is before
+
+
+def test_dataset_of_no_name_is_refused(run):
+    with pytest.raises(SystemExit, match=r"^error: .*no dataset is registered as"):
+        main(["--model", run, "--dataset", ""])

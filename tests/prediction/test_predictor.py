@@ -154,6 +154,8 @@ def test_half_precision_predicts_nearly_the_same(run, image, expected):
     [
         ({"dtype": "half"}, "dtype is 'half': use one of float32"),
         ({"batch_size": 0}, "batch_size is 0: use at least 1"),
+        ({"tile": "64"}, "tile is '64': use a whole number"),
+        ({"device": "gpu"}, "MODEL.DEVICE is 'gpu': set cpu, cuda or cuda:N"),
         ({"tile": 64, "overlap": 64}, "overlap is 64 and tile 64"),
         ({"tile_tokens": "own"}, "tile_tokens is 'own': use \"image\""),
         (
@@ -188,6 +190,11 @@ def test_wrong_arguments_are_named(run, arguments, says):
         ("no.jpg", {}, "no.jpg: no such image"),
         ("no.mp4", {}, "no.mp4"),
         (99, {}, "99 is no webcam of this machine"),
+        (-1, {}, "-1 is no webcam of this machine"),
+        (b"a.jpg", {}, "cannot predict a bytes"),
+        ({"a.jpg": 1}, {}, "cannot predict a dict"),
+        (torch.zeros(4, 4, 3), {}, "cannot predict a Tensor"),
+        ("no/*.mp4", {}, "there is no video no/*.mp4"),
         (np.zeros((4, 4), np.uint8), {"channel_order": "GBR"}, "channel_order is 'GBR'"),
         (np.zeros((4, 4), np.uint8), {"output": "logits"}, "output is 'logits': use one of labels"),
     ],

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlparse
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from fvcore.common.checkpoint import Checkpointer
 from torch import nn
 
 from vt_seg.files import atomic_file, write_atomically
@@ -31,7 +32,11 @@ logger = logging.getLogger(__name__)
 def require_readable_weights(path: str) -> None:
     """Raise CheckpointError unless ``MODEL.WEIGHTS`` is "", an address or a file to read."""
     if path and "://" not in path:
-        require_readable_file(urlparse(path)._replace(query="").geturl())
+        require_readable_file(path if os.path.exists(path) else _without_query(path))
+
+
+def _without_query(path: str) -> str:
+    return urlparse(path)._replace(query="").geturl()
 
 
 class SegmentationCheckpointer(DetectionCheckpointer):
@@ -110,7 +115,10 @@ class SegmentationCheckpointer(DetectionCheckpointer):
         loads_others = self.checkpointables if checkpointables is None else checkpointables
         self._source, self._complete = path, self.require_complete or bool(loads_others)
         try:
-            rest = super().load(path, checkpointables)
+            # Detectron2 takes what follows a ? in the name of a folder as a query.
+            is_misread = os.path.isfile(path) and path != _without_query(path)
+            load = Checkpointer.load if is_misread else DetectionCheckpointer.load
+            rest = load(self, path, checkpointables)
         finally:
             self._parsed_url_during_load = None  # Detectron2 does not reset it after an error
         if isinstance(rest.get("input"), dict) and self.input_convention is not None:
@@ -121,7 +129,7 @@ class SegmentationCheckpointer(DetectionCheckpointer):
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         loaded = to_detectron2_layout(read_checkpoint(filename), filename)
-        query = parse_qs(urlparse(self._source).query)
+        query = {} if os.path.isfile(self._source) else parse_qs(urlparse(self._source).query)
         heuristics = query.pop("matching_heuristics", ["False"]) == ["True"]
         loaded["matching_heuristics"] = heuristics or loaded.get("matching_heuristics") is True
         if query:

@@ -28,6 +28,8 @@ def run(args: argparse.Namespace) -> None:
     if args.copy is None:
         print("\n".join(model_zoo.config_names()))
         return
+    if not args.copy:
+        raise ValueError("--copy is empty: name a new folder")
     if os.path.lexists(args.copy):
         raise FileExistsError(f"--copy {args.copy} is there already: name a new folder")
     shutil.copytree(model_zoo.config_folder(), args.copy)

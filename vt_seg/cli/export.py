@@ -43,7 +43,8 @@ def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse
     add = parser.add_argument
     add("--output", required=True, metavar="FILE", help=".onnx or .pt2")
     add("--logits", action="store_true", help="give logits, not label maps")
-    add("--int8", nargs="+", metavar="IMAGE", help="images to calibrate with: files, folders")
+    images = "images to calibrate with: files, folders"
+    add("--int8", nargs="+", action="extend", metavar="IMAGE", help=images)
     add("--num", type=positive_int, default=64, help="at most so many of them (default 64)")
     add("--evaluate", action="store_true", help="report the mIoU of the ONNX files")
     args = parse_arguments(parser, arguments)
@@ -54,6 +55,9 @@ def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse
 def run(args: argparse.Namespace) -> None:
     """Export, quantize, evaluate."""
     suffix = format_of(args.output)
+    int8_path = str(Path(args.output).with_suffix("")) + "_int8.onnx"
+    if args.int8:
+        format_of(int8_path)
     if suffix != ".onnx" and (args.int8 or args.evaluate):
         raise ValueError(f"--output {args.output}: --int8 and --evaluate need a name in .onnx")
     config = load_model_config(args.model or args.config_file, args.opts, args.imports)
@@ -81,10 +85,10 @@ def run(args: argparse.Namespace) -> None:
     print(f"wrote {args.output}: {agreement}")
     written = [args.output]
     if args.int8:
-        path = str(Path(args.output).with_suffix("")) + "_int8.onnx"
         images = calibration_images(cfg, calibration)
-        print(f"wrote {path}: calibrated with {quantize(args.output, path, images)} images")
-        written.append(path)
+        count = quantize(args.output, int8_path, images)
+        print(f"wrote {int8_path}: calibrated with {count} images")
+        written.append(int8_path)
     if args.evaluate:
         for path in written:
             results = Trainer.test(cfg, OnnxSegmentor(path, cfg.INPUT.FORMAT))
@@ -92,10 +96,17 @@ def run(args: argparse.Namespace) -> None:
 
 
 def calibration_images(cfg: CfgNode, paths: list[str]) -> Iterator[np.ndarray]:
-    """Yield images ``(1, 3, H, W)`` uint8, RGB, of the size at which the model is tested."""
+    """Yield images ``(1, 3, H, W)`` uint8, RGB, of the size at which the model is tested.
+
+    Files that cannot be read are named on stderr.
+    """
     augmentations = T.AugmentationList(build_augmentations(cfg, is_train=False))
     for path in paths:
-        image = model_input(read_image(path, "RGB"), augmentations)["image"]
+        try:
+            image = model_input(read_image(path, "RGB"), augmentations)["image"]
+        except (OSError, ValueError) as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            continue
         yield image[None].numpy()
 
 

@@ -12,7 +12,9 @@ prediction stand side by side, and overview.png shows all.
 """
 
 import argparse
+import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 
 from vt_seg.command_line import (
@@ -31,6 +33,7 @@ from vt_seg.prediction import (
     Predictor,
     is_video,
     load_model_config,
+    matching_videos,
     predict_files,
     predict_video,
 )
@@ -44,7 +47,8 @@ def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse
     add = parser.add_argument
     add("--weights", metavar="FILE", help="of the model")
     add_source = parser.add_mutually_exclusive_group(required=True).add_argument
-    add_source("--input", nargs="+", metavar="IMAGE", help="files, folders, patterns, videos")
+    images = "files, folders, patterns, videos"
+    add_source("--input", nargs="+", action="extend", metavar="IMAGE", help=images)
     add_source("--webcam", type=int, metavar="N", help="its number, the first is 0")
     add_source("--dataset", metavar="NAME", help="a registered dataset with masks")
     add("--recursive", action="store_true", help="search folders below --input")
@@ -89,20 +93,22 @@ def run(args: argparse.Namespace) -> None:
     """
     config = load_model_config(args.model or args.config_file, args.opts, args.imports)
     output = folder_for_pictures(args.output, config.cfg, "predictions")
-    if args.dataset:
+    if args.dataset is not None:
         config.cfg.DATASETS.TEST = (args.dataset,)
         config = config._replace(has_classes=False)
     cfg = config.checked(args.weights)
     print(f"weights: {cfg.MODEL.WEIGHTS or 'none: random numbers'}")
-    videos = [path for path in args.input or () if is_video(path)]
+    videos = [v for path in args.input or () if is_video(path) for v in matching_videos(path)]
     inputs = [path for path in args.input or () if not is_video(path)]
     found = find_images(inputs, below=args.recursive) if inputs else None
     for sentence in found.skipped if found else ():
         print(f"skipped: {sentence}", file=sys.stderr)
     names = "device", "dtype", "batch_size", "tile", "overlap", "tile_tokens"
+    if found:
+        _leave_out_outputs(found.paths, inputs, output)
     predictor = Predictor(cfg, **{name: getattr(args, name) for name in names})
 
-    if args.dataset:
+    if args.dataset is not None:
         predict = partial(predictor, channel_order="BGR")
         drawn = draw_dataset(args.dataset, args.num, predict, output, predictor.images)
         print(describe_drawn(drawn, "comparisons", output))
@@ -117,11 +123,29 @@ def run(args: argparse.Namespace) -> None:
         try:
             written = predict_video(predictor, video, output, args.save, num_frames=args.frames)
             drawn.written.extend(written.written)
+            drawn.failures.extend(written.failures)
         except (OSError, ValueError) as error:  # the other videos are predicted
-            drawn.failures.append(str(error))
+            named = str(error) if str(video) in str(error) else f"{video}: {error}"
+            drawn.failures.append(named)
     pictures = "pictures" if args.save == ["overlay"] and found else "files"
     print(describe_drawn(drawn, pictures, output))
     require_all_drawn(drawn, num_images, failures)
+
+
+def _leave_out_outputs(paths: list[str], inputs: Sequence[str], output: str) -> None:
+    """Remove, in place, what lies in the output folder, unless an input names that."""
+    folder = os.path.realpath(output)
+    if any(_is_below(os.path.realpath(entry), folder) for entry in inputs):
+        return
+    kept = [path for path in paths if not _is_below(os.path.realpath(path), folder)]
+    if len(kept) < len(paths):
+        print(f"skipped: {output}: {len(paths) - len(kept)} images, as it is the output folder",
+              file=sys.stderr)  # fmt: skip
+        paths[:] = kept
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder
 
 
 def _saved(text: str) -> list[str]:

@@ -87,7 +87,7 @@ def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse
 
 def run(args: argparse.Namespace) -> int:
     """Validate, print, and return the exit status: 1 if there is an error."""
-    cfg = load_cfg(args.config_file, args.opts, args.imports)
+    cfg = load_cfg(args.config_file or "", args.opts, args.imports)
     general: list[Finding] = []
     if args.images:
         classes = int(args.classes) if args.classes.isdecimal() else args.classes

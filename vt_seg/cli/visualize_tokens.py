@@ -22,7 +22,8 @@ def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse
     parser = config_parser(__doc__, prog)
     add = parser.add_argument
     add("--weights", metavar="FILE", help="default: the newest whole checkpoint in OUTPUT_DIR")
-    add("--input", nargs="+", required=True, metavar="IMAGE", help="files, folders, patterns")
+    images = {"metavar": "IMAGE", "help": "files, folders, patterns"}
+    add("--input", nargs="+", action="extend", required=True, **images)
     add("--output", metavar="DIR", help="default: OUTPUT_DIR/tokens")
     return parse_arguments(parser, arguments)
 

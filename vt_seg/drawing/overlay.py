@@ -66,7 +66,11 @@ def draw_sem_seg(
         image_rgb = cv2.resize(image_rgb, size, interpolation=interpolation)
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
-    drawn = Visualizer(image_rgb, _with_colors(metadata)).draw_sem_seg(
+    # Matplotlib would read what is between two of them as a formula.
+    names = [name.replace("$", r"\$") for name in metadata.stuff_classes]
+    colors = _with_colors(metadata).stuff_colors
+    visualizer = Visualizer(image_rgb, Metadata(stuff_classes=names, stuff_colors=colors))
+    drawn = visualizer.draw_sem_seg(
         labels.astype(np.int64),  # the Visualizer negates labels
         area_threshold=int(_MIN_SEGMENT * labels.size),
         alpha=alpha,

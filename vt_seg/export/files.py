@@ -40,11 +40,14 @@ def export_model(
     Raises:
         ImportError: if a package of the extra ``export`` is missing.
         ParityError: if the file computes something else than the model.
-        ValueError: if the path ends otherwise, or the model cannot be exported.
+        ValueError: if the path ends otherwise, or the model cannot be exported, or is in training
+            mode.
     """
     suffix = format_of(path)
     if suffix == ".onnx":
         import_onnxruntime()
+    if model.training:
+        raise ValueError("the model is in training mode: call its eval() first")
     if next(model.parameters()).device.type != "cpu":
         model = copy.deepcopy(model).cpu()  # where any machine runs the file, in all of float32
     program = export_program(ExportableSegmentor(model, input_format, metadata["output"]))
@@ -64,11 +67,20 @@ def export_model(
 
 
 def format_of(path: str) -> str:
-    """Return the suffix that says the format; raise ValueError if it is none of ``FORMATS``."""
+    """Return the suffix that says the format of a file that is to be written.
+
+    Raises:
+        FileNotFoundError: if its folder is none.
+        ValueError: if the suffix is none of ``FORMATS``, or the path is that of a folder.
+    """
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         known = ", ".join(f"{key} ({name})" for key, name in FORMATS.items())
         raise ValueError(f"{path}: the name of an exported file ends in one of {known}")
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {Path(path).parent}: make it first")
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder: name a file")
     return suffix
 
 

@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,11 @@ def quantize(source: str, path: str, images: Iterable[np.ndarray]) -> int:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    reader = _CalibrationImages(images)
+    images = iter(images)
+    first = next(images, None)
+    if first is None:
+        raise ValueError("int8 needs images to calibrate with, and there are none")
+    reader = _CalibrationImages(chain([first], images))
     with tempfile.TemporaryDirectory() as folder:
         prepared, quantized = (str(Path(folder, name)) for name in ("prepared", "int8"))
         # Symbolic shapes are not needed, and onnxruntime's cannot follow all of these graphs.
@@ -51,8 +56,6 @@ def quantize(source: str, path: str, images: Iterable[np.ndarray]) -> int:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        if not reader.count:
-            raise ValueError("int8 needs images to calibrate with, and there are none")
         model = onnx.load(quantized)
         given = {prop.key for prop in model.metadata_props}
         for prop in onnx.load(source).metadata_props:

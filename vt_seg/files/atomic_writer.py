@@ -38,6 +38,8 @@ def atomic_file(path: str | os.PathLike, *, overwrite: bool = True) -> Iterator[
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, OSError):
             cause = cause.__context__
+        if cause is not None and cause.errno and cause.filename is None:
+            cause.filename = str(path)  # writing to a full disk names no file
         if isinstance(error, Exception) and cause is not None and cause is not error:
             raise cause from error
         raise

@@ -12,9 +12,11 @@ from detectron2.config import CfgNode
 from detectron2.data import Metadata, MetadataCatalog
 from detectron2.modeling import build_model
 from fvcore.common.config import BASE_KEY
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from vt_seg.checkpoint import check_tensors
 from vt_seg.config import default_config
 from vt_seg.config_file import asked_imports, merge_config_file, read_yaml
 from vt_seg.config_without_paths import config_without_paths
@@ -75,6 +77,7 @@ def save_pretrained(
 
     Raises:
         FileExistsError: if the folder has one of the files already.
+        OSError: if a file cannot be written; none is left.
         ValueError: if the model does not segment semantically, its datasets have no metadata, or
             its weights are not those of a model of ``cfg``.
     """
@@ -93,11 +96,18 @@ def save_pretrained(
         CARD: model_card(cfg, classes["classes"], results or {}).encode(),
         WEIGHTS: save(state, metadata={"format": "pt"}),
     }
-    for name, content in contents.items():
-        write_atomically(folder / name, content, overwrite=False)
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     # The last file: without it the folder is incomplete.
-    write_atomically(folder / CHECKSUMS, json.dumps(sums, indent=1).encode(), overwrite=False)
+    contents[CHECKSUMS] = json.dumps(sums, indent=1).encode()
+    written: list[Path] = []
+    try:
+        for name, content in contents.items():
+            write_atomically(folder / name, content, overwrite=False)
+            written.append(folder / name)
+    except BaseException:
+        for path in written:  # so that the same folder can be taken again
+            path.unlink(missing_ok=True)
+        raise
 
 
 def from_pretrained(
@@ -148,17 +158,12 @@ def pretrained_config(
     kept = _portable(cfg)
     if kept != cfg:
         raise ValueError(f"{folder / CONFIG} was not written by save_pretrained: it names paths")
+    if device is not None:
+        cfg.MODEL.DEVICE = str(device)
     check_config(cfg)
-    metadata = _register(folder / CLASSES)
-    if len(metadata.stuff_classes) != cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES:
-        raise ValueError(
-            f"{folder / CLASSES} has {len(metadata.stuff_classes)} classes, {CONFIG} "
-            f"{cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES}: the files do not belong together"
-        )
+    metadata = _register(folder / CLASSES, cfg)
     cfg.DATASETS.TEST = (metadata.name,)
     cfg.MODEL.WEIGHTS = str(folder / WEIGHTS)
-    if device:
-        cfg.MODEL.DEVICE = device
     return cfg, metadata
 
 
@@ -175,17 +180,21 @@ def push_to_hub(
     Raises:
         FileNotFoundError: if the folder lacks a file.
         ImportError: if huggingface_hub is not installed.
+        OSError: if the Hub cannot be reached, or refuses.
         ValueError: if a file was changed since it was written.
     """
     folder = Path(folder)
     _check_files(folder)
     api = _huggingface_hub().HfApi(token=token)
-    api.create_repo(repo_id, private=private, exist_ok=True)
-    return str(
-        api.upload_folder(
-            repo_id=repo_id, folder_path=str(folder), allow_patterns=[*_FILES, CHECKSUMS]
+    try:
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        patterns = [*_FILES, CHECKSUMS]
+        address = api.upload_folder(
+            repo_id=repo_id, folder_path=str(folder), allow_patterns=patterns
         )
-    )
+    except Exception as error:  # of many kinds, by huggingface_hub's version and the network
+        raise OSError(f"{folder} cannot be uploaded to {repo_id!r}: {error}") from error
+    return str(address)
 
 
 def _portable(cfg: CfgNode) -> CfgNode:
@@ -208,11 +217,8 @@ def _describe_classes(cfg: CfgNode) -> dict[str, Any]:
     return {
         "classes": list(metadata.stuff_classes),
         "colors": [[int(value) for value in color] for color in colors] if colors else None,
-        "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
         "flip_label_pairs": [[int(label) for label in pair] for pair in pairs],
-        "channel_order": cfg.INPUT.FORMAT,
-        "pixel_mean": list(cfg.MODEL.PIXEL_MEAN),
-        "pixel_std": list(cfg.MODEL.PIXEL_STD),
+        **_input_convention(cfg),
     }
 
 
@@ -232,6 +238,7 @@ def _state_of(model: nn.Module, cfg: CfgNode) -> dict[str, Any]:
             f"the model is not that of the config: {len(different)} tensors differ, first "
             f"{different[0]}. Pass the plain model and the config that it was built from"
         )
+    check_tensors(state, "the model", expected)  # as reading the folder does
     return state
 
 
@@ -285,15 +292,55 @@ def _check_files(folder: Path) -> None:
                 f"{folder / name} was changed or damaged since it was written: its SHA-256 is not "
                 f"that of {CHECKSUMS}. Copy the folder again"
             )
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt"):
+            pass
+    except SafetensorError as error:  # such as a pickle under this name
+        raise ValueError(f"{folder / WEIGHTS} holds no safetensors: {error}") from error
 
 
-def _register(path: Path) -> Metadata:
+def _checks(classes: dict[str, Any], cfg: CfgNode) -> dict[str, bool]:
+    """Return for each key of ``classes.json`` whether its value can be right."""
+    count, colors = len(classes["classes"]), classes.get("colors")
+    return {
+        "classes": count == cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
+        "colors": colors is None or (_are_rows(colors, 3, 256) and len(colors) == count),
+        "flip_label_pairs": _are_rows(classes.get("flip_label_pairs"), 2, count),
+        **{key: classes.get(key) == value for key, value in _input_convention(cfg).items()},
+    }
+
+
+def _input_convention(cfg: CfgNode) -> dict[str, Any]:
+    return {
+        "ignore_label": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+        "channel_order": cfg.INPUT.FORMAT,
+        "pixel_mean": list(cfg.MODEL.PIXEL_MEAN),
+        "pixel_std": list(cfg.MODEL.PIXEL_STD),
+    }
+
+
+def _are_rows(rows: Any, length: int, limit: int) -> bool:
+    """Return True for a list of lists of ``length`` whole numbers from 0, below ``limit``."""
+    return isinstance(rows, list) and all(
+        isinstance(row, list)
+        and len(row) == length
+        and all(type(value) is int and 0 <= value < limit for value in row)
+        for row in rows
+    )
+
+
+def _register(path: Path, cfg: CfgNode) -> Metadata:
     """Return metadata with the classes of a file, under a name that its content decides."""
     text = read_text(path)
     classes = parse_json(text, str(path))
     names = classes.get("classes") if isinstance(classes, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{path} has no list of classes: it was not written by save_pretrained")
+    for key, is_right in _checks(classes, cfg).items():
+        if key not in classes or not is_right:
+            raise ValueError(
+                f"{path}: {key} is missing, wrong or not that of {CONFIG}: copy the folder again"
+            )
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     metadata = MetadataCatalog.get(f"pretrained_{digest}")
     metadata.set(

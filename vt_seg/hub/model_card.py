@@ -1,6 +1,7 @@
 """The model card of a handed-over model, as the Hugging Face Hub shows it."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from detectron2.config import CfgNode
@@ -50,7 +51,7 @@ colours and the order and normalisation of the channels.
 
 ## Classes
 
-{", ".join(f"{index} {name}" for index, name in enumerate(class_names))}
+{", ".join(f"{index} {_as_text(name)}" for index, name in enumerate(class_names))}
 """
 
 
@@ -58,13 +59,18 @@ def _evaluation(cfg: CfgNode, class_names: Sequence[str], scores: Mapping[str, f
     if not scores:
         return "Not evaluated when this card was written."
     rows = [(key, scores[key]) for key in _MEANS if key in scores]
-    rows += [(f"IoU {name}", scores.get(f"IoU-{name}", math.nan)) for name in class_names]
+    rows += [(f"IoU {_as_text(name)}", scores.get(f"IoU-{name}", math.nan)) for name in class_names]
     table = "\n".join(f"| {name} | {_percent(value)} |" for name, value in rows)
     return f"On {_listed(cfg.DATASETS.TEST)}, in percent:\n\n| score | |\n|---|--:|\n{table}"
 
 
 def _percent(value: float) -> str:
     return "absent" if math.isnan(value) else f"{value:.2f}"
+
+
+def _as_text(name: str) -> str:
+    """Return a class's name so that Markdown shows it as it is, on one line."""
+    return re.sub(r"([\\`*_\[\]<>&#|~$])", r"\\\1", " ".join(name.split()))
 
 
 def _listed(names: Sequence[str]) -> str:

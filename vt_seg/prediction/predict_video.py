@@ -17,10 +17,12 @@ from vt_seg.visualization import Drawn, write_new
 
 from .prediction_files import SAVED, outputs_for, prediction_files
 from .predictor import Predictor
-from .video_frames import frame_rate, video_frames
+from .video_frames import frame_rate, num_frames_stated, video_frames
 
 # What becomes a video. Others must not be changed by its compression.
 _VIDEOS = {"overlay": "_prediction.mp4", "color": "_color.mp4"}
+# What containers state is an estimate in some formats: so many of the frames must be there.
+_MIN_READ = 0.95
 
 
 def predict_video(
@@ -36,7 +38,8 @@ def predict_video(
     Overlays and colours become ``<name>_prediction.mp4`` and ``<name>_color.mp4``, with the frame
     rate of the source, without sound and names of classes; the others files per frame in the folder
     ``<name>_frames``.
-    Nothing is overwritten. Ctrl-C, which is how a webcam is ended, closes the videos.
+    Nothing is overwritten. Ctrl-C, which is how a webcam is ended, closes the videos. A source that
+    ends before the frames that it states is among the failures, and its frames are predicted.
 
     Args:
         predictor: of a segmentation model.
@@ -55,6 +58,7 @@ def predict_video(
     (name,) = output_names([name], output_dir, [*_VIDEOS.values(), "_frames"])
     frames = islice(video_frames(source), num_frames)
     drawn = Drawn([], [], [], [])
+    number, is_complete = -1, num_frames is None
     with tempfile.TemporaryDirectory(prefix=".", dir=output_dir) as unfinished:
         writers: dict[str, Any] = {}
         predictions = predictor.stream(frames, outputs_for(saved), channel_order="BGR")
@@ -76,14 +80,23 @@ def predict_video(
                         path = os.path.join(folder, f"{number:06d}{SAVED[what]}")
                         drawn.written.append(write_new(content, path))
         except KeyboardInterrupt:
+            is_complete = False
             print("ended by Ctrl-C: the frames until here are written")
         for ending, writer in writers.items():
             writer.release()
             video = Path(output_dir) / f"{name}{ending}"
+            _require_frames(Path(unfinished) / ending, number, video)
             name_if_free(Path(unfinished) / ending, video)
             drawn.written.append(str(video))
     if not drawn.written:
         raise OSError(f"{source} has no frame that OpenCV reads")
+    if is_complete and not isinstance(source, int):
+        stated = num_frames_stated(source)
+        if number + 1 < _MIN_READ * stated:
+            drawn.failures.append(
+                f"{source}: only {number + 1} of {stated} frames can be read, and these are "
+                "predicted: it is truncated or damaged, copy it again"
+            )
     return drawn
 
 
@@ -93,3 +106,13 @@ def _writer(path: Path, rate: float, frame: np.ndarray) -> Any:
     if not writer.isOpened():
         raise OSError(f"OpenCV cannot write videos of {size[0]}x{size[1]}: save labels instead")
     return writer
+
+
+def _require_frames(path: Path, num_frames: int, video: Path) -> None:
+    """Raise OSError unless a finished file has so many frames: OpenCV ignores a full disk."""
+    try:
+        stated = num_frames_stated(path)
+    except ValueError:
+        stated = 0
+    if stated < num_frames:
+        raise OSError(f"{video} cannot be written whole: make room on its disk")

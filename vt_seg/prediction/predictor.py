@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vt_seg.data.augmentations import FastResizeTransform
-from vt_seg.engine import SemSegPredictor, evaluation_autocast
+from vt_seg.engine import SemSegPredictor, check_config, evaluation_autocast
 from vt_seg.inference import LogitMap, OptimizedSegmentor
 
 from .load_config import ModelConfig, load_model_config
@@ -107,6 +107,9 @@ class Predictor:
         """
         if dtype not in (None, *DTYPES):
             raise ValueError(f"dtype is {dtype!r}: use one of {', '.join(DTYPES)}")
+        for name, value in (("batch_size", batch_size), ("tile", tile), ("overlap", overlap)):
+            if not isinstance(value, int) and not (name == "tile" and value is None):
+                raise ValueError(f"{name} is {value!r}: use a whole number")
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: use at least 1")
         if tile is not None and not 0 <= overlap < tile:
@@ -120,7 +123,8 @@ class Predictor:
         else:
             cfg = load_model_config(source, overrides, imports).checked(weights)
         if device is not None:
-            cfg.MODEL.DEVICE = device
+            cfg.MODEL.DEVICE = str(device)
+            check_config(cfg)
         if dtype is not None:
             cfg.TEST.DTYPE = dtype
         self._single = SemSegPredictor(cfg)

@@ -1,19 +1,22 @@
 """What a predictor takes: arrays, PIL images, paths, folders, patterns, videos, webcams, lists."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
 
 from vt_seg.data import ImageReader
 from vt_seg.visualization import find_images
 
-from .video_frames import is_video, video_frames
+from .video_frames import is_video, matching_videos, video_frames
 
 _BGR = ImageReader("BGR")
+# Iterables whose items are no images: bytes would be the numbers of webcams.
+_NO_LISTS = (bytes, bytearray, Mapping, torch.Tensor)
 
 
 class ImageSource(NamedTuple):
@@ -52,12 +55,13 @@ def image_sources(
     elif isinstance(source, Image.Image):
         yield ImageSource("PIL image", partial(_pil_as_array, source, images))
     elif is_video(source) or (isinstance(source, int) and not isinstance(source, bool)):
-        for number, frame in enumerate(video_frames(source)):
-            yield ImageSource(f"{source}, frame {number}", partial(_array, frame, "BGR", images))
+        for video in [source] if isinstance(source, int) else matching_videos(source):
+            for number, frame in enumerate(video_frames(video)):
+                yield ImageSource(f"{video}, frame {number}", partial(_array, frame, "BGR", images))
     elif isinstance(source, str | os.PathLike):
         for path in find_images([os.fspath(source)]).paths:
             yield ImageSource(path, partial(images, path))
-    elif isinstance(source, Iterable):
+    elif isinstance(source, Iterable) and not isinstance(source, _NO_LISTS):
         for one in source:
             yield from image_sources(one, channel_order, images)
     else:

@@ -1,5 +1,6 @@
 """Videos and webcams as frames, by OpenCV."""
 
+import glob
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,12 @@ def is_video(path: Any) -> bool:
     """Return True if a path has the extension of a video."""
     is_path = isinstance(path, str | os.PathLike)
     return is_path and os.path.splitext(path)[1].lower() in VIDEO_EXTENSIONS
+
+
+def matching_videos(path: str | os.PathLike) -> list[str]:
+    """Return the videos of a pattern (``x/*.mp4``), or the path itself, which may have brackets."""
+    path = os.fspath(path)
+    return [path] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True)) or [path]
 
 
 def video_frames(source: str | os.PathLike | int) -> Iterator[np.ndarray]:
@@ -38,10 +45,13 @@ class _Capture:
 
     def __init__(self, source: str | os.PathLike | int) -> None:
         if not isinstance(source, int):
+            source = os.fspath(source)
             require_regular_file(source)
             if not os.path.isfile(source):
                 raise FileNotFoundError(f"there is no video {source}")
-        self._capture = cv2.VideoCapture(source if isinstance(source, int) else os.fspath(source))
+        # OpenCV crashes on negative numbers.
+        is_negative = isinstance(source, int) and source < 0
+        self._capture = cv2.VideoCapture() if is_negative else cv2.VideoCapture(source)
         if not self._capture.isOpened():
             what = (
                 "is no webcam of this machine"
@@ -58,6 +68,16 @@ class _Capture:
 
 
 def frame_rate(source: str | os.PathLike | int) -> float:
-    """Return frames per second of a video file or webcam, 25 if that is unknown."""
+    """Return frames per second of a video file or webcam, 25 if that is unknown.
+
+    Webcams may report -1, and videos of a varying rate the ticks of their clock, as 90000.
+    """
     with _Capture(source) as capture:
-        return capture.get(cv2.CAP_PROP_FPS) or 25.0
+        rate = capture.get(cv2.CAP_PROP_FPS)
+    return rate if 0.1 <= rate <= 1000 else 25.0
+
+
+def num_frames_stated(path: str | os.PathLike) -> int:
+    """Return how many frames a video file says that it has, 0 or less if it does not."""
+    with _Capture(path) as capture:
+        return int(capture.get(cv2.CAP_PROP_FRAME_COUNT))

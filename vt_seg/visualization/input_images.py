@@ -55,7 +55,8 @@ def find_images(inputs: Sequence[str], *, below: bool = False) -> FoundImages:
                     errors.append(error)
                 notes.append(str(error))
         if not images and paths != [entry]:
-            message = "; ".join([f"{entry}: no such image, or no images in it", *notes])
+            name = entry or repr(entry)
+            message = "; ".join([f"{name}: no such image, or no images in it", *notes])
             errors.append(FileNotFoundError(message))
             continue
         for path in images:
