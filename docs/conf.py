@@ -13,6 +13,7 @@ author = "The vt_seg authors"
 release = vt_seg.__version__
 
 extensions = [
+    "command_help",
     "config_keys",
     "repository_pages",
     "myst_parser",

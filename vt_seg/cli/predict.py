@@ -63,7 +63,9 @@ def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse
         help=f"any of {','.join(SAVED)} (default overlay)",
     )
     running = parser.add_argument_group("how the model runs")
-    running.add_argument("--batch-size", type=positive_int, default=1, metavar="N")
+    running.add_argument(
+        "--batch-size", type=positive_int, default=1, metavar="N", help="images at once (default 1)"
+    )
     running.add_argument("--device", help="cpu, cuda, cuda:1 (default: MODEL.DEVICE)")
     running.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float16"), help="default: TEST.DTYPE"

@@ -27,8 +27,10 @@ from vt_seg.visualization import (
 def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = config_parser(__doc__, prog)
-    parser.add_argument("--source", choices=("loader", "dataset"), default="loader")
-    parser.add_argument("--split", choices=("train", "test"), default="train")
+    source = "images as the model is given them, or the files (default loader)"
+    parser.add_argument("--source", choices=("loader", "dataset"), default="loader", help=source)
+    split = "whose images (default train)"
+    parser.add_argument("--split", choices=("train", "test"), default="train", help=split)
     parser.add_argument("--num", type=positive_int, default=12, help="images (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="of order and augmentation")
     parser.add_argument("--output", metavar="DIR", help="default: OUTPUT_DIR/data")
