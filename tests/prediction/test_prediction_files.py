@@ -180,13 +180,18 @@ def test_predictions_of_an_earlier_run_are_no_inputs(run, image, tmp_path, capsy
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_leave_whole_files_alone(run, image, tmp_path, monkeypatch, number, code):
     Image.fromarray(image).save(tmp_path / "a.png")
-    before = signal.getsignal(number)
+    # A process that a shell started in the background ignores SIGINT.
+    handler = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    before = signal.signal(number, handler)
     monkeypatch.setattr("os.fsync", lambda _: signal.raise_signal(number))  # a file is half done
-    with pytest.raises(SystemExit) as end:
-        main(["--model", run, "--input", f"{tmp_path}/a.png", "--output", f"{tmp_path}/out"])
+    try:
+        with pytest.raises(SystemExit) as end:
+            main(["--model", run, "--input", f"{tmp_path}/a.png", "--output", f"{tmp_path}/out"])
+        assert signal.getsignal(number) is handler
+    finally:
+        signal.signal(number, before)
     assert end.value.code == code
     assert os.listdir(tmp_path / "out") == []
-    assert signal.getsignal(number) is before
 
 
 def test_dataset_of_no_name_is_refused(run):
