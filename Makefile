@@ -31,7 +31,7 @@ $(INSTALLED): requirements.txt pyproject.toml dev/create_environment.py \
 
 # Each process has one torch thread, as pytest runs a process per core.
 test: install
-	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadscope
+	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n auto --maxprocesses 4
 
 lint: install
 	$(VENV_PYTHON) -m ruff check .

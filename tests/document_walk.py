@@ -26,6 +26,8 @@ PAGES = [
 
 # What cannot run in a test: the beginning of a command or block, and why.
 NOT_RUN = {
+    "vt-seg export --config-file my_data.yaml --output my_data.onnx --int8": "takes 10 s more; "
+    "tests/export/test_export_model.py runs it with the demo's config",
     "make ": "installs, or takes minutes; .github/workflows runs install, lint, test and docs",
     "pip install ": "needs the network",
     "tensorboard ": "serves until it is stopped",
