@@ -97,4 +97,3 @@ def test_documents_work_in_an_installation(installation, tmp_path):
     shares = re.findall(r"^0.png: (earth|grass|water) (\d+\.\d)%$", said, re.M)
     assert sum(float(share) for _, share in shares) == pytest.approx(100, abs=0.2)
     assert read_mask(tmp_path / "0_labels.png").shape == (40, 48)
-    assert (tmp_path / "my_data_int8.onnx").is_file()
