@@ -99,17 +99,23 @@ def config_path(text: str) -> str:
     return config_file(text) if is_name else text
 
 
-def add_model_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--model``, which takes the place of ``--config-file``; see `require_one_model`."""
+def model_parser(description: str | None, prog: str | None = None) -> argparse.ArgumentParser:
+    """Return a `config_parser` with ``--model`` too; :func:`parse_model_arguments` parses."""
+    parser = config_parser(description, prog, required=False)
     parser.add_argument(
         "--model", metavar="DIR", help="in place of a config: a run's folder, or a hub folder or id"
     )
+    return parser
 
 
-def require_one_model(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """End with code 2 unless either ``--config-file`` or ``--model`` is given."""
+def parse_model_arguments(
+    parser: argparse.ArgumentParser, arguments: Arguments = None
+) -> argparse.Namespace:
+    """Parse; end with code 2 unless either ``--config-file`` or ``--model`` is given."""
+    args = parse_arguments(parser, arguments)
     if bool(args.config_file) == bool(args.model):
         parser.error("the argument --config-file or the argument --model is required, and not both")
+    return args
 
 
 def add_import_argument(parser: argparse.ArgumentParser) -> None:

@@ -22,12 +22,10 @@ from detectron2.data import transforms as T
 
 from vt_seg.command_line import (
     Arguments,
-    add_model_argument,
     command,
-    config_parser,
-    parse_arguments,
+    model_parser,
+    parse_model_arguments,
     positive_int,
-    require_one_model,
 )
 from vt_seg.data import ImageReader, build_augmentations, model_input, read_image
 from vt_seg.engine import Trainer, task_of, trained_model
@@ -38,8 +36,7 @@ from vt_seg.visualization import find_images
 
 def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = config_parser(__doc__, prog, required=False)
-    add_model_argument(parser)
+    parser = model_parser(__doc__, prog)
     add = parser.add_argument
     add("--output", required=True, metavar="FILE", help=".onnx or .pt2")
     add("--logits", action="store_true", help="give logits, not label maps")
@@ -47,9 +44,7 @@ def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse
     add("--int8", nargs="+", action="extend", metavar="IMAGE", help=images)
     add("--num", type=positive_int, default=64, help="at most so many of them (default 64)")
     add("--evaluate", action="store_true", help="report the mIoU of the ONNX files")
-    args = parse_arguments(parser, arguments)
-    require_one_model(parser, args)
-    return args
+    return parse_model_arguments(parser, arguments)
 
 
 def run(args: argparse.Namespace) -> None:

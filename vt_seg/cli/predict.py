@@ -19,12 +19,10 @@ from functools import partial
 
 from vt_seg.command_line import (
     Arguments,
-    add_model_argument,
     command,
-    config_parser,
-    parse_arguments,
+    model_parser,
+    parse_model_arguments,
     positive_int,
-    require_one_model,
 )
 from vt_seg.engine import folder_for_pictures
 from vt_seg.prediction import (
@@ -42,8 +40,7 @@ from vt_seg.visualization import Drawn, describe_drawn, draw_dataset, find_image
 
 def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = config_parser(__doc__, prog, required=False)
-    add_model_argument(parser)
+    parser = model_parser(__doc__, prog)
     add = parser.add_argument
     add("--weights", metavar="FILE", help="of the model")
     add_source = parser.add_mutually_exclusive_group(required=True).add_argument
@@ -81,9 +78,7 @@ def parse_args(arguments: Arguments = None, prog: str | None = None) -> argparse
         choices=TILE_TOKENS,
         help="whose visual tokens tiles read (default image, where the model allows it)",
     )
-    args = parse_arguments(parser, arguments)
-    require_one_model(parser, args)
-    return args
+    return parse_model_arguments(parser, arguments)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -218,6 +218,11 @@ def _watching_problems(cfg: CfgNode) -> Iterator[str]:
 
 
 _CHECKS = (
-    *(_evaluation_problems, _watching_problems, _schedule_problems, *IMAGE_CHECKS),
-    *(_name_problems, _backbone_problems, _segmentor_problems),
+    _evaluation_problems,
+    _watching_problems,
+    _schedule_problems,
+    *IMAGE_CHECKS,
+    _name_problems,
+    _backbone_problems,
+    _segmentor_problems,
 )

@@ -114,6 +114,10 @@ def _channel_problems(cfg: CfgNode) -> Iterator[str]:
 
 
 IMAGE_CHECKS = (
-    *(_sampler_problems, _size_problems, _crop_problems, _pixel_problems, _channel_problems),
+    _sampler_problems,
+    _size_problems,
+    _crop_problems,
+    _pixel_problems,
+    _channel_problems,
 )
 """Each yields a sentence for each value that cannot work."""

@@ -1,17 +1,9 @@
 """Export segmentors to files that run without vt_seg: ONNX and torch.export."""
 
 from .exportable import MIN_SIDE, OUTPUTS, ExportableSegmentor, export_program
-from .files import (
-    FORMATS,
-    export_model,
-    format_of,
-    import_onnxruntime,
-    onnx_run,
-    onnx_session,
-    torch_run,
-)
+from .files import FORMATS, export_model, format_of, onnx_run
 from .label_maps import label_maps
-from .metadata import config_without_paths, export_metadata
+from .metadata import export_metadata
 from .onnx_segmentor import OnnxSegmentor
 from .parity import ParityError, check_parity
 from .quantization import quantize
@@ -24,15 +16,11 @@ __all__ = [
     "OnnxSegmentor",
     "ParityError",
     "check_parity",
-    "config_without_paths",
     "export_metadata",
     "export_model",
     "export_program",
     "format_of",
-    "import_onnxruntime",
     "label_maps",
     "onnx_run",
-    "onnx_session",
     "quantize",
-    "torch_run",
 ]
